@@ -1,0 +1,105 @@
+"""The catalog: which models there are, who serves each, what each can do, how well, and at what price."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+from typing import Literal, NewType
+
+from router.catalog.prices import PriceList
+
+ModelName = NewType("ModelName", str)  # the catalog id, `author/slug`
+ProviderName = NewType("ProviderName", str)
+DeploymentId = NewType("DeploymentId", str)  # `provider:model`
+
+
+class Capability(StrEnum):
+    """What a request may need beyond text in, text out."""
+
+    TOOLS = "tools"
+    JSON_OBJECT = "json_object"
+    JSON_SCHEMA = "json_schema"
+    REASONING = "reasoning"
+    IMAGE_INPUT = "image_input"
+    AUDIO_INPUT = "audio_input"
+    VIDEO_INPUT = "video_input"
+    FILE_INPUT = "file_input"
+    IMAGE_OUTPUT = "image_output"
+    AUDIO_OUTPUT = "audio_output"
+
+
+class Task(StrEnum):
+    """Kinds of work a quality figure speaks of."""
+
+    CHAT = "chat"  # everyday questions, writing, summaries, translation: what no other kind claims
+    EXTRACTION = "extraction"  # text in, structure out
+    FACTS = "facts"  # recall of particulars
+    REASONING = "reasoning"  # multi-step argument, science, mathematics
+    CODE = "code"  # writing and changing programs
+    AGENT = "agent"  # tool use over several steps
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How likely an answer of this kind is good: a probability from 0 to 1, with where the figure comes from."""
+
+    value: float
+    source: str
+    checked: date
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    name: ModelName
+    context_tokens: int  # input and output together
+    max_output_tokens: int
+    capabilities: frozenset[Capability]
+    token_ratio: float  # tokens of this family's vocabulary per o200k_base token, on English prose
+    quality: Mapping[Task, Score]
+
+
+ProviderKind = Literal["openrouter", "deepseek", "openai_compatible"]
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A server that speaks the OpenAI API. Its key is not here: the catalog is printed, logged and hashed."""
+
+    name: ProviderName
+    kind: ProviderKind
+    base_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A model at a provider: what one actually sends a request to."""
+
+    model: Model
+    provider: Provider
+    upstream_model: str  # what the provider calls the model
+    prices: PriceList
+    max_output_tokens: int
+    context_tokens: int
+    id: DeploymentId = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", DeploymentId(f"{self.provider.name}:{self.model.name}"))
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """Every model with its deployments, in the order of the configuration."""
+
+    deployments: Mapping[ModelName, tuple[Deployment, ...]]
+    version: str  # digest of everything the catalog was made from
+
+    def of(self, model: ModelName) -> tuple[Deployment, ...]:
+        """The deployments of a model; empty if the catalog does not know it."""
+        return self.deployments.get(model, ())
+
+    def __contains__(self, model: object) -> bool:
+        return model in self.deployments
+
+    def __iter__(self) -> Iterator[Deployment]:
+        for deployments in self.deployments.values():
+            yield from deployments

@@ -1,0 +1,160 @@
+"""What tokens cost: `Rates` per token, `Price` with long-context tiers, `PriceList` over time; and `cost`.
+
+A price change is a new dated entry, never an edit, so that yesterday stays priced as it was.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+
+from router.errors import PricingError
+from router.units import Usage
+
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """USD per single token."""
+
+    input: Decimal
+    output: Decimal  # reasoning tokens are output tokens
+    cached_input: Decimal  # input read from the provider's prompt cache
+    cache_write: Decimal  # input written to it, all in: it replaces the input rate
+    cache_write_1h: Decimal  # the same with a one-hour lifetime (Anthropic)
+
+    @classmethod
+    def per_mtok(
+        cls,
+        *,
+        input_usd: Decimal,
+        output_usd: Decimal,
+        cached_input_usd: Decimal | None = None,
+        cache_write_usd: Decimal | None = None,
+        cache_write_1h_usd: Decimal | None = None,
+    ) -> "Rates":
+        """Rates from dollars per million tokens; what is not given costs as plain input."""
+        write = input_usd if cache_write_usd is None else cache_write_usd
+        return cls(
+            input=input_usd.scaleb(-6),
+            output=output_usd.scaleb(-6),
+            cached_input=(input_usd if cached_input_usd is None else cached_input_usd).scaleb(-6),
+            cache_write=write.scaleb(-6),
+            cache_write_1h=(write if cache_write_1h_usd is None else cache_write_1h_usd).scaleb(-6),
+        )
+
+    def dearest_input(self, *, one_hour_cache: bool) -> Decimal:
+        """The most that one input token can cost.
+
+        Google was seen billing the same token as written and as read (OpenRouter capture, March 2026), hence the sum.
+        """
+        write = self.cache_write_1h if one_hour_cache else self.cache_write
+        return max(self.input, write + self.cached_input)
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    above_input_tokens: int  # the tier holds for strictly more input tokens than this, and reprices all of them
+    rates: Rates
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a call costs at one moment: base rates and tiers by ascending threshold."""
+
+    base: Rates
+    tiers: tuple[Tier, ...] = ()
+
+    def rates(self, input_tokens: int) -> Rates:
+        """The rates for a request of that many input tokens."""
+        chosen = self.base
+        for tier in self.tiers:
+            if input_tokens > tier.above_input_tokens:
+                chosen = tier.rates
+        return chosen
+
+    def dearest(self, input_tokens_bound: int) -> Rates:
+        """Rates no request of at most that many input tokens exceeds, each the maximum over the reachable tiers."""
+        reachable = [self.base, *(t.rates for t in self.tiers if input_tokens_bound > t.above_input_tokens)]
+        return dearest_of(reachable)
+
+
+@dataclass(frozen=True, slots=True)
+class PriceEntry:
+    """A price with the times it holds: from `starts` until before `ends`, daily between the UTC times of `daily`."""
+
+    price: Price
+    source: str  # where the figure was read
+    starts: datetime | None = None
+    ends: datetime | None = None
+    daily: tuple[time, time] | None = None  # half-open; may wrap midnight
+    checked: date | None = None  # when a person or a refresh last compared it with the source
+
+    def holds_at(self, now: datetime) -> bool:
+        if self.starts is not None and now < self.starts:
+            return False
+        if self.ends is not None and now >= self.ends:
+            return False
+        return self.daily is None or _within(self.daily, now.astimezone(UTC).time())
+
+
+@dataclass(frozen=True, slots=True)
+class PriceList:
+    """Entries in order of precedence: of those that hold at a moment, the last one counts."""
+
+    entries: tuple[PriceEntry, ...]
+
+    def entry_at(self, now: datetime) -> PriceEntry | None:
+        """The entry in force, or None if the price is not known at that time."""
+        for entry in reversed(self.entries):
+            if entry.holds_at(now):
+                return entry
+        return None
+
+    def at(self, now: datetime) -> Price | None:
+        """The price in force, or None if it is not known at that time."""
+        entry = self.entry_at(now)
+        return entry.price if entry else None
+
+
+def cost(usage: Usage, price: Price) -> Decimal:
+    """Dollars owed for `usage` at `price`, exact; rounding belongs to the stores.
+
+    Cached and cache-written tokens are contained in `input_tokens` and billed at their own rates.
+    Raises PricingError if more tokens were cached, or written to the cache, than were sent.
+    """
+    if usage.cached_tokens > usage.input_tokens or usage.cache_write_tokens > usage.input_tokens:
+        raise PricingError(
+            f"the usage contradicts itself: {usage.cached_tokens} cached and {usage.cache_write_tokens} cache-written "
+            f"of {usage.input_tokens} input tokens"
+        )
+    rates = price.rates(usage.input_tokens)
+    # Gemini reports tokens of an explicit cache as written and as read at once (openrouter.md §1.4), hence the clamp.
+    plain = max(usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens, 0)
+    return (
+        plain * rates.input
+        + usage.cached_tokens * rates.cached_input
+        + usage.cache_write_tokens * rates.cache_write
+        + usage.output_tokens * rates.output
+    )
+
+
+def dearest_of(all_rates: Sequence[Rates]) -> Rates:
+    """Rates that are nowhere below any of the given ones."""
+    return Rates(
+        input=_most(rates.input for rates in all_rates),
+        output=_most(rates.output for rates in all_rates),
+        cached_input=_most(rates.cached_input for rates in all_rates),
+        cache_write=_most(rates.cache_write for rates in all_rates),
+        cache_write_1h=_most(rates.cache_write_1h for rates in all_rates),
+    )
+
+
+def _most(figures: Iterable[Decimal]) -> Decimal:
+    return max(figures)
+
+
+def _within(window: tuple[time, time], moment: time) -> bool:
+    start, end = window
+    return start <= moment < end if start <= end else moment >= start or moment < end

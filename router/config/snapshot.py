@@ -1,0 +1,80 @@
+"""One whole configuration, validated and immutable. A request keeps the snapshot it began with."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from router.catalog.catalog import Catalog, ModelName, Provider, ProviderName
+from router.decision.policy import Policy
+from router.keys import Secret, TeamName
+from router.quotas import Budget, Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds allowed to one attempt at a provider."""
+
+    connect_s: float
+    first_byte_s: float  # from sending the request to the first byte of the answer
+    between_bytes_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderAccess:
+    """A provider and how we reach it."""
+
+    provider: Provider
+    api_key: Secret | None  # None: none was configured, or its variable or file is empty
+    api_key_from: str | None  # the variable or file that should hold it, for messages
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`penstock.yaml`."""
+
+    listen: Listen
+    admin: Listen
+    admin_token: Secret | None
+    state_dir: Path  # ledger, keys, pepper
+    max_body_bytes: int
+    timeouts: Timeouts
+    providers: Mapping[ProviderName, ProviderAccess]
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """`teams/NAME.yaml`."""
+
+    name: TeamName
+    baseline: ModelName | None  # what the team would use without us; savings are measured against it
+    zone: ZoneInfo  # where its days and months begin
+    budgets: tuple[Budget, ...]
+    limits: Limits
+    aliases: Mapping[str, Policy]  # what its clients may write in `model`
+    policies: Mapping[str, Policy]
+
+    def models(self) -> frozenset[ModelName]:
+        """Every model that some policy or alias of this team may choose."""
+        return frozenset(
+            model
+            for policy in (*self.policies.values(), *self.aliases.values())
+            for candidates in (policy.candidates, *(rule.candidates or () for rule in policy.rules))
+            for model in candidates
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything a request is served under. `version` is a digest of all files, shown in `x-penstock-config`."""
+
+    settings: Settings
+    catalog: Catalog
+    teams: Mapping[TeamName, Team]
+    version: str

@@ -1,0 +1,244 @@
+"""The error tree: what went wrong, whose fault it is, and what HTTP says about it.
+
+PenstockError
+├── CallerError                 the request; nothing was sent, nothing is owed
+│   ├── InvalidRequest          400  the body, a parameter or a control header
+│   ├── NothingEligible         400  no candidate may serve this request; carries every rejection
+│   ├── Unauthenticated         401  no key, or not one of ours
+│   ├── Forbidden               403  the key is good, the thing is not for it
+│   ├── UnknownModel            404  neither an alias nor a model of this team
+│   ├── BodyTooLarge            413
+│   ├── BudgetExhausted         429  money is spent; retrying will not help before the window resets
+│   └── RateLimited             429  too many requests or tokens; retrying later will
+├── UpstreamError               the provider; says whether the call may have reached it (and may thus be owed)
+│   ├── UpstreamRefused              an HTTP or in-body error: the provider answered, and bills nothing for it
+│   ├── UpstreamUnreachable     502  no connection, so nothing was sent
+│   ├── UpstreamBroken          502  the connection or the protocol failed after sending
+│   └── UpstreamTimeout         504
+├── Unavailable                 503  we cannot serve now (draining, overloaded)
+├── PricingError                a usage report contradicts itself, or a price is unknown
+└── ConfigError                 a configuration that must not be served; lists every problem
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class PenstockError(Exception):
+    """Base of all our errors. `message` says what was expected, what came, and what to do."""
+
+    status: int = 500
+    type: ClassVar[str] = "server_error"
+    code: str = "internal_error"
+    should_retry: ClassVar[bool | None] = None  # the `x-should-retry` header; None leaves the SDK's own rule
+    param: str | None = None
+    retry_after_s: float | None = None
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    def data(self) -> Mapping[str, object]:
+        """Further members of the JSON error object, beside message, type, param and code."""
+        return {}
+
+
+class CallerError(PenstockError):
+    status = 400
+    type = "invalid_request_error"
+    code = "invalid_request"
+    should_retry = False
+
+
+class InvalidRequest(CallerError):
+    def __init__(self, message: str, *, param: str | None = None, code: str = "invalid_request") -> None:
+        super().__init__(message)
+        self.param = param
+        self.code = code
+
+
+class NothingEligible(CallerError):
+    code = "no_eligible_model"
+
+    def __init__(self, message: str, rejections: Sequence[Mapping[str, object]]) -> None:
+        super().__init__(message)
+        self.rejections = tuple(rejections)
+
+    def data(self) -> Mapping[str, object]:
+        return {"rejections": list(self.rejections)}
+
+
+class Unauthenticated(CallerError):
+    status = 401
+    type = "authentication_error"
+    code = "invalid_api_key"
+
+
+class Forbidden(CallerError):
+    status = 403
+    type = "permission_error"
+    code = "forbidden"
+
+
+class UnknownModel(CallerError):
+    status = 404
+    code = "model_not_found"
+    param = "model"
+
+
+class UnknownRoute(CallerError):
+    status = 404
+    code = "unknown_route"
+
+
+class WrongMethod(CallerError):
+    status = 405
+    code = "method_not_allowed"
+
+
+class BodyTooLarge(CallerError):
+    status = 413
+    code = "body_too_large"
+
+
+class UnsupportedEncoding(CallerError):
+    status = 415
+    code = "unsupported_content_encoding"
+
+
+class BudgetExhausted(CallerError):
+    """The sum asked for does not fit; `resets_in_s` is the time until the tightest window starts anew."""
+
+    status = 429
+    type = "insufficient_quota"
+    code = "insufficient_quota"
+
+    def __init__(self, message: str, *, asked_nano_usd: int, left_nano_usd: int, resets_in_s: float) -> None:
+        super().__init__(message)
+        self.asked_nano_usd = asked_nano_usd
+        self.left_nano_usd = left_nano_usd
+        self.resets_in_s = resets_in_s
+
+    def data(self) -> Mapping[str, object]:
+        return {
+            "asked_nano_usd": self.asked_nano_usd,
+            "left_nano_usd": self.left_nano_usd,
+            "resets_in_s": round(self.resets_in_s, 3),
+        }
+
+
+class RateLimited(CallerError):
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+    should_retry = True
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class Unavailable(PenstockError):
+    status = 503
+    type = "server_error"
+    code = "unavailable"
+    should_retry = True
+    retry_after_s = 1.0
+
+
+class UpstreamError(PenstockError):
+    """A provider failed. `may_be_owed`: the call may have reached it and may be billed."""
+
+    status = 502
+    type = "upstream_error"
+    code = "upstream_error"
+    should_retry = True
+    may_be_owed: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, provider: str) -> None:
+        super().__init__(message)
+        self.provider = provider
+
+    @property
+    def is_callers_fault(self) -> bool:
+        """Whether another candidate would refuse the same request for the same reason."""
+        return False
+
+    @property
+    def outcome(self) -> str:
+        """The name of this failure in `penstock_attempts_total{outcome}` and in the ledger."""
+        return self.code
+
+
+class UpstreamRefused(UpstreamError):
+    """The provider answered with an error of `upstream_status`; the status we give is chosen in `status_for`."""
+
+    def __init__(
+        self, message: str, *, provider: str, upstream_status: int, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message, provider=provider)
+        self.upstream_status = upstream_status
+        self.retry_after_s = retry_after_s
+        self.status = _status_for(upstream_status)
+        self.code = f"upstream_{upstream_status}"
+
+    @property
+    def is_callers_fault(self) -> bool:
+        return self.upstream_status in _CALLERS_FAULT
+
+
+class UpstreamUnreachable(UpstreamError):
+    code = "upstream_unreachable"
+
+
+class UpstreamBroken(UpstreamError):
+    code = "upstream_broken"
+    may_be_owed = True
+
+
+class UpstreamTimeout(UpstreamError):
+    status = 504
+    code = "upstream_timeout"
+    may_be_owed = True
+
+
+class PricingError(PenstockError):
+    code = "pricing_error"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One fault of a configuration file; line and column count from 1."""
+
+    file: str
+    line: int
+    column: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}: {self.message}"
+
+
+class ConfigError(PenstockError):
+    code = "config_error"
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = tuple(problems)
+
+
+# Statuses by which a provider says that the request itself is wrong, so that every provider would say it.
+# 404 is not among them: OpenRouter says it when its own filters leave no endpoint (reference: openrouter.md §3).
+_CALLERS_FAULT = frozenset({400, 403, 413, 422})
+
+
+def _status_for(upstream_status: int) -> int:
+    """The caller's fault stays the caller's; a busy provider is 429 or 503; our own key, credit or slug is 502."""
+    if upstream_status in _CALLERS_FAULT or upstream_status in (408, 429):
+        return upstream_status
+    if upstream_status in (503, 529):
+        return 503
+    if upstream_status in (504, 524):
+        return 504
+    return 502

@@ -1,0 +1,74 @@
+"""What a team may spend and how fast: `Budget` and `Limits`, and the calendar windows budgets are counted in."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+
+class Per(StrEnum):
+    """The window a budget is counted in."""
+
+    MINUTE = "minute"
+    HOUR = "hour"
+    DAY = "day"
+    WEEK = "week"  # starts on Monday
+    MONTH = "month"
+
+
+class WhenSpent(StrEnum):
+    REJECT = "reject"
+    DOWNGRADE = "downgrade"  # the policy's cheapest eligible models are tried before the request is refused
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    limit_nano_usd: int
+    per: Per
+    when_spent: WhenSpent = WhenSpent.REJECT
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """None is no limit."""
+
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None  # input counted plus output bound, at admission
+    concurrent: int | None = None
+
+
+NO_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One stretch of the calendar, from `starts` until before `ends`, both aware UTC."""
+
+    starts: datetime
+    ends: datetime
+
+
+def window(per: Per, now: datetime, zone: ZoneInfo) -> Window:
+    """The window of kind `per` that holds `now`, its edges drawn in the team's time zone.
+
+    Edges are wall-clock midnights of that zone, so a day may last 23 or 25 hours where clocks change.
+    """
+    if per is Per.MINUTE:
+        starts = now.astimezone(UTC).replace(second=0, microsecond=0)
+        return Window(starts, starts + timedelta(minutes=1))
+    local = now.astimezone(zone)
+    if per is Per.HOUR:
+        # Arithmetic in UTC: the local hour that is repeated in autumn is two windows, not one of two hours.
+        into = timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
+        starts = now.astimezone(UTC) - into
+        return Window(starts, starts + timedelta(hours=1))
+    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+    if per is Per.DAY:
+        first, following = midnight, midnight + timedelta(days=1)
+    elif per is Per.WEEK:
+        first = midnight - timedelta(days=midnight.weekday())
+        following = first + timedelta(days=7)
+    else:
+        first = midnight.replace(day=1)
+        following = (first + timedelta(days=32)).replace(day=1)
+    return Window(first.astimezone(UTC), following.astimezone(UTC))

@@ -1,0 +1,225 @@
+"""What a client asks: the members of a chat request that we act on, and its body as received.
+
+The body is never rebuilt from our types: `ChatRequest.members` keeps every top-level member as the bytes that came,
+and `body_with` replaces single members among them, so that numbers, escapes, key order inside members and fields
+we do not know reach the provider untouched.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from router.errors import InvalidRequest
+
+
+class ImageUrl(Struct):
+    url: str
+    detail: str | None = None
+
+
+class Part(Struct):
+    """One part of a message's content; `type` says which of the other members count."""
+
+    type: str
+    text: str | None = None
+    image_url: ImageUrl | None = None
+
+
+class ToolCallFunction(Struct):
+    name: str = ""
+    arguments: str = ""
+
+
+class ToolCall(Struct):
+    function: ToolCallFunction | None = None
+
+
+class Message(Struct):
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: str | list[Part] | None = None
+    name: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    reasoning: str | None = None
+    reasoning_content: str | None = None
+
+
+class ToolFunction(Struct):
+    name: str = ""
+    description: str | None = None
+    parameters: Raw | None = None
+
+
+class Tool(Struct):
+    type: str = "function"
+    function: ToolFunction | None = None
+
+
+class ResponseFormat(Struct):
+    type: str
+    json_schema: Raw | None = None
+
+
+class StreamOptions(Struct):
+    include_usage: bool | None = None
+
+
+class Reasoning(Struct):
+    effort: str | None = None
+    max_tokens: int | None = None
+    enabled: bool | None = None
+
+
+class _ChatBody(Struct):
+    model: str
+    messages: list[Message]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    n: int | None = None
+    tools: list[Tool] | None = None
+    response_format: ResponseFormat | None = None
+    reasoning: Reasoning | None = None
+    reasoning_effort: str | None = None
+    modalities: list[str] | None = None
+    service_tier: str | None = None
+    provider: dict[str, Raw] | None = None
+    models: Raw | UnsetType = UNSET
+    plugins: Raw | UnsetType = UNSET
+    web_search_options: Raw | UnsetType = UNSET
+    route: Raw | UnsetType = UNSET
+    preset: Raw | UnsetType = UNSET
+    stop_server_tools_when: Raw | UnsetType = UNSET
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """A chat request, checked. Nobody changes it; `body_with` makes the outgoing body beside it."""
+
+    model: str  # as the client wrote it: an alias or a model id
+    messages: Sequence[Message]
+    is_stream: bool
+    includes_usage: bool  # the client asked for the usage chunk at the end of the stream
+    max_output_tokens: int | None  # max_completion_tokens, else max_tokens, else None
+    choices: int
+    tools: Sequence[Tool]
+    response_format: ResponseFormat | None
+    reasoning_effort: str | None
+    asks_reasoning: bool
+    output_modalities: Sequence[str]
+    provider_preferences: Mapping[str, Raw]  # OpenRouter's `provider` object, member by member
+    members: Mapping[str, Raw]
+    body_bytes: int  # length of the body as received
+
+    def body_with(self, changes: Mapping[str, Any], *, without: Sequence[str] = ()) -> bytes:
+        """The body with these top-level members set (or appended) and those left out, the rest as received."""
+        members: dict[str, Any] = dict(self.members)
+        for name in without:
+            members.pop(name, None)
+        members.update(changes)
+        return msgspec.json.encode(members)
+
+
+class ChatReader:
+    """Reads chat requests; holds the decoders, which are costly to make and safe to share."""
+
+    def __init__(self) -> None:
+        self._members = msgspec.json.Decoder(dict[str, Raw])
+        self._body = msgspec.json.Decoder(_ChatBody)
+
+    def read(self, body: bytes) -> ChatRequest:
+        """The request in `body`. Raises InvalidRequest naming the member at fault and what was expected there."""
+        try:
+            members = self._members.decode(body)
+            typed = self._body.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise _explained(error) from error
+        _refuse_what_cannot_be_bounded(typed)
+        return ChatRequest(
+            model=typed.model,
+            messages=_non_empty(typed.messages),
+            is_stream=bool(typed.stream),
+            includes_usage=bool(typed.stream_options and typed.stream_options.include_usage),
+            max_output_tokens=_max_output_tokens(typed),
+            choices=1 if typed.n is None else _at_least_one("n", typed.n),
+            tools=typed.tools or (),
+            response_format=typed.response_format,
+            reasoning_effort=typed.reasoning_effort or (typed.reasoning and typed.reasoning.effort) or None,
+            asks_reasoning=_asks_reasoning(typed),
+            output_modalities=typed.modalities or (),
+            provider_preferences=typed.provider or {},
+            members=members,
+            body_bytes=len(body),
+        )
+
+
+def _explained(error: Exception) -> InvalidRequest:
+    if isinstance(error, msgspec.ValidationError):
+        text, _, path = str(error).partition(" - at `$")
+        param = path.rstrip("`").lstrip(".") or None
+        return InvalidRequest(f"{text}{f' at {param}' if param else ''}.", param=param, code="invalid_type")
+    return InvalidRequest(
+        f"The body is not valid JSON ({error}). Send one JSON object encoded as UTF-8.", code="invalid_json"
+    )
+
+
+def _non_empty(messages: Sequence[Message]) -> Sequence[Message]:
+    if not messages:
+        raise InvalidRequest("`messages` is empty; send at least one message.", param="messages", code="empty_array")
+    return messages
+
+
+def _max_output_tokens(typed: _ChatBody) -> int | None:
+    if typed.max_completion_tokens is not None:
+        return _at_least_one("max_completion_tokens", typed.max_completion_tokens)
+    return None if typed.max_tokens is None else _at_least_one("max_tokens", typed.max_tokens)
+
+
+def _at_least_one(name: str, value: int) -> int:
+    if value < 1:
+        raise InvalidRequest(f"`{name}` is {value}; it must be at least 1.", param=name, code="integer_below_min_value")
+    return value
+
+
+def _asks_reasoning(typed: _ChatBody) -> bool:
+    if typed.reasoning is not None and typed.reasoning.enabled is False:
+        return False
+    effort = typed.reasoning_effort or (typed.reasoning.effort if typed.reasoning else None)
+    return typed.reasoning is not None if effort is None else effort != "none"
+
+
+# Each of these lets the provider choose another model, or adds fees that no price in the catalog bounds. Sent on
+# unseen, they would let a request cost more than was held for it (reference: openrouter.md §1.1, §1.3).
+_UNBOUNDED = {
+    "models": "it lets the provider fall back to models outside your team's policy; list candidates in the policy",
+    "route": "routing is decided by your team's policy; leave it out",
+    "preset": "a preset can change the model and its price unseen; spell its settings out in the request",
+    "plugins": "plugins bill fees beside tokens that cannot be held in advance; leave them out",
+    "web_search_options": "web search bills a fee per call that cannot be held in advance; leave it out",
+    "stop_server_tools_when": "server tools bill fees that cannot be held in advance; leave it out",
+}
+_DEARER_TIERS = frozenset({"priority", "scale", "fast"})
+
+
+def _refuse_what_cannot_be_bounded(typed: _ChatBody) -> None:
+    for name, reason in _UNBOUNDED.items():
+        value = getattr(typed, name)
+        if value is not UNSET and bytes(value) not in (b"null", b"[]"):
+            raise InvalidRequest(f"`{name}` is not accepted: {reason}.", param=name, code="unsupported_parameter")
+    if typed.service_tier in _DEARER_TIERS:
+        raise InvalidRequest(
+            f"`service_tier` {typed.service_tier!r} is not accepted: it is billed above the catalog's prices; "
+            "use 'auto', 'default' or 'flex'.",
+            param="service_tier",
+            code="unsupported_parameter",
+        )
+    for tool in typed.tools or ():
+        if tool.type.startswith("openrouter:"):
+            raise InvalidRequest(
+                f"The server tool {tool.type!r} is not accepted: it bills fees that cannot be held in advance.",
+                param="tools",
+                code="unsupported_parameter",
+            )

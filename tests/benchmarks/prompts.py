@@ -1,0 +1,63 @@
+"""The chat requests the load generator sends: realistic text, each request unlike every other.
+
+A proxy may remember what it counted before. The system message repeats, as it does in applications, but each user message
+starts with its own number, so nobody is measured answering from memory.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+
+_NUMBER_PLACEHOLDER = "#########"
+_SYSTEM = (
+    "You are the assistant of a regional water authority. Answer in plain language, name the source of every figure, "
+    "and say so when the documents you were given do not answer the question. Keep to three short paragraphs."
+)
+_WORDS = (
+    "the of a to in for with on after before under between valley river reservoir inflow spillway turbine gate "
+    "engineer report season rainfall measured level metres downstream village budget maintenance pressure "
+    "concrete survey autumn snow melt forecast risk section table figure agreed reviewed raised lowered "
+    "released stored expected average maximum daily hourly because although while therefore however"
+).split()
+
+
+class PromptSeries:
+    """HTTP requests for one scenario, all of the same length, numbered from zero."""
+
+    def __init__(self, *, prompt_bytes: int, is_streamed: bool, gap_ms: int, api_key: str) -> None:
+        markers = f" [chunks=64] [gap={gap_ms}ms]" if is_streamed else ""
+        question = f"Request {_NUMBER_PLACEHOLDER}.{markers} " + _prose(prompt_bytes)
+        body = json.dumps(
+            {
+                "model": "auto",
+                "messages": [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": question}],
+                "temperature": 0.7,
+                "max_tokens": 256,
+                "stream": is_streamed,
+            },
+            separators=(",", ":"),
+        )
+        head = (
+            "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+            f"Authorization: Bearer {api_key}\r\nContent-Type: application/json\r\nAccept: application/json\r\n"
+            f"User-Agent: penstock-bench\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        before, _, after = (head + body).partition(_NUMBER_PLACEHOLDER)
+        self._before, self._after = before.encode(), after.encode()
+
+    def request(self, number: int) -> bytes:
+        """The whole HTTP request with this number in its text."""
+        return b"%b%09d%b" % (self._before, number, self._after)
+
+
+def _prose(length: int) -> str:
+    """About `length` ASCII characters of made-up sentences, the same on every run."""
+    rng = random.Random(7)
+    sentences: list[str] = []
+    total = 0
+    while total < length:
+        sentence = " ".join(rng.choices(_WORDS, k=rng.randint(7, 16))).capitalize() + "."
+        sentences.append(sentence)
+        total += len(sentence) + 1
+    return " ".join(sentences)[:length]
