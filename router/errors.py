@@ -114,8 +114,17 @@ class BudgetExhausted(CallerError):
     type = "insufficient_quota"
     code = "insufficient_quota"
 
-    def __init__(self, message: str, *, asked_nano_usd: int, left_nano_usd: int, resets_in_s: float) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        asked_nano_usd: int,
+        left_nano_usd: int,
+        resets_in_s: float,
+        may_downgrade: bool,
+    ) -> None:
         super().__init__(message)
+        self.may_downgrade = may_downgrade  # the budget says: try the policy's cheapest models before refusing
         self.asked_nano_usd = asked_nano_usd
         self.left_nano_usd = left_nano_usd
         self.resets_in_s = resets_in_s
@@ -159,6 +168,10 @@ class UpstreamError(PenstockError):
     def __init__(self, message: str, *, provider: str) -> None:
         super().__init__(message)
         self.provider = provider
+        self.tried: tuple[str, ...] = ()  # every deployment that was asked, this one last
+
+    def data(self) -> Mapping[str, object]:
+        return {"tried": list(self.tried)} if self.tried else {}
 
     @property
     def is_callers_fault(self) -> bool:

@@ -46,6 +46,7 @@ class Settings:
     max_body_bytes: int
     timeouts: Timeouts
     providers: Mapping[ProviderName, ProviderAccess]
+    admin_token_from: str | None = None  # the variable or file that should hold it, for messages
 
 
 @dataclass(frozen=True, slots=True)

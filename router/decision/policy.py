@@ -1,6 +1,6 @@
 """How a team wants a choice made: `Policy` with its `Rule`s, and the `Terms` that hold for one request."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 from typing import Literal
@@ -83,6 +83,11 @@ class Policy:
                 tightening.max_cost_usd,
             ),
         )
+
+    def downgraded(self) -> "Policy":
+        """The same candidates and ceilings without a quality floor, the cheapest first."""
+        rules = tuple(replace(rule, objective=None, floor=None) for rule in self.rules)
+        return replace(self, objective=Objective.CHEAPEST, floor=None, rules=rules)
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,6 +109,7 @@ class ChatRequest:
     response_format: ResponseFormat | None
     reasoning_effort: str | None
     asks_reasoning: bool
+    asks_one_hour_cache: bool  # somewhere in the prompt, a cache lifetime of an hour, which is dearer to write
     output_modalities: Sequence[str]
     provider_preferences: Mapping[str, Raw]  # OpenRouter's `provider` object, member by member
     members: Mapping[str, Raw]
@@ -149,6 +150,7 @@ class ChatReader:
             response_format=typed.response_format,
             reasoning_effort=typed.reasoning_effort or (typed.reasoning and typed.reasoning.effort) or None,
             asks_reasoning=_asks_reasoning(typed),
+            asks_one_hour_cache=b'"1h"' in body,
             output_modalities=typed.modalities or (),
             provider_preferences=typed.provider or {},
             members=members,

@@ -1,7 +1,7 @@
 """The floor: the least a Python proxy can do, relaying bytes between keep-alive connections and looking at nothing.
 
-It finds message ends to hand upstream connections back, and does none of a proxy's work. What another Python proxy costs
-above this is its own doing.
+It finds message ends to hand upstream connections back, and does none of a proxy's work. What another Python proxy
+costs above this is its own doing.
 
     python -m tests.benchmarks.bare_relay --port 8000 --upstream-port 9000
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 from collections import deque
+from typing import cast
 
 import uvloop
 
@@ -44,8 +45,7 @@ class Upstream(asyncio.Protocol):
         self._reader = MessageReader()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's class is one in all but inheritance
 
     def data_received(self, data: bytes) -> None:
         client = self.client
@@ -75,8 +75,7 @@ class Client(asyncio.Protocol):
         self._unsent: list[bytes] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's class is one in all but inheritance
 
     def data_received(self, data: bytes) -> None:
         if self.upstream is not None and self.upstream.transport is not None:

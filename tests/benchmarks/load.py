@@ -1,9 +1,9 @@
 """The load generator: sends chat requests over keep-alive connections and counts the complete answers.
 
-Closed loop by default: each connection sends its next request when the last one is answered. With `--rate` open loop: a
-request leaves on schedule whether or not earlier ones were answered, on a connection of its own; a schedule that finds no
-free connection counts as a failure. Latency runs from the write of the request to the last byte of the answer (to the
-first byte as well, for streams). An answer counts only with status 200 and a whole body.
+Closed loop by default: each connection sends its next request when the last one is answered. With `--rate-per-s`
+open loop: a request leaves on schedule whether or not earlier ones were answered, on a connection of its own; finding
+no free connection counts as a failure. Latency runs from the write of the request to the last byte of the answer. An
+answer counts only with status 200 and a whole body.
 
     python -m tests.benchmarks.load --port 8000 --connections 32 --duration-s 2      prints one JSON object
 """
@@ -19,6 +19,8 @@ from array import array
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from time import perf_counter  # loop.time() of uvloop is rounded to milliseconds
+from typing import cast
 
 import uvloop
 
@@ -42,6 +44,7 @@ class Workload:
     is_streamed: bool = False
     gap_ms: int = 0  # between the chunks of a stream
     api_key: str = "bench"
+    path: str = "/v1/chat/completions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +69,17 @@ class LoadRun:
         self.first_bytes_s = array("d")
         self.failures: Counter[str] = Counter()
         self.idle: list[Connection] = []
+        self.has_connected = asyncio.Event()  # until then there is nothing to keep a schedule with
         self._prompts = prompts
         self._is_paced = workload.rate_per_s is not None
         self._request_limit = workload.request_limit
-        self._deadline_s = loop.time() + workload.duration_s
+        self._deadline_s = perf_counter() + workload.duration_s
         self._sent = 0
 
     @property
     def is_over(self) -> bool:
         """Whether no further request may be sent."""
-        return self.loop.time() >= self._deadline_s or self._sent == self._request_limit
+        return perf_counter() >= self._deadline_s or self._sent == self._request_limit
 
     def next_request(self) -> bytes:
         """The next request, counted as sent."""
@@ -84,6 +88,7 @@ class LoadRun:
 
     def became_free(self, connection: Connection) -> None:
         """A connection has nothing to do: give it the next request, shelve it, or close it."""
+        self.has_connected.set()
         if self.is_over:
             connection.close()
         elif self._is_paced:
@@ -104,14 +109,13 @@ class Connection(asyncio.Protocol):
         self._first_byte_at_s: float | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's class is one in all but inheritance
         self._run.became_free(self)
 
     def send(self) -> None:
         """Sends the run's next request."""
         assert self._transport is not None
-        self._sent_at_s = self._run.loop.time()
+        self._sent_at_s = perf_counter()
         self._first_byte_at_s = None
         self._transport.write(self._run.next_request())
 
@@ -122,7 +126,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._first_byte_at_s is None:
-            self._first_byte_at_s = self._run.loop.time()
+            self._first_byte_at_s = perf_counter()
         if self._reader.feed(data):
             self._finish()
 
@@ -141,7 +145,7 @@ class Connection(asyncio.Protocol):
             return
         problem = answer_problem(self._reader, is_streamed=self._run.is_streamed)
         if problem is None:
-            self._run.latencies_s.append(self._run.loop.time() - self._sent_at_s)
+            self._run.latencies_s.append(perf_counter() - self._sent_at_s)
             self._run.first_bytes_s.append(self._first_byte_at_s - self._sent_at_s)
         else:
             self._run.failures[problem] += 1
@@ -167,8 +171,9 @@ async def run_workload(workload: Workload) -> LoadResult:
         is_streamed=workload.is_streamed,
         gap_ms=workload.gap_ms,
         api_key=workload.api_key,
+        path=workload.path,
     )
-    started_s = loop.time()
+    started_s = perf_counter()
     run = LoadRun(workload, prompts, loop)
     try:
         async with asyncio.timeout(workload.duration_s + GRACE_S), asyncio.TaskGroup() as tasks:
@@ -181,7 +186,7 @@ async def run_workload(workload: Workload) -> LoadResult:
     return LoadResult(
         successes=len(run.latencies_s),
         failures=dict(run.failures),
-        duration_s=loop.time() - started_s,
+        duration_s=perf_counter() - started_s,
         latency_p50_ms=percentile_ms(run.latencies_s, 50),
         latency_p99_ms=percentile_ms(run.latencies_s, 99),
         first_byte_p50_ms=percentile_ms(run.first_bytes_s, 50),
@@ -201,10 +206,11 @@ async def _keep_connected(run: LoadRun, port: int) -> None:
 
 async def _pace(run: LoadRun, rate_per_s: float) -> None:
     """Sends on schedule; a late wake-up is this process's fault and delays the request, not its latency."""
-    due_s = run.loop.time()
+    await run.has_connected.wait()
+    due_s = perf_counter()
     while not run.is_over:
         due_s += 1 / rate_per_s
-        await asyncio.sleep(due_s - run.loop.time())
+        await asyncio.sleep(due_s - perf_counter())
         if run.idle:
             run.idle.pop(0).send()
         else:
@@ -222,7 +228,9 @@ def percentile_ms(seconds: Sequence[float], percent: int) -> float:
 
 def arguments(workload: Workload) -> list[str]:
     """The command-line arguments that `main` turns back into `workload`."""
-    options = [f"--{name.replace('_', '-')}={value}" for name, value in asdict(workload).items() if value not in (None, False)]
+    options = [
+        f"--{name.replace('_', '-')}={value}" for name, value in asdict(workload).items() if value not in (None, False)
+    ]
     return ["--is-streamed" if option == "--is-streamed=True" else option for option in options]
 
 
@@ -238,6 +246,7 @@ def main() -> None:
     parser.add_argument("--is-streamed", action="store_true")
     parser.add_argument("--gap-ms", type=int, default=0)
     parser.add_argument("--api-key", default="bench")
+    parser.add_argument("--path", default="/v1/chat/completions")
     workload = Workload(**vars(parser.parse_args()))
     gc.disable()  # nothing here makes cycles worth collecting, and a collection would look like the proxy's latency
     print(json.dumps(asdict(uvloop.run(run_workload(workload)))))

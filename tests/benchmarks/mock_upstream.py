@@ -1,8 +1,8 @@
 """A cheap simulated OpenRouter: answers chat completions from prepared bytes, so that the proxy is what is measured.
 
-Shapes follow OpenRouter's wire format as captured in 2026 (comment line first, `role` on every chunk, finish chunk, usage
-chunk with `cost`, `[DONE]`); every answer has its own generation id. Markers in the prompt text steer a stream, because
-text is what every proxy relays untouched: `[chunks=64]` and `[gap=5ms]`. `/mock/stats` tells what was served.
+Shapes follow OpenRouter's wire format as captured in 2026 (comment line first, `role` on every chunk, finish chunk,
+usage chunk with `cost`, `[DONE]`); every answer has its own generation id. Markers in the prompt text steer a stream,
+because text is what every proxy relays untouched: `[chunks=64]` and `[gap=5ms]`. `/mock/stats` tells what was served.
 
     python -m tests.benchmarks.mock_upstream --port 0        prints `listening on PORT`
 """
@@ -14,8 +14,10 @@ import asyncio
 import json
 import re
 import secrets
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from typing import cast
 
 import uvloop
 
@@ -26,9 +28,9 @@ _CHUNKS_MARKER = re.compile(rb"\[chunks=(\d{1,5})\]")
 _GAP_MARKER = re.compile(rb"\[gap=(\d{1,5})ms\]")
 _MODEL_VALUE = re.compile(rb'\s*:\s*"([^"]{1,200})"')
 _ID_PLACEHOLDER = b"gen-1773012759-" + b"#" * 20  # as long as a real id, so replacing it moves no offsets
-_WORDS = "The gate lets just enough water through and keeps what the turbine does not need for the dry months ahead".split()
-_REPLY_TEXT = " ".join(_WORDS * 5)
-_USAGE = {
+_SENTENCE = "The gate lets just enough water through and keeps what the turbine does not need for the dry months ahead."
+_REPLY_TEXT = " ".join([_SENTENCE] * 3)
+_USAGE: dict[str, object] = {
     "prompt_tokens": 254,
     "completion_tokens": 70,
     "total_tokens": 324,
@@ -79,8 +81,7 @@ class MockConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's class is one in all but inheritance
 
     def data_received(self, data: bytes) -> None:
         self._parts.append(data)
@@ -102,7 +103,9 @@ class MockConnection(asyncio.Protocol):
         elif path == b"/mock/stats":
             self._transport.write(json_response(asdict(self._stats)))
         else:
-            self._transport.write(json_response({"error": {"code": 404, "message": "Not Found"}}, status=b"404 Not Found"))
+            self._transport.write(
+                json_response({"error": {"code": 404, "message": "Not Found"}}, status=b"404 Not Found")
+            )
 
     def _complete(self, transport: asyncio.Transport, request: bytes) -> None:
         self._stats.completions += 1
@@ -188,7 +191,8 @@ def prepared_stream(model: str, chunks: int) -> tuple[bytes, tuple[int, ...]]:
         b"X-Accel-Buffering: no\r\nTransfer-Encoding: chunked\r\n\r\n"
     )
     first = head + _http_chunk(b": OPENROUTER PROCESSING\n\n") + _http_chunk(_event(model, [_delta("")]))
-    contents = [_http_chunk(_event(model, [_delta(" " + _WORDS[n % len(_WORDS)])])) for n in range(chunks)]
+    words = _SENTENCE.split()
+    contents = [_http_chunk(_event(model, [_delta(" " + words[n % len(words)])])) for n in range(chunks)]
     finish = _http_chunk(_event(model, [_delta("", finish_reason="stop")]))
     usage = _http_chunk(_event(model, [], usage=_USAGE))
     last = finish + usage + _http_chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n"
@@ -203,12 +207,12 @@ def _http_chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def _event(model: str, choices: list[dict[str, object]], *, usage: dict[str, object] | None = None) -> bytes:
+def _event(model: str, choices: Sequence[Mapping[str, object]], *, usage: dict[str, object] | None = None) -> bytes:
     chunk = _envelope(model, "chat.completion.chunk", choices) | ({"usage": usage} if usage else {})
     return b"data: " + json.dumps(chunk, separators=(",", ":")).encode() + b"\n\n"
 
 
-def _envelope(model: str, kind: str, choices: list[dict[str, object]]) -> dict[str, object]:
+def _envelope(model: str, kind: str, choices: Sequence[Mapping[str, object]]) -> dict[str, object]:
     return {
         "id": _ID_PLACEHOLDER.decode(),
         "object": kind,

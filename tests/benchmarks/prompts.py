@@ -1,7 +1,7 @@
 """The chat requests the load generator sends: realistic text, each request unlike every other.
 
-A proxy may remember what it counted before. The system message repeats, as it does in applications, but each user message
-starts with its own number, so nobody is measured answering from memory.
+A proxy may remember what it counted before. The system message repeats, as it does in applications, but each user
+message starts with its own number, so nobody is measured answering from memory.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _WORDS = (
     "engineer report season rainfall measured level metres downstream village budget maintenance pressure "
     "concrete survey autumn snow melt forecast risk section table figure agreed reviewed raised lowered "
     "released stored expected average maximum daily hourly because although while therefore however"
-).split()
+)
 
 
 class PromptSeries:
     """HTTP requests for one scenario, all of the same length, numbered from zero."""
 
-    def __init__(self, *, prompt_bytes: int, is_streamed: bool, gap_ms: int, api_key: str) -> None:
+    def __init__(self, *, prompt_bytes: int, is_streamed: bool, gap_ms: int, api_key: str, path: str) -> None:
         markers = f" [chunks=64] [gap={gap_ms}ms]" if is_streamed else ""
         question = f"Request {_NUMBER_PLACEHOLDER}.{markers} " + _prose(prompt_bytes)
         body = json.dumps(
@@ -39,7 +39,7 @@ class PromptSeries:
             separators=(",", ":"),
         )
         head = (
-            "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+            f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
             f"Authorization: Bearer {api_key}\r\nContent-Type: application/json\r\nAccept: application/json\r\n"
             f"User-Agent: penstock-bench\r\nContent-Length: {len(body)}\r\n\r\n"
         )
@@ -53,11 +53,12 @@ class PromptSeries:
 
 def _prose(length: int) -> str:
     """About `length` ASCII characters of made-up sentences, the same on every run."""
-    rng = random.Random(7)
+    words = _WORDS.split()
+    rng = random.Random(7)  # any fixed seed would do
     sentences: list[str] = []
     total = 0
     while total < length:
-        sentence = " ".join(rng.choices(_WORDS, k=rng.randint(7, 16))).capitalize() + "."
+        sentence = " ".join(rng.choices(words, k=rng.randint(7, 16))).capitalize() + "."
         sentences.append(sentence)
         total += len(sentence) + 1
     return " ".join(sentences)[:length]

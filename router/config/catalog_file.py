@@ -1,0 +1,119 @@
+"""`models.yaml` and the providers of `penstock.yaml` as the `Catalog`."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, time
+
+from router.catalog.catalog import Catalog, Deployment, Model, ModelName, Provider, ProviderName, Score, Task
+from router.catalog.prices import Price, PriceEntry, PriceList, Rates, Tier
+from router.config.price_data import GENAI_PRICES_VERSION, published
+from router.config.schema import (
+    DeploymentSection,
+    ModelSection,
+    ModelsFile,
+    PriceSection,
+    QualitySection,
+    RatesSection,
+    ScoreSection,
+)
+
+VERSION_DIGITS = 12
+
+
+def catalog(file: ModelsFile, content: bytes, providers: Mapping[ProviderName, Provider]) -> Catalog:
+    """The catalog of a validated file whose providers are all known; `content` is what the file was read from."""
+    return Catalog(
+        deployments={
+            ModelName(name): _deployments(_model(ModelName(name), section), section.deployments, providers)
+            for name, section in file.models.items()
+        },
+        version=_version(content, providers),
+    )
+
+
+def _version(content: bytes, providers: Mapping[ProviderName, Provider]) -> str:
+    digest = hashlib.sha256(content)
+    digest.update(GENAI_PRICES_VERSION.encode())
+    for provider in sorted(providers.values(), key=lambda provider: provider.name):
+        digest.update(f"\n{provider.name} {provider.kind} {provider.base_url}".encode())
+    return digest.hexdigest()[:VERSION_DIGITS]
+
+
+def _model(name: ModelName, section: ModelSection) -> Model:
+    return Model(
+        name=name,
+        context_tokens=section.context_tokens,
+        max_output_tokens=section.max_output_tokens,
+        capabilities=frozenset(section.capabilities),
+        token_ratio=section.tokens_per_o200k,
+        quality=_quality(section.quality),
+    )
+
+
+def _quality(section: QualitySection) -> dict[Task, Score]:
+    scores = {
+        Task.CHAT: section.chat,
+        Task.EXTRACTION: section.extraction,
+        Task.FACTS: section.facts,
+        Task.REASONING: section.reasoning,
+        Task.CODE: section.code,
+        Task.AGENT: section.agent,
+    }
+    return {task: _score(score) for task, score in scores.items() if score is not None}
+
+
+def _score(section: ScoreSection) -> Score:
+    source = f"estimated: {section.source}" if section.estimated else section.source
+    return Score(value=section.score, source=source, checked=section.checked)
+
+
+def _deployments(
+    model: Model, sections: Sequence[DeploymentSection], providers: Mapping[ProviderName, Provider]
+) -> tuple[Deployment, ...]:
+    return tuple(_deployment(model, section, providers) for section in sections)
+
+
+def _deployment(model: Model, section: DeploymentSection, providers: Mapping[ProviderName, Provider]) -> Deployment:
+    provider = providers[ProviderName(section.provider)]
+    upstream_model = section.upstream_model or model.name
+    own = tuple(_price_entry(price) for price in section.prices)
+    return Deployment(
+        model=model,
+        provider=provider,
+        upstream_model=upstream_model,
+        # The later entry wins, so what the operator wrote stands after what was published.
+        prices=PriceList((*published(provider.kind, upstream_model), *own)),
+        max_output_tokens=section.max_output_tokens or model.max_output_tokens,
+        context_tokens=section.context_tokens or model.context_tokens,
+    )
+
+
+def _price_entry(section: PriceSection) -> PriceEntry:
+    entry = PriceEntry(
+        price=Price(
+            base=_rates(section),
+            tiers=tuple(Tier(tier.above_input_tokens, _rates(tier)) for tier in section.tiers),
+        ),
+        source=section.source,
+        starts=_midnight(section.from_),
+        ends=None if section.until is None else _midnight(section.until),
+        checked=section.checked,
+    )
+    if section.daily is None:
+        return entry
+    return replace(entry, daily=(section.daily.from_, section.daily.until))
+
+
+def _rates(section: RatesSection) -> Rates:
+    return Rates.per_mtok(
+        input_usd=section.input_usd_per_mtok,
+        output_usd=section.output_usd_per_mtok,
+        cached_input_usd=section.cached_input_usd_per_mtok,
+        cache_write_usd=section.cache_write_usd_per_mtok,
+        cache_write_1h_usd=section.cache_write_1h_usd_per_mtok,
+    )
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), tzinfo=UTC)

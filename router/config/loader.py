@@ -1,0 +1,169 @@
+"""A directory of files becomes one `Snapshot`, or a `ConfigError` that lists every problem of every file.
+
+    penstock.yaml    addresses, providers
+    models.yaml      the catalog
+    teams/NAME.yaml  one team each
+
+Three passes: each file is read and its shape judged, names are looked up across files, and only if nobody complained
+is anything built. Names are looked up in plain data, so the second pass works on files that failed the first.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from pydantic import ValidationError
+
+from router.catalog.catalog import Catalog
+from router.config import catalog_file, complaints, penstock_file, references, team_file
+from router.config.price_data import GENAI_PRICES_VERSION
+from router.config.schema import ModelsFile, PenstockFile, Section, TeamFile
+from router.config.settings import MAIN_FILE
+from router.config.snapshot import Settings, Snapshot, Team
+from router.config.yaml_source import START, Document, parse
+from router.errors import ConfigError, Problem
+from router.keys import TeamName
+
+MODELS_FILE = "models.yaml"
+TEAMS_DIRECTORY = "teams"
+
+_File = TypeVar("_File", bound=Section)
+
+
+def load(directory: Path, *, environment: Mapping[str, str]) -> Snapshot:
+    """The configuration in `directory`, with secrets from `environment` or from the files it names.
+
+    Raises ConfigError with the problems of all files, sorted by file and place; files are named as `directory` is
+    spelled. Takes some 80 ms for the shipped files (November 2026), so a server calls it from a thread.
+    """
+    main = _load_file(directory / MAIN_FILE, PenstockFile)
+    models = _load_file(directory / MODELS_FILE, ModelsFile)
+    teams = [_load_file(path, TeamFile) for path in _team_paths(directory)]
+    problems = [
+        *main.problems,
+        *models.problems,
+        *(problem for team in teams for problem in team.problems),
+        *_problems_between(main.document, models.document, [team.document for team in teams if team.document]),
+        *_problems_of_team_files(directory),
+    ]
+    if problems or main.section is None or models.section is None:
+        raise ConfigError(sorted(set(problems), key=lambda problem: (problem.file, problem.line, problem.column)))
+    settings = penstock_file.settings(main.section, directory=directory, environment=environment)
+    providers = {name: access.provider for name, access in settings.providers.items()}
+    return Snapshot(
+        settings=settings,
+        catalog=catalog_file.catalog(models.section, models.content, providers),
+        teams=_teams([team.section for team in teams if team.section]),
+        version=_version(directory, [main, models, *teams]),
+    )
+
+
+def warnings(snapshot: Snapshot) -> tuple[str, ...]:
+    """What does not stop a start but must be said: whom we cannot ask, and what has no price."""
+    return (*_secrets_missing(snapshot.settings), *_prices_missing(snapshot.catalog))
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded(Generic[_File]):
+    """One file after the first pass; `section` is there if its shape is right."""
+
+    path: Path
+    content: bytes
+    document: Document | None
+    section: _File | None
+    problems: tuple[Problem, ...]
+
+
+def _load_file(path: Path, shape: type[_File]) -> _Loaded[_File]:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return _unreadable(path, "there is no such file; `config/` of the Penstock repository holds one to start from")
+    except OSError as error:
+        return _unreadable(path, f"the file cannot be read: {error.strerror}")
+    document = parse(str(path), content)
+    if document.is_faulty(()):
+        return _Loaded(path, content, document, None, document.problems)
+    try:
+        section = shape.model_validate(document.data)
+    except ValidationError as error:
+        problems = (*document.problems, *complaints.problems(error, document, shape))
+        return _Loaded(path, content, document, None, problems)
+    return _Loaded(path, content, document, section, document.problems)
+
+
+def _unreadable(path: Path, message: str) -> _Loaded[_File]:
+    return _Loaded(path, b"", None, None, (Problem(str(path), *START, message),))
+
+
+def _team_paths(directory: Path) -> list[Path]:
+    """The team files in the order of their names; hidden files are editors' own."""
+    return sorted(path for path in (directory / TEAMS_DIRECTORY).glob("*.yaml") if not path.name.startswith("."))
+
+
+def _problems_of_team_files(directory: Path) -> Iterator[Problem]:
+    teams = directory / TEAMS_DIRECTORY
+    if not _team_paths(directory):
+        yield Problem(str(teams), *START, "expected at least one team file NAME.yaml here, got none")
+    for path in sorted(teams.glob("*.yml")):
+        yield Problem(str(path), *START, "expected the ending .yaml, got .yml; rename the file, or it is not read")
+
+
+def _problems_between(main: Document | None, models: Document | None, teams: Sequence[Document]) -> Iterator[Problem]:
+    """What only two files together show: names used and not defined, and team names."""
+    providers = references.names_in(main, "providers")
+    known_models = references.names_in(models, "models")
+    if models is not None:
+        yield from references.problems_of_models(models, providers)
+    for team in teams:
+        yield from references.problems_of_team(team, models=known_models, providers=providers)
+    yield from _problems_of_team_names(teams)
+
+
+def _problems_of_team_names(teams: Sequence[Document]) -> Iterator[Problem]:
+    """A team is named like its file, so that one finds it, and no two are called the same."""
+    owners: dict[str, str] = {}
+    for document in teams:
+        for path, name in document.matching(("team",)):
+            stem = Path(document.file).stem
+            if not isinstance(name, str):
+                continue
+            if name in owners:
+                yield document.at_value(path, f"the team '{name}' is already defined in {owners[name]}")
+            elif name != stem:
+                yield document.at_value(path, f"expected '{stem}', the name of this file, got '{name}'; rename one")
+            owners.setdefault(name, document.file)
+
+
+def _teams(files: Sequence[TeamFile]) -> Mapping[TeamName, Team]:
+    teams = [team_file.team(file) for file in files]
+    return {team.name: team for team in teams}
+
+
+def _version(directory: Path, files: Sequence[_Loaded[PenstockFile] | _Loaded[ModelsFile] | _Loaded[TeamFile]]) -> str:
+    """A digest of every file's name and content and of the published prices."""
+    digest = hashlib.sha256(GENAI_PRICES_VERSION.encode())
+    for file in files:
+        digest.update(f"\n{file.path.relative_to(directory)} {len(file.content)}\n".encode())
+        digest.update(file.content)
+    return digest.hexdigest()[: catalog_file.VERSION_DIGITS]
+
+
+def _secrets_missing(settings: Settings) -> Iterator[str]:
+    for name, access in settings.providers.items():
+        if access.api_key is None and access.api_key_from is not None:
+            yield f"{access.api_key_from} holds no key for provider {name}, so its deployments are unavailable"
+    if settings.admin_token is None:
+        origin = settings.admin_token_from or "admin.token_env of penstock.yaml"
+        yield f"{origin} holds no admin token, so nobody can sign in at the admin port"
+
+
+def _prices_missing(catalog: Catalog) -> Iterator[str]:
+    for deployment in catalog:
+        if not deployment.prices.entries:
+            yield (
+                f"{deployment.id} has no price, neither in models.yaml nor in genai-prices {GENAI_PRICES_VERSION}, "
+                "so it is never chosen; add `prices` to it (zero is a price)"
+            )

@@ -1,0 +1,62 @@
+"""`penstock.yaml` as `Settings`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from router.catalog.catalog import Provider, ProviderName
+from router.config.schema import PenstockFile, ProviderSection
+from router.config.settings import secret, state_directory
+from router.config.snapshot import Listen, ProviderAccess, Settings, Timeouts
+
+
+def settings(file: PenstockFile, *, directory: Path, environment: Mapping[str, str]) -> Settings:
+    """The settings of a validated file; paths in it are relative to the configuration's `directory`."""
+    token_file = _path(file.admin.token_file, directory, environment)
+    return Settings(
+        listen=_listen(file.listen),
+        admin=_listen(file.admin.listen),
+        admin_token=secret(variable=file.admin.token_env, file=token_file, environment=environment),
+        admin_token_from=_origin(file.admin.token_env, token_file),
+        state_dir=state_directory(
+            _path(file.state.directory if file.state else None, directory, environment), environment=environment
+        ),
+        max_body_bytes=file.max_body_bytes,
+        timeouts=Timeouts(
+            connect_s=file.timeouts.connect_s,
+            first_byte_s=file.timeouts.first_byte_s,
+            between_bytes_s=file.timeouts.between_bytes_s,
+        ),
+        providers={
+            ProviderName(name): _access(ProviderName(name), section, directory, environment)
+            for name, section in file.providers.items()
+        },
+    )
+
+
+def _access(
+    name: ProviderName, section: ProviderSection, directory: Path, environment: Mapping[str, str]
+) -> ProviderAccess:
+    key_file = _path(section.api_key_file, directory, environment)
+    return ProviderAccess(
+        provider=Provider(name=name, kind=section.kind, base_url=section.base_url),
+        api_key=secret(variable=section.api_key_env, file=key_file, environment=environment),
+        api_key_from=_origin(section.api_key_env, key_file),
+    )
+
+
+def _listen(address: str) -> Listen:
+    host, _, port = address.rpartition(":")
+    return Listen(host=host.removeprefix("[").removesuffix("]"), port=int(port))
+
+
+def _origin(variable: str | None, file: Path | None) -> str | None:
+    return f"${variable}" if variable else str(file) if file else None
+
+
+def _path(text: str | None, directory: Path, environment: Mapping[str, str]) -> Path | None:
+    """A path as written: `~/` is the home directory, anything relative starts at the configuration's directory."""
+    if text is None:
+        return None
+    if text.startswith("~/") and environment.get("HOME"):
+        return Path(environment["HOME"]) / text.removeprefix("~/")
+    return directory / text

@@ -1,0 +1,56 @@
+"""Names that one place of the configuration uses and another must define: models, providers, policies, aliases.
+
+They are looked up in the files' plain data, not in validated sections, so that a misspelt key elsewhere in a file does
+not hide a misspelt model.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from router.config.complaints import unknown
+from router.config.yaml_source import Document
+from router.errors import Problem
+
+_MODELS_OF_A_TEAM = (
+    ("baseline",),
+    ("aliases", "*", "model"),
+    ("policies", "*", "candidates", "*"),
+    ("policies", "*", "banned_models", "*"),
+    ("policies", "*", "rules", "*", "candidates", "*"),
+)
+_ALIASES_OF_RULES = (
+    ("policies", "*", "rules", "*", "when", "alias"),
+    ("policies", "*", "rules", "*", "when", "alias", "*"),
+)
+
+
+def names_in(document: Document | None, section: str) -> frozenset[str] | None:
+    """The names a file defines in a section; None if that cannot be told, so that nobody is blamed for using one."""
+    if document is None or document.is_faulty(()) or not isinstance(document.data, dict):
+        return None
+    entries = document.data.get(section)
+    return frozenset(entries) if isinstance(entries, dict) else None
+
+
+def problems_of_models(models: Document, providers: frozenset[str] | None) -> Iterator[Problem]:
+    yield from _unknown(models, "provider", (("models", "*", "deployments", "*", "provider"),), providers)
+
+
+def problems_of_team(
+    team: Document, *, models: frozenset[str] | None, providers: frozenset[str] | None
+) -> Iterator[Problem]:
+    yield from _unknown(team, "model", _MODELS_OF_A_TEAM, models)
+    yield from _unknown(team, "provider", (("policies", "*", "banned_providers", "*"),), providers)
+    if isinstance(team.data, dict):
+        yield from _unknown(team, "policy", (("aliases", "*", "policy"),), names_in(team, "policies") or frozenset())
+        yield from _unknown(team, "alias", _ALIASES_OF_RULES, names_in(team, "aliases"))
+
+
+def _unknown(
+    document: Document, what: str, patterns: Iterable[tuple[str, ...]], known: frozenset[str] | None
+) -> Iterator[Problem]:
+    if known is None:
+        return
+    for pattern in patterns:
+        for path, name in document.matching(pattern):
+            if isinstance(name, str) and name not in known:
+                yield document.at_value(path, unknown(what, name, known))

@@ -1,0 +1,491 @@
+"""The shape of the three kinds of file: `PenstockFile`, `ModelsFile`, `TeamFile`, and what each key means.
+
+What can be judged by looking at one value, or at one entry, is judged here; what needs a second file is judged in
+`references`. The descriptions are for the editor: they travel in the JSON Schemas.
+"""
+
+import re
+from datetime import date, time
+from decimal import Decimal
+from itertools import pairwise
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
+
+from router.catalog.catalog import Capability, Task
+from router.decision.policy import Objective
+from router.quotas import Per, WhenSpent
+
+FAULT = "penstock"  # the type of our own pydantic errors; their `key` says which key of the entry is meant, if any
+
+# Counters hold nano-dollars as 64-bit floats in some stores (Redis Lua), exact up to 2^53.
+MAX_LIMIT_NANO_USD = 2**53
+_NANO_DIGITS = 9
+
+_ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}")
+_MODEL = re.compile(r"[A-Za-z0-9~][A-Za-z0-9._~-]*(/[A-Za-z0-9][A-Za-z0-9._:-]*)+")
+_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/=@-]{0,63}")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
+_RESERVED_NAME = "other"  # what metrics call a label value that the configuration does not know
+
+
+def _fault(message: str, key: str | None = None) -> PydanticCustomError:
+    return PydanticCustomError(FAULT, "{message}", {"message": message, "key": key})
+
+
+def _exact(value: object) -> object:
+    """Whole numbers are as good as figures with a point; everything else is left for pydantic to refuse."""
+    return Decimal(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _ratio(value: object) -> object:
+    """A figure that is not money, as a float."""
+    return float(value) if isinstance(value, int | Decimal) and not isinstance(value, bool) else value
+
+
+def _one_or_more(value: object) -> object:
+    """`task: code` is short for `task: [code]`."""
+    return [value] if isinstance(value, str) else value
+
+
+def _date(value: object) -> object:
+    if not isinstance(value, str) or not _DATE.fullmatch(value):
+        raise _fault(f"expected a date such as 2026-04-24, got {value!r}")
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        raise _fault(f"expected a date such as 2026-04-24, got {value}, which no calendar has") from None
+
+
+def _time(value: object) -> object:
+    if not isinstance(value, str) or not _TIME.fullmatch(value):
+        raise _fault(f'expected a UTC time such as "01:00", got {value!r}')
+    return time.fromisoformat(value)
+
+
+def _environment_name(text: str) -> str:
+    if not _ENVIRONMENT_NAME.fullmatch(text):
+        # The text is not repeated: it may be the secret itself.
+        raise _fault(
+            "expected the name of an environment variable such as OPENROUTER_API_KEY; a secret itself never stands here"
+        )
+    return text
+
+
+def _name(text: str) -> str:
+    if text == _RESERVED_NAME or not _NAME.fullmatch(text):
+        raise _fault(f"expected a name of a-z, 0-9, _ and - (at most 63, and not 'other'), got '{text}'")
+    return text
+
+
+def _alias(text: str) -> str:
+    if not _ALIAS.fullmatch(text):
+        raise _fault(f"expected an alias of letters, digits and . _ : / @ - (at most 128), got '{text}'")
+    return text
+
+
+def _model_name(text: str) -> str:
+    if not _MODEL.fullmatch(text):
+        raise _fault(f"expected a catalog id like deepseek/deepseek-v4-flash, got '{text}'")
+    return text
+
+
+def _tag(text: str) -> str:
+    if not _TAG.fullmatch(text):
+        raise _fault(f"expected a tag of letters, digits and . _ : / = @ - (at most 64), got '{text}'")
+    return text
+
+
+def _address(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+        raise _fault(f"expected host:port such as 127.0.0.1:8000, got '{text}'")
+    return text
+
+
+def _base_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        plain = parts.scheme in ("http", "https") and parts.hostname and not parts.query and not parts.fragment
+        plain = plain and parts.port != 0
+    except ValueError:
+        plain = False
+        parts = urlsplit("")
+    if not plain:
+        raise _fault(f"expected an address such as https://openrouter.ai/api/v1, got '{text}'")
+    if parts.username or parts.password:
+        raise _fault(
+            "expected an address without a password in it; name the variable that holds the key in api_key_env"
+        )
+    return text.rstrip("/")
+
+
+def _without_repeats(names: list[str]) -> list[str]:
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise _fault(f"expected each model once, got '{twice}' twice")
+    return names
+
+
+def _time_zone(text: str) -> str:
+    try:
+        ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise _fault(f"expected an IANA time zone such as UTC or Europe/Berlin, got '{text}'") from None
+    return text
+
+
+def _nano_countable(usd: Decimal) -> Decimal:
+    if usd.scaleb(_NANO_DIGITS) > MAX_LIMIT_NANO_USD:
+        raise _fault(f"expected at most 9007199 dollars (2^53 nano-dollars, the largest exact count), got {usd}")
+    if usd.scaleb(_NANO_DIGITS) % 1:
+        raise _fault(f"expected whole nano-dollars (at most 9 decimals), got {usd}")
+    return usd
+
+
+_NUMBER = WithJsonSchema({"type": "number", "minimum": 0})
+_PROBABILITY = WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1})
+
+Text = Annotated[str, Field(min_length=1)]
+Usd = Annotated[Decimal, BeforeValidator(_exact), Field(ge=0), _NUMBER]
+LimitUsd = Annotated[Decimal, BeforeValidator(_exact), Field(ge=0), AfterValidator(_nano_countable), _NUMBER]
+Probability = Annotated[float, BeforeValidator(_ratio), Field(ge=0, le=1), _PROBABILITY]
+TokenRatio = Annotated[float, BeforeValidator(_ratio), Field(ge=0.5, le=5)]
+Seconds = Annotated[float, BeforeValidator(_ratio), Field(gt=0, le=86_400)]
+Tokens = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Count = Annotated[int, Field(ge=1, le=1_000_000_000_000)]
+Day = Annotated[date, BeforeValidator(_date), WithJsonSchema({"type": "string", "format": "date"})]
+TimeOfDay = Annotated[time, BeforeValidator(_time), WithJsonSchema({"type": "string", "pattern": _TIME.pattern})]
+EnvironmentName = Annotated[str, AfterValidator(_environment_name)]
+Name = Annotated[str, AfterValidator(_name)]
+AliasName = Annotated[str, AfterValidator(_alias)]
+ModelId = Annotated[str, AfterValidator(_model_name)]
+Tag = Annotated[str, AfterValidator(_tag)]
+Address = Annotated[str, AfterValidator(_address)]
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+TimeZone = Annotated[str, AfterValidator(_time_zone)]
+Candidates = Annotated[list[Text], Field(min_length=1), AfterValidator(_without_repeats)]
+# Enums are written as their values; strict mode would want the members themselves.
+TaskWord = Annotated[Task, Field(strict=False)]
+CapabilityWord = Annotated[Capability, Field(strict=False)]
+ObjectiveWord = Annotated[Objective, Field(strict=False)]
+PerWord = Annotated[Per, Field(strict=False)]
+WhenSpentWord = Annotated[WhenSpent, Field(strict=False)]
+
+
+class Section(BaseModel):
+    """A mapping with known keys: any other key is an error, and text is no number."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+# --- penstock.yaml ----------------------------------------------------------------------------------------------------
+
+
+class AdminSection(Section):
+    listen: Annotated[Address, Field(description="host:port of metrics, admin API and console")] = "127.0.0.1:8001"
+    token_env: Annotated[
+        EnvironmentName | None, Field(description="environment variable that holds the admin token")
+    ] = None
+    token_file: Annotated[Text | None, Field(description="file that holds the admin token")] = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "AdminSection":
+        if self.token_env and self.token_file:
+            raise _fault("expected token_env or token_file, got both", "token_file")
+        return self
+
+
+class StateSection(Section):
+    directory: Annotated[
+        Text, Field(description="where ledger, keys and pepper live; relative to this file's directory")
+    ]
+
+
+class TimeoutsSection(Section):
+    connect_s: Annotated[Seconds, Field(description="until the connection stands")] = 5.0
+    first_byte_s: Annotated[Seconds, Field(description="from sending the request to the answer's first byte")] = 300.0
+    between_bytes_s: Annotated[Seconds, Field(description="longest silence within an answer")] = 120.0
+
+
+class ProviderSection(Section):
+    kind: Annotated[
+        Literal["openrouter", "deepseek", "openai_compatible"], Field(description="which dialect and price list apply")
+    ]
+    base_url: Annotated[BaseUrl, Field(description="what stands before /chat/completions")]
+    api_key_env: Annotated[EnvironmentName | None, Field(description="environment variable that holds the key")] = None
+    api_key_file: Annotated[Text | None, Field(description="file that holds the key")] = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "ProviderSection":
+        if self.api_key_env and self.api_key_file:
+            raise _fault("expected api_key_env or api_key_file, got both", "api_key_file")
+        if self.kind != "openai_compatible" and not self.api_key_env and not self.api_key_file:
+            raise _fault(f"expected api_key_env or api_key_file: a provider of kind {self.kind} wants a key")
+        return self
+
+
+class PenstockFile(Section):
+    """`penstock.yaml`: where Penstock listens, keeps its state, and whom it can ask."""
+
+    listen: Annotated[Address, Field(description="host:port of the OpenAI API")] = "127.0.0.1:8000"
+    admin: AdminSection = AdminSection()
+    state: StateSection | None = None
+    max_body_bytes: Annotated[
+        int, Field(ge=1_024, le=1_073_741_824, description="longest request body taken; longer ones get 413")
+    ] = 33_554_432
+    timeouts: TimeoutsSection = TimeoutsSection()
+    providers: Annotated[dict[Name, ProviderSection], Field(min_length=1, description="name → how to reach it")]
+
+
+# --- models.yaml ------------------------------------------------------------------------------------------------------
+
+
+class ScoreSection(Section):
+    score: Annotated[Probability, Field(description="probability that an answer of this kind is good")]
+    source: Annotated[Text, Field(description="benchmark, effort and where the figure was read")]
+    checked: Annotated[Day, Field(description="when it was last compared with its source")]
+    estimated: Annotated[bool, Field(description="true if derived from other figures, not measured")] = False
+
+
+class QualitySection(Section):
+    """One figure for each kind of task; a model without one is not chosen where a floor is set for that task."""
+
+    chat: ScoreSection | None = None
+    extraction: ScoreSection | None = None
+    facts: ScoreSection | None = None
+    reasoning: ScoreSection | None = None
+    code: ScoreSection | None = None
+    agent: ScoreSection | None = None
+
+
+class RatesSection(Section):
+    input_usd_per_mtok: Usd
+    output_usd_per_mtok: Annotated[Usd, Field(description="reasoning tokens are output tokens")]
+    cached_input_usd_per_mtok: Annotated[Usd | None, Field(description="default: as plain input")] = None
+    cache_write_usd_per_mtok: Annotated[Usd | None, Field(description="all in; default: as plain input")] = None
+    cache_write_1h_usd_per_mtok: Annotated[Usd | None, Field(description="default: as cache_write")] = None
+
+
+class TierSection(RatesSection):
+    above_input_tokens: Annotated[Tokens, Field(description="for strictly more input tokens; reprices all of them")]
+
+
+class DailySection(Section):
+    from_: Annotated[TimeOfDay, Field(alias="from", description="UTC, inclusive")]
+    until: Annotated[TimeOfDay, Field(description="UTC, exclusive; earlier than from means past midnight")]
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> "DailySection":
+        if self.from_ == self.until:
+            raise _fault(f"expected two different times, got {self.until:%H:%M} twice", "until")
+        return self
+
+
+class PriceSection(RatesSection):
+    """A dated price. It comes after the published ones and wins over them as long as it holds."""
+
+    from_: Annotated[Day, Field(alias="from", description="first day, from midnight UTC")]
+    until: Annotated[Day | None, Field(description="first day on which it no longer holds")] = None
+    daily: Annotated[DailySection | None, Field(description="only between these hours of each day")] = None
+    tiers: Annotated[list[TierSection], Field(description="dearer rates for long inputs, by ascending threshold")] = []
+    source: Annotated[Text, Field(description="where the figure was read")]
+    checked: Annotated[Day, Field(description="when it was last compared with its source")]
+
+    @model_validator(mode="after")
+    def _ends_after_it_starts(self) -> "PriceSection":
+        if self.until is not None and self.until <= self.from_:
+            raise _fault(f"expected a day after from ({self.from_}), got {self.until}", "until")
+        return self
+
+    @model_validator(mode="after")
+    def _tiers_ascend(self) -> "PriceSection":
+        thresholds = [tier.above_input_tokens for tier in self.tiers]
+        if any(upper <= lower for lower, upper in pairwise(thresholds)):
+            raise _fault(f"expected ascending thresholds, got {', '.join(map(str, thresholds))}", "tiers")
+        return self
+
+
+class DeploymentSection(Section):
+    provider: Annotated[Text, Field(description="a provider of penstock.yaml")]
+    upstream_model: Annotated[Text | None, Field(description="what it calls the model; default: the catalog id")] = None
+    context_tokens: Annotated[Tokens | None, Field(description="if it differs from the model's")] = None
+    max_output_tokens: Annotated[Tokens | None, Field(description="if it differs from the model's")] = None
+    prices: Annotated[
+        list[PriceSection], Field(description="own prices, oldest first; each wins over published ones while it holds")
+    ] = []
+
+    @model_validator(mode="after")
+    def _prices_ascend(self) -> "DeploymentSection":
+        """Each entry starts no earlier than the one before, and a stated end does not reach into the next."""
+        for earlier, later in pairwise(self.prices):
+            if later.from_ < earlier.from_:
+                raise _fault(f"expected the oldest price first, got {later.from_} after {earlier.from_}", "prices")
+            all_day = earlier.daily is None and later.daily is None
+            if all_day and earlier.until is not None and earlier.until > later.from_:
+                raise _fault(
+                    f"expected prices that do not overlap, got one until {earlier.until} and the next "
+                    f"from {later.from_}",
+                    "prices",
+                )
+        return self
+
+
+class ModelSection(Section):
+    context_tokens: Annotated[Tokens, Field(description="input and output together")]
+    max_output_tokens: Tokens
+    capabilities: Annotated[list[CapabilityWord], Field(description="beyond text in, text out")] = []
+    tokens_per_o200k: Annotated[
+        TokenRatio, Field(description="tokens of this model per token of OpenAI's o200k_base, English prose")
+    ] = 1.0
+    quality: QualitySection = QualitySection()
+    deployments: Annotated[list[DeploymentSection], Field(min_length=1, description="who serves it")]
+
+    @model_validator(mode="after")
+    def _one_deployment_a_provider(self) -> "ModelSection":
+        seen: set[str] = set()
+        for deployment in self.deployments:
+            if deployment.provider in seen:
+                raise _fault(
+                    f"expected one deployment a provider, got '{deployment.provider}' twice; give the second provider "
+                    "a name of its own in penstock.yaml",
+                    "deployments",
+                )
+            seen.add(deployment.provider)
+        return self
+
+
+class ModelsFile(Section):
+    """`models.yaml`: which models there are, what each can do, how well, and who serves it."""
+
+    models: Annotated[dict[ModelId, ModelSection], Field(min_length=1)]
+
+
+# --- teams/NAME.yaml --------------------------------------------------------------------------------------------------
+
+
+class BudgetSection(Section):
+    limit_usd: Annotated[LimitUsd, Field(description="dollars in each window")]
+    per: PerWord
+    when_spent: Annotated[
+        WhenSpentWord, Field(description="reject: 429. downgrade: try the policy's cheaper models first")
+    ] = WhenSpent.REJECT
+
+
+class LimitsSection(Section):
+    requests_per_minute: Count | None = None
+    tokens_per_minute: Annotated[
+        Count | None, Field(description="input counted and output bound, taken at admission")
+    ] = None
+    concurrent: Annotated[Count | None, Field(description="requests in flight")] = None
+
+
+class AliasSection(Section):
+    """What a client's `model` stands for: a policy, or one model."""
+
+    policy: Annotated[Text | None, Field(description="a policy of this file")] = None
+    model: Annotated[Text | None, Field(description="a model of models.yaml, always this one")] = None
+
+    @model_validator(mode="after")
+    def _either(self) -> "AliasSection":
+        if (self.policy is None) == (self.model is None):
+            raise _fault("expected either policy or model")
+        return self
+
+
+class FloorSection(Section):
+    at_least: Annotated[Probability, Field(description="0..1: a probability, or the share of the best candidate's")]
+    of: Annotated[
+        Literal["best_candidate"] | None, Field(description="makes at_least a share of the best candidate's figure")
+    ] = None
+
+
+class InputTokensSection(Section):
+    over: Annotated[Tokens | None, Field(description="strictly more than")] = None
+    under: Annotated[Tokens | None, Field(description="strictly fewer than")] = None
+
+    @model_validator(mode="after")
+    def _can_hold(self) -> "InputTokensSection":
+        if self.over is None and self.under is None:
+            raise _fault("expected over, under or both")
+        if self.over is not None and self.under is not None and self.under - self.over < 2:
+            raise _fault(
+                f"no number is over {self.over} and under {self.under}, so the rule could never apply", "under"
+            )
+        return self
+
+
+class WhenSection(Section):
+    """Every condition given must hold."""
+
+    input_tokens: InputTokensSection | None = None
+    task: Annotated[list[TaskWord], BeforeValidator(_one_or_more), Field(description="any of")] = []
+    needs: Annotated[list[CapabilityWord], BeforeValidator(_one_or_more), Field(description="all of")] = []
+    alias: Annotated[list[AliasName], BeforeValidator(_one_or_more), Field(description="any of")] = []
+    tags: Annotated[list[Tag], BeforeValidator(_one_or_more), Field(description="all of")] = []
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "WhenSection":
+        if not (self.input_tokens or self.task or self.needs or self.alias or self.tags):
+            raise _fault("expected a condition; a rule that always applies belongs into the policy itself")
+        return self
+
+
+class RuleSection(Section):
+    """Replaces single terms of its policy for the requests it matches; the first rule that applies is the only one."""
+
+    name: Annotated[Text, Field(max_length=63, description="shown in x-penstock-decision and in metrics")]
+    when: WhenSection
+    candidates: Candidates | None = None
+    objective: ObjectiveWord | None = None
+    quality: FloorSection | None = None
+    max_cost_usd: Annotated[Usd | None, Field(description="what one request may cost at worst")] = None
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> "RuleSection":
+        if not (self.candidates or self.objective or self.quality) and self.max_cost_usd is None:
+            raise _fault(
+                "expected at least one of candidates, objective, quality, max_cost_usd: the rule changes nothing"
+            )
+        return self
+
+
+class PolicySection(Section):
+    candidates: Annotated[Candidates, Field(description="models that may be chosen")]
+    objective: ObjectiveWord = Objective.CHEAPEST
+    quality: Annotated[FloorSection | None, Field(description="how good is good enough")] = None
+    max_cost_usd: Annotated[Usd | None, Field(description="what one request may cost at worst")] = None
+    default_max_output_tokens: Annotated[
+        Tokens, Field(description="set on requests that name no limit, so that a bound can be held")
+    ] = 32_768
+    banned_models: Annotated[list[Text], Field(description="never these, whatever a rule says")] = []
+    banned_providers: Annotated[list[Text], Field(description="never at these, whatever a rule says")] = []
+    rules: list[RuleSection] = []
+
+    @model_validator(mode="after")
+    def _rule_names_differ(self) -> "PolicySection":
+        names = [rule.name for rule in self.rules]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise _fault(f"expected a name of its own for each rule, got '{twice}' twice", "rules")
+        return self
+
+
+class TeamFile(Section):
+    """`teams/NAME.yaml`: what one team may spend, on what, and how good is good enough for it."""
+
+    team: Annotated[Name, Field(description="the name of this file without .yaml")]
+    baseline: Annotated[
+        Text | None, Field(description="the model the team would use otherwise; savings are measured against it")
+    ] = None
+    time_zone: Annotated[TimeZone, Field(description="where its days, weeks and months begin")] = "UTC"
+    budgets: list[BudgetSection] = []
+    limits: LimitsSection = LimitsSection()
+    aliases: Annotated[dict[AliasName, AliasSection], Field(min_length=1, description="what clients write in `model`")]
+    policies: dict[Name, PolicySection] = {}

@@ -1,0 +1,148 @@
+"""Who may serve a request: the named checks, one function each, in the order they are applied.
+
+A check returns the reason for a rejection, or None. To add a rule, write one function and put it into `CHECKS`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from router.catalog.catalog import Deployment, DeploymentId, ModelName
+from router.decision.estimate import Estimate
+from router.decision.facts import Conditions, RequestProfile
+from router.decision.policy import Policy, Terms
+
+
+class Reason(StrEnum):
+    """Why a candidate was rejected; the label of `penstock_rejections_total`."""
+
+    BANNED = "banned"
+    UNAVAILABLE = "unavailable"
+    NOT_CAPABLE = "not_capable"
+    CONTEXT_TOO_SMALL = "context_too_small"
+    OUTPUT_TOO_SMALL = "output_too_small"
+    UNPRICED = "unpriced"
+    OVER_MAX_COST = "over_max_cost"
+    BELOW_QUALITY = "below_quality"
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    deployment: DeploymentId
+    model: ModelName
+    reason: Reason
+    detail: str  # one sentence with both figures
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A deployment that is asked whether it may serve, and what it would make of the request."""
+
+    deployment: Deployment
+    quality: float  # predicted probability that its answer is good
+    quality_is_known: bool  # False: the figure stands in for a missing one
+    estimate: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Everything a check may look at. `estimate` is None where the price is not known."""
+
+    deployment: Deployment
+    estimate: Estimate | None
+    profile: RequestProfile
+    policy: Policy
+    terms: Terms
+    conditions: Conditions
+
+
+def not_banned(question: Question) -> str | None:
+    deployment, policy = question.deployment, question.policy
+    if deployment.model.name in policy.banned_models:
+        return f"the policy bans the model {deployment.model.name}"
+    if deployment.provider.name in policy.banned_providers:
+        return f"the policy bans the provider {deployment.provider.name}"
+    return None
+
+
+def available(question: Question) -> str | None:
+    return question.conditions.unavailable.get(question.deployment.id)
+
+
+def capable(question: Question) -> str | None:
+    missing = question.profile.needs - question.deployment.model.capabilities
+    return f"it lacks {', '.join(sorted(missing))}" if missing else None
+
+
+def context_fits(question: Question) -> str | None:
+    """Input and output share the window. A request without a limit of its own needs room for the usual answer."""
+    estimate, context = question.estimate, question.deployment.context_tokens
+    if estimate is None:
+        return None  # `priced` speaks for it
+    output = question.profile.max_output_tokens
+    needed = estimate.input_tokens + (estimate.output_tokens if output is None else output)
+    if needed <= context:
+        return None
+    return f"{estimate.input_tokens} input and {needed - estimate.input_tokens} output tokens exceed {context}"
+
+
+def output_fits(question: Question) -> str | None:
+    asked, most = question.profile.max_output_tokens, question.deployment.max_output_tokens
+    if asked is None or asked <= most:
+        return None
+    return f"{asked} output tokens were asked for and it gives at most {most}"
+
+
+def priced(question: Question) -> str | None:
+    return "its price is not known" if question.estimate is None else None
+
+
+def affordable(question: Question) -> str | None:
+    """The ceiling is a promise about the bill, so the worst case counts, not the expected cost."""
+    ceiling, estimate = question.terms.max_cost_usd, question.estimate
+    if ceiling is None or estimate is None or estimate.worst_usd <= ceiling:
+        return None
+    return f"it may cost ${estimate.worst_usd.normalize():f} and the ceiling is ${ceiling.normalize():f}"
+
+
+CHECKS: tuple[tuple[Reason, Callable[[Question], str | None]], ...] = (
+    (Reason.BANNED, not_banned),
+    (Reason.UNAVAILABLE, available),
+    (Reason.NOT_CAPABLE, capable),
+    (Reason.OUTPUT_TOO_SMALL, output_fits),
+    (Reason.CONTEXT_TOO_SMALL, context_fits),
+    (Reason.UNPRICED, priced),
+    (Reason.OVER_MAX_COST, affordable),
+)
+
+
+def rejection(question: Question) -> Rejection | None:
+    """The first check that speaks against the deployment, or None."""
+    for reason, check in CHECKS:
+        detail = check(question)
+        if detail is not None:
+            return _rejection(question.deployment, reason, detail)
+    return None
+
+
+def quality_bar(candidates: list[Candidate], terms: Terms) -> float:
+    """The predicted quality that is good enough, given who else could serve this request; 0 without a floor."""
+    bar = terms.min_quality or 0.0
+    if terms.floor is not None and candidates:
+        best = max(candidate.quality for candidate in candidates)
+        bar = max(bar, terms.floor.at_least * (best if terms.floor.of == "best_candidate" else 1.0))
+    return bar
+
+
+def below_bar(candidate: Candidate, bar: float) -> Rejection | None:
+    if candidate.quality >= bar:
+        return None
+    return _rejection(
+        candidate.deployment,
+        Reason.BELOW_QUALITY,
+        f"predicted quality {candidate.quality:.3f} is below {bar:.3f}",
+    )
+
+
+def _rejection(deployment: Deployment, reason: Reason, detail: str) -> Rejection:
+    return Rejection(deployment=deployment.id, model=deployment.model.name, reason=reason, detail=detail)

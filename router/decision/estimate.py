@@ -1,0 +1,125 @@
+"""What one deployment would make of a request: tokens and dollars, expected and at worst."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from math import ceil
+
+from router.catalog.catalog import Capability, Deployment, Task
+from router.catalog.prices import Price, Rates, cost, dearest_of
+from router.decision.facts import Conditions, RequestProfile
+from router.units import Usage, nano_usd_ceiling
+
+# Output tokens to expect where nothing has been learned yet: our judgement, from the lengths such answers usually
+# have. Only the ranking uses them; what is held is bounded by the request's own limit.
+_USUAL_OUTPUT_TOKENS = {
+    Task.CHAT: 350,
+    Task.EXTRACTION: 250,
+    Task.FACTS: 150,
+    Task.REASONING: 1_500,
+    Task.CODE: 900,
+    Task.AGENT: 300,
+}
+_USUAL_REASONING_TOKENS = 1_200  # on top, when the request asks the model to reason
+
+# A whole image becomes at most so many input tokens at any launch provider: the dearest rule known is OpenAI's patch
+# rule, 1,536 patches at 2.46 tokens (openrouter.md §8), doubled because its multipliers are disputed.
+_IMAGE_TOKENS_BOUND = 7_558
+
+# Providers add a prompt of their own when tools or a schema are given: 549 tokens at Claude is the longest known
+# (openrouter.md §8), rounded up to a power of two above it.
+_TOOL_PROMPT_TOKENS_BOUND = 1_024
+
+# A request may still be running when an hour-of-day price begins; the bound holds for prices in force this long.
+_PRICE_HORIZON = timedelta(minutes=15)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    input_tokens: int  # expected, in the model's own tokens
+    output_tokens: int  # expected, all choices together
+    input_tokens_bound: int
+    max_output_tokens: int  # per choice; the limit sent to the provider
+    expected_usd: Decimal
+    worst_usd: Decimal  # no call within the limits sent can cost more
+    dearest_rates: Rates  # the rates behind `worst_usd`
+
+    @property
+    def worst_nano_usd(self) -> int:
+        """What to hold: never rounded below the worst case."""
+        return nano_usd_ceiling(self.worst_usd)
+
+
+def expected_input_tokens(profile: RequestProfile, deployment: Deployment) -> int:
+    """The counted tokens in the vocabulary of the model's family."""
+    return ceil(profile.input_tokens * deployment.model.token_ratio)
+
+
+def max_output_tokens(profile: RequestProfile, deployment: Deployment, *, default_max_output_tokens: int) -> int:
+    """The output limit to send: the client's own, else the default cut down to what the deployment can do."""
+    if profile.max_output_tokens is not None:
+        return profile.max_output_tokens
+    room = deployment.context_tokens - expected_input_tokens(profile, deployment)
+    return max(1, min(default_max_output_tokens, deployment.max_output_tokens, room))
+
+
+def estimate(
+    profile: RequestProfile,
+    deployment: Deployment,
+    *,
+    conditions: Conditions,
+    default_max_output_tokens: int,
+    max_cost_usd: Decimal | None = None,
+) -> Estimate | None:
+    """Tokens and dollars of `profile` at `deployment`, or None if its price is not known now.
+
+    A request without an output limit of its own gets one that `max_cost_usd` can pay for, as long as the usual answer
+    still fits into it.
+    """
+    price = deployment.prices.at(conditions.now)
+    later = deployment.prices.at(conditions.now + _PRICE_HORIZON)
+    if price is None or later is None:
+        return None
+    bound = _input_tokens_bound(profile, deployment)
+    rates = _dearest(price, later, bound)
+    worst_input_usd = bound * rates.dearest_input(one_hour_cache=profile.asks_one_hour_cache)
+    usual = _usual_output_tokens(profile)
+    limit = max_output_tokens(profile, deployment, default_max_output_tokens=default_max_output_tokens)
+    if profile.max_output_tokens is None and max_cost_usd is not None and rates.output:
+        affordable = int((max_cost_usd / profile.choices - worst_input_usd) / rates.output)
+        limit = min(limit, affordable) if affordable >= usual else limit
+    input_tokens = expected_input_tokens(profile, deployment)
+    output_tokens = min(usual, limit) * profile.choices
+    return Estimate(
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        input_tokens_bound=bound,
+        max_output_tokens=limit,
+        expected_usd=cost(Usage(input_tokens=input_tokens, output_tokens=output_tokens), price),
+        worst_usd=profile.choices * (worst_input_usd + limit * rates.output),
+        dearest_rates=rates,
+    )
+
+
+def _usual_output_tokens(profile: RequestProfile) -> int:
+    usual = _USUAL_OUTPUT_TOKENS[profile.task]
+    return usual + _USUAL_REASONING_TOKENS if Capability.REASONING in profile.needs else usual
+
+
+def _input_tokens_bound(profile: RequestProfile, deployment: Deployment) -> int:
+    """No vocabulary makes more tokens of the prompt than this.
+
+    A token stands for at least one byte, and the JSON around a message is longer than any chat template's own tokens.
+    """
+    if profile.has_unbounded_parts:
+        return deployment.context_tokens
+    bound = profile.input_bytes + profile.images * _IMAGE_TOKENS_BOUND
+    if profile.needs & {Capability.TOOLS, Capability.JSON_SCHEMA}:
+        bound += _TOOL_PROMPT_TOKENS_BOUND
+    return min(bound, deployment.context_tokens)
+
+
+def _dearest(price: Price, later: Price, bound: int) -> Rates:
+    if later is price:
+        return price.dearest(bound)
+    return dearest_of((price.dearest(bound), later.dearest(bound)))

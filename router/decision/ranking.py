@@ -1,0 +1,43 @@
+"""Who comes first among the eligible: one key function per objective."""
+
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from typing import Any
+from zlib import crc32
+
+from router.decision.eligibility import Candidate
+from router.decision.policy import Objective
+
+# A probability of zero would make a good answer infinitely dear; it is ranked as one in a million instead.
+_LEAST_QUALITY = Decimal("0.000001")
+
+
+def cheapest(candidate: Candidate) -> tuple[Any, ...]:
+    return (candidate.estimate.expected_usd, -candidate.quality)
+
+
+def best(candidate: Candidate) -> tuple[Any, ...]:
+    return (-candidate.quality, candidate.estimate.expected_usd)
+
+
+def value(candidate: Candidate) -> tuple[Any, ...]:
+    """Expected dollars per good answer."""
+    quality = max(Decimal(repr(candidate.quality)), _LEAST_QUALITY)
+    return (candidate.estimate.expected_usd / quality, -candidate.quality)
+
+
+_KEYS: dict[Objective, Callable[[Candidate], tuple[Any, ...]]] = {
+    Objective.CHEAPEST: cheapest,
+    Objective.BEST: best,
+    Objective.VALUE: value,
+}
+
+
+def ranked(candidates: Iterable[Candidate], objective: Objective, *, seed: int) -> tuple[Candidate, ...]:
+    """The candidates in order of preference. Exact ties are broken by the seed, the same way everywhere."""
+    key = _KEYS[objective]
+    return tuple(sorted(candidates, key=lambda candidate: (*key(candidate), _lot(candidate, seed))))
+
+
+def _lot(candidate: Candidate, seed: int) -> int:
+    return crc32(f"{seed}:{candidate.deployment.id}".encode())

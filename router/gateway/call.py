@@ -1,0 +1,92 @@
+"""One attempt at a provider while it is under way: what was held for it, what it told, what it is booked at."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+from router.decision.eligibility import Candidate
+from router.errors import UpstreamError
+from router.gateway.settlement import NOTHING_OWED, Charge, charge_for
+from router.ledger import Attempt
+from router.limits.gate import Reservation
+from router.units import CostSource
+from router.upstream.client import UpstreamClient
+from router.wire.responses import Bill
+
+# When to ask for a provider's record of a call that told no cost: it may appear some seconds late (openrouter.md §5;
+# the delay is not documented, so this doubles up to 16 s in all).
+RECORD_WAITS_S = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+
+
+class Call:
+    """The one mutable thing about an attempt. Booked exactly once: `charge` is set when that has happened."""
+
+    __slots__ = (
+        "bill",
+        "candidate",
+        "charge",
+        "ended_s",
+        "error",
+        "generation_id",
+        "is_answered",
+        "reservation",
+        "served_model",
+        "started_s",
+    )
+
+    def __init__(self, candidate: Candidate, reservation: Reservation, *, started_s: float) -> None:
+        self.candidate = candidate
+        self.reservation = reservation
+        self.started_s = started_s
+        self.ended_s: float | None = None
+        self.generation_id: str | None = None
+        self.served_model: str | None = None
+        self.bill: Bill | None = None
+        self.error: UpstreamError | None = None
+        self.is_answered = False  # the client got this call's answer, or the beginning of it
+        self.charge: Charge | None = None
+
+    @property
+    def outcome(self) -> str:
+        if self.error is not None:
+            return self.error.outcome
+        return "ok" if self.is_answered else "abandoned"
+
+    def charge_told(self, at: datetime) -> Charge | None:
+        """What to book by what is known already; None if the provider's record has to be asked."""
+        if self.bill is not None:
+            charge = charge_for(self.bill, self.candidate.deployment, at=at)
+            if charge is not None:
+                return charge
+        refused = self.error is not None and not self.error.may_be_owed and not self.is_answered
+        return NOTHING_OWED if refused else None
+
+    async def charge_recorded(self, client: UpstreamClient, sleep: Callable[[float], Awaitable[None]]) -> Charge:
+        """What the provider's own record says, else the sum held: a call in doubt stays counted."""
+        provider = self.candidate.deployment.provider.name
+        if self.generation_id is not None and client.keeps_records(provider):
+            for wait_s in RECORD_WAITS_S:
+                await sleep(wait_s)
+                bill = await client.record(provider, self.generation_id)
+                if bill is not None and bill.nano_usd is not None:
+                    self.bill = bill
+                    return Charge(bill.nano_usd, CostSource.RECORD)
+        return Charge(self.reservation.held_nano_usd, CostSource.HELD)
+
+    def attempt(self) -> Attempt:
+        """The call as the ledger keeps it, once it is booked."""
+        assert self.charge is not None
+        assert self.ended_s is not None
+        deployment = self.candidate.deployment
+        return Attempt(
+            id=self.reservation.id,
+            model=deployment.model.name,
+            provider=deployment.provider.name,
+            outcome=self.outcome,
+            served_model=self.served_model,
+            generation_id=self.generation_id,
+            usage=self.bill.usage if self.bill else None,
+            held_nano_usd=self.reservation.held_nano_usd,
+            cost_nano_usd=self.charge.nano_usd,
+            source=self.charge.source,
+            duration_s=self.ended_s - self.started_s,
+        )

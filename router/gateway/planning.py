@@ -1,0 +1,117 @@
+"""From a request to a decision, spending nothing: the part that production, dry runs and `penstock explain` share."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from router.catalog.catalog import DeploymentId, ModelName
+from router.config.snapshot import Snapshot, Team
+from router.decision.decide import Decision, decide
+from router.decision.explain import rejections_as_data
+from router.decision.facts import Conditions, RequestProfile
+from router.decision.policy import Policy, pinned
+from router.errors import InvalidRequest, NothingEligible, UnknownModel
+from router.gateway.profile import profile_of, tightening_of
+from router.keys import TeamName
+from router.quality.predictor import QualityPredictor
+from router.tokens.count import TokenCounter
+from router.wire.controls import Controls
+from router.wire.requests import ChatRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A decision with everything it was made from."""
+
+    team: Team
+    policy: Policy
+    profile: RequestProfile
+    conditions: Conditions
+    decision: Decision
+
+    def require_choice(self) -> None:
+        """Raises NothingEligible, with every rejection, if nobody may serve the request."""
+        if self.decision.chosen is None:
+            reasons = "; ".join(f"{each.deployment}: {each.detail}" for each in self.decision.rejected)
+            raise NothingEligible(
+                f"No model of policy {self.policy.name!r} may serve this request. {reasons or 'It has no candidates'}.",
+                rejections_as_data(self.decision.rejected),
+            )
+
+
+class Planner:
+    """Plans requests under one configuration."""
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        *,
+        quality: QualityPredictor,
+        counter: TokenCounter,
+        now: Callable[[], datetime],
+        unavailable: Mapping[DeploymentId, str],
+    ) -> None:
+        self._snapshot = snapshot
+        self._quality = quality
+        self._counter = counter
+        self._now = now
+        self._unavailable = unavailable
+
+    async def plan(self, team_name: TeamName, request: ChatRequest, controls: Controls) -> Plan:
+        """The plan for a request. Raises UnknownModel or InvalidRequest if it names what its team does not have."""
+        team = self._snapshot.teams[team_name]
+        policy = _policy_for(team, request.model, controls)
+        count = await self._counter.count(request)
+        profile = profile_of(request, count, controls)
+        conditions = Conditions(now=self._now(), unavailable=self._unavailable)
+        return self._decided(team, policy, profile, conditions, controls)
+
+    def downgraded(self, plan: Plan, controls: Controls) -> Plan:
+        """The plan for a team whose money is spent: the policy's cheapest models, however good."""
+        return self._decided(plan.team, plan.policy.downgraded(), plan.profile, plan.conditions, controls)
+
+    def _decided(
+        self, team: Team, policy: Policy, profile: RequestProfile, conditions: Conditions, controls: Controls
+    ) -> Plan:
+        decision = decide(
+            profile,
+            policy,
+            self._snapshot.catalog,
+            conditions,
+            quality=self._quality,
+            tightening=tightening_of(controls),
+        )
+        return Plan(team=team, policy=policy, profile=profile, conditions=conditions, decision=decision)
+
+
+def _policy_for(team: Team, model: str, controls: Controls) -> Policy:
+    """The policy behind what the client wrote in `model`.
+
+    An alias of the team counts first; then any model that the team's policies may choose, which is thereby pinned. The
+    header `x-penstock-policy` puts another policy of the same team in place of an alias's; it cannot unpin a model.
+    """
+    policy = team.aliases.get(model)
+    if policy is None and ModelName(model) in team.models():
+        policy = pinned(ModelName(model))
+    if policy is None:
+        raise UnknownModel(
+            f"Team {team.name} has no alias and may use no model {model[:100]!r}. "
+            f"Its aliases are: {', '.join(sorted(team.aliases)) or 'none'}."
+        )
+    if controls.policy is None:
+        return policy
+    chosen = team.policies.get(controls.policy)
+    if chosen is None:
+        raise InvalidRequest(
+            f"Header x-penstock-policy: team {team.name} has no policy {controls.policy[:100]!r}. "
+            f"It has: {', '.join(sorted(team.policies)) or 'none'}.",
+            param="x-penstock-policy",
+            code="invalid_control",
+        )
+    if policy.name not in team.policies:
+        raise InvalidRequest(
+            f"Header x-penstock-policy: {model[:100]!r} names one model, so there is no policy to replace.",
+            param="x-penstock-policy",
+            code="invalid_control",
+        )
+    return chosen

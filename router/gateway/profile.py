@@ -1,0 +1,60 @@
+"""A chat request in numbers and enums: what the decision may know of it, and what the ledger keeps."""
+
+from router.catalog.catalog import Capability
+from router.decision.facts import RequestProfile, Tightening
+from router.quality.features import task_of
+from router.tokens.count import TokenCount
+from router.wire.controls import Controls
+from router.wire.requests import ChatRequest
+
+_PART_NEEDS = {
+    "image_url": Capability.IMAGE_INPUT,
+    "input_audio": Capability.AUDIO_INPUT,
+    "video_url": Capability.VIDEO_INPUT,
+    "input_video": Capability.VIDEO_INPUT,
+    "file": Capability.FILE_INPUT,
+}
+_OUTPUT_NEEDS = {"image": Capability.IMAGE_OUTPUT, "audio": Capability.AUDIO_OUTPUT}
+_FORMAT_NEEDS = {"json_object": Capability.JSON_OBJECT, "json_schema": Capability.JSON_SCHEMA}
+_BOUNDED_PARTS = frozenset({"text", "refusal", "image_url"})
+
+
+def profile_of(request: ChatRequest, count: TokenCount, controls: Controls) -> RequestProfile:
+    """The profile of a request whose tokens have been counted."""
+    kinds = _part_kinds(request)
+    return RequestProfile(
+        alias=request.model,
+        input_tokens=count.input_tokens,
+        input_bytes=request.body_bytes,
+        images=count.images,
+        max_output_tokens=request.max_output_tokens,
+        choices=request.choices,
+        needs=_needs(request, kinds),
+        task=task_of(request),
+        has_unbounded_parts=not kinds <= _BOUNDED_PARTS,
+        asks_one_hour_cache=request.asks_one_hour_cache,
+        is_stream=request.is_stream,
+        tags=controls.tags,
+    )
+
+
+def tightening_of(controls: Controls) -> Tightening:
+    return Tightening(max_cost_usd=controls.max_cost_usd, min_quality=controls.min_quality)
+
+
+def _part_kinds(request: ChatRequest) -> frozenset[str]:
+    return frozenset(
+        part.type for message in request.messages if isinstance(message.content, list) for part in message.content
+    )
+
+
+def _needs(request: ChatRequest, kinds: frozenset[str]) -> frozenset[Capability]:
+    needs = {_PART_NEEDS[kind] for kind in kinds if kind in _PART_NEEDS}
+    needs.update(_OUTPUT_NEEDS[each] for each in request.output_modalities if each in _OUTPUT_NEEDS)
+    if request.tools:
+        needs.add(Capability.TOOLS)
+    if request.response_format is not None and request.response_format.type in _FORMAT_NEEDS:
+        needs.add(_FORMAT_NEEDS[request.response_format.type])
+    if request.asks_reasoning:
+        needs.add(Capability.REASONING)
+    return frozenset(needs)

@@ -1,0 +1,76 @@
+"""What a call cost, and how we know; what the request cost its team, and what the baseline would have cost."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from router.catalog.catalog import Catalog, Deployment, ModelName
+from router.catalog.prices import cost
+from router.errors import PricingError
+from router.ledger import Attempt, LedgerEntry
+from router.units import CostSource, Usage, nano_usd
+from router.wire.responses import Bill
+
+
+class Books(Protocol):
+    """Where finished requests are written down: the ledger and the metrics, from one entry."""
+
+    def book(self, entry: LedgerEntry) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What is booked for one call."""
+
+    nano_usd: int
+    source: CostSource
+
+
+NOTHING_OWED = Charge(nano_usd=0, source=CostSource.REPORTED)
+
+
+def charge_for(bill: Bill, deployment: Deployment, *, at: datetime) -> Charge | None:
+    """The provider's own figure, else its tokens at our price; None if neither makes sense."""
+    if bill.nano_usd is not None:
+        return Charge(bill.nano_usd, CostSource.REPORTED)
+    price = deployment.prices.at(at)
+    if price is None:
+        return None
+    try:
+        return Charge(nano_usd(cost(bill.usage, price)), CostSource.COMPUTED)
+    except PricingError:
+        return None
+
+
+def baseline_nano_usd(
+    attempts: Sequence[Attempt], baseline: ModelName | None, catalog: Catalog, *, at: datetime
+) -> int | None:
+    """What the answered call would have cost at the baseline model, or None if that is not known.
+
+    The same text makes other tokens in another vocabulary: counts are scaled by the ratio of the two families. The
+    same share of the prompt is taken to be cached.
+    """
+    answered = next((attempt for attempt in reversed(attempts) if attempt.usage is not None), None)
+    deployments = catalog.of(baseline) if baseline is not None else ()
+    if answered is None or answered.usage is None or not deployments:
+        return None
+    price = deployments[0].prices.at(at)
+    served = catalog.of(answered.model)
+    if price is None or not served:
+        return None
+    scale = deployments[0].model.token_ratio / served[0].model.token_ratio
+    try:
+        return nano_usd(cost(_scaled(answered.usage, scale), price))
+    except PricingError:
+        return None
+
+
+def _scaled(usage: Usage, scale: float) -> Usage:
+    return Usage(
+        input_tokens=round(usage.input_tokens * scale),
+        output_tokens=round(usage.output_tokens * scale),
+        cached_tokens=round(usage.cached_tokens * scale),
+        # Writing to a prompt cache is a choice of the client's markup for one provider; elsewhere it is plain input.
+        cache_write_tokens=0,
+    )

@@ -1,0 +1,100 @@
+"""What a request cost and why: `LedgerEntry` with its `Attempt`s. Metrics, ledger rows and traces are made from it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from router.catalog.catalog import ModelName, ProviderName
+from router.keys import KeyId, TeamName
+from router.units import CostSource, Usage
+
+
+class Outcome(StrEnum):
+    """How a request ended for its client."""
+
+    OK = "ok"
+    CLIENT_GONE = "client_gone"  # the client hung up before the end; what the provider billed is booked
+    CUT = "cut"  # the answer broke off, or an error came in the middle of it
+    FAILED = "failed"  # no provider answered
+    REFUSED = "refused"  # we refused: nothing eligible, no money, a limit
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One call to a provider."""
+
+    id: str  # of the hold behind it: request id and number
+    model: ModelName
+    provider: ProviderName
+    outcome: str  # `ok`, or the code of the error
+    served_model: str | None  # what the reply says served it; providers re-point names
+    generation_id: str | None  # the provider's own id of the call
+    usage: Usage | None  # None: the provider never told
+    held_nano_usd: int
+    cost_nano_usd: int
+    source: CostSource
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """One request, written once, when everything about it is known."""
+
+    request_id: str
+    at: datetime  # when the request was admitted; aware UTC
+    team: TeamName
+    key_id: KeyId
+    alias: str
+    policy: str
+    rule: str | None
+    outcome: Outcome
+    attempts: tuple[Attempt, ...]
+    rejected: tuple[tuple[ModelName, str], ...]  # who might have served it, and the reason why not
+    profile_json: bytes  # numbers and enums, no text of the request
+    counted_input_tokens: int  # by our own count, in the vocabulary of the model that answered; 0 if none did
+    expected_nano_usd: int  # what the decision expected the candidate that answered to cost; 0 if none did
+    baseline: ModelName | None
+    baseline_nano_usd: int | None  # what the same tokens would have cost at the baseline; None if not known
+    config_version: str
+    is_stream: bool
+    overhead_s: float  # ours alone: before the first byte was sent to a provider
+    first_token_s: float | None  # from admission to the first byte for the client
+    duration_s: float
+    tags: tuple[str, ...]
+
+    @property
+    def cost_nano_usd(self) -> int:
+        return sum(attempt.cost_nano_usd for attempt in self.attempts)
+
+    @property
+    def served_by(self) -> Attempt | None:
+        """The attempt whose answer the client got, or None."""
+        return self.attempts[-1] if self.attempts and self.outcome in _ANSWERED else None
+
+
+_ANSWERED = frozenset({Outcome.OK, Outcome.CLIENT_GONE, Outcome.CUT})
+
+
+@dataclass(frozen=True, slots=True)
+class SpendRow:
+    """A line of `penstock spend`: the group's values in the order asked for, and what it cost."""
+
+    group: tuple[str, ...]
+    requests: int
+    input_tokens: int
+    output_tokens: int
+    cost_nano_usd: int
+
+
+class Ledger(Protocol):
+    """Where entries are kept. Implementations block: call them from a thread."""
+
+    def write(self, entries: list[LedgerEntry]) -> None:
+        """Keep the entries, all or none; an entry already kept is left as it is."""
+
+    def spent_since(self, since: datetime) -> dict[TeamName, int]:
+        """Nano-dollars per team of entries admitted at or after `since`."""
+
+    def spend(self, by: tuple[str, ...], since: datetime | None) -> list[SpendRow]:
+        """Spend grouped by any of team, key, alias, model, provider, source, day, tag."""

@@ -1,0 +1,62 @@
+"""Admission: money is set aside before a call and settled after it, exactly once, on every budget at the same time.
+
+`Gate` is the protocol that the gateway calls. Denials are errors: `BudgetExhausted`, `RateLimited`.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+from router.keys import TeamName
+from router.quotas import Budget, Limits, Per
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What holds for one team."""
+
+    team: TeamName
+    budgets: tuple[Budget, ...]
+    limits: Limits
+    zone: ZoneInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Money held for one attempt, in the windows it was admitted in."""
+
+    id: str
+    team: TeamName
+    held_nano_usd: int
+    windows: tuple[tuple[Per, datetime], ...]  # kind and start of each window that carries the hold
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetState:
+    """Where a budget stands in its current window."""
+
+    team: TeamName
+    per: Per
+    limit_nano_usd: int
+    spent_nano_usd: int  # settled
+    held_nano_usd: int  # set aside for calls under way
+
+
+class Gate(Protocol):
+    """Counters of one or many processes. Each call is atomic over all budgets of the team."""
+
+    async def admit(self, quota: Quota, *, tokens: int) -> None:
+        """Count one request of that many tokens against the rate limits. Raises RateLimited."""
+
+    async def leave(self, quota: Quota) -> None:
+        """The request admitted is over: it no longer counts as concurrent."""
+
+    async def reserve(self, quota: Quota, *, reservation_id: str, nano_usd: int) -> Reservation:
+        """Set the sum aside on every budget, or on none. Raises BudgetExhausted."""
+
+    async def settle(self, reservation: Reservation, *, nano_usd: int) -> None:
+        """Replace the hold by what was really spent. A second call for the same reservation changes nothing."""
+
+    def states(self) -> list[BudgetState]:
+        """Every budget that is known, for metrics."""

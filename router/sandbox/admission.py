@@ -1,0 +1,147 @@
+"""Whether a request may be served at all: model, filters, modalities, context length, price ceiling."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from router.sandbox.offer import Offer
+from router.sandbox.prompt_tokens import PromptSize, media_of
+from router.sandbox.refusals import Refusal, invalid, no_endpoints
+from router.sandbox.requests import ChatRequest, ProviderPreferences
+from router.sandbox.stock import Stock
+
+_ROUTING_HELP = (
+    "To learn more about provider routing, visit: https://openrouter.ai/docs/guides/routing/provider-selection"
+)
+_SAMPLING_PARAMETERS = frozenset(
+    {
+        "temperature",
+        "top_p",
+        "top_k",
+        "min_p",
+        "top_a",
+        "frequency_penalty",
+        "presence_penalty",
+        "repetition_penalty",
+        "seed",
+        "stop",
+        "logit_bias",
+        "logprobs",
+        "top_logprobs",
+        "tools",
+        "tool_choice",
+        "response_format",
+        "reasoning",
+        "verbosity",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A request that will be served: by which offer, with how long a prompt, and how long an answer at most."""
+
+    request: ChatRequest
+    offer: Offer
+    model: str  # as the client wrote it; answers name the model so
+    size: PromptSize
+    prompt_tokens: int
+    output_limit: int
+
+
+def find_offer(model: str, stock: Stock) -> Offer:
+    """The offer of that name. Raises Refusal (400)."""
+    offer = stock.find(model)
+    if offer is None:
+        raise Refusal(400, f"{model} is not a valid model ID")
+    return offer
+
+
+def admit(request: ChatRequest, offer: Offer, *, model: str, size: PromptSize) -> Admission:
+    """The admission of `request` to `offer`. Raises Refusal (400 or 404) when OpenRouter would."""
+    _check_modalities(request, offer)
+    _check_provider(request.preferences, offer)
+    _check_parameters(request, offer)
+    prompt_tokens = size.native_tokens(offer)
+    _check_context(request, offer, prompt_tokens)
+    _check_price(request.preferences, offer, prompt_tokens)
+    room = offer.context_length - prompt_tokens
+    return Admission(
+        request=request,
+        offer=offer,
+        model=model,
+        size=size,
+        prompt_tokens=prompt_tokens,
+        output_limit=min(request.max_tokens or offer.max_completion_tokens, offer.max_completion_tokens, room),
+    )
+
+
+def _check_modalities(request: ChatRequest, offer: Offer) -> None:
+    for message in request.messages:
+        for modality in media_of(message):
+            if modality not in offer.input_modalities:
+                readable = modality.replace("_", " ")
+                raise no_endpoints(
+                    f"No endpoints found that support {readable} input", step="Filter by Model Input Modalities"
+                )
+
+
+def _check_provider(preferences: ProviderPreferences, offer: Offer) -> None:
+    slug = offer.provider.slug
+    if preferences.only and not any(_names(entry, slug) for entry in preferences.only):
+        raise no_endpoints(
+            f"No allowed providers are available for the selected model. Providers serving {offer.id}: {slug}, "
+            f"but your request's provider.only preference permits only: {', '.join(preferences.only)}.",
+            step="Filter by Allowed Providers",
+        )
+    if any(_names(entry, slug) for entry in preferences.ignore):
+        raise no_endpoints(
+            "No allowed providers are available for the selected model.", step="Filter by Ignored Providers"
+        )
+
+
+def _names(entry: str, slug: str) -> bool:
+    """A base slug names all of a provider's variants: `deepinfra` and `deepinfra/fp4` both name DeepInfra."""
+    return entry.lower().split("/", 1)[0] == slug
+
+
+def _check_parameters(request: ChatRequest, offer: Offer) -> None:
+    dropped = (request.parameters & _SAMPLING_PARAMETERS) - set(offer.supported_parameters)
+    is_too_long = request.max_tokens is not None and request.max_tokens > offer.max_completion_tokens
+    if is_too_long or (request.preferences.requires_parameters and dropped):
+        raise no_endpoints(
+            f"No endpoints found that can handle the requested parameters. {_ROUTING_HELP}",
+            step="Filter by Parameters",
+        )
+    if offer.reasoning is not None and offer.reasoning.is_mandatory and request.reasoning.effort == "none":
+        raise invalid("Reasoning is mandatory for this endpoint and cannot be disabled.")
+
+
+def _check_context(request: ChatRequest, offer: Offer, prompt_tokens: int) -> None:
+    output_tokens = request.max_tokens or 0
+    needed = prompt_tokens + max(output_tokens, 1)
+    if needed <= offer.context_length:
+        return
+    raise Refusal(
+        400,
+        f"This endpoint's maximum context length is {offer.context_length} tokens. However, you requested about "
+        f"{prompt_tokens + output_tokens} tokens ({prompt_tokens} of text input, {output_tokens} in the output). "
+        "Please reduce the length of either one, or use the context-compression plugin to compress your prompt "
+        "automatically.",
+        metadata={"provider_name": None},
+    )
+
+
+def _check_price(preferences: ProviderPreferences, offer: Offer, prompt_tokens: int) -> None:
+    rates = offer.rates_for(prompt_tokens)
+    too_dear = _exceeds(rates.prompt, preferences.max_prompt_usd_per_mtok) or _exceeds(
+        rates.completion, preferences.max_completion_usd_per_mtok
+    )
+    if too_dear:
+        raise no_endpoints(
+            f"No endpoints found that satisfy the max price for this request. {_ROUTING_HELP}",
+            step="Filter by Max Price",
+        )
+
+
+def _exceeds(usd_per_token: Decimal, limit_usd_per_mtok: Decimal | None) -> bool:
+    return limit_usd_per_mtok is not None and usd_per_token.scaleb(6) > limit_usd_per_mtok

@@ -1,0 +1,54 @@
+"""Refusals: the errors OpenRouter answers with before anything is generated. None of them is billed."""
+
+from collections.abc import Mapping
+
+from router.sandbox.json_text import JsonObject
+
+USER_ID = "user_2sandboxSandboxSandboxSand"
+"""The account id OpenRouter puts beside an error."""
+
+
+class Refusal(Exception):
+    """The request is answered with an error and nothing is owed for it."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        metadata: JsonObject | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.metadata = metadata
+        self.headers = {} if headers is None else dict(headers)
+
+    def body(self) -> JsonObject:
+        """OpenRouter's error envelope; `code` is the HTTP status as a number."""
+        error: JsonObject = {"message": self.message, "code": self.status}
+        if self.metadata is not None:
+            error["metadata"] = self.metadata
+        return {"error": error, "user_id": USER_ID}
+
+
+def invalid(message: str) -> Refusal:
+    """400: a parameter is wrong."""
+    return Refusal(400, message, metadata={"error_type": "invalid_request"})
+
+
+def unauthenticated(message: str) -> Refusal:
+    """401: no key, or a key nobody has."""
+    return Refusal(401, message)
+
+
+def not_found(message: str) -> Refusal:
+    """404: no such thing."""
+    return Refusal(404, message)
+
+
+def no_endpoints(message: str, *, step: str) -> Refusal:
+    """404: the model exists, but `step` of OpenRouter's routing filtered its only endpoint out."""
+    funnel = [{"step": "Initial Endpoints", "endpoint_count": 1}, {"step": step, "endpoint_count": 0}]
+    return Refusal(404, message, metadata={"failed_routing_step": step, "routing_funnel": funnel})

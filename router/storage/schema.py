@@ -1,0 +1,72 @@
+"""The tables, as an ordered list of migrations. Forward only: a migration that has shipped is never edited.
+
+Money is integer nano-dollars, instants are ISO 8601 in UTC, `day` is the date of `at` in UTC.
+"""
+
+import sqlite3
+
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE entries (
+        request_id TEXT PRIMARY KEY,
+        at TEXT NOT NULL,
+        day TEXT NOT NULL,
+        team TEXT NOT NULL,
+        key_id TEXT NOT NULL,
+        alias TEXT NOT NULL,
+        policy TEXT NOT NULL,
+        rule TEXT,
+        outcome TEXT NOT NULL,
+        profile BLOB NOT NULL,
+        rejected TEXT NOT NULL,
+        counted_input_tokens INTEGER NOT NULL,
+        expected_nano_usd INTEGER NOT NULL,
+        cost_nano_usd INTEGER NOT NULL,
+        baseline TEXT,
+        baseline_nano_usd INTEGER,
+        config_version TEXT NOT NULL,
+        is_stream INTEGER NOT NULL,
+        overhead_s REAL NOT NULL,
+        first_token_s REAL,
+        duration_s REAL NOT NULL,
+        tags TEXT NOT NULL
+    ) WITHOUT ROWID, STRICT;
+    CREATE INDEX entries_by_team_at ON entries (team, at);
+    CREATE INDEX entries_by_at ON entries (at);
+    CREATE TABLE attempts (
+        request_id TEXT NOT NULL REFERENCES entries,
+        number INTEGER NOT NULL,
+        model TEXT NOT NULL,
+        provider TEXT NOT NULL,
+        outcome TEXT NOT NULL,
+        served_model TEXT,
+        generation_id TEXT,
+        input_tokens INTEGER,
+        cached_tokens INTEGER,
+        cache_write_tokens INTEGER,
+        output_tokens INTEGER,
+        reasoning_tokens INTEGER,
+        held_nano_usd INTEGER NOT NULL,
+        cost_nano_usd INTEGER NOT NULL,
+        source TEXT NOT NULL,
+        duration_s REAL NOT NULL,
+        PRIMARY KEY (request_id, number)
+    ) WITHOUT ROWID, STRICT;
+    CREATE TABLE keys (
+        id TEXT PRIMARY KEY,
+        team TEXT NOT NULL,
+        name TEXT NOT NULL,
+        digest BLOB NOT NULL,
+        created_at TEXT NOT NULL,
+        expires_at TEXT,
+        revoked_at TEXT
+    ) WITHOUT ROWID, STRICT;
+    """,
+)
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the file to the newest version, one transaction per migration."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+        connection.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;")

@@ -1,0 +1,3 @@
+"""The way to providers: `outgoing` (the body that is sent), `client` (one attempt, errors translated), `transport` and
+`connection` (HTTP/1.1 with a pool, behind httpx2's transport API), `openrouter` (facts about OpenRouter alone).
+"""

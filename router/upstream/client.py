@@ -1,0 +1,176 @@
+"""One attempt at a provider: send, wait for the head, hand over the body. httpx2's errors become ours here."""
+
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
+
+import httpx2
+
+from router.catalog.catalog import Deployment, Provider, ProviderName
+from router.errors import UpstreamBroken, UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from router.keys import Secret
+from router.wire.responses import Bill, ReplyReader
+
+# A whole (not streamed) answer is kept in memory; images come as base64, 20 of 2 MB at the most seen in practice.
+MAX_BODY_BYTES = 64 * 1024 * 1024
+_MAX_ERROR_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """How a provider is reached."""
+
+    provider: Provider
+    api_key: Secret | None
+    connect_s: float
+    first_byte_s: float
+    between_bytes_s: float
+
+
+class UpstreamReply:
+    """The head of a good answer (status 200) and the way to its body. Must be closed."""
+
+    __slots__ = ("_provider", "_response", "generation_id", "is_stream")
+
+    def __init__(self, response: httpx2.Response, *, provider: ProviderName) -> None:
+        self._response = response
+        self._provider = provider
+        self.generation_id = response.headers.get("x-generation-id")
+        self.is_stream = response.headers.get("content-type", "").startswith("text/event-stream")
+
+    async def chunks(self) -> AsyncGenerator[bytes]:
+        """The body as it arrives. Raises UpstreamBroken or UpstreamTimeout when it breaks off."""
+        stream = self._response.stream
+        assert isinstance(stream, httpx2.AsyncByteStream)
+        with _translated(self._provider, is_sent=True):
+            async for chunk in stream:
+                yield chunk
+
+    async def body(self) -> bytes:
+        """The whole body. Raises UpstreamBroken if it is longer than `MAX_BODY_BYTES`."""
+        return await _collected(self, MAX_BODY_BYTES, self._provider)
+
+    async def aclose(self) -> None:
+        """Give the connection back, or close it if the body was not read to its end."""
+        with _translated(self._provider, is_sent=True):
+            await self._response.aclose()
+
+
+class UpstreamClient:
+    """Sends to the providers of one configuration."""
+
+    def __init__(
+        self, transport: httpx2.AsyncBaseTransport, endpoints: Mapping[ProviderName, Endpoint], reader: ReplyReader
+    ) -> None:
+        self._transport = transport
+        self._reader = reader
+        self._endpoints = endpoints
+        self._chat = {name: _Route(endpoint, "POST", "/chat/completions") for name, endpoint in endpoints.items()}
+        self._record = {name: _Route(endpoint, "GET", "/generation") for name, endpoint in endpoints.items()}
+
+    async def chat(self, deployment: Deployment, body: bytes, *, is_stream: bool) -> UpstreamReply:
+        """The answer's head. Raises UpstreamError; its `may_be_owed` says whether the call may have been billed."""
+        name = deployment.provider.name
+        response = await self._send(self._chat[name], name, content=body, is_stream=is_stream)
+        reply = UpstreamReply(response, provider=name)
+        if response.status_code == 200:
+            return reply
+        async with aclosing(reply):
+            text = await _collected(reply, _MAX_ERROR_BYTES, name)
+        raise self._reader.refusal(
+            text,
+            status=response.status_code,
+            provider=name,
+            retry_after_s=_seconds(response.headers.get("retry-after")),
+        )
+
+    def keeps_records(self, provider: ProviderName) -> bool:
+        """Whether the provider can be asked afterwards what a call cost."""
+        return self._endpoints[provider].provider.kind == "openrouter"
+
+    async def record(self, provider: ProviderName, generation_id: str) -> Bill | None:
+        """What the provider's own record says a call cost, or None if it has none (yet)."""
+        try:
+            response = await self._send(self._record[provider], provider, params={"id": generation_id}, is_stream=False)
+            async with aclosing(UpstreamReply(response, provider=provider)) as reply:
+                text = await _collected(reply, _MAX_ERROR_BYTES, provider)
+        except UpstreamError:
+            return None  # asked again later; until then the hold stays booked
+        return self._reader.record(text) if response.status_code == 200 else None
+
+    async def _send(
+        self,
+        route: "_Route",
+        provider: ProviderName,
+        *,
+        content: bytes | None = None,
+        params: Mapping[str, str] | None = None,
+        is_stream: bool,
+    ) -> httpx2.Response:
+        url = route.url if params is None else route.url.copy_merge_params(params)
+        request = httpx2.Request(
+            route.method,
+            url,
+            headers=route.headers,
+            content=content,
+            extensions={"timeout": route.stream_timeouts if is_stream else route.timeouts},
+        )
+        with _translated(provider, is_sent=False):
+            return await self._transport.handle_async_request(request)
+
+
+class _Route:
+    """Everything about a call to one provider that does not change from call to call, made once."""
+
+    __slots__ = ("headers", "method", "stream_timeouts", "timeouts", "url")
+
+    def __init__(self, endpoint: Endpoint, method: str, path: str) -> None:
+        self.method = method
+        self.url = httpx2.URL(endpoint.provider.base_url.rstrip("/") + path)
+        self.headers = [
+            ("accept-encoding", "identity"),  # bytes are relayed as received, so they must not be compressed
+            ("accept", "application/json, text/event-stream"),
+            ("content-type", "application/json"),
+            ("user-agent", "penstock"),
+        ]
+        if endpoint.api_key is not None:
+            self.headers.append(("authorization", f"Bearer {endpoint.api_key.reveal()}"))
+        common = {"connect": endpoint.connect_s, "write": endpoint.between_bytes_s, "pool": endpoint.connect_s}
+        self.timeouts = {**common, "read": endpoint.first_byte_s}
+        self.stream_timeouts = {**common, "read": endpoint.between_bytes_s}
+
+
+async def _collected(reply: UpstreamReply, limit_bytes: int, provider: ProviderName) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    async with aclosing(reply.chunks()) as chunks:
+        async for chunk in chunks:
+            size += len(chunk)
+            if size > limit_bytes:
+                raise UpstreamBroken(f"{provider} sent more than {limit_bytes} bytes.", provider=provider)
+            parts.append(chunk)
+    return b"".join(parts)
+
+
+@contextmanager
+def _translated(provider: str, *, is_sent: bool) -> Iterator[None]:
+    try:
+        yield
+    except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.LocalProtocolError) as error:
+        raise UpstreamUnreachable(
+            f"{provider} could not be reached ({type(error).__name__}); nothing was sent.", provider=provider
+        ) from error
+    except httpx2.TimeoutException as error:
+        raise UpstreamTimeout(
+            f"{provider} did not answer in time ({type(error).__name__}).", provider=provider
+        ) from error
+    except httpx2.TransportError as error:
+        when = "while answering" if is_sent else "before answering"
+        raise UpstreamBroken(f"{provider} broke off {when} ({type(error).__name__}).", provider=provider) from error
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """The seconds of a Retry-After header; None for a date, which nothing we call sends (openrouter.md §3)."""
+    if retry_after is None or not retry_after.strip().isdigit():
+        return None
+    return float(retry_after)

@@ -1,0 +1,380 @@
+"""One HTTP/1.1 connection to an upstream: bytes to and from a socket, one request and its answer at a time.
+
+Owns the parser, the read buffer and its bound, the read, write and idle deadlines, and the translation of what can go
+wrong on a socket into httpx2's error tree. Who may use which connection is `transport.py`'s business.
+
+There is no task per connection. The event loop calls `data_received`; httptools calls the `on_*` methods from within;
+the one reader, if it is waiting, is woken once per read.
+"""
+
+import asyncio
+import math
+import select
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+import httptools
+import httpx2
+
+# Chosen by us. One body piece never grows much beyond the first plus one read of the loop (256 KiB in uvloop).
+MAX_BUFFERED_BODY_BYTES = 256 * 1024
+MAX_HEAD_BYTES = 64 * 1024
+# Up to here one copy of head and body is cheaper than a vectored write; found by measuring, and not critical.
+MAX_JOINED_WRITE_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long one request may wait for each thing, in seconds; None waits for ever."""
+
+    connect_s: float | None = None  # name resolution, TCP and TLS together
+    read_s: float | None = None  # from one read to the next, the first included; not the whole answer
+    write_s: float | None = None  # without the upstream taking any byte of the request
+    pool_s: float | None = None  # for a connection while all are in use
+
+
+class ConnectionOwner(Protocol):
+    """Whoever lends connections out and wants to know what became of them."""
+
+    def take_back(self, connection: "Connection") -> None:
+        """The answer is complete and the connection is fit for another request."""
+
+    def forget(self, connection: "Connection") -> None:
+        """The connection is closed. Called once."""
+
+
+class RawResponse:
+    """An answer whose head has arrived: status, headers as received, and the body piece by piece.
+
+    Read it to the end or call `aclose`. The connection goes back to its pool when the last byte *arrives*, even if the
+    reader is still behind; closing before that closes the connection, for the rest of the body would have to be read.
+    """
+
+    __slots__ = ("_buffered_bytes", "_connection", "_error", "_is_complete", "_pieces", "headers", "status")
+
+    def __init__(self, connection: "Connection") -> None:
+        self.status = 0  # 0 only until the head is here, which callers never see
+        self.headers: list[tuple[bytes, bytes]] = []
+        self._connection = connection
+        self._pieces: list[bytes] = []
+        self._buffered_bytes = 0
+        self._is_complete = False
+        self._error: Exception | None = None
+
+    async def read_chunk(self) -> bytes | None:
+        """All that has arrived since the last call, waiting for at least one byte; None at the end.
+
+        The body as sent, nothing decoded. May be cancelled and called again. What arrived before a failure is returned
+        first; then ReadTimeout, ReadError, or RemoteProtocolError if the upstream stopped in mid-message.
+        """
+        pieces = self._pieces
+        while not pieces:
+            if self._is_complete:
+                return None
+            if self._error is not None:
+                raise self._error
+            await self._connection.wait_for_news()
+        chunk = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        self._buffered_bytes = 0
+        self._connection.resume(self)
+        return chunk
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body to its end. Leaving the loop early, by cancellation too, closes the connection."""
+        try:
+            while (chunk := await self.read_chunk()) is not None:
+                yield chunk
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Says that nobody will read on. No effect on an answer that has arrived completely."""
+        self._connection.abandon(self)
+
+    async def aclose(self) -> None:
+        """`close`, for callers who expect to await; never suspends, so it also works in a cancelled task."""
+        self.close()
+
+
+class Connection(asyncio.Protocol):
+    """A socket with its parser. Idle, or lent to one request whose answer is `_response`."""
+
+    def __init__(self, owner: ConnectionOwner, loop: asyncio.AbstractEventLoop) -> None:
+        self._owner = owner
+        self._loop = loop
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._poll = select.poll()
+        self.is_closed = False
+
+        self._response: RawResponse | None = None
+        self._timeouts = Timeouts()
+        self._is_head_request = False
+        self._can_be_reused = False
+        self._fruitless_bytes = 0  # received since a head was finished or a body byte came
+        self._is_reading_paused = False
+        self._has_unsent_bytes = False
+        self._waiter: asyncio.Future[None] | None = None
+
+        self._deadline = math.inf  # by the loop's clock; see _arm
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = math.inf
+
+    # What the pool and the transport call
+
+    def is_usable(self) -> bool:
+        """False if the upstream has hung up, also if the loop has not come round to telling us.
+
+        The poll (under 1 µs) closes most of the window in which a provider's idle timeout meets our next request,
+        which then may or may not have been served. Idle, there is nothing an upstream could rightly send, so readable
+        means a FIN, a TLS alert or nonsense. (A late TLS session ticket costs us a new connection; that is rare.)
+        """
+        transport = self._transport
+        return not (self.is_closed or transport is None or transport.is_closing() or self._poll.poll(0))
+
+    def rest(self, idle_s: float) -> None:
+        """Closes the connection after `idle_s` seconds unless it is used again."""
+        self._arm(self._loop.time() + idle_s)
+
+    async def exchange(self, head: bytes, body: bytes, timeouts: Timeouts, *, is_head_request: bool) -> RawResponse:
+        """Sends one request and returns as soon as the head of the final answer is here; 1xx answers are skipped.
+
+        Every error from here on may mean that the request was received. Cancelling closes the connection.
+        """
+        transport = self._transport
+        assert transport is not None, "exchange needs a connected connection"
+        response = self._response = RawResponse(self)
+        self._timeouts = timeouts
+        self._is_head_request = is_head_request
+        self._fruitless_bytes = 0
+        if len(body) > MAX_JOINED_WRITE_BYTES:
+            transport.writelines((head, body))
+        else:
+            transport.write(head + body)
+        try:
+            while not response.status:
+                if response._error is not None:
+                    raise response._error
+                await self.wait_for_news()
+        except BaseException:
+            self.abandon(response)
+            raise
+        return response
+
+    async def wait_for_news(self) -> None:
+        """Suspends the one reader until bytes arrive or the connection ends; the deadline counts from now."""
+        self._restart_deadline()
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def resume(self, response: RawResponse) -> None:
+        """Reads on after `response`, if it is still the current one, has been emptied by its reader."""
+        if self._is_reading_paused and self._response is response:
+            self._resume_reading()
+
+    def abandon(self, response: RawResponse) -> None:
+        """Closes the connection if `response` is not complete. After that the connection serves someone else."""
+        if self._response is response:
+            self.abort(httpx2.ReadError("the answer was closed before its end"))
+
+    def abort(self, error: Exception) -> None:
+        """Closes the socket now; an answer under way ends with `error`. The second call has no effect."""
+        if self.is_closed:
+            return
+        self.is_closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._transport is not None:
+            self._transport.abort()
+        if self._response is not None:
+            self._response._error = error
+            self._response = None
+            self._wake_reader()
+        self._owner.forget(self)
+
+    # What the event loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport = cast(asyncio.Transport, transport)  # uvloop's are, but do not derive from it
+        if self.is_closed:  # given up while connecting
+            transport.abort()
+            return
+        self._transport = transport
+        # "Paused" then means exactly that bytes are left unsent. (high=0 makes asyncio's TLS pause on an empty buffer.)
+        transport.set_write_buffer_limits(high=1, low=0)
+        self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+
+    def data_received(self, data: bytes) -> None:
+        response = self._response
+        if response is None:
+            self.abort(httpx2.RemoteProtocolError("the upstream sent bytes nobody asked for"))
+            return
+        self._fruitless_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._can_be_reused = False
+            if not response._is_complete:
+                self.abort(httpx2.RemoteProtocolError(f"the upstream's answer is not valid: {_reason(error)}"))
+                return
+        if response._is_complete:
+            self._finish()
+        elif self._fruitless_bytes > MAX_HEAD_BYTES:
+            self.abort(httpx2.RemoteProtocolError(f"more than {MAX_HEAD_BYTES} bytes of headers or chunk framing"))
+        elif response._buffered_bytes > MAX_BUFFERED_BODY_BYTES and not self._is_reading_paused:
+            self._is_reading_paused = True
+            if self._transport is not None:
+                self._transport.pause_reading()
+        self._wake_reader()
+
+    def eof_received(self) -> None:
+        self._hung_up(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._hung_up(exc)
+
+    def pause_writing(self) -> None:
+        self._has_unsent_bytes = True
+        self._restart_deadline()
+
+    def resume_writing(self) -> None:
+        self._has_unsent_bytes = False
+        self._restart_deadline()
+
+    # What the parser calls
+
+    def on_message_begin(self) -> None:
+        if self._response is None or self._response._is_complete:
+            raise httpx2.RemoteProtocolError("bytes after the end of the answer")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        response = self._response
+        if response is not None and not response.status:  # after the head these are trailers: dropped
+            response.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        response = self._response
+        assert response is not None
+        if self._fruitless_bytes > MAX_HEAD_BYTES:  # may be body that came along: only now worth an exact count
+            head_bytes = sum(len(name) + len(value) + len(": \r\n") for name, value in response.headers)
+            if head_bytes > MAX_HEAD_BYTES:
+                raise httpx2.RemoteProtocolError(f"{head_bytes} bytes of headers, at most {MAX_HEAD_BYTES} are read")
+        status = self._parser.get_status_code()
+        if status < 200:
+            if status == 101:
+                raise httpx2.RemoteProtocolError("the upstream switches to a protocol we did not ask for")
+            response.headers.clear()
+            return
+        response.status = status
+        self._fruitless_bytes = 0
+        if self._is_head_request:
+            # httptools cannot be told that no body follows, so its state is lost: this connection is not used again.
+            self._can_be_reused = False
+            response._is_complete = True
+
+    def on_body(self, data: bytes) -> None:
+        response = self._response
+        if response is not None and not response._is_complete:
+            response._pieces.append(data)
+            response._buffered_bytes += len(data)
+            self._fruitless_bytes = 0
+
+    def on_message_complete(self) -> None:
+        response = self._response
+        if response is not None and response.status and not response._is_complete:
+            response._is_complete = True
+            self._can_be_reused = self._parser.should_keep_alive()
+
+    # How an exchange ends
+
+    def _finish(self) -> None:
+        self._response = None
+        if self._is_reading_paused:
+            self._resume_reading()
+        if self._can_be_reused and not self._has_unsent_bytes:
+            self._owner.take_back(self)
+        else:
+            self.abort(httpx2.ReadError("not kept alive"))
+
+    def _hung_up(self, exc: Exception | None) -> None:
+        """The upstream closed its side (`exc` is None) or the connection broke. Called up to twice."""
+        response = self._response
+        if response is None or self.is_closed:
+            self.abort(httpx2.ReadError("the idle connection was closed"))
+        elif exc is None and response.status and _ends_at_eof(response.headers):
+            response._is_complete = True
+            self._can_be_reused = False
+            self._finish()
+            self._wake_reader()
+        elif exc is None:
+            what = "in mid-answer" if response.status else "without an answer"
+            self.abort(httpx2.RemoteProtocolError(f"the upstream closed the connection {what}"))
+        else:
+            is_write = self._has_unsent_bytes or isinstance(exc, BrokenPipeError)
+            error_type = httpx2.WriteError if is_write else httpx2.ReadError
+            error = error_type(f"the connection broke: {type(exc).__name__}")
+            error.__cause__ = exc
+            self.abort(error)
+
+    def _wake_reader(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def _resume_reading(self) -> None:
+        self._is_reading_paused = False
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    # Deadlines: moving one is an assignment. The single timer may ring early; it then looks again and sleeps on.
+
+    def _restart_deadline(self) -> None:
+        timeout_s = self._timeouts.write_s if self._has_unsent_bytes else self._timeouts.read_s
+        if timeout_s is None:
+            self._deadline = math.inf
+        else:
+            self._arm(self._loop.time() + timeout_s)
+
+    def _arm(self, deadline: float) -> None:
+        self._deadline = deadline
+        if self._timer is not None:
+            if self._timer_at <= deadline:
+                return
+            self._timer.cancel()
+        self._timer_at = deadline
+        self._timer = self._loop.call_at(deadline, self._timer_rang)
+
+    def _timer_rang(self) -> None:
+        self._timer = None
+        if self.is_closed or self._deadline == math.inf:
+            return
+        if self._loop.time() < self._deadline:
+            self._arm(self._deadline)
+        elif self._response is None:
+            self.abort(httpx2.ReadError("idle for too long"))
+        elif self._waiter is None:
+            return  # the reader is busy elsewhere; its next wait arms the timer again
+        elif self._has_unsent_bytes:
+            self.abort(httpx2.WriteTimeout(f"no byte of the request was taken for {self._timeouts.write_s} s"))
+        else:
+            self.abort(httpx2.ReadTimeout(f"nothing was received for {self._timeouts.read_s} s"))
+
+
+def _ends_at_eof(headers: list[tuple[bytes, bytes]]) -> bool:
+    """True if only the end of the connection ends this body (RFC 9112 §6.3). Looked at only when that end comes."""
+    fields = {name.lower(): value.lower() for name, value in headers}
+    if b"transfer-encoding" in fields:
+        return not fields[b"transfer-encoding"].endswith(b"chunked")
+    return b"content-length" not in fields
+
+
+def _reason(error: Exception) -> str:
+    """The parser's complaint, or ours if it was raised in one of the parser's calls."""
+    if isinstance(error, httptools.HttpParserUpgrade):
+        return "the upstream switches to a protocol we did not ask for"
+    return str(error.__context__ or error)

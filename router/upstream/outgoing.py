@@ -1,0 +1,67 @@
+"""The body that goes to a provider: the client's own, with the few members changed that we must set.
+
+`model` is the provider's name for it; a limit on the output is always there, so that the hold bounds the bill; a
+stream always tells its usage; and OpenRouter gets `provider.max_price`, the rates behind the hold, so that it refuses
+rather than exceed them.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from msgspec import DecodeError, Raw, json
+
+from router.catalog.catalog import Deployment
+from router.catalog.prices import Rates
+from router.decision.estimate import Estimate
+from router.errors import InvalidRequest
+from router.wire.requests import ChatRequest
+
+_LIMITS = ("max_completion_tokens", "max_tokens")
+# Members that only OpenRouter understands; other servers refuse what they do not know.
+_OPENROUTER_ONLY = ("provider", "transforms", "usage", "session_id", "trace", "debug")
+
+
+def outgoing_body(request: ChatRequest, deployment: Deployment, estimate: Estimate) -> bytes:
+    """The JSON to send for `request` to `deployment` within the limits of `estimate`."""
+    kind = deployment.provider.kind
+    limit_name = "max_completion_tokens" if _keeps_new_name(request, kind) else "max_tokens"
+    changes: dict[str, Any] = {"model": deployment.upstream_model, limit_name: estimate.max_output_tokens}
+    without = [name for name in _LIMITS if name != limit_name]
+    if request.is_stream:
+        changes["stream_options"] = {"include_usage": True}
+    if kind == "openrouter":
+        changes["provider"] = {
+            **request.provider_preferences,
+            "max_price": _max_price(request.provider_preferences.get("max_price"), estimate.dearest_rates),
+        }
+    else:
+        without.extend(_OPENROUTER_ONLY)
+    return request.body_with(changes, without=without)
+
+
+def _keeps_new_name(request: ChatRequest, kind: str) -> bool:
+    """DeepSeek and most local servers know `max_tokens` only; OpenRouter takes both (openrouter.md §1.1)."""
+    return kind == "openrouter" and "max_completion_tokens" in request.members
+
+
+def _max_price(asked: Raw | None, rates: Rates) -> dict[str, str]:
+    """USD per million tokens, the lower of what the client asks and what was held."""
+    own = {"prompt": rates.input.scaleb(6), "completion": rates.output.scaleb(6)}
+    for name, figure in _asked_prices(asked).items():
+        own[name] = min(own.get(name, figure), figure)
+    return {name: f"{figure:f}" for name, figure in own.items()}
+
+
+def _asked_prices(asked: Raw | None) -> Mapping[str, Decimal]:
+    if asked is None or bytes(asked) == b"null":
+        return {}
+    try:
+        prices = json.decode(asked, type=dict[str, Decimal | None])
+        return {name: figure for name, figure in prices.items() if figure is not None}
+    except (DecodeError, InvalidOperation) as error:
+        raise InvalidRequest(
+            "`provider.max_price` must be an object of prices in USD per million tokens.",
+            param="provider.max_price",
+            code="invalid_type",
+        ) from error

@@ -1,0 +1,294 @@
+"""The HTTP/1.1 client under every upstream call: a bounded pool of connections per origin, and nothing else.
+
+Owns who may use which connection, in which order, and for how long an idle one is kept. It follows no redirect, keeps
+no cookie, reads no proxy from the environment, decodes nothing, and opens connections only to the origin it is told.
+
+It is an httpx2 transport so that any other can take its place, and it is called without `httpx2.AsyncClient`: httpx2's
+own connection layer costs over ten times as much CPU per request (tests/upstream/test_transport.py checks behaviour;
+the figures are in docs). `send` is the same without httpx2's request and response objects.
+
+What may have reached the upstream: with ConnectError, ConnectTimeout, PoolTimeout and LocalProtocolError nothing has
+(`is_unsent`). After any other error the request may have been received, and must be assumed to cost money.
+"""
+
+import asyncio
+import ssl
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Iterable
+from typing import NamedTuple
+
+import httpx2
+
+from router.upstream.connection import Connection, RawResponse, Timeouts
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+# `encode_head` writes these itself: two opinions about where a message ends are how requests are smuggled.
+_FRAMING_HEADERS = frozenset({b"host", b"content-length", b"transfer-encoding"})
+_METHODS_WITH_BODY = frozenset({b"POST", b"PUT", b"PATCH"})
+
+
+class Origin(NamedTuple):
+    """Where to connect. A tuple because it is hashed for every request, and a tuple does that in C."""
+
+    scheme: str  # "http" or "https"
+    host: str  # name or address, ASCII, IPv6 without brackets
+    port: int
+
+    @property
+    def host_header(self) -> bytes:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return (host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}").encode("ascii")
+
+
+def is_unsent(error: httpx2.TransportError) -> bool:
+    """True if not a byte of the request can have reached the upstream, so that it may be sent again anywhere."""
+    return isinstance(
+        error,
+        httpx2.ConnectError
+        | httpx2.ConnectTimeout
+        | httpx2.PoolTimeout
+        | httpx2.LocalProtocolError
+        | httpx2.UnsupportedProtocol,
+    )
+
+
+class UpstreamTransport(httpx2.AsyncBaseTransport):
+    """Sends requests over kept-alive connections, at most `max_connections` to each origin.
+
+    Idle connections are closed after `idle_s` seconds; the one used last is used next, so that the others may expire.
+    """
+
+    def __init__(
+        self, *, max_connections: int = 1000, idle_s: float = 30.0, ssl_context: ssl.SSLContext | None = None
+    ) -> None:
+        self._max_connections = max_connections
+        self._idle_s = idle_s
+        self._ssl_context = ssl_context or ssl.create_default_context()
+        self._pools: dict[Origin, _Pool] = {}  # never shrinks: origins come from the configuration only
+
+    @property
+    def open_connections(self) -> int:
+        """Connections to all origins together: idle, in use, and being made."""
+        return sum(pool.taken_slots for pool in self._pools.values())
+
+    @property
+    def idle_connections(self) -> int:
+        return sum(len(pool.idle) for pool in self._pools.values())
+
+    @property
+    def waiting_requests(self) -> int:
+        """Requests that wait for a connection because all are in use."""
+        return sum(len(pool.waiters) for pool in self._pools.values())
+
+    async def send(
+        self,
+        *,
+        origin: Origin,
+        method: bytes,
+        target: bytes,
+        headers: Iterable[tuple[bytes, bytes]],
+        body: bytes,
+        timeouts: Timeouts,
+    ) -> RawResponse:
+        """The answer to one request, as soon as its head is here. Read it to the end or close it.
+
+        `target` is path and query as they go on the wire, encoded. Host and framing headers are written for the caller,
+        and dropped from `headers`. Raises LocalProtocolError for a request that would not be one line per header.
+        """
+        pool = self._pools.get(origin) or self._make_pool(origin)
+        head = encode_head(method, target, pool.host_header, headers, len(body))
+        connection = pool.take_idle() or await pool.acquire(timeouts)
+        return await connection.exchange(head, body, timeouts, is_head_request=method == b"HEAD")
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """`send` in httpx2's terms. A request body that is a stream is read into memory first."""
+        url = request.url
+        port = url.port or DEFAULT_PORTS.get(url.scheme)
+        if port is None:
+            raise httpx2.UnsupportedProtocol(f"expected an http or https URL, got {url.scheme!r}")
+        timeout = request.extensions.get("timeout", {})
+        response = await self.send(
+            origin=Origin(url.scheme, url.raw_host.decode("ascii"), port),
+            method=request.method.encode("ascii"),
+            target=url.raw_path,
+            headers=request.headers.raw,
+            body=await request.aread(),
+            timeouts=Timeouts(timeout.get("connect"), timeout.get("read"), timeout.get("write"), timeout.get("pool")),
+        )
+        return httpx2.Response(response.status, headers=response.headers, stream=_BodyStream(response))
+
+    async def aclose(self) -> None:
+        """Closes every connection. Answers under way end with ReadError, waiting requests with ConnectError."""
+        for pool in self._pools.values():
+            pool.close()
+
+    def _make_pool(self, origin: Origin) -> "_Pool":
+        if origin.scheme not in DEFAULT_PORTS:
+            raise httpx2.UnsupportedProtocol(f"expected http or https, got {origin.scheme!r}")
+        ssl_context = self._ssl_context if origin.scheme == "https" else None
+        pool = self._pools[origin] = _Pool(origin, self._max_connections, self._idle_s, ssl_context)
+        return pool
+
+
+def encode_head(
+    method: bytes, target: bytes, host: bytes, headers: Iterable[tuple[bytes, bytes]], body_bytes: int
+) -> bytes:
+    """The request line and headers as they go on the wire. Raises LocalProtocolError if a part could end its line."""
+    lines = [b"%b %b HTTP/1.1" % (method, target), b"host: " + host]
+    lines += [b"%b: %b" % header for header in headers if header[0].lower() not in _FRAMING_HEADERS]
+    if body_bytes or method in _METHODS_WITH_BODY:
+        lines.append(b"content-length: %d" % body_bytes)
+    head = b"\r\n".join(lines) + b"\r\n\r\n"
+    # Counting line ends in the whole is ten times cheaper than looking into each value.
+    line_ends = len(lines) + 1
+    if head.count(b"\r") != line_ends or head.count(b"\n") != line_ends or b"\0" in head or lines[0].count(b" ") != 2:
+        raise httpx2.LocalProtocolError("a header, the method or the target holds a line end, NUL or blank")
+    return head
+
+
+class _Pool:
+    """The connections to one origin.
+
+    A slot is the right to have one connection: `taken_slots` counts those idle, lent, or being made, and never exceeds
+    the limit. A freed slot or connection goes to the request that has waited longest before anything else is done with
+    it, hence: while anyone waits, nothing is idle and every slot is taken, and no newcomer overtakes. Everything
+    that gives back is a plain function: a cancelled task cannot be interrupted in it.
+    """
+
+    def __init__(self, origin: Origin, max_connections: int, idle_s: float, ssl_context: ssl.SSLContext | None) -> None:
+        self.host_header = origin.host_header
+        self.taken_slots = 0
+        self.idle: list[Connection] = []  # used last, last
+        # A waiter gets a connection, or None for a slot to fill. Ordered, and a cancelled one leaves in O(1).
+        self.waiters: OrderedDict[asyncio.Future[Connection | None], None] = OrderedDict()
+        self._origin = origin
+        self._max_connections = max_connections
+        self._idle_s = idle_s
+        self._ssl_context = ssl_context
+        self._connections: set[Connection] = set()
+        self._is_closed = False
+
+    def take_idle(self) -> Connection | None:
+        """The idle connection used last that the upstream has not closed, or None."""
+        while self.idle:
+            connection = self.idle.pop()
+            if connection.is_usable():
+                return connection
+            connection.abort(httpx2.ReadError("closed by the upstream while idle"))
+        return None
+
+    async def acquire(self, timeouts: Timeouts) -> Connection:
+        """A connection when none is idle: a new one if a slot is free, else the first that others are done with."""
+        if self._is_closed:
+            raise httpx2.ConnectError("the transport is closed")
+        while self.taken_slots >= self._max_connections:
+            connection = await self._wait_for_turn(timeouts.pool_s)
+            if connection is None:
+                return await self._connect(timeouts.connect_s)
+            if connection.is_usable():
+                return connection
+            connection.abort(httpx2.ReadError("closed by the upstream while it changed hands"))
+        self.taken_slots += 1
+        return await self._connect(timeouts.connect_s)
+
+    def take_back(self, connection: Connection) -> None:
+        if not self._hand_over(connection):
+            self.idle.append(connection)
+            connection.rest(self._idle_s)
+
+    def forget(self, connection: Connection) -> None:
+        if connection not in self._connections:
+            return
+        self._connections.discard(connection)
+        if connection in self.idle:
+            self.idle.remove(connection)
+        self._free_slot()
+
+    def close(self) -> None:
+        self._is_closed = True
+        while self.waiters:
+            waiter, _ = self.waiters.popitem(last=False)
+            waiter.set_exception(httpx2.ConnectError("the transport was closed"))
+        for connection in tuple(self._connections):
+            connection.abort(httpx2.ReadError("the transport was closed"))
+
+    def _free_slot(self) -> None:
+        if not self._hand_over(None):
+            self.taken_slots -= 1
+
+    def _hand_over(self, connection: Connection | None) -> bool:
+        while self.waiters:
+            waiter, _ = self.waiters.popitem(last=False)
+            if not waiter.done():
+                waiter.set_result(connection)
+                return True
+        return False
+
+    async def _wait_for_turn(self, pool_s: float | None) -> Connection | None:
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[Connection | None] = loop.create_future()
+        self.waiters[waiter] = None
+        timer = None if pool_s is None else loop.call_later(pool_s, self._give_up, waiter, pool_s)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            # Cancelled in the very moment of its turn: what it was given goes to the next.
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                connection = waiter.result()
+                if connection is None:
+                    self._free_slot()
+                elif connection in self._connections:
+                    self.take_back(connection)
+            raise
+        finally:
+            self.waiters.pop(waiter, None)
+            if timer is not None:
+                timer.cancel()
+
+    def _give_up(self, waiter: asyncio.Future[Connection | None], pool_s: float) -> None:
+        if not waiter.done():
+            self.waiters.pop(waiter, None)
+            waiter.set_exception(httpx2.PoolTimeout(f"all {self._max_connections} connections in use for {pool_s} s"))
+
+    async def _connect(self, connect_s: float | None) -> Connection:
+        """A new connection for a slot that is already taken. The slot is freed again if it comes to nothing."""
+        connection = Connection(self, asyncio.get_running_loop())
+        self._connections.add(connection)
+        try:
+            await self._open_socket(connection, connect_s)
+        except BaseException:
+            connection.abort(httpx2.ConnectError("not connected"))
+            raise
+        return connection
+
+    async def _open_socket(self, connection: Connection, connect_s: float | None) -> None:
+        is_tls = self._ssl_context is not None
+        try:
+            async with asyncio.timeout(connect_s):
+                await asyncio.get_running_loop().create_connection(
+                    lambda: connection,
+                    self._origin.host,
+                    self._origin.port,
+                    ssl=self._ssl_context,
+                    server_hostname=self._origin.host if is_tls else None,
+                )
+        except TimeoutError as error:  # also the kernel's own ETIMEDOUT
+            raise httpx2.ConnectTimeout(f"no connection to {self._origin.host} within {connect_s} s") from error
+        except (OSError, UnicodeError) as error:  # the latter from host names that cannot be encoded
+            raise httpx2.ConnectError(f"no connection to {self._origin.host}: {error}") from error
+        if connection.is_closed:
+            raise httpx2.ConnectError(f"the connection to {self._origin.host} was closed before it was used")
+
+
+class _BodyStream(httpx2.AsyncByteStream):
+    """A RawResponse's body in httpx2's terms."""
+
+    def __init__(self, response: RawResponse) -> None:
+        self._response = response
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._response.chunks()
+
+    async def aclose(self) -> None:
+        self._response.close()

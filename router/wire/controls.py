@@ -1,0 +1,101 @@
+"""Our own request headers, `x-penstock-*`: what a client may ask of one request beyond its team's policy.
+
+A control that is unknown or malformed is an error, never ignored: a ceiling that was misspelt would be no ceiling.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+
+from router.errors import InvalidRequest
+
+_PREFIX = b"x-penstock-"
+_TAG = re.compile(r"[A-Za-z0-9_.:/=-]{1,64}")
+_MOST_TAGS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Controls:
+    max_cost_usd: Decimal | None = None
+    min_quality: float | None = None
+    policy: str | None = None
+    tags: tuple[str, ...] = ()
+    is_dry_run: bool = False
+
+
+NO_CONTROLS = Controls()
+
+
+def controls_from(headers: Iterable[tuple[bytes, bytes]]) -> Controls:
+    """The controls among raw headers (names in lower case). Raises InvalidRequest naming the header at fault."""
+    found = [(name, value) for name, value in headers if name.startswith(_PREFIX)]
+    if not found:
+        return NO_CONTROLS
+    given: dict[str, str] = {}
+    for raw_name, raw_value in found:
+        name = raw_name.decode("latin-1")
+        if name in given:
+            raise _invalid(name, "it was sent twice; send it once")
+        given[name] = raw_value.decode("latin-1").strip()
+    controls = Controls(
+        max_cost_usd=_dollars(given.pop("x-penstock-max-cost-usd", None)),
+        min_quality=_probability(given.pop("x-penstock-min-quality", None)),
+        policy=_policy(given.pop("x-penstock-policy", None)),
+        tags=_tags(given.pop("x-penstock-tags", None)),
+        is_dry_run=_flag(given.pop("x-penstock-dry-run", None)),
+    )
+    for name in given:
+        raise _invalid(
+            name,
+            "it is not a control; known are x-penstock-max-cost-usd, -min-quality, -policy, -tags and -dry-run",
+        )
+    return controls
+
+
+def _dollars(text: str | None) -> Decimal | None:
+    if text is None:
+        return None
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite() or amount <= 0:
+        raise _invalid("x-penstock-max-cost-usd", f"expected dollars above zero such as 0.05, got {text[:40]!r}")
+    return amount
+
+
+def _probability(text: str | None) -> float | None:
+    if text is None:
+        return None
+    if not re.fullmatch(r"[01](\.\d{1,9})?|\.\d{1,9}", text) or not 0 <= float(text) <= 1:
+        raise _invalid("x-penstock-min-quality", f"expected a probability from 0 to 1 such as 0.9, got {text[:40]!r}")
+    return float(text)
+
+
+def _policy(text: str | None) -> str | None:
+    if text == "":
+        raise _invalid("x-penstock-policy", "expected the name of a policy of your team, got nothing")
+    return text
+
+
+def _tags(text: str | None) -> tuple[str, ...]:
+    if text is None:
+        return ()
+    tags = tuple(tag.strip() for tag in text.split(","))
+    if len(tags) > _MOST_TAGS or not all(_TAG.fullmatch(tag) for tag in tags):
+        raise _invalid(
+            "x-penstock-tags",
+            f"expected up to {_MOST_TAGS} tags separated by commas, each of 1 to 64 letters, digits or _.:/=-",
+        )
+    return tags
+
+
+def _flag(text: str | None) -> bool:
+    if text not in (None, "0", "1"):
+        raise _invalid("x-penstock-dry-run", f"expected 0 or 1, got {text[:40]!r}")
+    return text == "1"
+
+
+def _invalid(name: str, what: str) -> InvalidRequest:
+    return InvalidRequest(f"Header {name[:60]}: {what}.", param=name[:60], code="invalid_control")

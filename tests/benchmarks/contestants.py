@@ -1,0 +1,119 @@
+"""Who is measured, and how each is started: nginx as the yardstick, penstock, and the bare Python relay as the floor.
+
+Everything one needs to change when penstock's command line or configuration changes is in `penstock` below.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from tests.benchmarks.processes import BenchmarkError, free_port
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+_CLIENT_KEY = "bench"  # what clients show to contestants that do not care
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """How to start a prepared contestant."""
+
+    argv: tuple[str, ...]
+    port: int  # where it will answer /v1/chat/completions
+    api_key: str = _CLIENT_KEY
+    env: Mapping[str, str] = field(default_factory=lambda: {"PATH": os.defpath})  # nothing leaks in from the caller
+
+
+Prepare = Callable[
+    [Path, int], Command
+]  # an empty directory for its files and the upstream's port in, how to start out
+
+
+def penstock(directory: Path, upstream_port: int) -> Command:
+    """The product with its shipped configuration, one provider pointed at the mock, its state in `directory`."""
+    if not (REPOSITORY / "config" / "penstock.yaml").is_file():
+        raise BenchmarkError("penstock cannot be started: config/penstock.yaml is missing")
+    config = directory / "config"
+    shutil.copytree(REPOSITORY / "config", config)
+    yaml = YAML()
+    settings = yaml.load(config / "penstock.yaml")
+    settings["providers"]["openrouter"]["base_url"] = f"http://127.0.0.1:{upstream_port}/api/v1"
+    yaml.dump(settings, config / "penstock.yaml")
+    port, admin_port = free_port(), free_port()
+    serve = (sys.executable, "-m", "router.cli.main", "serve", "--config", str(config), "--host", "127.0.0.1")
+    return Command(
+        argv=(*serve, "--port", str(port), "--admin-port", str(admin_port)),
+        port=port,
+        env={"PATH": os.defpath, "HOME": str(directory), "OPENROUTER_API_KEY": "sk-or-bench"},
+    )
+
+
+def bare(directory: Path, upstream_port: int) -> Command:
+    """The bare Python relay; it writes no files."""
+    port = free_port()
+    relay = (sys.executable, "-m", "tests.benchmarks.bare_relay")
+    return Command(argv=(*relay, "--port", str(port), "--upstream-port", str(upstream_port)), port=port)
+
+
+def nginx(directory: Path, upstream_port: int) -> Command:
+    """nginx as a plain reverse proxy, one worker; streams are relayed unbuffered because the mock asks for it."""
+    port = free_port()
+    binary = nginx_binary()
+    assert binary is not None, "ask available() first"
+    (directory / "nginx.conf").write_text(
+        _NGINX_CONF.format(
+            user="user root;" if os.geteuid() == 0 else "", port=port, upstream_port=upstream_port, directory=directory
+        )
+    )
+    return Command(argv=(binary, "-p", str(directory), "-c", "nginx.conf", "-e", "/dev/null"), port=port)
+
+
+def nginx_binary() -> str | None:
+    """Where nginx is, or None; Debian puts it into a directory that is not on everyone's path."""
+    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+
+
+def available() -> dict[str, Prepare]:
+    """The contestants that can run here, by name; the order is the order of measuring."""
+    yardstick: dict[str, Prepare] = {"nginx": nginx} if nginx_binary() else {}
+    return yardstick | {"penstock": penstock, "bare": bare}
+
+
+_NGINX_CONF = """
+daemon off;
+worker_processes 1;
+error_log /dev/null crit;
+pid {directory}/nginx.pid;
+{user}
+events {{ worker_connections 4096; }}
+http {{
+    access_log off;
+    keepalive_requests 100000000;
+    client_max_body_size 16m;
+    client_body_buffer_size 1m;  # a 100 KB prompt must not go through a file
+    client_body_temp_path {directory}/body;
+    proxy_temp_path {directory}/proxy;
+    fastcgi_temp_path {directory}/fastcgi;
+    uwsgi_temp_path {directory}/uwsgi;
+    scgi_temp_path {directory}/scgi;
+    upstream mock {{
+        server 127.0.0.1:{upstream_port};
+        keepalive 64;
+        keepalive_requests 100000000;
+    }}
+    server {{
+        listen 127.0.0.1:{port};
+        location / {{
+            proxy_pass http://mock;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+        }}
+    }}
+}}
+"""

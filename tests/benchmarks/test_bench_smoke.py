@@ -1,0 +1,69 @@
+"""The benchmark's own parts against each other: a wrong count here would make every figure wrong."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def mock_port() -> Iterator[int]:
+    """A running mock upstream."""
+    argv = [sys.executable, "-m", "tests.benchmarks.mock_upstream", "--port", "0"]
+    with subprocess.Popen(argv, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as mock:
+        assert mock.stdout is not None
+        yield int(mock.stdout.readline().removeprefix("listening on "))
+        mock.terminate()
+
+
+def load(*options: str) -> dict[str, object]:
+    """What the load generator reports when run with these options."""
+    argv = [sys.executable, "-m", "tests.benchmarks.load", *options]
+    finished = subprocess.run(argv, cwd=REPOSITORY, check=True, capture_output=True, text=True, timeout=20)
+    result: dict[str, object] = json.loads(finished.stdout)
+    return result
+
+
+def stats(port: int) -> dict[str, int]:
+    """What the mock says it served."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/mock/stats", timeout=5) as answer:
+        served: dict[str, int] = json.loads(answer.read())
+        return served
+
+
+def test_the_load_generator_and_the_mock_count_the_same_requests(mock_port: int) -> None:
+    plain = load(f"--port={mock_port}", "--request-limit=300", "--duration-s=10")
+    streamed = load(f"--port={mock_port}", "--request-limit=50", "--duration-s=10", "--is-streamed")
+
+    assert (plain["successes"], plain["failures"]) == (300, {})
+    assert (streamed["successes"], streamed["failures"]) == (50, {})
+    assert stats(mock_port) == {"completions": 350, "streams": 50, "chunks": 50 * 64}
+
+
+def test_an_open_loop_keeps_its_rate(mock_port: int) -> None:
+    paced = load(f"--port={mock_port}", "--rate-per-s=200", "--duration-s=0.5", "--connections=64")
+
+    assert paced["failures"] == {}
+    assert stats(mock_port)["completions"] == paced["successes"]
+    assert 50 <= int(str(paced["successes"])) <= 101  # a busy machine may start late, never send early
+
+
+def test_a_prompt_marker_spaces_the_chunks_of_a_stream(mock_port: int) -> None:
+    spaced = load(f"--port={mock_port}", "--request-limit=4", "--connections=4", "--is-streamed", "--gap-ms=5")
+
+    assert spaced["successes"] == 4
+    assert float(str(spaced["latency_p50_ms"])) >= 64 * 5 * 0.9
+
+
+def test_answers_without_status_200_are_failures(mock_port: int) -> None:
+    refused = load(f"--port={mock_port}", "--request-limit=10", "--path=/nowhere")
+
+    assert (refused["successes"], refused["failures"]) == (0, {"status 404": 10})
