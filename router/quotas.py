@@ -29,6 +29,17 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
+class BudgetState:
+    """Where a budget stands in its current window."""
+
+    team: str
+    per: Per
+    limit_nano_usd: int
+    spent_nano_usd: int  # settled
+    held_nano_usd: int  # set aside for calls under way
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """None is no limit."""
 

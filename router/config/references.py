@@ -28,7 +28,7 @@ def names_in(document: Document | None, section: str) -> frozenset[str] | None:
     if document is None or document.is_faulty(()) or not isinstance(document.data, dict):
         return None
     entries = document.data.get(section)
-    return frozenset(entries) if isinstance(entries, dict) else None
+    return frozenset(entries) if isinstance(entries, dict) and entries else None
 
 
 def problems_of_models(models: Document, providers: frozenset[str] | None) -> Iterator[Problem]:

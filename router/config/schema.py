@@ -8,7 +8,7 @@ import re
 from datetime import date, time
 from decimal import Decimal
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -52,6 +52,12 @@ def _ratio(value: object) -> object:
 def _one_or_more(value: object) -> object:
     """`task: code` is short for `task: [code]`."""
     return [value] if isinstance(value, str) else value
+
+
+def _or_a_single_one(schema: dict[str, Any]) -> None:
+    """The same short form for editors."""
+    many = {"type": schema.pop("type"), "items": schema.pop("items")}
+    schema["anyOf"] = [many["items"], many]
 
 
 def _date(value: object) -> object:
@@ -143,9 +149,9 @@ def _time_zone(text: str) -> str:
 
 def _nano_countable(usd: Decimal) -> Decimal:
     if usd.scaleb(_NANO_DIGITS) > MAX_LIMIT_NANO_USD:
-        raise _fault(f"expected at most 9007199 dollars (2^53 nano-dollars, the largest exact count), got {usd}")
+        raise _fault(f"expected at most 9007199 dollars (2^53 nano-dollars, the largest exact count), got {usd:f}")
     if usd.scaleb(_NANO_DIGITS) % 1:
-        raise _fault(f"expected whole nano-dollars (at most 9 decimals), got {usd}")
+        raise _fault(f"expected whole nano-dollars (at most 9 decimals), got {usd:f}")
     return usd
 
 
@@ -425,10 +431,20 @@ class WhenSection(Section):
     """Every condition given must hold."""
 
     input_tokens: InputTokensSection | None = None
-    task: Annotated[list[TaskWord], BeforeValidator(_one_or_more), Field(description="any of")] = []
-    needs: Annotated[list[CapabilityWord], BeforeValidator(_one_or_more), Field(description="all of")] = []
-    alias: Annotated[list[AliasName], BeforeValidator(_one_or_more), Field(description="any of")] = []
-    tags: Annotated[list[Tag], BeforeValidator(_one_or_more), Field(description="all of")] = []
+    task: Annotated[
+        list[TaskWord], BeforeValidator(_one_or_more), Field(description="any of", json_schema_extra=_or_a_single_one)
+    ] = []
+    needs: Annotated[
+        list[CapabilityWord],
+        BeforeValidator(_one_or_more),
+        Field(description="all of", json_schema_extra=_or_a_single_one),
+    ] = []
+    alias: Annotated[
+        list[AliasName], BeforeValidator(_one_or_more), Field(description="any of", json_schema_extra=_or_a_single_one)
+    ] = []
+    tags: Annotated[
+        list[Tag], BeforeValidator(_one_or_more), Field(description="all of", json_schema_extra=_or_a_single_one)
+    ] = []
 
     @model_validator(mode="after")
     def _says_something(self) -> "WhenSection":

@@ -43,7 +43,7 @@ _INTEGER = re.compile(r"[-+]?[0-9]+")
 _OCTAL_OR_HEX = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
 _NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]{1,2})?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
 
 # Where values go that have no place in the data, such as the second one of a key; no key that can be written equals it.
 _ASIDE = "\x00aside"
@@ -108,7 +108,7 @@ def parse(file: str, content: bytes) -> Document:
     except _TooDeep as error:
         reader.complain(error.position, f"expected at most {MAX_DEPTH} levels of nesting")
         reader.faulty.add(())
-    except YAMLError as error:
+    except YAMLError as error:  # ruamel.yaml's other errors carry no mark; none is known to be reached here
         reader.complain(START, f"this is not YAML: {error}")
         reader.faulty.add(())
     return Document(
@@ -185,7 +185,11 @@ class _Reader:
                 self._node(self._next_node(), (*path, _ASIDE))
                 continue
             self.keys[*path, key] = position
-            mapping[key] = self._node(self._next_node(), (*path, key))
+            value = self._next_node()
+            mapping[key] = self._node(value, (*path, key))
+            if isinstance(value, ScalarEvent) and not value.value and not value.style:
+                # The parser places a value that was not written before the next token, lines below its key.
+                self.values[*path, key] = position
         return mapping
 
     def _key(self, event: NodeEvent, path: KeyPath, position: Position) -> str | None:

@@ -1,9 +1,8 @@
 """What a call cost, and how we know; what the request cost its team, and what the baseline would have cost."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 from router.catalog.catalog import Catalog, Deployment, ModelName
 from router.catalog.prices import cost
@@ -13,10 +12,16 @@ from router.units import CostSource, Usage, nano_usd
 from router.wire.responses import Bill
 
 
-class Books(Protocol):
-    """Where finished requests are written down: the ledger and the metrics, from one entry."""
+@dataclass(frozen=True, slots=True)
+class Books:
+    """Where finished requests are written down: the ledger first, then the metrics, from one entry."""
 
-    def book(self, entry: LedgerEntry) -> None: ...
+    ledger: Callable[[LedgerEntry], None]
+    metrics: Callable[[LedgerEntry], None]
+
+    def book(self, entry: LedgerEntry) -> None:
+        self.ledger(entry)
+        self.metrics(entry)
 
 
 @dataclass(frozen=True, slots=True)

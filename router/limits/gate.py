@@ -9,7 +9,7 @@ from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from router.keys import TeamName
-from router.quotas import Budget, Limits, Per
+from router.quotas import Budget, BudgetState, Limits, Per
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +30,6 @@ class Reservation:
     team: TeamName
     held_nano_usd: int
     windows: tuple[tuple[Per, datetime], ...]  # kind and start of each window that carries the hold
-
-
-@dataclass(frozen=True, slots=True)
-class BudgetState:
-    """Where a budget stands in its current window."""
-
-    team: TeamName
-    per: Per
-    limit_nano_usd: int
-    spent_nano_usd: int  # settled
-    held_nano_usd: int  # set aside for calls under way
 
 
 class Gate(Protocol):

@@ -10,8 +10,8 @@ from datetime import datetime
 
 from router.errors import BudgetExhausted, RateLimited
 from router.keys import TeamName
-from router.limits.gate import BudgetState, Quota, Reservation
-from router.quotas import Budget, Per, WhenSpent, Window, window
+from router.limits.gate import Quota, Reservation
+from router.quotas import Budget, BudgetState, Per, WhenSpent, Window, window
 from router.units import usd_text
 
 _MINUTE_S = 60.0

@@ -33,9 +33,9 @@ WORD_CUES: Mapping[str, Cue] = MappingProxyType(
             *_words(
                 Task.CODE,
                 4,
-                "python javascript typescript golang kotlin django flask fastapi pandas numpy pytorch dockerfile docker",
-                "kubernetes kubectl pytest junit traceback stacktrace nullpointerexception nameerror typeerror segfault",
-                "refactor regex regexp mutex sql mysql postgresql html css flexbox webpack numpy rebase codebase",
+                "python javascript typescript golang kotlin django flask fastapi pandas numpy pytorch dockerfile",
+                "docker kubernetes kubectl pytest junit traceback stacktrace nullpointerexception nameerror segfault",
+                "typeerror refactor regex regexp mutex sql mysql postgresql html css flexbox webpack rebase codebase",
             ),
             *_words(
                 Task.CODE,
@@ -45,7 +45,9 @@ WORD_CUES: Mapping[str, Cue] = MappingProxyType(
                 "programm programmiere quellcode código programa programación logiciel",
             ),
             *_words(
-                Task.CODE, 1, "function funktion fonction función bug exception throws query cache yaml diff array"
+                Task.CODE,
+                1,
+                "function funktion fonction función bug throws query cache yaml diff array def return import fn",
             ),
             *_words(
                 Task.REASONING,
@@ -56,9 +58,10 @@ WORD_CUES: Mapping[str, Cue] = MappingProxyType(
             *_words(
                 Task.REASONING,
                 2,
-                "compute calculate solve equation probability matrix inequality momentum velocity entropy voltage puzzle",
-                "permutations arrangements reasoning logically modulo converge continuous abelian altogether prime",
-                "axiom isomorphic coefficient molar equilibrium kinetic deduce bijective compounded counterfeit",
+                "compute calculate solve equation probability matrix inequality momentum velocity entropy voltage",
+                "puzzle permutations arrangements reasoning logically modulo converge continuous abelian altogether",
+                "prime axiom isomorphic coefficient molar equilibrium kinetic deduce bijective compounded counterfeit",
+                "integer integers divisible remainder triangle radius angle perpendicular vertices frac sqrt leq cdot",
                 "berechne gleichung löse wahrscheinlichkeit résous équation calcule probabilité",
                 "resuelve ecuación calcula probabilidad deriva",
             ),
@@ -90,8 +93,8 @@ WORD_CUES: Mapping[str, Cue] = MappingProxyType(
             *_words(
                 Task.CHAT,
                 3,
-                "summarize summarise translate rewrite rephrase proofread poem haiku joke itinerary recipe advice slogan",
-                "slogans übersetze zusammenfassen gedicht einladung traduis poème traduce poema recomiendas",
+                "summarize summarise translate rewrite rephrase proofread poem haiku joke itinerary recipe advice",
+                "slogan slogans übersetze zusammenfassen gedicht einladung traduis poème traduce poema recomiendas",
             ),
             *_words(
                 Task.CHAT,
@@ -104,25 +107,21 @@ WORD_CUES: Mapping[str, Cue] = MappingProxyType(
 )
 
 PHRASE_CUES: tuple[Cue, ...] = (
-    *_phrases(Task.CODE, 4, "```|traceback (most|exception in thread|#include|console.log|public static|select * from"),
-    *_phrases(Task.CODE, 3, "print(|();|@@ -|c++|c#|<div|pull request|unit test|git push|pip install|thread-safe"),
-    *_phrases(Task.CODE, 2, "def |.py|.js|=> {|fn |import |return |  - name:"),
-    *_phrases(Task.REASONING, 4, "\\frac|\\lim|\\int|\\sum|\\sqrt|step by step|schritt für schritt|étape par étape"),
-    *_phrases(Task.REASONING, 4, "paso a paso|show that|zeige, dass|montre que|optimal strategy|none of the above"),
-    *_phrases(Task.REASONING, 2, "which of the following|^2|x^|= 0|f(x|explain your reasoning|second law"),
-    *_phrases(
-        Task.EXTRACTION, 3, "as json|json object|valid json|return json|als json|en json|formato json|list every"
-    ),
-    *_phrases(Task.EXTRACTION, 3, "tableau json|json template|action items|key: value|pull out|fill in|named entit"),
-    *_phrases(
-        Task.EXTRACTION, 2, "following text|text below|following table|to csv|list all|return a list|this sentence"
-    ),
+    *_phrases(Task.CODE, 4, "```|traceback (most|exception in|#include|console.log|public static|select * from"),
+    *_phrases(Task.CODE, 3, "print(|();|@@ -|c++|c#|pull request|unit test|git push|pip install|thread-safe"),
+    *_phrases(Task.CODE, 2, "// |{\n  "),
+    *_phrases(Task.REASONING, 4, "step by step|show that|schritt für schritt|étape par étape|paso a paso|montre que"),
+    *_phrases(Task.REASONING, 3, "optimal strategy|of the above|\nb. |(b) |\nb) |explain your reasoning|second law"),
+    *_phrases(Task.REASONING, 2, "of the following|^2|x^|f(x"),
+    *_phrases(Task.EXTRACTION, 3, "as json|json object|valid json|return json|json template|als json|en json|to csv"),
+    *_phrases(Task.EXTRACTION, 3, "formato json|tableau json|list every|action items|key: value|pull out|named entit"),
+    *_phrases(Task.EXTRACTION, 2, "following text|text below|return a list|fill in"),
     *_phrases(Task.FACTS, 3, "which year|what year|welchem jahr|quelle année|qué año|stand for|world cup"),
 )
 
-# Looked for only in text that has other than ASCII characters.
+# Looked for only in text that has Chinese characters.
 CHINESE_CUES: tuple[Cue, ...] = (
-    *_phrases(Task.CODE, 4, "代码|编程|python"),
+    *_phrases(Task.CODE, 4, "代码|编程|python|java|sql"),
     *_phrases(Task.CODE, 2, "程序|算法|报错"),
     *_phrases(Task.REASONING, 4, "证明|推理|方程|积分|概率|极值|导数"),
     *_phrases(Task.REASONING, 2, "计算|一步一步|几个|多少"),
@@ -152,6 +151,6 @@ WHAT_OPENINGS: tuple[str, ...] = ("what is the ", "what's the ", "what was the "
 
 # With several numbers in the text, these ask for arithmetic rather than for a fact.
 QUANTITY_QUESTIONS: tuple[str, ...] = (
-    *("how many", "how much", "how long", "what is it worth", "altogether", "in total", "probability", "what is its"),
+    *("how many", "how much", "how long", "altogether", "in total", "what is its", "what will be", "what is the"),
     *("wie viele", "wie viel", "combien", "cuánto", "cuánta", "几个", "多少"),
 )

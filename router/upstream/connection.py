@@ -19,7 +19,9 @@ import httpx2
 
 # Chosen by us. One body piece never grows much beyond the first plus one read of the loop (256 KiB in uvloop).
 MAX_BUFFERED_BODY_BYTES = 256 * 1024
-MAX_HEAD_BYTES = 64 * 1024
+MAX_HEAD_BYTES = 64 * 1024  # of header lines, however they arrive
+# The backstop for heads, 1xx answers, trailers and chunk extensions that never end: bytes without result in a row.
+MAX_FRUITLESS_BYTES = 2 * MAX_HEAD_BYTES
 # Up to here one copy of head and body is cheaper than a vectored write; found by measuring, and not critical.
 MAX_JOINED_WRITE_BYTES = 64 * 1024
 
@@ -51,7 +53,7 @@ class RawResponse:
     reader is still behind; closing before that closes the connection, for the rest of the body would have to be read.
     """
 
-    __slots__ = ("_buffered_bytes", "_connection", "_error", "_is_complete", "_pieces", "headers", "status")
+    __slots__ = ("_buffered_bytes", "_connection", "_error", "_is_complete", "_pieces", "_waiter", "headers", "status")
 
     def __init__(self, connection: "Connection") -> None:
         self.status = 0  # 0 only until the head is here, which callers never see
@@ -61,6 +63,8 @@ class RawResponse:
         self._buffered_bytes = 0
         self._is_complete = False
         self._error: Exception | None = None
+        # Here and not on the connection, which may serve the next request before this one's reader has woken up.
+        self._waiter: asyncio.Future[None] | None = None
 
     async def read_chunk(self) -> bytes | None:
         """All that has arrived since the last call, waiting for at least one byte; None at the end.
@@ -74,7 +78,7 @@ class RawResponse:
                 return None
             if self._error is not None:
                 raise self._error
-            await self._connection.wait_for_news()
+            await self._connection.wait_for_news(self)
         chunk = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
         self._buffered_bytes = 0
@@ -116,7 +120,7 @@ class Connection(asyncio.Protocol):
         self._fruitless_bytes = 0  # received since a head was finished or a body byte came
         self._is_reading_paused = False
         self._has_unsent_bytes = False
-        self._waiter: asyncio.Future[None] | None = None
+        self._unsent_bytes = 0  # when the deadline was last moved; only kept while there are any
 
         self._deadline = math.inf  # by the loop's clock; see _arm
         self._timer: asyncio.TimerHandle | None = None
@@ -157,20 +161,23 @@ class Connection(asyncio.Protocol):
             while not response.status:
                 if response._error is not None:
                     raise response._error
-                await self.wait_for_news()
+                await self.wait_for_news(response)
         except BaseException:
             self.abandon(response)
             raise
         return response
 
-    async def wait_for_news(self) -> None:
-        """Suspends the one reader until bytes arrive or the connection ends; the deadline counts from now."""
+    async def wait_for_news(self, response: RawResponse) -> None:
+        """Suspends the one reader of `response`, which is under way, until bytes arrive or it ends.
+
+        The deadline counts from now.
+        """
         self._restart_deadline()
-        self._waiter = self._loop.create_future()
+        response._waiter = self._loop.create_future()
         try:
-            await self._waiter
+            await response._waiter
         finally:
-            self._waiter = None
+            response._waiter = None
 
     def resume(self, response: RawResponse) -> None:
         """Reads on after `response`, if it is still the current one, has been emptied by its reader."""
@@ -191,16 +198,16 @@ class Connection(asyncio.Protocol):
             self._timer.cancel()
         if self._transport is not None:
             self._transport.abort()
-        if self._response is not None:
-            self._response._error = error
-            self._response = None
-            self._wake_reader()
+        response, self._response = self._response, None
+        if response is not None:
+            response._error = error
+            _wake_reader(response)
         self._owner.forget(self)
 
     # What the event loop calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport = cast(asyncio.Transport, transport)  # uvloop's are, but do not derive from it
+        transport = cast("asyncio.Transport", transport)  # uvloop's are, but do not derive from it
         if self.is_closed:  # given up while connecting
             transport.abort()
             return
@@ -224,13 +231,13 @@ class Connection(asyncio.Protocol):
                 return
         if response._is_complete:
             self._finish()
-        elif self._fruitless_bytes > MAX_HEAD_BYTES:
-            self.abort(httpx2.RemoteProtocolError(f"more than {MAX_HEAD_BYTES} bytes of headers or chunk framing"))
+        elif self._fruitless_bytes > MAX_FRUITLESS_BYTES:
+            self.abort(httpx2.RemoteProtocolError(f"over {MAX_FRUITLESS_BYTES} bytes of headers or chunk framing"))
         elif response._buffered_bytes > MAX_BUFFERED_BODY_BYTES and not self._is_reading_paused:
             self._is_reading_paused = True
             if self._transport is not None:
                 self._transport.pause_reading()
-        self._wake_reader()
+        _wake_reader(response)
 
     def eof_received(self) -> None:
         self._hung_up(None)
@@ -240,6 +247,7 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._has_unsent_bytes = True
+        self._unsent_bytes = self._count_unsent_bytes()
         self._restart_deadline()
 
     def resume_writing(self) -> None:
@@ -260,7 +268,7 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         response = self._response
         assert response is not None
-        if self._fruitless_bytes > MAX_HEAD_BYTES:  # may be body that came along: only now worth an exact count
+        if self._fruitless_bytes > MAX_HEAD_BYTES:  # the only heads worth an exact count
             head_bytes = sum(len(name) + len(value) + len(": \r\n") for name, value in response.headers)
             if head_bytes > MAX_HEAD_BYTES:
                 raise httpx2.RemoteProtocolError(f"{head_bytes} bytes of headers, at most {MAX_HEAD_BYTES} are read")
@@ -310,7 +318,7 @@ class Connection(asyncio.Protocol):
             response._is_complete = True
             self._can_be_reused = False
             self._finish()
-            self._wake_reader()
+            _wake_reader(response)
         elif exc is None:
             what = "in mid-answer" if response.status else "without an answer"
             self.abort(httpx2.RemoteProtocolError(f"the upstream closed the connection {what}"))
@@ -321,10 +329,8 @@ class Connection(asyncio.Protocol):
             error.__cause__ = exc
             self.abort(error)
 
-    def _wake_reader(self) -> None:
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+    def _count_unsent_bytes(self) -> int:
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
 
     def _resume_reading(self) -> None:
         self._is_reading_paused = False
@@ -357,12 +363,21 @@ class Connection(asyncio.Protocol):
             self._arm(self._deadline)
         elif self._response is None:
             self.abort(httpx2.ReadError("idle for too long"))
-        elif self._waiter is None:
+        elif self._response._waiter is None:
             return  # the reader is busy elsewhere; its next wait arms the timer again
+        elif self._has_unsent_bytes and self._count_unsent_bytes() < self._unsent_bytes:
+            self._unsent_bytes = self._count_unsent_bytes()
+            self._restart_deadline()
         elif self._has_unsent_bytes:
             self.abort(httpx2.WriteTimeout(f"no byte of the request was taken for {self._timeouts.write_s} s"))
         else:
             self.abort(httpx2.ReadTimeout(f"nothing was received for {self._timeouts.read_s} s"))
+
+
+def _wake_reader(response: RawResponse) -> None:
+    waiter = response._waiter
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)
 
 
 def _ends_at_eof(headers: list[tuple[bytes, bytes]]) -> bool:

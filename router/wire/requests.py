@@ -49,7 +49,7 @@ class Message(Struct):
 class ToolFunction(Struct):
     name: str = ""
     description: str | None = None
-    parameters: Raw | None = None
+    parameters: Raw | UnsetType = UNSET
 
 
 class Tool(Struct):
@@ -59,7 +59,7 @@ class Tool(Struct):
 
 class ResponseFormat(Struct):
     type: str
-    json_schema: Raw | None = None
+    json_schema: Raw | UnsetType = UNSET
 
 
 class StreamOptions(Struct):

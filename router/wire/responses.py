@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from router.errors import PenstockError, UpstreamRefused
 from router.units import Usage, nano_usd
@@ -35,7 +35,7 @@ class _Usage(Struct):
 
 class _ErrorMetadata(Struct):
     error_type: str | None = None
-    raw: Raw | None = None
+    raw: Raw | UnsetType = UNSET
 
 
 class _Error(Struct):
@@ -48,7 +48,7 @@ class _Error(Struct):
 class _Choice(Struct):
     index: int = 0
     finish_reason: str | None = None
-    error: Raw | None = None
+    error: Raw | UnsetType = UNSET
 
 
 class _Reply(Struct):
@@ -56,8 +56,8 @@ class _Reply(Struct):
     model: str | None = None
     provider: str | None = None
     choices: list[_Choice] | None = None
-    usage: Raw | None = None
-    error: Raw | None = None
+    usage: Raw | UnsetType = UNSET
+    error: Raw | UnsetType = UNSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ class ReplyReader:
             provider=reply.provider,
             choices=choices,
             bill=self._bill(reply.usage),
-            error=next((bytes(error) for error in errors if error is not None and bytes(error) != b"null"), None),
+            error=next((bytes(error) for error in errors if error is not UNSET and bytes(error) != b"null"), None),
         )
 
     def record(self, body: bytes) -> Bill | None:
@@ -171,8 +171,8 @@ class ReplyReader:
             retry_after_s=retry_after_s,
         )
 
-    def _bill(self, usage: Raw | None) -> Bill | None:
-        if usage is None:
+    def _bill(self, usage: Raw | UnsetType) -> Bill | None:
+        if usage is UNSET:
             return None
         try:
             read = self._usage.decode(usage)

@@ -11,7 +11,7 @@ Most chunks are not parsed: a few `find`s tell that they hold nothing of interes
 a JSON string, where each quotation mark is preceded by a backslash.
 """
 
-from msgspec import Raw, Struct, ValidationError, json
+from msgspec import UNSET, Raw, Struct, UnsetType, ValidationError, json
 
 from router.wire.responses import Bill, ReplyFacts, ReplyReader
 
@@ -46,12 +46,12 @@ class EventTooLong(Exception):
 
 class _Delta(Struct):
     role: str | None = None
-    content: Raw | None = None
-    reasoning: Raw | None = None
-    tool_calls: Raw | None = None
-    refusal: Raw | None = None
-    audio: Raw | None = None
-    images: Raw | None = None
+    content: Raw | UnsetType = UNSET
+    reasoning: Raw | UnsetType = UNSET
+    tool_calls: Raw | UnsetType = UNSET
+    refusal: Raw | UnsetType = UNSET
+    audio: Raw | UnsetType = UNSET
+    images: Raw | UnsetType = UNSET
 
 
 class _DeltaChoice(Struct):
@@ -242,7 +242,7 @@ def _says_something(delta: _Delta | None) -> bool:
     if delta is None:
         return False
     said = (delta.content, delta.reasoning, delta.tool_calls, delta.refusal, delta.audio, delta.images)
-    return any(each is not None and bytes(each) not in (b'""', b"null", b"[]") for each in said)
+    return any(each is not UNSET and bytes(each) not in (b'""', b"null", b"[]") for each in said)
 
 
 def _members(payload: bytes) -> dict[str, Raw]:

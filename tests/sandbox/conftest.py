@@ -43,7 +43,7 @@ class RunningSandbox:
     clock: SettableClock
     http: httpx2.Client = field(repr=False)
 
-    def ask(self, text: str = "What is a penstock?", **fields: Any) -> httpx2.Response:
+    def ask(self, text: str = "What is a penstock?", /, **fields: object) -> httpx2.Response:
         """The answer to a chat request, not streamed unless `stream=True` is among the fields."""
         return self.post({"model": "deepseek/deepseek-v4-flash", "messages": [user(text)]} | fields)
 

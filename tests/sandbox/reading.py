@@ -7,9 +7,10 @@ from typing import Any
 import httpx2
 
 
-def exact_json(response: httpx2.Response) -> Any:
+def exact_json(response: httpx2.Response) -> dict[str, Any]:
     """The body, its numbers as exact decimals."""
-    return json.loads(response.text, parse_float=Decimal)
+    body: dict[str, Any] = json.loads(response.text, parse_float=Decimal)
+    return body
 
 
 def chunks(response: httpx2.Response) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ import openai
 import pytest
 from openai import OpenAI
 
+from router.sandbox.offer import Offer
 from router.sandbox.stock import STOCK
 from tests.sandbox import reading
 from tests.sandbox.conftest import RunningSandbox, StartSandbox, user
@@ -97,12 +98,10 @@ def test_the_official_client_reads_streams(client: OpenAI) -> None:
 
 
 @pytest.mark.parametrize("offer", STOCK.offers, ids=lambda offer: offer.id)
-def test_every_model_answers_and_charges_its_own_price(sandbox: RunningSandbox, offer: object) -> None:
-    from_stock = next(o for o in STOCK.offers if o is offer)
+def test_every_model_answers_and_charges_its_own_price(sandbox: RunningSandbox, offer: Offer) -> None:
+    usage = reading.usage(sandbox.ask(model=offer.id))
 
-    usage = reading.usage(sandbox.ask(model=from_stock.id))
-
-    rates = from_stock.rates
+    rates = offer.rates
     expected = usage["prompt_tokens"] * rates.prompt + usage["completion_tokens"] * rates.completion
     assert Decimal(usage["cost"]) == expected
 

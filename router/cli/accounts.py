@@ -1,0 +1,121 @@
+"""`penstock keys` and `penstock spend`: who may ask, and what it cost."""
+
+import secrets
+import sys
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import click
+
+from router.assembly import open_pepper, open_store, utc_now
+from router.cli.configuration import config_option, loaded
+from router.cli.output import as_csv, as_json, table
+from router.errors import InvalidRequest
+from router.keys import ApiKey, KeyId, TeamName, digest, mint, written
+from router.server.admin import group_names, since_moment, spend_as_data
+from router.units import usd_text
+
+
+@click.group()
+def keys() -> None:
+    """Create, list and revoke API keys. A running server takes a change up within two seconds."""
+
+
+@keys.command()
+@config_option
+@click.option("--team", required=True, help="Who pays for what the key does.")
+@click.option("--name", default="", help="What it is for, e.g. the application's name.")
+@click.option("--expires-in-days", type=click.IntRange(1, 3650), help="Not valid after so many days.")
+@click.option("--json", "is_json", is_flag=True, help="For programs.")
+def create(config: Path | None, team: str, name: str, expires_in_days: int | None, *, is_json: bool) -> None:
+    """Create a key and print it, once: only a digest is kept.
+
+    Example: penstock keys create --team search --name website
+    """
+    snapshot = loaded(config)
+    if team not in snapshot.teams:
+        raise InvalidRequest(f"There is no team {team!r}. There are: {', '.join(snapshot.teams)}.")
+    now = utc_now()
+    key = mint(secrets.token_bytes)
+    record = ApiKey(
+        id=key.id,
+        team=TeamName(team),
+        name=name,
+        digest=digest(key, open_pepper(snapshot.settings)),
+        created_at=now,
+        expires_at=now + timedelta(days=expires_in_days) if expires_in_days else None,
+    )
+    open_store(snapshot.settings).add(record)
+    if is_json:
+        click.echo(as_json({"id": key.id, "team": team, "key": written(key)}))
+    else:
+        click.echo(written(key))
+        click.echo(f"Key {key.id} of team {team}. It is shown this once; keep it safe.", err=True)
+
+
+@keys.command(name="list")
+@config_option
+@click.option("--json", "is_json", is_flag=True, help="For programs.")
+def list_keys(config: Path | None, *, is_json: bool) -> None:
+    """List the keys, without their secrets. Example: penstock keys list"""
+    now = utc_now()
+    known = open_store(loaded(config).settings).all()
+    if is_json:
+        click.echo(as_json([_as_data(key, now) for key in known]))
+    else:
+        rows = [tuple(str(value or "") for value in _as_data(key, now).values()) for key in known]
+        click.echo(table(("id", "team", "name", "state", "created", "expires", "revoked"), rows))
+
+
+@keys.command()
+@config_option
+@click.argument("key_id")
+def revoke(config: Path | None, key_id: str) -> None:
+    """Revoke the key KEY_ID for ever. Example: penstock keys revoke 8f3a0b6cd1e2f495"""
+    if not open_store(loaded(config).settings).revoke(KeyId(key_id), utc_now()):
+        raise InvalidRequest(f"There is no key {key_id!r} that could be revoked. See: penstock keys list.")
+    click.echo(f"Key {key_id} is revoked.")
+
+
+@click.command()
+@config_option
+@click.option("--by", default="team,model", show_default=True, help="Columns to group by, separated by commas.")
+@click.option("--since", default="", help="24h, 7d or a date such as 2026-11-01. [default: everything]")
+@click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
+@click.option("--json", "is_json", is_flag=True, help="The same as --format json.")
+def spend(config: Path | None, by: str, since: str, form: str, *, is_json: bool) -> None:
+    """What was spent, from the ledger, to the nano-dollar.
+
+    Example: penstock spend --by team,model,day --since 7d --format csv
+    """
+    columns = group_names(by)
+    rows = open_store(loaded(config).settings).spend(columns, since_moment(since, utc_now()))
+    data = [spend_as_data(columns, row) for row in rows]
+    if is_json or form == "json":
+        click.echo(as_json(data))
+    elif form == "csv":
+        click.echo(as_csv(data))
+    else:
+        total = sum(row.cost_nano_usd for row in rows)
+        lines = [
+            (*row.group, str(row.requests), str(row.input_tokens), str(row.output_tokens), usd_text(row.cost_nano_usd))
+            for row in rows
+        ]
+        click.echo(table((*columns, "requests", "input", "output", "cost $"), lines))
+        click.echo(f"total ${usd_text(total)}", file=sys.stderr if "tag" in columns else sys.stdout)
+
+
+def _as_data(key: ApiKey, now: datetime) -> dict[str, str | None]:
+    return {
+        "id": key.id,
+        "team": key.team,
+        "name": key.name,
+        "state": "valid" if key.is_valid_at(now) else "revoked" if key.revoked_at else "expired",
+        "created_at": _minute(key.created_at),
+        "expires_at": _minute(key.expires_at),
+        "revoked_at": _minute(key.revoked_at),
+    }
+
+
+def _minute(moment: datetime | None) -> str | None:
+    return moment.isoformat(timespec="minutes") if moment else None

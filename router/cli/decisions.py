@@ -1,0 +1,54 @@
+"""`penstock explain`: the decision for a request, and its reasons, without spending anything."""
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+import anyio
+import click
+
+from router.assembly import make_planner
+from router.cli.configuration import config_option, loaded
+from router.cli.output import as_json
+from router.config.snapshot import Snapshot
+from router.decision.explain import as_data, as_table
+from router.errors import InvalidRequest
+from router.gateway.planning import Plan
+from router.keys import TeamName
+from router.wire.controls import NO_CONTROLS
+from router.wire.requests import ChatReader
+
+
+@click.command()
+@config_option
+@click.option("--team", help="Whose policies apply. [default: the first team]")
+@click.option("--json", "is_json", is_flag=True, help="For programs.")
+@click.argument("request_file", metavar="[FILE|-]", default="-", type=click.File("rb"))
+def explain(config: Path | None, team: str | None, request_file: BinaryIO, *, is_json: bool) -> None:
+    """Show who would serve the chat request in FILE (or standard input), what it may cost, and why not the others.
+
+    Exit code 0 if someone would, 1 if nobody may.
+
+    Example: echo '{"model": "auto", "messages": [{"role": "user", "content": "Hi"}]}' | penstock explain --team search
+    """
+    snapshot = loaded(config)
+    name = _team(snapshot, team)
+    plan = anyio.run(partial(_plan, snapshot, name, request_file.read()))
+    if is_json:
+        click.echo(as_json(as_data(plan.decision, plan.profile)))
+    else:
+        click.echo(as_table(plan.decision, plan.profile))
+    sys.exit(0 if plan.decision.chosen else 1)
+
+
+async def _plan(snapshot: Snapshot, team: TeamName, body: bytes) -> Plan:
+    return await make_planner(snapshot).plan(team, ChatReader().read(body), NO_CONTROLS)
+
+
+def _team(snapshot: Snapshot, name: str | None) -> TeamName:
+    if name is None:
+        return next(iter(snapshot.teams))
+    if name not in snapshot.teams:
+        raise InvalidRequest(f"There is no team {name!r}. There are: {', '.join(snapshot.teams)}.")
+    return TeamName(name)

@@ -1,0 +1,41 @@
+"""How commands answer: aligned tables for people, JSON and CSV for programs."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Rows in aligned columns; columns of figures are aligned right."""
+    if not rows:
+        return "nothing found"
+    widths = [max(len(row[column]) for row in (headings, *rows)) for column in range(len(headings))]
+    figures = [all(_is_figure(row[column]) for row in rows) for column in range(len(headings))]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if is_figure else cell.ljust(width)
+            for cell, width, is_figure in zip(row, widths, figures, strict=True)
+        ).rstrip()
+        for row in (headings, *rows)
+    )
+
+
+def as_json(data: object) -> str:
+    return msgspec.json.format(msgspec.json.encode(data)).decode()
+
+
+def as_csv(rows: Sequence[Mapping[str, object]]) -> str:
+    """Rows as CSV with a line of headings; nothing for no rows."""
+    if not rows:
+        return ""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().rstrip("\n")
+
+
+def _is_figure(cell: str) -> bool:
+    return cell.replace(".", "").replace(",", "").replace("-", "").isdigit()

@@ -1,0 +1,166 @@
+"""`penstock serve`, `penstock check`, `penstock sandbox`."""
+
+import ipaddress
+import logging
+import secrets
+import socket
+import sys
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+import click
+
+from router.assembly import VERSION, House, assemble, make_sandbox, with_sandbox
+from router.cli.configuration import config_option, directory, loaded
+from router.config.loader import warnings
+from router.config.snapshot import Listen, Snapshot
+from router.errors import ConfigError, PenstockError
+from router.keys import TeamName, written
+from router.server.listen import bound, port_of, serve_until_stopped, serving
+
+log = logging.getLogger("penstock")
+
+
+class OpenAdminPort(PenstockError):
+    code = "open_admin_port"
+
+
+@click.command()
+@config_option
+@click.option("--host", help="Address of the data port, in place of the configured one.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Data port, in place of the configured one; 0: any free.")
+@click.option("--admin-port", type=click.IntRange(0, 65535), help="Admin port, in place of the configured one.")
+@click.option(
+    "--demo", is_flag=True, help="Without an OpenRouter key use the built-in sandbox; print a key that works."
+)
+def serve(config: Path | None, host: str | None, port: int | None, admin_port: int | None, *, demo: bool) -> None:
+    """Serve the OpenAI API on the data port, metrics and console on the admin port.
+
+    Example: penstock serve --config /etc/penstock --port 8000
+    """
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s", level=logging.INFO, stream=sys.stderr)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its start-up lines say nothing that ours do not
+    snapshot = loaded(config)
+    listen, admin = snapshot.settings.listen, snapshot.settings.admin
+    listen = Listen(host or listen.host, listen.port if port is None else port)
+    admin = Listen(admin.host, admin.port if admin_port is None else admin_port)
+    if snapshot.settings.admin_token is None and not _is_loopback(admin.host):
+        raise OpenAdminPort(
+            f"The admin port listens on {admin.host} and has no token, so anyone could read it. "
+            f"Set {snapshot.settings.admin_token_from or 'admin.token_env in penstock.yaml'}, or listen on 127.0.0.1."
+        )
+    ports = _Ports(data=bound(listen.host, listen.port), admin=bound(admin.host, admin.port))
+    anyio.run(_serve, snapshot, ports, demo, directory(config), backend_options={"use_uvloop": True})
+
+
+@click.command()
+@click.argument("config", required=False, type=click.Path(path_type=Path))
+def check(config: Path | None) -> None:
+    """Validate the configuration in the directory CONFIG: every problem at once, as file:line:column.
+
+    Exit code 0 if it can be served, 1 if not. Example: penstock check config/
+    """
+    try:
+        snapshot = loaded(config)
+    except ConfigError as error:
+        click.echo("\n".join(str(problem) for problem in error.problems), err=True)
+        click.echo(f"{len(error.problems)} problem(s); this configuration would not be served.", err=True)
+        sys.exit(1)
+    for warning in warnings(snapshot):
+        click.echo(f"note: {warning}", err=True)
+    click.echo(
+        f"{directory(config)} is valid: {len(snapshot.teams)} teams, {len(snapshot.catalog.deployments)} models, "
+        f"version {snapshot.version}"
+    )
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8010, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--time-scale", default=1.0, show_default=True, help="Multiplies every delay; 0: no delays at all.")
+@click.option("--seed", default=0, show_default=True, help="Chooses texts, lengths and faults, reproducibly.")
+@click.option("--fault-rate", default=0.0, show_default=True, type=click.FloatRange(0, 1), help="Share that fails.")
+def sandbox(host: str, port: int, time_scale: float, seed: int, fault_rate: float) -> None:
+    """Run the simulated OpenRouter on its own. Its bill is at /sandbox/bill.
+
+    Example: penstock sandbox --port 8010 --time-scale 0
+    """
+    listener = bound(host, port)
+    click.echo(f"sandbox at http://{host}:{port_of(listener)}/api/v1, any key that begins with sk-or- works")
+    application = make_sandbox(time_scale=time_scale, seed=seed, fault_rate=fault_rate)
+    anyio.run(serve_until_stopped, application, listener, backend_options={"use_uvloop": True})
+
+
+@dataclass(frozen=True, slots=True)
+class _Ports:
+    data: socket.socket
+    admin: socket.socket
+
+
+async def _serve(snapshot: Snapshot, ports: _Ports, is_demo: bool, config: Path) -> None:
+    async with AsyncExitStack() as stack:
+        uses_sandbox = is_demo and _lacks_openrouter_key(snapshot)
+        if uses_sandbox:
+            listener = bound("127.0.0.1", 0)
+            await stack.enter_async_context(serving(make_sandbox(time_scale=1.0, seed=0, fault_rate=0.0), listener))
+            snapshot = with_sandbox(snapshot, f"http://127.0.0.1:{port_of(listener)}/api/v1")
+        house = assemble(snapshot)
+        await stack.enter_async_context(serving(house.admin, ports.admin))
+        _announce(snapshot, house, ports, config=config, is_demo=is_demo, uses_sandbox=uses_sandbox)
+        await serve_until_stopped(house.data, ports.data)
+
+
+def _announce(
+    snapshot: Snapshot, house: House, ports: _Ports, *, config: Path, is_demo: bool, uses_sandbox: bool
+) -> None:
+    base_url, console = f"http://{_address(ports.data)}/v1", f"http://{_address(ports.admin)}/"
+    for warning in () if uses_sandbox else warnings(snapshot):
+        log.warning(warning)
+    click.echo(f"Penstock {VERSION} · configuration {config} ({snapshot.version})")
+    if uses_sandbox:
+        click.echo(
+            "No OPENROUTER_API_KEY is set: using the built-in sandbox; nothing leaves this machine or costs money."
+        )
+    click.echo(f"  base URL  {base_url}")
+    if is_demo:
+        team, alias = _first_alias(snapshot)
+        key = written(house.keys.lend(team, secrets.token_bytes))
+        body = f'{{"model": "{alias}", "messages": [{{"role": "user", "content": "What is a penstock?"}}]}}'
+        click.echo(f"  API key   {key}   (team {team}; valid until this process ends)")
+        click.echo(f"  console   {console}")
+        click.echo(
+            f"  try       curl {base_url}/chat/completions -H 'Authorization: Bearer {key}' "
+            f"-H 'Content-Type: application/json' -d '{body}'"
+        )
+    else:
+        click.echo(f"  console   {console}")
+        click.echo("  API keys  penstock keys create --team NAME")
+    sys.stdout.flush()
+
+
+def _first_alias(snapshot: Snapshot) -> tuple[TeamName, str]:
+    """A team and an alias to try: `auto` of the first team that has one."""
+    for team in snapshot.teams.values():
+        if "auto" in team.aliases:
+            return team.name, "auto"
+    team = next(iter(snapshot.teams.values()))
+    return team.name, next(iter(team.aliases), "auto")
+
+
+def _lacks_openrouter_key(snapshot: Snapshot) -> bool:
+    accesses = snapshot.settings.providers.values()
+    return not any(access.provider.kind == "openrouter" and access.api_key is not None for access in accesses)
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

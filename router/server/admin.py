@@ -1,0 +1,150 @@
+"""The admin port's endpoints: `/metrics` for Prometheus, `/admin/…` JSON for operators and their scripts."""
+
+import hmac
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from urllib.parse import parse_qs
+
+import anyio.to_thread
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from router.errors import InvalidRequest, PenstockError, Unauthenticated
+from router.keys import Secret
+from router.ledger import SpendRow
+from router.quotas import BudgetState
+from router.server.replies import one_header, send_body, send_error, send_json
+from router.storage.sqlite import GROUP_NAMES, SqliteStore
+from router.telemetry.metrics import Metrics
+from router.units import usd_text
+
+_MOST_REQUESTS = 500
+
+
+class RequireAdminToken:
+    """Plain ASGI middleware: everything on the admin port needs the token, if one is configured.
+
+    Without a token the port is bound to loopback only; the assembly refuses anything else.
+    """
+
+    def __init__(self, app: ASGIApp, *, token: Secret | None, public: frozenset[str]) -> None:
+        self._app = app
+        self._token = token
+        self._public = public
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and self._token is not None and scope["path"] not in self._public:
+            try:
+                self._check(one_header(scope, b"authorization"), self._token)
+            except PenstockError as error:
+                await send_error(send, error, headers=[(b"www-authenticate", b"Bearer")])
+                return
+        await self._app(scope, receive, send)
+
+    def _check(self, authorization: str | None, token: Secret) -> None:
+        scheme, _, sent = (authorization or "").partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(sent.strip().encode(), token.reveal().encode()):
+            raise Unauthenticated("The admin port needs its token: send `Authorization: Bearer TOKEN`.")
+
+
+class MetricsPage:
+    """`GET /metrics`."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        text, content_type = self._metrics.exposition(one_header(scope, b"accept") or "")
+        await send_body(send, text, headers=[(b"content-type", content_type.encode())])
+
+
+class Spend:
+    """`GET /admin/spend?by=team,model&since=7d`."""
+
+    def __init__(self, store: SqliteStore, *, now: Callable[[], datetime]) -> None:
+        self._store = store
+        self._now = now
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        query = parse_qs(scope["query_string"].decode("latin-1"))
+        try:
+            by = group_names(query.get("by", ["team,model"])[0])
+            since = since_moment(query.get("since", [""])[0], self._now())
+        except InvalidRequest as error:
+            await send_error(send, error)
+            return
+        rows = await anyio.to_thread.run_sync(self._store.spend, by, since)
+        await send_json(send, {"by": by, "rows": [spend_as_data(by, row) for row in rows]})
+
+
+class Requests:
+    """`GET /admin/requests?limit=50`: the newest ledger entries."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        text = parse_qs(scope["query_string"].decode("latin-1")).get("limit", ["50"])[0]
+        if not text.isdigit() or not 1 <= int(text) <= _MOST_REQUESTS:
+            await send_error(send, InvalidRequest(f"`limit` must be from 1 to {_MOST_REQUESTS}.", param="limit"))
+            return
+        rows = await anyio.to_thread.run_sync(self._store.latest, int(text))
+        await send_json(send, {"requests": rows})
+
+
+class Budgets:
+    """`GET /admin/budgets`: where every budget stands."""
+
+    def __init__(self, states: Callable[[], list[BudgetState]]) -> None:
+        self._states = states
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send_json(send, {"budgets": [_budget_as_data(state) for state in self._states()]})
+
+
+def group_names(text: str) -> tuple[str, ...]:
+    """The columns in a comma-separated list. Raises InvalidRequest, naming those there are."""
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    unknown = [name for name in names if name not in GROUP_NAMES]
+    if unknown or len(set(names)) != len(names):
+        raise InvalidRequest(
+            f"`by` takes each of {', '.join(GROUP_NAMES)} at most once, separated by commas; got {text[:100]!r}.",
+            param="by",
+        )
+    return names
+
+
+def since_moment(text: str, now: datetime) -> datetime | None:
+    """The moment that `24h`, `7d` or an ISO date stands for; None for an empty text: from the beginning."""
+    if not text:
+        return None
+    number, unit = text[:-1], text[-1:]
+    if number.isdigit() and len(number) <= 5 and unit in ("h", "d"):
+        return now - (timedelta(hours=int(number)) if unit == "h" else timedelta(days=int(number)))
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidRequest(
+            f"`since` takes hours (24h), days (7d) or an ISO date (2026-11-01); got {text[:40]!r}.", param="since"
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=now.tzinfo)
+
+
+def spend_as_data(by: tuple[str, ...], row: SpendRow) -> dict[str, object]:
+    return {
+        **dict(zip(by, row.group, strict=True)),
+        "requests": row.requests,
+        "input_tokens": row.input_tokens,
+        "output_tokens": row.output_tokens,
+        "cost_nano_usd": row.cost_nano_usd,
+        "cost_usd": usd_text(row.cost_nano_usd),
+    }
+
+
+def _budget_as_data(state: BudgetState) -> dict[str, object]:
+    return {
+        "team": state.team,
+        "per": state.per.value,
+        "limit_usd": usd_text(state.limit_nano_usd),
+        "spent_usd": usd_text(state.spent_nano_usd),
+        "held_usd": usd_text(state.held_nano_usd),
+    }

@@ -1,0 +1,148 @@
+"""The two ASGI applications: `data_app` (what applications call) and `admin_app` (what operators look at).
+
+Nothing administrative is on the data port. Every route of the data port but `PUBLIC` needs a key.
+"""
+
+import logging
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from router.errors import PenstockError, Unavailable, UnknownRoute, WrongMethod
+from router.server.replies import send_error, send_json
+
+log = logging.getLogger("penstock.server")
+
+PUBLIC = frozenset({"/livez", "/readyz", "/healthz"})
+
+Lifespan = Callable[[object], AbstractAsyncContextManager[None]]
+
+
+class Live:
+    """`GET /livez`: the process answers."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send_json(send, {"status": "ok"})
+
+
+class Ready:
+    """`GET /readyz`: requests are welcome; 503 before the start is complete and once a stop has begun."""
+
+    def __init__(self, is_ready: Callable[[], bool]) -> None:
+        self._is_ready = is_ready
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._is_ready():
+            await send_json(send, {"status": "ok"})
+        else:
+            await send_error(send, Unavailable("This instance is starting or stopping; ask another, or later."))
+
+
+class InternalError(PenstockError):
+    """What a client is told of an error that is our own mistake: nothing of its inside."""
+
+
+class LastResort:
+    """Plain ASGI middleware, the outer edge of the server: an error nobody caught is logged, and answered with 500."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        has_begun = False
+
+        async def watched_send(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched_send)
+        except Exception as error:  # noqa: BLE001 - one of the two outer edges
+            # The type and place only: the text of an error may quote a request.
+            log.error("unhandled %s in %s", type(error).__name__, _place(error))
+            if has_begun:
+                raise ConnectionAbortedError from None  # the server closes the connection; there is no status left
+            await send_error(send, InternalError("The gateway made a mistake; it has been logged."))
+
+
+class Methods:
+    """An endpoint per method; any other is answered with 405 in OpenAI's shape."""
+
+    def __init__(self, **endpoints: ASGIApp) -> None:
+        self._endpoints = endpoints
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        endpoint = self._endpoints.get(scope["method"])
+        if endpoint is not None:
+            await endpoint(scope, receive, send)
+            return
+        allowed = ", ".join(self._endpoints)
+        error = WrongMethod(f"{scope['path'][:100]} takes {allowed}, not {scope['method'][:20]}.")
+        await send_error(send, error, headers=[(b"allow", allowed.encode())])
+
+
+async def unknown_route(scope: Scope, receive: Receive, send: Send) -> None:
+    """The answer to every path that is not a route."""
+    await send_error(send, UnknownRoute(f"There is nothing at {scope['path'][:100]!r}. The API is below /v1."))
+
+
+def data_app(
+    *,
+    chat: ASGIApp,
+    models: ASGIApp,
+    is_ready: Callable[[], bool],
+    guard: Callable[[ASGIApp], ASGIApp],
+    lifespan: Lifespan,
+) -> ASGIApp:
+    """The data port. `guard` is the middleware that asks for a key."""
+    return LastResort(
+        guard(
+            Router(
+                [
+                    Route("/v1/chat/completions", Methods(POST=chat)),
+                    Route("/v1/models", Methods(GET=models)),
+                    Route("/v1/models/{model_id:path}", Methods(GET=models)),
+                    *_health(is_ready),
+                ],
+                redirect_slashes=False,
+                default=unknown_route,
+                lifespan=lifespan,
+            )
+        )
+    )
+
+
+def admin_app(
+    *, endpoints: Mapping[str, ASGIApp], is_ready: Callable[[], bool], guard: Callable[[ASGIApp], ASGIApp]
+) -> ASGIApp:
+    """The admin port: read-only endpoints by path. `guard` is the middleware that asks for the admin token."""
+    return LastResort(
+        guard(
+            Router(
+                [*(Route(path, Methods(GET=endpoint)) for path, endpoint in endpoints.items()), *_health(is_ready)],
+                redirect_slashes=False,
+                default=unknown_route,
+            )
+        )
+    )
+
+
+def _health(is_ready: Callable[[], bool]) -> list[Route]:
+    ready = Methods(GET=Ready(is_ready))
+    return [Route("/livez", Methods(GET=Live())), Route("/readyz", ready), Route("/healthz", ready)]
+
+
+def _place(error: Exception) -> str:
+    """Where an error was raised, innermost of our own lines: `exchange.py:120`."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if "router" in Path(frame.filename).parts]
+    frame = (ours or frames)[-1]
+    return f"{Path(frame.filename).name}:{frame.lineno}"

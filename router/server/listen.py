@@ -1,0 +1,82 @@
+"""Sockets and servers: binds ports and runs applications on them until told to stop."""
+
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import anyio
+import uvicorn
+from starlette.types import ASGIApp
+
+from router.errors import PenstockError
+
+# Clients keep connections for reuse; a server that closes first makes their next request fail. Load balancers keep idle
+# connections 60 s (AWS ALB's default, 2026), so this is above it.
+_KEEP_ALIVE_S = 75
+_GRACE_S = 30  # what a stop allows to requests under way
+
+
+class PortTaken(PenstockError):
+    code = "port_taken"
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A socket listening at the address; port 0 is any free one. Raises PortTaken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise PortTaken(
+            f"Cannot listen on {host}:{port} ({error.strerror}). Stop what is listening there, or choose another "
+            "port with --port or --admin-port."
+        ) from error
+    listener.set_inheritable(True)
+    return listener
+
+
+def port_of(listener: socket.socket) -> int:
+    port: int = listener.getsockname()[1]
+    return port
+
+
+class _QuietServer(uvicorn.Server):
+    """A server that leaves signals to the main one."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@asynccontextmanager
+async def serving(app: ASGIApp, listener: socket.socket) -> AsyncIterator[None]:
+    """The application runs on the socket while the context is open."""
+    server = _QuietServer(_config(app))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(server.serve, [listener])
+        try:
+            yield
+        finally:
+            server.should_exit = True
+
+
+async def serve_until_stopped(app: ASGIApp, listener: socket.socket) -> None:
+    """The application runs on the socket until the process gets SIGINT or SIGTERM."""
+    await uvicorn.Server(_config(app)).serve([listener])
+
+
+def _config(app: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        lifespan="auto",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=_GRACE_S,
+    )

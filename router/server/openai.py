@@ -1,0 +1,172 @@
+"""The data port's endpoints: `/v1/chat/completions` and `/v1/models`.
+
+`ChatCompletions` is the response object that owns the settlement: it enters the exchange, sends what the exchange
+yields, and leaving the exchange closes the books, whatever happened in between.
+"""
+
+from collections.abc import Callable
+from contextlib import aclosing
+
+import anyio
+from starlette.types import Receive, Scope, Send
+
+from router.config.snapshot import Snapshot, Team
+from router.decision.explain import as_data
+from router.errors import PenstockError, UnknownModel
+from router.gateway.dispatch import Gateway
+from router.gateway.exchange import Exchange
+from router.keys import Caller
+from router.server.auth import CALLER
+from router.server.replies import JSON_TYPE, ClientGone, Headers, read_body, send_body, send_error, send_json
+from router.units import usd_text
+from router.wire.controls import controls_from
+from router.wire.requests import ChatReader
+
+_EVENTS = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),  # nginx in front must not collect the stream
+)
+
+
+class ChatCompletions:
+    """`POST /v1/chat/completions`."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        *,
+        reader: ChatReader,
+        max_body_bytes: int,
+        new_request_id: Callable[[], str],
+        refused: Callable[[str], None],
+    ) -> None:
+        self._gateway = gateway
+        self._reader = reader
+        self._max_body_bytes = max_body_bytes
+        self._new_request_id = new_request_id
+        self._refused = refused
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        received_s = self._gateway.monotonic_s()
+        request_id = self._new_request_id()
+        try:
+            controls = controls_from(scope["headers"])
+            body = await read_body(scope, receive, limit_bytes=self._max_body_bytes)
+            request = self._reader.read(body)
+        except PenstockError as error:
+            self._refused(error.code)
+            await send_error(send, error, request_id=request_id, headers=[_id_header(request_id)])
+            return
+        except ClientGone:
+            return
+        exchange = Exchange(
+            self._gateway,
+            caller=scope[CALLER],
+            request=request,
+            controls=controls,
+            request_id=request_id,
+            received_s=received_s,
+        )
+        if controls.is_dry_run:
+            await self._answer_dry_run(exchange, send)
+        else:
+            await self._answer(exchange, receive, send)
+
+    async def _answer(self, exchange: Exchange, receive: Receive, send: Send) -> None:
+        async with exchange:
+            try:
+                await exchange.open()
+            except PenstockError as error:
+                if exchange.plan is None:
+                    self._refused(error.code)
+                await send_error(send, error, request_id=exchange.request_id, headers=self._headers(exchange))
+                return
+            if exchange.body is None:
+                await self._relay(exchange, receive, send)
+            else:
+                await exchange.settle_told()
+                await send_body(send, exchange.body, headers=[JSON_TYPE, *self._headers(exchange), *_costs(exchange)])
+
+    async def _answer_dry_run(self, exchange: Exchange, send: Send) -> None:
+        try:
+            plan = await exchange.plan_only()
+        except PenstockError as error:
+            await send_error(send, error, request_id=exchange.request_id, headers=[_id_header(exchange.request_id)])
+            return
+        await send_json(send, as_data(plan.decision, plan.profile), headers=[_id_header(exchange.request_id)])
+
+    async def _relay(self, exchange: Exchange, receive: Receive, send: Send) -> None:
+        """Send events as they come, until the stream ends or the client does."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_watch_for_disconnect, exchange, receive)
+            await send({"type": "http.response.start", "status": 200, "headers": [*_EVENTS, *self._headers(exchange)]})
+            async with aclosing(exchange.stream()) as events:
+                async for data in events:
+                    if exchange.client_is_gone:
+                        break
+                    await send({"type": "http.response.body", "body": data, "more_body": True})
+            if not exchange.client_is_gone:
+                await send({"type": "http.response.body", "body": b""})
+            tasks.cancel_scope.cancel()
+
+    def _headers(self, exchange: Exchange) -> list[tuple[bytes, bytes]]:
+        headers = [_id_header(exchange.request_id), (b"x-penstock-config", self._gateway.config_version.encode())]
+        if exchange.plan is not None:
+            headers.append((b"x-penstock-decision", exchange.plan.decision.name.encode("ascii", "replace")))
+        call = exchange.answered
+        if call is not None:
+            deployment = call.candidate.deployment
+            headers.append((b"x-penstock-model", deployment.model.name.encode()))
+            headers.append((b"x-penstock-provider", deployment.provider.name.encode()))
+            if call.ended_s is not None:
+                headers.append((b"openai-processing-ms", str(round((call.ended_s - call.started_s) * 1000)).encode()))
+        return headers
+
+
+class Models:
+    """`GET /v1/models` and `GET /v1/models/{id}`: what the caller's team may write in `model`."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        caller: Caller = scope[CALLER]
+        team = self._snapshot.teams[caller.team]
+        wanted: str | None = scope.get("path_params", {}).get("model_id")
+        names = [*team.aliases, *sorted(team.models() - team.aliases.keys())]
+        if wanted is None:
+            await send_json(send, {"object": "list", "data": [_model_object(team, name) for name in names]})
+        elif wanted in names:
+            await send_json(send, _model_object(team, wanted))
+        else:
+            await send_error(
+                send,
+                UnknownModel(
+                    f"Team {team.name} has no alias and may use no model {wanted[:100]!r}. See GET /v1/models."
+                ),
+            )
+
+
+async def _watch_for_disconnect(exchange: Exchange, receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    exchange.client_is_gone = True
+
+
+def _id_header(request_id: str) -> tuple[bytes, bytes]:
+    return (b"x-request-id", request_id.encode())
+
+
+def _costs(exchange: Exchange) -> Headers:
+    cost, saved = exchange.cost_nano_usd, exchange.saved_nano_usd
+    headers = [] if cost is None else [(b"x-penstock-cost-usd", usd_text(cost).encode())]
+    if saved is not None:
+        headers.append((b"x-penstock-saved-usd", usd_text(saved).encode()))
+    return headers
+
+
+def _model_object(team: Team, name: str) -> dict[str, object]:
+    """A model as OpenAI lists it. `created` is a required field there and has no meaning for an alias."""
+    owner = team.name if name in team.aliases else name.partition("/")[0]
+    return {"id": name, "object": "model", "created": 0, "owned_by": owner}

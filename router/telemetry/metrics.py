@@ -1,0 +1,236 @@
+"""Prometheus metrics. Everything about requests is observed from one `LedgerEntry`, so that metrics and ledger agree.
+
+Label values come from the configuration only: entries carry aliases and models that were looked up, never text of a
+client. Metric names and labels are listed in docs/metrics.md, and a test holds the two together.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST as TEXT_TYPE
+from prometheus_client.exposition import generate_latest as text
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPENMETRICS_TYPE
+from prometheus_client.openmetrics.exposition import generate_latest as openmetrics_text
+from prometheus_client.registry import Collector
+
+from router.ledger import Attempt, LedgerEntry
+from router.quotas import BudgetState
+from router.telemetry.money import NanoUsdCounter
+from router.units import CostSource, Usage, usd
+
+_NONE = "none"  # the model or provider of a request that reached none
+
+_DURATION_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+_FIRST_TOKEN_S = (0.02, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64)
+_OVERHEAD_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)
+_RATIO = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 1.0, 1.02, 1.05, 1.1, 1.25, 1.5, 2, 4, 10)
+_TOKENS_PER_S = (1, 5, 10, 20, 40, 60, 80, 100, 150, 200, 400, 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Gauges:
+    """What is read at the moment of a scrape rather than counted."""
+
+    in_flight: Callable[[], int]
+    ledger_lag_s: Callable[[], float]
+    budgets: Callable[[], list[BudgetState]]
+
+
+class Metrics:
+    """The registry of one process."""
+
+    def __init__(self, *, version: str, config_version: str) -> None:
+        self.registry = CollectorRegistry()
+        registry = self.registry
+        self._requests = Counter(
+            "penstock_requests",
+            "Requests that were decided upon, by how they ended for the client.",
+            ("team", "alias", "model", "provider", "outcome"),
+            registry=registry,
+        )
+        self._client_errors = Counter(
+            "penstock_client_errors", "Requests refused before a decision, by error code.", ("code",), registry=registry
+        )
+        self._spend = _registered(
+            registry,
+            "penstock_spend_usd",
+            "Dollars booked, by how the cost is known.",
+            ("team", "model", "provider", "source"),
+        )
+        self._saved = _registered(
+            registry,
+            "penstock_saved_usd",
+            "Dollars that the baseline would have cost more, where it would have.",
+            ("team", "baseline"),
+        )
+        self._extra = _registered(
+            registry,
+            "penstock_extra_usd",
+            "Dollars that requests cost more than at the baseline, where they did.",
+            ("team", "baseline"),
+        )
+        self._tokens = Counter(
+            "penstock_tokens",
+            "Tokens as providers report them. cached and cache_write are parts of input, reasoning is part of output.",
+            ("team", "model", "kind"),
+            registry=registry,
+        )
+        self._decisions = Counter(
+            "penstock_decisions",
+            "Decisions by the policy, the rule that applied and the model that answered.",
+            ("team", "policy", "rule", "model"),
+            registry=registry,
+        )
+        self._rejections = Counter(
+            "penstock_rejections", "Candidates that a decision rejected.", ("reason",), registry=registry
+        )
+        self._attempts = Counter(
+            "penstock_attempts", "Calls to providers.", ("provider", "model", "outcome"), registry=registry
+        )
+        self._fallbacks = Counter(
+            "penstock_fallbacks",
+            "Calls made because another one failed.",
+            ("from_model", "to_model", "reason"),
+            registry=registry,
+        )
+        self._missing_usage = Counter(
+            "penstock_missing_usage",
+            "Answered calls whose provider told neither usage nor cost.",
+            ("provider", "model"),
+            registry=registry,
+        )
+        self._unpriced = Counter(
+            "penstock_unpriced_requests",
+            "Decisions that had to leave a model out because its price is not known.",
+            ("model",),
+            registry=registry,
+        )
+        self._duration = _histogram(registry, "request_duration_seconds", "From admission to settlement.", _DURATION_S)
+        self._first_token = _histogram(
+            registry, "time_to_first_token_seconds", "From admission to the first byte for the client.", _FIRST_TOKEN_S
+        )
+        self._overhead = _histogram(
+            registry, "overhead_seconds", "Ours alone: from admission to the first call to a provider.", _OVERHEAD_S
+        )
+        self._speed = _histogram(
+            registry, "output_tokens_per_second", "Output tokens by the duration of the call.", _TOKENS_PER_S
+        )
+        self._estimate_ratio = _histogram(registry, "estimate_ratio", "Actual divided by expected cost.", _RATIO)
+        self._count_ratio = _histogram(
+            registry, "token_count_ratio", "Input tokens reported divided by input tokens counted.", _RATIO
+        )
+        Info("penstock_build", "What is running.", registry=registry).info({"version": version})
+        Info("penstock_config", "The configuration in force.", registry=registry).info({"version": config_version})
+
+    def watch(self, gauges: Gauges) -> None:
+        """Read these at every scrape. To be called once, when what they read has been built."""
+        in_flight = Gauge("penstock_in_flight_requests", "Requests under way.", registry=self.registry)
+        in_flight.set_function(gauges.in_flight)
+        lag = Gauge(
+            "penstock_ledger_lag_seconds", "Age of the oldest entry not yet in the ledger.", registry=self.registry
+        )
+        lag.set_function(gauges.ledger_lag_s)
+        self.registry.register(_BudgetCollector(gauges.budgets))
+
+    def refused(self, code: str) -> None:
+        """Count a request that never came to a decision."""
+        self._client_errors.labels(code).inc()
+
+    def observe(self, entry: LedgerEntry) -> None:
+        """Count everything about one finished request."""
+        served = entry.served_by
+        model = served.model if served else _NONE
+        provider = served.provider if served else _NONE
+        self._requests.labels(entry.team, entry.alias, model, provider, entry.outcome.value).inc()
+        self._decisions.labels(entry.team, entry.policy, entry.rule or _NONE, model).inc()
+        for rejected_model, reason in entry.rejected:
+            self._rejections.labels(reason).inc()
+            if reason == "unpriced":
+                self._unpriced.labels(rejected_model).inc()
+        self._observe_attempts(entry)
+        self._observe_savings(entry)
+        if served is not None:
+            self._observe_answer(entry, served)
+
+    def exposition(self, accept: str) -> tuple[bytes, str]:
+        """The metrics as text, and its content type, by what the scraper accepts."""
+        if "application/openmetrics-text" in accept:
+            return openmetrics_text(self.registry), OPENMETRICS_TYPE  # type: ignore[no-untyped-call]  # 0.26 has no types here
+        return text(self.registry), TEXT_TYPE
+
+    def _observe_attempts(self, entry: LedgerEntry) -> None:
+        for attempt in entry.attempts:
+            self._attempts.labels(attempt.provider, attempt.model, attempt.outcome).inc()
+            self._spend.add((entry.team, attempt.model, attempt.provider, attempt.source.value), attempt.cost_nano_usd)
+            if attempt.usage is not None:
+                self._observe_tokens(entry, attempt.model, attempt.usage)
+        for failed, following in zip(entry.attempts, entry.attempts[1:], strict=False):
+            self._fallbacks.labels(failed.model, following.model, failed.outcome).inc()
+
+    def _observe_tokens(self, entry: LedgerEntry, model: str, usage: Usage) -> None:
+        for kind, tokens in (
+            ("input", usage.input_tokens),
+            ("cached", usage.cached_tokens),
+            ("cache_write", usage.cache_write_tokens),
+            ("output", usage.output_tokens),
+            ("reasoning", usage.reasoning_tokens),
+        ):
+            if tokens:
+                self._tokens.labels(entry.team, model, kind).inc(tokens)
+
+    def _observe_savings(self, entry: LedgerEntry) -> None:
+        if entry.baseline is None or entry.baseline_nano_usd is None:
+            return
+        saved = entry.baseline_nano_usd - entry.cost_nano_usd
+        counter = self._saved if saved >= 0 else self._extra
+        counter.add((entry.team, entry.baseline), abs(saved))
+
+    def _observe_answer(self, entry: LedgerEntry, served: Attempt) -> None:
+        self._duration.observe(entry.duration_s)
+        self._overhead.observe(entry.overhead_s)
+        if entry.first_token_s is not None:
+            self._first_token.observe(entry.first_token_s)
+        if entry.expected_nano_usd and served.source is not CostSource.HELD:
+            self._estimate_ratio.observe(served.cost_nano_usd / entry.expected_nano_usd)
+        if served.usage is None:
+            self._missing_usage.labels(served.provider, served.model).inc()
+            return
+        if entry.counted_input_tokens and served.usage.input_tokens:
+            self._count_ratio.observe(served.usage.input_tokens / entry.counted_input_tokens)
+        if served.usage.output_tokens and served.duration_s > 0:
+            self._speed.observe(served.usage.output_tokens / served.duration_s)
+
+
+class _BudgetCollector(Collector):
+    """Limits, spend and holds of every budget, read when scraped."""
+
+    def __init__(self, budgets: Callable[[], list[BudgetState]]) -> None:
+        self._budgets = budgets
+
+    def collect(self) -> Iterable[Metric]:
+        limit, spent, held = self.describe()
+        for state in self._budgets():
+            labels = (state.team, state.per.value)
+            limit.add_metric(labels, float(usd(state.limit_nano_usd)))
+            spent.add_metric(labels, float(usd(state.spent_nano_usd)))
+            held.add_metric(labels, float(usd(state.held_nano_usd)))
+        return (limit, spent, held)
+
+    def describe(self) -> tuple[GaugeMetricFamily, GaugeMetricFamily, GaugeMetricFamily]:
+        return (
+            GaugeMetricFamily("penstock_budget_limit_usd", "What a budget allows per window.", labels=("team", "per")),
+            GaugeMetricFamily("penstock_budget_spent_usd", "Settled in the current window.", labels=("team", "per")),
+            GaugeMetricFamily("penstock_budget_held_usd", "Set aside for calls under way.", labels=("team", "per")),
+        )
+
+
+def _registered(registry: CollectorRegistry, name: str, documentation: str, labels: tuple[str, ...]) -> NanoUsdCounter:
+    counter = NanoUsdCounter(name, documentation, labels)
+    registry.register(counter)
+    return counter
+
+
+def _histogram(registry: CollectorRegistry, name: str, documentation: str, buckets: tuple[float, ...]) -> Histogram:
+    return Histogram(f"penstock_{name}", documentation, buckets=buckets, registry=registry)

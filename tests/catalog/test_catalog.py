@@ -1,0 +1,47 @@
+"""Looking things up in a catalog."""
+
+from decimal import Decimal
+
+from router.catalog.catalog import Catalog, Deployment, Model, ModelName, Provider, ProviderName
+from router.catalog.prices import Price, PriceEntry, PriceList, Rates
+
+FLASH = Model(
+    name=ModelName("deepseek/deepseek-v4-flash"),
+    context_tokens=1_048_576,
+    max_output_tokens=65_536,
+    capabilities=frozenset(),
+    token_ratio=1.05,
+    quality={},
+)
+
+
+def deployment(provider: str) -> Deployment:
+    rates = Rates.per_mtok(input_usd=Decimal("0.105"), output_usd=Decimal("0.21"))
+    return Deployment(
+        model=FLASH,
+        provider=Provider(ProviderName(provider), "openrouter", "https://openrouter.ai/api/v1"),
+        upstream_model=FLASH.name,
+        prices=PriceList((PriceEntry(Price(rates), source="a test"),)),
+        max_output_tokens=FLASH.max_output_tokens,
+        context_tokens=FLASH.context_tokens,
+    )
+
+
+def test_a_deployment_is_called_by_its_provider_and_model() -> None:
+    assert deployment("openrouter").id == "openrouter:deepseek/deepseek-v4-flash"
+
+
+def test_a_catalog_knows_its_models_and_all_their_deployments_in_order() -> None:
+    first, second = deployment("openrouter"), deployment("deepseek")
+    catalog = Catalog(deployments={FLASH.name: (first, second)}, version="1")
+
+    assert catalog.of(FLASH.name) == (first, second)
+    assert list(catalog) == [first, second]
+    assert FLASH.name in catalog
+
+
+def test_a_model_the_catalog_does_not_know_has_no_deployments() -> None:
+    catalog = Catalog(deployments={}, version="1")
+
+    assert catalog.of(ModelName("openai/gpt-9")) == ()
+    assert "openai/gpt-9" not in catalog

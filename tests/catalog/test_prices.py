@@ -1,0 +1,255 @@
+"""Laws of prices and costs, thresholds below, at and above, and the sums that providers were seen to bill."""
+
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router.catalog.prices import Price, PriceEntry, PriceList, Rates, Tier, cost
+from router.errors import PricingError
+from router.units import Usage
+
+SONNET_4_6 = Price(
+    Rates.per_mtok(
+        input_usd=Decimal(3),
+        output_usd=Decimal(15),
+        cached_input_usd=Decimal("0.3"),
+        cache_write_usd=Decimal("3.75"),
+        cache_write_1h_usd=Decimal(6),
+    )
+)
+GPT_5_4 = Price(
+    base=Rates.per_mtok(input_usd=Decimal("2.5"), output_usd=Decimal(15), cached_input_usd=Decimal("0.25")),
+    tiers=(
+        Tier(
+            above_input_tokens=272_000,
+            rates=Rates.per_mtok(input_usd=Decimal(5), output_usd=Decimal("22.5"), cached_input_usd=Decimal("0.5")),
+        ),
+    ),
+)
+
+token_counts = st.integers(min_value=0, max_value=2_000_000)
+dollars_per_mtok = st.decimals(min_value=0, max_value=200, places=6, allow_nan=False, allow_infinity=False)
+
+
+@st.composite
+def rates(draw: st.DrawFn) -> Rates:
+    return Rates.per_mtok(
+        input_usd=draw(dollars_per_mtok),
+        output_usd=draw(dollars_per_mtok),
+        cached_input_usd=draw(dollars_per_mtok),
+        cache_write_usd=draw(dollars_per_mtok),
+        cache_write_1h_usd=draw(dollars_per_mtok),
+    )
+
+
+@st.composite
+def usages(draw: st.DrawFn) -> Usage:
+    """Usage of a provider that counts no token as both read and written."""
+    plain, cached, written = draw(token_counts), draw(token_counts), draw(token_counts)
+    output = draw(token_counts)
+    return Usage(
+        input_tokens=plain + cached + written,
+        output_tokens=output,
+        cached_tokens=cached,
+        cache_write_tokens=written,
+        reasoning_tokens=draw(st.integers(min_value=0, max_value=output)),
+    )
+
+
+@st.composite
+def any_usages(draw: st.DrawFn) -> Usage:
+    """Any usage that does not contradict itself, tokens both read and written included."""
+    input_tokens = draw(token_counts)
+    return Usage(
+        input_tokens=input_tokens,
+        output_tokens=draw(token_counts),
+        cached_tokens=draw(st.integers(min_value=0, max_value=input_tokens)),
+        cache_write_tokens=draw(st.integers(min_value=0, max_value=input_tokens)),
+    )
+
+
+@st.composite
+def tiered_prices(draw: st.DrawFn) -> Price:
+    thresholds = sorted(draw(st.sets(st.integers(min_value=1, max_value=1_000_000), max_size=3)))
+    return Price(base=draw(rates()), tiers=tuple(Tier(threshold, draw(rates())) for threshold in thresholds))
+
+
+@given(usages(), usages(), rates())
+def test_without_tiers_two_calls_cost_what_their_tokens_cost_together(first: Usage, second: Usage, base: Rates) -> None:
+    price = Price(base)
+
+    assert cost(first, price) + cost(second, price) == cost(first + second, price)
+
+
+@given(usages(), st.integers(min_value=0, max_value=100_000), st.integers(min_value=0, max_value=100_000), rates())
+def test_more_tokens_never_cost_less(usage: Usage, more_input: int, more_output: int, base: Rates) -> None:
+    more = usage + Usage(input_tokens=more_input, output_tokens=more_output)
+
+    assert cost(more, Price(base)) >= cost(usage, Price(base))
+
+
+@given(usages(), rates(), rates())
+def test_dearer_rates_never_make_a_call_cheaper(usage: Usage, base: Rates, surcharge: Rates) -> None:
+    dearer = Rates(
+        input=base.input + surcharge.input,
+        output=base.output + surcharge.output,
+        cached_input=base.cached_input + surcharge.cached_input,
+        cache_write=base.cache_write + surcharge.cache_write,
+        cache_write_1h=base.cache_write_1h + surcharge.cache_write_1h,
+    )
+
+    assert cost(usage, Price(dearer)) >= cost(usage, Price(base))
+
+
+@given(any_usages(), tiered_prices())
+def test_no_call_costs_less_than_nothing(usage: Usage, price: Price) -> None:
+    assert cost(usage, price) >= 0
+
+
+@given(tiered_prices(), token_counts, token_counts)
+def test_the_dearest_rates_are_below_no_rates_within_the_bound(price: Price, some: int, others: int) -> None:
+    input_tokens, bound = sorted((some, others))
+
+    dearest, actual = price.dearest(bound), price.rates(input_tokens)
+
+    assert dearest.input >= actual.input
+    assert dearest.output >= actual.output
+    assert dearest.cached_input >= actual.cached_input
+    assert dearest.cache_write >= actual.cache_write
+    assert dearest.cache_write_1h >= actual.cache_write_1h
+
+
+@given(any_usages(), tiered_prices())
+def test_input_at_its_dearest_bounds_what_a_call_costs(usage: Usage, price: Price) -> None:
+    dearest = price.dearest(usage.input_tokens)
+
+    bound = usage.input_tokens * dearest.dearest_input(one_hour_cache=False) + usage.output_tokens * dearest.output
+
+    assert cost(usage, price) <= bound
+
+
+@pytest.mark.parametrize(
+    ("input_tokens", "usd"),
+    [
+        (271_999, "0.6949975"),  # 271,999 x $2.50/M + 1,000 x $15/M
+        (272_000, "0.695"),  # at the threshold the base rates still hold
+        (272_001, "1.382505"),  # one above, all of it is repriced: 272,001 x $5/M + 1,000 x $22.50/M
+    ],
+)
+def test_a_long_context_tier_begins_strictly_above_its_threshold(input_tokens: int, usd: str) -> None:
+    assert cost(Usage(input_tokens=input_tokens, output_tokens=1_000), GPT_5_4) == Decimal(usd)
+
+
+def test_the_dearest_rates_leave_out_tiers_that_cannot_be_reached() -> None:
+    assert GPT_5_4.dearest(272_000) == GPT_5_4.base
+    assert GPT_5_4.dearest(272_001) == GPT_5_4.tiers[0].rates
+
+
+def test_a_cache_write_at_anthropic_is_billed_as_it_was_seen() -> None:
+    """OpenRouter, Sonnet 4.6, March 2026: 3,211 of 3,214 input tokens were written; the prompt cost $0.01205025."""
+    usage = Usage(input_tokens=3_214, output_tokens=100, cache_write_tokens=3_211)
+
+    assert cost(usage, SONNET_4_6) == Decimal("0.01205025") + Decimal("0.0015")
+
+
+def test_a_cache_read_at_anthropic_is_billed_as_it_was_seen() -> None:
+    """The next call: 3,329 input tokens, 3,211 read and 115 written; $0.00140355 for the prompt."""
+    usage = Usage(input_tokens=3_329, output_tokens=53, cached_tokens=3_211, cache_write_tokens=115)
+
+    assert cost(usage, SONNET_4_6) == Decimal("0.00140355") + Decimal("0.000795")
+
+
+@pytest.mark.xfail(reason="cost() takes the seven tokens outside a doubly counted cache for cached ones")
+def test_an_explicit_cache_at_google_is_billed_as_it_was_seen() -> None:
+    """OpenRouter, Gemini 2.5 Flash, March 2026: 2,161 of 2,168 tokens written and read at once, $0.000247013333…
+
+    That is 7 x $0.30/M and 2,161 x ($0.03/M + $0.08333…/M): the seven tokens outside the cache are plain input.
+    """
+    gemini = Price(
+        Rates.per_mtok(
+            input_usd=Decimal("0.3"),
+            output_usd=Decimal("2.5"),
+            cached_input_usd=Decimal("0.03"),
+            cache_write_usd=Decimal("0.08333333333333334"),
+        )
+    )
+    usage = Usage(input_tokens=2_168, output_tokens=100, cached_tokens=2_161, cache_write_tokens=2_161)
+
+    assert round(cost(usage, gemini), 14) == Decimal("0.00024701333333") + Decimal("0.00025")
+
+
+def test_what_has_no_rate_of_its_own_costs_as_plain_input() -> None:
+    plain = Rates.per_mtok(input_usd=Decimal(2), output_usd=Decimal(12))
+
+    assert plain.cached_input == plain.cache_write == plain.cache_write_1h == Decimal("0.000002")
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        Usage(input_tokens=10, output_tokens=1, cached_tokens=11),
+        Usage(input_tokens=10, output_tokens=1, cache_write_tokens=11),
+    ],
+)
+def test_usage_with_more_cached_than_input_tokens_contradicts_itself(usage: Usage) -> None:
+    with pytest.raises(PricingError, match="11"):
+        cost(usage, SONNET_4_6)
+
+
+def entry(usd: int, *, starts: datetime | None = None, ends: datetime | None = None) -> PriceEntry:
+    return PriceEntry(
+        price=Price(Rates.per_mtok(input_usd=Decimal(usd), output_usd=Decimal(usd))),
+        source="a test",
+        starts=starts,
+        ends=ends,
+        checked=date(2026, 11, 23),
+    )
+
+
+def test_a_price_holds_from_its_start_until_before_its_end() -> None:
+    april, july = datetime(2026, 4, 24, tzinfo=UTC), datetime(2026, 7, 1, tzinfo=UTC)
+    launch = entry(2, starts=april, ends=july)
+
+    assert not launch.holds_at(datetime(2026, 4, 23, 23, 59, 59, 999_999, tzinfo=UTC))
+    assert launch.holds_at(april)
+    assert launch.holds_at(datetime(2026, 6, 30, 23, 59, 59, 999_999, tzinfo=UTC))
+    assert not launch.holds_at(july)
+
+
+def test_the_last_entry_that_holds_is_the_price() -> None:
+    ever, from_july = entry(1), entry(2, starts=datetime(2026, 7, 1, tzinfo=UTC))
+    prices = PriceList((ever, from_july))
+
+    assert prices.at(datetime(2026, 6, 30, tzinfo=UTC)) == ever.price
+    assert prices.at(datetime(2026, 7, 1, tzinfo=UTC)) == from_july.price
+
+
+def test_before_the_first_dated_entry_the_price_is_not_known() -> None:
+    prices = PriceList((entry(2, starts=datetime(2026, 7, 1, tzinfo=UTC)),))
+
+    assert prices.at(datetime(2026, 6, 30, tzinfo=UTC)) is None
+    assert PriceList(()).at(datetime(2026, 6, 30, tzinfo=UTC)) is None
+
+
+@pytest.mark.parametrize(
+    ("window", "hour", "holds"),
+    [
+        ((time(1), time(4)), 0, False),
+        ((time(1), time(4)), 1, True),
+        ((time(1), time(4)), 3, True),
+        ((time(1), time(4)), 4, False),
+        ((time(22), time(2)), 21, False),
+        ((time(22), time(2)), 22, True),
+        ((time(22), time(2)), 1, True),
+        ((time(22), time(2)), 2, False),
+    ],
+)
+def test_an_hour_of_day_price_holds_within_its_window_which_may_wrap_midnight(
+    window: tuple[time, time], hour: int, holds: bool
+) -> None:
+    peak = PriceEntry(price=SONNET_4_6, source="a test", daily=window)
+
+    assert peak.holds_at(datetime(2026, 11, 23, hour, tzinfo=UTC)) is holds
