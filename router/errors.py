@@ -1,23 +1,26 @@
 """The error tree: what went wrong, whose fault it is, and what HTTP says about it.
 
-PenstockError
-├── CallerError                 the request; nothing was sent, nothing is owed
-│   ├── InvalidRequest          400  the body, a parameter or a control header
-│   ├── NothingEligible         400  no candidate may serve this request; carries every rejection
-│   ├── Unauthenticated         401  no key, or not one of ours
-│   ├── Forbidden               403  the key is good, the thing is not for it
-│   ├── UnknownModel            404  neither an alias nor a model of this team
-│   ├── BodyTooLarge            413
-│   ├── BudgetExhausted         429  money is spent; retrying will not help before the window resets
-│   └── RateLimited             429  too many requests or tokens; retrying later will
-├── UpstreamError               the provider; says whether the call may have reached it (and may thus be owed)
-│   ├── UpstreamRefused              an HTTP or in-body error: the provider answered, and bills nothing for it
-│   ├── UpstreamUnreachable     502  no connection, so nothing was sent
-│   ├── UpstreamBroken          502  the connection or the protocol failed after sending
-│   └── UpstreamTimeout         504
-├── Unavailable                 503  we cannot serve now (draining, overloaded)
-├── PricingError                a usage report contradicts itself, or a price is unknown
-└── ConfigError                 a configuration that must not be served; lists every problem
+PenstockError                   500  server_error           internal_error
+├── CallerError                 400  invalid_request_error  invalid_request
+│   ├── InvalidRequest          400  invalid_request_error  invalid_request, or one that the raiser chose
+│   ├── NothingEligible         400  invalid_request_error  no_eligible_model
+│   ├── Unauthenticated         401  authentication_error   invalid_api_key
+│   ├── Forbidden               403  permission_error       forbidden
+│   ├── UnknownModel            404  invalid_request_error  model_not_found
+│   ├── UnknownRoute            404  invalid_request_error  unknown_route
+│   ├── WrongMethod             405  invalid_request_error  method_not_allowed
+│   ├── BodyTooLarge            413  invalid_request_error  body_too_large
+│   ├── UnsupportedEncoding     415  invalid_request_error  unsupported_content_encoding
+│   ├── BudgetExhausted         429  insufficient_quota     insufficient_quota
+│   └── RateLimited             429  rate_limit_error       rate_limit_exceeded
+├── UpstreamError               502  upstream_error         upstream_error
+│   ├── UpstreamRefused         ...  upstream_error         upstream_STATUS; its own status follows from the provider's
+│   ├── UpstreamUnreachable     502  upstream_error         upstream_unreachable
+│   ├── UpstreamBroken          502  upstream_error         upstream_broken
+│   └── UpstreamTimeout         504  upstream_error         upstream_timeout
+├── Unavailable                 503  server_error           unavailable
+├── PricingError                500  server_error           pricing_error
+└── ConfigError                 500  server_error           config_error
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,7 +34,7 @@ class PenstockError(Exception):
     status: int = 500
     type: ClassVar[str] = "server_error"
     code: str = "internal_error"
-    should_retry: ClassVar[bool | None] = None  # the `x-should-retry` header; None leaves the SDK's own rule
+    should_retry: bool | None = None  # the `x-should-retry` header; None leaves the SDK's own rule
     param: str | None = None
     retry_after_s: float | None = None
 
@@ -45,6 +48,8 @@ class PenstockError(Exception):
 
 
 class CallerError(PenstockError):
+    """The request is at fault; nothing was sent, nothing is owed."""
+
     status = 400
     type = "invalid_request_error"
     code = "invalid_request"
@@ -52,6 +57,8 @@ class CallerError(PenstockError):
 
 
 class InvalidRequest(CallerError):
+    """The body, a parameter or a control header."""
+
     def __init__(self, message: str, *, param: str | None = None, code: str = "invalid_request") -> None:
         super().__init__(message)
         self.param = param
@@ -59,6 +66,8 @@ class InvalidRequest(CallerError):
 
 
 class NothingEligible(CallerError):
+    """No candidate may serve this request; carries every rejection."""
+
     code = "no_eligible_model"
 
     def __init__(self, message: str, rejections: Sequence[Mapping[str, object]]) -> None:
@@ -70,18 +79,24 @@ class NothingEligible(CallerError):
 
 
 class Unauthenticated(CallerError):
+    """No key, or not one of ours."""
+
     status = 401
     type = "authentication_error"
     code = "invalid_api_key"
 
 
 class Forbidden(CallerError):
+    """The key is good, the thing is not for it."""
+
     status = 403
     type = "permission_error"
     code = "forbidden"
 
 
 class UnknownModel(CallerError):
+    """Neither an alias nor a model of this team."""
+
     status = 404
     code = "model_not_found"
     param = "model"
@@ -108,7 +123,10 @@ class UnsupportedEncoding(CallerError):
 
 
 class BudgetExhausted(CallerError):
-    """The sum asked for does not fit; `resets_in_s` is the time until the tightest window starts anew."""
+    """The sum asked for does not fit, and retrying will not help before the window resets.
+
+    `resets_in_s` is the time until the tightest window starts anew.
+    """
 
     status = 429
     type = "insufficient_quota"
@@ -138,6 +156,8 @@ class BudgetExhausted(CallerError):
 
 
 class RateLimited(CallerError):
+    """Too many requests or tokens; retrying later will help."""
+
     status = 429
     type = "rate_limit_error"
     code = "rate_limit_exceeded"
@@ -149,6 +169,8 @@ class RateLimited(CallerError):
 
 
 class Unavailable(PenstockError):
+    """We cannot serve now: draining, or overloaded."""
+
     status = 503
     type = "server_error"
     code = "unavailable"
@@ -185,7 +207,7 @@ class UpstreamError(PenstockError):
 
 
 class UpstreamRefused(UpstreamError):
-    """The provider answered with an error of `upstream_status`; the status we give is chosen in `status_for`."""
+    """The provider answered with an error of `upstream_status`, over HTTP or in a body, and bills nothing for it."""
 
     def __init__(
         self, message: str, *, provider: str, upstream_status: int, retry_after_s: float | None = None
@@ -195,6 +217,7 @@ class UpstreamRefused(UpstreamError):
         self.retry_after_s = retry_after_s
         self.status = _status_for(upstream_status)
         self.code = f"upstream_{upstream_status}"
+        self.should_retry = not self.is_callers_fault  # the same request would be refused again
 
     @property
     def is_callers_fault(self) -> bool:
@@ -202,21 +225,29 @@ class UpstreamRefused(UpstreamError):
 
 
 class UpstreamUnreachable(UpstreamError):
+    """No connection, so nothing was sent."""
+
     code = "upstream_unreachable"
 
 
 class UpstreamBroken(UpstreamError):
+    """The connection or the protocol failed after sending."""
+
     code = "upstream_broken"
     may_be_owed = True
 
 
 class UpstreamTimeout(UpstreamError):
+    """The provider took longer than we wait."""
+
     status = 504
     code = "upstream_timeout"
     may_be_owed = True
 
 
 class PricingError(PenstockError):
+    """A usage report contradicts itself, or a price is unknown."""
+
     code = "pricing_error"
 
 
@@ -234,6 +265,8 @@ class Problem:
 
 
 class ConfigError(PenstockError):
+    """A configuration that must not be served; lists every problem."""
+
     code = "config_error"
 
     def __init__(self, problems: Sequence[Problem]) -> None:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NewType, Protocol
+from typing import NewType, NoReturn, Protocol
 from zlib import crc32
 
 TeamName = NewType("TeamName", str)
@@ -21,7 +21,10 @@ _SHAPE = re.compile(r"psk_([0-9a-f]{16})_([0-9a-f]{64})_([0-9a-f]{8})")
 
 
 class Secret:
-    """Text that must not be shown: its repr and str are stars; `reveal` is the one way to read it."""
+    """Text that must not be shown: its repr and str are stars; `reveal` is the one way to read it.
+
+    It cannot be pickled or copied, which would write the text out.
+    """
 
     __slots__ = ("_text",)
 
@@ -35,6 +38,9 @@ class Secret:
         return "Secret('***')"
 
     __str__ = __repr__
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret is not pickled: pass it on as it is, or reveal it where it is needed")
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,12 @@ def window(per: Per, now: datetime, zone: ZoneInfo) -> Window:
         # Arithmetic in UTC: the local hour that is repeated in autumn is two windows, not one of two hours.
         into = timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
         starts = now.astimezone(UTC) - into
-        return Window(starts, starts + timedelta(hours=1))
+        ends = starts + timedelta(hours=1)
+        # Lord Howe moves its clocks by half an hour, on the hour: then the hour shown began with the change.
+        minutes_of_the_hour_before = starts.astimezone(zone).minute
+        if minutes_of_the_hour_before:
+            starts += timedelta(minutes=60 - minutes_of_the_hour_before)
+        return Window(starts, ends)
     midnight = local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
     if per is Per.DAY:
         first, following = midnight, midnight + timedelta(days=1)

@@ -80,6 +80,7 @@ class Deployment:
     prices: PriceList
     max_output_tokens: int
     context_tokens: int
+    lacks: frozenset[Capability] = frozenset()  # what the model can do, and this provider does not offer
     id: DeploymentId = field(init=False)
 
     def __post_init__(self) -> None:

@@ -130,8 +130,10 @@ def cost(usage: Usage, price: Price) -> Decimal:
             f"of {usage.input_tokens} input tokens"
         )
     rates = price.rates(usage.input_tokens)
-    # Gemini reports tokens of an explicit cache as written and as read at once (openrouter.md §1.4), hence the clamp.
-    plain = max(usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens, 0)
+    plain = usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens
+    if plain < 0:
+        # Google reports, and bills, tokens of an explicit cache as written and as read at once (openrouter.md §1.4).
+        plain = usage.input_tokens - max(usage.cached_tokens, usage.cache_write_tokens)
     return (
         plain * rates.input
         + usage.cached_tokens * rates.cached_input

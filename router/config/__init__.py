@@ -1,5 +1,7 @@
-"""What the operator and the teams wrote: `yaml_source` (YAML with positions), `schema` (the shape of the files),
-`complaints` (pydantic's errors as sentences with a place), `references` (names used in one file and defined in another),
-`price_data` (prices of the genai-prices package), `penstock_file`, `catalog_file`, `team_file` (each file as our values),
-`loader` (a directory → `Snapshot`), `settings` (the environment), `editor_schemas` (JSON Schemas for editors).
+"""What the operator and the teams wrote, as one `Snapshot`.
+
+`yaml_source` reads YAML with positions; `schema` is the shape of the files; `complaints` turns pydantic's errors into
+sentences with a place; `references` finds names that nothing answers to; `price_data` has the prices of the
+genai-prices package; `penstock_file`, `catalog_file` and `team_file` make our values of each kind of file; `loader`
+does it for a whole directory. `settings` reads the environment, `editor_schemas` writes JSON Schemas for editors.
 """

@@ -86,6 +86,7 @@ def _deployment(model: Model, section: DeploymentSection, providers: Mapping[Pro
         prices=PriceList((*published(provider.kind, upstream_model), *own)),
         max_output_tokens=section.max_output_tokens or model.max_output_tokens,
         context_tokens=section.context_tokens or model.context_tokens,
+        lacks=frozenset(section.lacks),
     )
 
 

@@ -157,7 +157,7 @@ def _secrets_missing(settings: Settings) -> Iterator[str]:
             yield f"{access.api_key_from} holds no key for provider {name}, so its deployments are unavailable"
     if settings.admin_token is None:
         origin = settings.admin_token_from or "admin.token_env of penstock.yaml"
-        yield f"{origin} holds no admin token, so nobody can sign in at the admin port"
+        yield f"{origin} holds no admin token, so the admin port is open to everyone on this machine, and to no other"
 
 
 def _prices_missing(catalog: Catalog) -> Iterator[str]:

@@ -323,6 +323,7 @@ class DeploymentSection(Section):
     upstream_model: Annotated[Text | None, Field(description="what it calls the model; default: the catalog id")] = None
     context_tokens: Annotated[Tokens | None, Field(description="if it differs from the model's")] = None
     max_output_tokens: Annotated[Tokens | None, Field(description="if it differs from the model's")] = None
+    lacks: Annotated[list[CapabilityWord], Field(description="what the model can do, but not at this provider")] = []
     prices: Annotated[
         list[PriceSection], Field(description="own prices, oldest first; each wins over published ones while it holds")
     ] = []

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from router.catalog.catalog import Catalog
+from router.catalog.catalog import Catalog, Deployment
 from router.decision.eligibility import Candidate, Question, Rejection, below_bar, quality_bar, rejection
 from router.decision.estimate import estimate
 from router.decision.facts import NO_TIGHTENING, Conditions, RequestProfile, Tightening
@@ -47,30 +47,9 @@ def decide(
     serve: then `ranked` is empty and `rejected` says why.
     """
     terms = policy.terms_for(profile, tightening)
-    able: list[Candidate] = []
-    rejected: list[Rejection] = []
-    for model in terms.candidates:
-        for deployment in catalog.of(model):
-            forecast = estimate(
-                profile,
-                deployment,
-                conditions=conditions,
-                default_max_output_tokens=policy.default_max_output_tokens,
-                max_cost_usd=terms.max_cost_usd,
-            )
-            refused = rejection(Question(deployment, forecast, profile, policy, terms, conditions))
-            if refused is not None or forecast is None:
-                rejected.extend(() if refused is None else (refused,))
-                continue
-            able.append(
-                Candidate(
-                    deployment=deployment,
-                    quality=quality.probability(deployment.model, profile.task),
-                    quality_is_known=quality.is_known(deployment.model, profile.task),
-                    estimate=forecast,
-                )
-            )
-    bar = quality_bar(able, terms)
+    case = _Case(profile, policy, catalog, conditions, quality)
+    able, rejected = case.screened(terms)
+    bar = quality_bar(able if tightening.max_cost_usd is None else case.yardstick(able, terms), terms)
     eligible: list[Candidate] = []
     for candidate in able:
         refused = below_bar(candidate, bar)
@@ -86,3 +65,56 @@ def decide(
         quality_bar=bar,
         catalog_version=catalog.version,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """What the candidates of one decision have in common, whatever the terms."""
+
+    profile: RequestProfile
+    policy: Policy
+    catalog: Catalog
+    conditions: Conditions
+    quality: QualityPredictor
+
+    def screened(self, terms: Terms) -> tuple[list[Candidate], list[Rejection]]:
+        """Who passes every check under these terms, and why the others do not."""
+        able: list[Candidate] = []
+        rejected: list[Rejection] = []
+        for model in terms.candidates:
+            for deployment in self.catalog.of(model):
+                candidate = self._examined(deployment, terms)
+                if isinstance(candidate, Rejection):
+                    rejected.append(candidate)
+                else:
+                    able.append(candidate)
+        return able, rejected
+
+    def yardstick(self, able: list[Candidate], terms: Terms) -> list[Candidate]:
+        """Whose quality a relative floor is measured by: all who could serve if the request set no ceiling.
+
+        Otherwise its ceiling would take the best candidate out, lower the bar, and let in what the policy refuses.
+        """
+        policy_terms = self.policy.terms_for(self.profile, NO_TIGHTENING)
+        if terms.floor is None or policy_terms.max_cost_usd == terms.max_cost_usd:
+            return able
+        return self.screened(policy_terms)[0]
+
+    def _examined(self, deployment: Deployment, terms: Terms) -> Candidate | Rejection:
+        forecast = estimate(
+            self.profile,
+            deployment,
+            conditions=self.conditions,
+            default_max_output_tokens=self.policy.default_max_output_tokens,
+            max_cost_usd=terms.max_cost_usd,
+        )
+        refused = rejection(Question(deployment, forecast, self.profile, self.policy, terms, self.conditions))
+        if refused is not None:
+            return refused
+        assert forecast is not None  # the check `priced` refuses what has no estimate
+        return Candidate(
+            deployment=deployment,
+            quality=self.quality.probability(deployment.model, self.profile.task),
+            quality_is_known=self.quality.is_known(deployment.model, self.profile.task),
+            estimate=forecast,
+        )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from router.catalog.catalog import Deployment, DeploymentId, ModelName
-from router.decision.estimate import Estimate
+from router.decision.estimate import Estimate, usual_output_tokens
 from router.decision.facts import Conditions, RequestProfile
 from router.decision.policy import Policy, Terms
 
@@ -70,20 +70,23 @@ def available(question: Question) -> str | None:
 
 
 def capable(question: Question) -> str | None:
-    missing = question.profile.needs - question.deployment.model.capabilities
+    deployment = question.deployment
+    missing = question.profile.needs - (deployment.model.capabilities - deployment.lacks)
     return f"it lacks {', '.join(sorted(missing))}" if missing else None
 
 
 def context_fits(question: Question) -> str | None:
-    """Input and output share the window. A request without a limit of its own needs room for the usual answer."""
-    estimate, context = question.estimate, question.deployment.context_tokens
+    """Input and one choice's output share the window. A request without a limit needs room for the usual answer."""
+    estimate, deployment = question.estimate, question.deployment
     if estimate is None:
         return None  # `priced` speaks for it
     output = question.profile.max_output_tokens
-    needed = estimate.input_tokens + (estimate.output_tokens if output is None else output)
-    if needed <= context:
+    if output is None:
+        usual = usual_output_tokens(question.profile)
+        output = min(usual, question.policy.default_max_output_tokens, deployment.max_output_tokens)
+    if estimate.input_tokens + output <= deployment.context_tokens:
         return None
-    return f"{estimate.input_tokens} input and {needed - estimate.input_tokens} output tokens exceed {context}"
+    return f"{estimate.input_tokens} input and {output} output tokens exceed {deployment.context_tokens}"
 
 
 def output_fits(question: Question) -> str | None:

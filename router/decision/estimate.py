@@ -63,6 +63,12 @@ def max_output_tokens(profile: RequestProfile, deployment: Deployment, *, defaul
     return max(1, min(default_max_output_tokens, deployment.max_output_tokens, room))
 
 
+def usual_output_tokens(profile: RequestProfile) -> int:
+    """How long the answer to such a request usually is, where nothing limits it."""
+    usual = _USUAL_OUTPUT_TOKENS[profile.task]
+    return usual + _USUAL_REASONING_TOKENS if Capability.REASONING in profile.needs else usual
+
+
 def estimate(
     profile: RequestProfile,
     deployment: Deployment,
@@ -83,7 +89,7 @@ def estimate(
     bound = _input_tokens_bound(profile, deployment)
     rates = _dearest(price, later, bound)
     worst_input_usd = bound * rates.dearest_input(one_hour_cache=profile.asks_one_hour_cache)
-    usual = _usual_output_tokens(profile)
+    usual = usual_output_tokens(profile)
     limit = max_output_tokens(profile, deployment, default_max_output_tokens=default_max_output_tokens)
     if profile.max_output_tokens is None and max_cost_usd is not None and rates.output:
         affordable = int((max_cost_usd / profile.choices - worst_input_usd) / rates.output)
@@ -99,11 +105,6 @@ def estimate(
         worst_usd=profile.choices * (worst_input_usd + limit * rates.output),
         dearest_rates=rates,
     )
-
-
-def _usual_output_tokens(profile: RequestProfile) -> int:
-    usual = _USUAL_OUTPUT_TOKENS[profile.task]
-    return usual + _USUAL_REASONING_TOKENS if Capability.REASONING in profile.needs else usual
 
 
 def _input_tokens_bound(profile: RequestProfile, deployment: Deployment) -> int:

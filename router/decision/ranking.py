@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterable
 from decimal import Decimal
+from hashlib import blake2b
 from typing import Any
-from zlib import crc32
 
 from router.decision.eligibility import Candidate
 from router.decision.policy import Objective
@@ -39,5 +39,6 @@ def ranked(candidates: Iterable[Candidate], objective: Objective, *, seed: int) 
     return tuple(sorted(candidates, key=lambda candidate: (*key(candidate), _lot(candidate, seed))))
 
 
-def _lot(candidate: Candidate, seed: int) -> int:
-    return crc32(f"{seed}:{candidate.deployment.id}".encode())
+def _lot(candidate: Candidate, seed: int) -> bytes:
+    # No CRC: it is linear, so that of four replicas with names of one length it drew one for half of all seeds.
+    return blake2b(f"{seed}:{candidate.deployment.id}".encode(), digest_size=8).digest()

@@ -31,6 +31,8 @@ from router.wire.responses import error_body
 from router.wire.streams import EventTooLong, StreamEditor, error_event
 
 _MOST_CALLS = 4  # providers asked for one request before it fails: a judgement; each costs the client its waiting time
+# Calls that broke off after they were sent may each be billed, so a second one ends the request.
+_MOST_IN_DOUBT = 2
 
 # A provider that bills to the end although the client is gone is read to the end, for its usage chunk, this long.
 _DRAIN_S = 120.0
@@ -173,13 +175,17 @@ class Exchange:
             except UpstreamError as error:
                 call.error = failed = error
                 call.ended_s = self._gateway.monotonic_s()
-                if error.is_callers_fault or len(self._calls) == _MOST_CALLS:
+                if error.is_callers_fault or self._has_tried_enough():
                     break
         if failed is not None:
             failed.tried = tuple(call.candidate.deployment.id for call in self._calls)
             raise failed
         assert denied is not None  # the candidates are not empty: `require_choice` saw to it
         raise denied
+
+    def _has_tried_enough(self) -> bool:
+        in_doubt = sum(1 for call in self._calls if call.error is not None and call.error.may_be_owed)
+        return len(self._calls) >= _MOST_CALLS or in_doubt >= _MOST_IN_DOUBT
 
     async def _held(self, quota: Quota, candidate: Candidate) -> Call:
         reservation = await self._gateway.gate.reserve(

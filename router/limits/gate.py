@@ -1,6 +1,6 @@
 """Admission: money is set aside before a call and settled after it, exactly once, on every budget at the same time.
 
-`Gate` is the protocol that the gateway calls. Denials are errors: `BudgetExhausted`, `RateLimited`.
+`Gate` is the protocol that the gateway calls. Denials are errors: `BudgetExhausted`, `RateLimited`, `TooManyTokens`.
 """
 
 from dataclasses import dataclass
@@ -8,8 +8,17 @@ from datetime import datetime
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
+from router.errors import CallerError
 from router.keys import TeamName
 from router.quotas import Budget, BudgetState, Limits, Per
+
+
+class TooManyTokens(CallerError):
+    """One request alone exceeds what its team may use in a minute: unlike RateLimited, no waiting helps."""
+
+    status = 429  # as OpenAI answers it
+    type = "rate_limit_error"
+    code = "request_exceeds_tokens_per_minute"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +45,7 @@ class Gate(Protocol):
     """Counters of one or many processes. Each call is atomic over all budgets of the team."""
 
     async def admit(self, quota: Quota, *, tokens: int) -> None:
-        """Count one request of that many tokens against the rate limits. Raises RateLimited."""
+        """Count one request of that many tokens against the rate limits. Raises RateLimited or TooManyTokens."""
 
     async def leave(self, quota: Quota) -> None:
         """The request admitted is over: it no longer counts as concurrent."""

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from router.errors import BudgetExhausted, RateLimited
 from router.keys import TeamName
-from router.limits.gate import Quota, Reservation
+from router.limits.gate import Quota, Reservation, TooManyTokens
 from router.quotas import Budget, BudgetState, Per, WhenSpent, Window, window
 from router.units import usd_text
 
@@ -24,6 +24,7 @@ class _Account:
     window: Window
     spent_nano_usd: int = 0
     held_nano_usd: int = 0
+    holds: int = 0  # reservations that are not settled; a hold of a free model is one of nothing
 
 
 @dataclass(slots=True)
@@ -34,6 +35,10 @@ class _Pace:
     tokens: int = 0
     concurrent: int = 0
 
+    def forget_until(self, until_s: float) -> None:
+        while self.admitted and self.admitted[0][0] <= until_s:
+            self.tokens -= self.admitted.popleft()[1]
+
 
 class MemoryGate:
     """Holds and limits of every team, in this process."""
@@ -43,42 +48,30 @@ class MemoryGate:
         self._monotonic_s = monotonic_s
         self._accounts: dict[tuple[TeamName, Per, datetime], _Account] = {}
         self._current: dict[tuple[TeamName, Per], _Account] = {}
-        self._limits: dict[tuple[TeamName, Per], int] = {}
+        self._quotas: dict[TeamName, Quota] = {}
         self._open: dict[str, Reservation] = {}
         self._paces: dict[TeamName, _Pace] = {}
 
     def recover(self, quotas: Iterable[Quota], spent_since: Callable[[datetime], dict[TeamName, int]]) -> None:
         """Take up what the ledger says was spent in the windows that are open now."""
         now = self._now()
+        spent: dict[datetime, dict[TeamName, int]] = {}  # asked once per window, however many teams share it
         for quota in quotas:
-            for budget in quota.budgets:
-                account = self._account(quota, budget, now)
-                account.spent_nano_usd = spent_since(account.window.starts).get(quota.team, 0)
+            self._quotas[quota.team] = quota
+            for per in _windows(quota):
+                account = self._account(quota, per, now)
+                starts = account.window.starts
+                if starts not in spent:
+                    spent[starts] = spent_since(starts)
+                account.spent_nano_usd = spent[starts].get(quota.team, 0)
 
     async def admit(self, quota: Quota, *, tokens: int) -> None:
         pace, limits = self._pace(quota.team), quota.limits
         now_s = self._monotonic_s()
-        while pace.admitted and pace.admitted[0][0] <= now_s - _MINUTE_S:
-            pace.tokens -= pace.admitted.popleft()[1]
-        wait_s = pace.admitted[0][0] + _MINUTE_S - now_s if pace.admitted else 1.0
-        if limits.concurrent is not None and pace.concurrent >= limits.concurrent:
-            raise RateLimited(
-                f"Team {quota.team} has {pace.concurrent} requests under way and may have {limits.concurrent}. "
-                "Wait for one to end.",
-                retry_after_s=1.0,
-            )
-        if limits.requests_per_minute is not None and len(pace.admitted) >= limits.requests_per_minute:
-            raise RateLimited(
-                f"Team {quota.team} made {len(pace.admitted)} requests within a minute and may make "
-                f"{limits.requests_per_minute}. Slow down.",
-                retry_after_s=wait_s,
-            )
-        if limits.tokens_per_minute is not None and pace.tokens + tokens > limits.tokens_per_minute:
-            raise RateLimited(
-                f"Team {quota.team} used {pace.tokens} tokens within a minute; {tokens} more exceed its "
-                f"{limits.tokens_per_minute}. Slow down.",
-                retry_after_s=wait_s,
-            )
+        pace.forget_until(now_s - _MINUTE_S)
+        _check_concurrent(quota, pace)
+        _check_requests(quota, pace, now_s)
+        _check_tokens(quota, pace, now_s, tokens=tokens)
         pace.concurrent += 1
         if limits.requests_per_minute is not None or limits.tokens_per_minute is not None:
             pace.admitted.append((now_s, tokens))
@@ -89,18 +82,23 @@ class MemoryGate:
 
     async def reserve(self, quota: Quota, *, reservation_id: str, nano_usd: int) -> Reservation:
         now = self._now()
-        accounts = [(budget, self._account(quota, budget, now)) for budget in quota.budgets]
-        for budget, account in accounts:
-            left = budget.limit_nano_usd - account.spent_nano_usd - account.held_nano_usd
-            if nano_usd > left:
-                raise _exhausted(quota, budget, account, asked=nano_usd, left=left, now=now)
-        for _, account in accounts:
+        self._quotas[quota.team] = quota
+        # By window: two budgets of one window, the one that downgrades and the one that rejects, watch the same sum.
+        accounts = {per: self._account(quota, per, now) for per in _windows(quota)}
+        lefts = [_left(budget, accounts[budget.per]) for budget in quota.budgets]
+        if lefts and nano_usd > min(lefts):
+            tightest = quota.budgets[lefts.index(min(lefts))]
+            raise _exhausted(
+                quota, tightest, accounts[tightest.per].window, asked=nano_usd, left=max(min(lefts), 0), now=now
+            )
+        for account in accounts.values():
             account.held_nano_usd += nano_usd
+            account.holds += 1
         reservation = Reservation(
             id=reservation_id,
             team=quota.team,
             held_nano_usd=nano_usd,
-            windows=tuple((budget.per, account.window.starts) for budget, account in accounts),
+            windows=tuple((per, account.window.starts) for per, account in accounts.items()),
         )
         self._open[reservation_id] = reservation
         return reservation
@@ -111,29 +109,32 @@ class MemoryGate:
         for per, starts in reservation.windows:
             account = self._accounts[reservation.team, per, starts]
             account.held_nano_usd -= reservation.held_nano_usd
+            account.holds -= 1
             account.spent_nano_usd += nano_usd
             self._forget_if_over(reservation.team, per, account)
 
     def states(self) -> list[BudgetState]:
+        now = self._now()
         return [
             BudgetState(
-                team=team,
+                team=quota.team,
                 per=per,
-                limit_nano_usd=self._limits[team, per],
+                limit_nano_usd=min(budget.limit_nano_usd for budget in quota.budgets if budget.per is per),
                 spent_nano_usd=account.spent_nano_usd,
                 held_nano_usd=account.held_nano_usd,
             )
-            for (team, per), account in self._current.items()
+            for quota in self._quotas.values()
+            for per in _windows(quota)
+            for account in (self._account(quota, per, now),)
         ]
 
-    def _account(self, quota: Quota, budget: Budget, now: datetime) -> _Account:
+    def _account(self, quota: Quota, per: Per, now: datetime) -> _Account:
         """The account of the window that holds `now`; the window is worked out only when the last one is over."""
-        key = (quota.team, budget.per)
-        self._limits[key] = budget.limit_nano_usd
+        key = (quota.team, per)
         current = self._current.get(key)
         if current is not None and current.window.starts <= now < current.window.ends:
             return current
-        fresh = window(budget.per, now, quota.zone)
+        fresh = window(per, now, quota.zone)
         account = self._accounts.setdefault((*key, fresh.starts), _Account(fresh))
         self._current[key] = account
         if current is not None:
@@ -142,7 +143,7 @@ class MemoryGate:
 
     def _forget_if_over(self, team: TeamName, per: Per, account: _Account) -> None:
         """Drop a window that is not the current one and carries no hold any more."""
-        if account is not self._current.get((team, per)) and account.held_nano_usd == 0:
+        if account is not self._current.get((team, per)) and account.holds == 0:
             self._accounts.pop((team, per, account.window.starts), None)
 
     def _pace(self, team: TeamName) -> _Pace:
@@ -152,15 +153,70 @@ class MemoryGate:
         return pace
 
 
+def _windows(quota: Quota) -> Iterable[Per]:
+    """The kinds of window that the team's budgets are counted in, each once."""
+    return dict.fromkeys(budget.per for budget in quota.budgets)
+
+
+def _left(budget: Budget, account: _Account) -> int:
+    return budget.limit_nano_usd - account.spent_nano_usd - account.held_nano_usd
+
+
 def _exhausted(
-    quota: Quota, budget: Budget, account: _Account, *, asked: int, left: int, now: datetime
+    quota: Quota, budget: Budget, within: Window, *, asked: int, left: int, now: datetime
 ) -> BudgetExhausted:
     return BudgetExhausted(
-        f"This request may cost ${usd_text(asked)} and team {quota.team} has ${usd_text(max(left, 0))} left of its "
-        f"${usd_text(budget.limit_nano_usd)} per {budget.per}; the window ends at {account.window.ends.isoformat()}. "
+        f"This request may cost ${usd_text(asked)} and team {quota.team} has ${usd_text(left)} left of its "
+        f"${usd_text(budget.limit_nano_usd)} per {budget.per}; the window ends at {within.ends.isoformat()}. "
         "Send a smaller `max_tokens`, or ask the team's owner to raise the budget.",
         asked_nano_usd=asked,
-        left_nano_usd=max(left, 0),
-        resets_in_s=(account.window.ends - now).total_seconds(),
+        left_nano_usd=left,
+        resets_in_s=(within.ends - now).total_seconds(),
         may_downgrade=budget.when_spent is WhenSpent.DOWNGRADE,
     )
+
+
+def _check_concurrent(quota: Quota, pace: _Pace) -> None:
+    limit = quota.limits.concurrent
+    if limit is not None and pace.concurrent >= limit:
+        raise RateLimited(
+            f"Team {quota.team} has {pace.concurrent} requests under way and may have {limit}. Wait for one to end.",
+            retry_after_s=1.0,  # a guess: nobody knows when one will end
+        )
+
+
+def _check_requests(quota: Quota, pace: _Pace, now_s: float) -> None:
+    limit = quota.limits.requests_per_minute
+    if limit is not None and len(pace.admitted) >= limit:
+        oldest_s, _ = pace.admitted[0]
+        raise RateLimited(
+            f"Team {quota.team} made {len(pace.admitted)} requests within a minute and may make {limit}. Slow down.",
+            retry_after_s=oldest_s + _MINUTE_S - now_s,
+        )
+
+
+def _check_tokens(quota: Quota, pace: _Pace, now_s: float, *, tokens: int) -> None:
+    limit = quota.limits.tokens_per_minute
+    if limit is None or pace.tokens + tokens <= limit:
+        return
+    if tokens > limit:
+        raise TooManyTokens(
+            f"This request may use {tokens} tokens and team {quota.team} may use {limit} per minute, so waiting does "
+            "not help. Send a smaller `max_tokens` or prompt, or ask the team's owner to raise the limit."
+        )
+    raise RateLimited(
+        f"Team {quota.team} used {pace.tokens} tokens within a minute; {tokens} more exceed its {limit}. Slow down.",
+        retry_after_s=_room_at_s(pace, tokens, limit) - now_s,
+    )
+
+
+def _room_at_s(pace: _Pace, tokens: int, limit: int) -> float:
+    """When enough of the last minute's tokens are a minute old for `tokens`, at most `limit`, to fit."""
+    used = pace.tokens
+    at_s = 0.0
+    for admitted_s, admitted_tokens in pace.admitted:
+        if used + tokens <= limit:
+            break
+        used -= admitted_tokens
+        at_s = admitted_s + _MINUTE_S
+    return at_s

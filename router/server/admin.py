@@ -2,7 +2,7 @@
 
 import hmac
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs
 
 import anyio.to_thread
@@ -36,7 +36,7 @@ class RequireAdminToken:
             try:
                 self._check(one_header(scope, b"authorization"), self._token)
             except PenstockError as error:
-                await send_error(send, error, headers=[(b"www-authenticate", b"Bearer")])
+                await send_error(send, error)
                 return
         await self._app(scope, receive, send)
 
@@ -53,7 +53,8 @@ class MetricsPage:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        text, content_type = self._metrics.exposition(one_header(scope, b"accept") or "")
+        accept = b",".join(value for name, value in scope["headers"] if name == b"accept")  # may be sent in parts
+        text, content_type = self._metrics.exposition(accept.decode("latin-1"))
         await send_body(send, text, headers=[(b"content-type", content_type.encode())])
 
 
@@ -84,7 +85,7 @@ class Requests:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         text = parse_qs(scope["query_string"].decode("latin-1")).get("limit", ["50"])[0]
-        if not text.isdigit() or not 1 <= int(text) <= _MOST_REQUESTS:
+        if not _is_count(text) or not 1 <= int(text) <= _MOST_REQUESTS:
             await send_error(send, InvalidRequest(f"`limit` must be from 1 to {_MOST_REQUESTS}.", param="limit"))
             return
         rows = await anyio.to_thread.run_sync(self._store.latest, int(text))
@@ -118,15 +119,20 @@ def since_moment(text: str, now: datetime) -> datetime | None:
     if not text:
         return None
     number, unit = text[:-1], text[-1:]
-    if number.isdigit() and len(number) <= 5 and unit in ("h", "d"):
+    if _is_count(number) and unit in ("h", "d"):
         return now - (timedelta(hours=int(number)) if unit == "h" else timedelta(days=int(number)))
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=now.tzinfo)).astimezone(UTC)
+    except (ValueError, OverflowError):  # the latter for a moment that is before the year 1 in UTC
         raise InvalidRequest(
             f"`since` takes hours (24h), days (7d) or an ISO date (2026-11-01); got {text[:40]!r}.", param="since"
         ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=now.tzinfo)
+
+
+def _is_count(text: str) -> bool:
+    """Whether `int` reads the text, and as something small: `"²".isdigit()` is true as well."""
+    return text.isascii() and text.isdigit() and len(text) <= 5
 
 
 def spend_as_data(by: tuple[str, ...], row: SpendRow) -> dict[str, object]:

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from router.errors import InvalidRequest, Unauthenticated
 from router.keys import ApiKey, Caller, KeyId, KeyStore, PresentedKey, TeamName, digest, matches, mint, parse
 from router.server.replies import one_header, send_error
+from router.storage.errors import StoreUnavailable
 
 log = logging.getLogger("penstock.keys")
 
@@ -60,7 +61,7 @@ class KeyRing:
             await anyio.sleep(_REFRESH_S)
             try:
                 await anyio.to_thread.run_sync(self.refresh)
-            except OSError as error:
+            except StoreUnavailable as error:
                 log.warning("keys could not be read (%s); those known stay valid", type(error).__name__)
 
     def lend(self, team: TeamName, random_bytes: Callable[[int], bytes]) -> PresentedKey:

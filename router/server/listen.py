@@ -13,6 +13,7 @@ from router.errors import PenstockError
 # Clients keep connections for reuse; a server that closes first makes their next request fail. Load balancers keep idle
 # connections 60 s (AWS ALB's default, 2026), so this is above it.
 _KEEP_ALIVE_S = 75
+_BACKLOG = 2048  # connections that may wait to be accepted; Linux cuts it to net.core.somaxconn
 _GRACE_S = 30  # what a stop allows to requests under way
 
 
@@ -33,7 +34,7 @@ def bound(host: str, port: int) -> socket.socket:
             f"Cannot listen on {host}:{port} ({error.strerror}). Stop what is listening there, or choose another "
             "port with --port or --admin-port."
         ) from error
-    listener.set_inheritable(True)
+    listener.listen(_BACKLOG)  # at once: what connects before the server runs waits instead of being refused
     return listener
 
 
@@ -77,6 +78,7 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         log_config=None,
         server_header=False,
         proxy_headers=False,
+        backlog=_BACKLOG,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_GRACE_S,
     )

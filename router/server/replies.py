@@ -71,6 +71,8 @@ async def send_error(send: Send, error: PenstockError, *, request_id: str | None
         wait_s = min(error.retry_after_s, _LONGEST_RETRY_AFTER_S)
         out.append((b"retry-after", str(math.ceil(wait_s)).encode()))
         out.append((b"retry-after-ms", str(math.ceil(wait_s * 1000)).encode()))
+    if error.status == 401:
+        out.append((b"www-authenticate", b"Bearer"))  # a 401 must name its scheme (RFC 9110, section 11.6.1)
     if error.status in (413, 415):
         out.append((b"connection", b"close"))  # the rest of the body is not read
     await send_body(send, error_body(error, request_id=request_id), status=error.status, headers=out)

@@ -5,6 +5,8 @@ Money is integer nano-dollars, instants are ISO 8601 in UTC, `day` is the date o
 
 import sqlite3
 
+from router.storage.errors import StoreTooNew
+
 MIGRATIONS: tuple[str, ...] = (
     """
     CREATE TABLE entries (
@@ -66,7 +68,19 @@ MIGRATIONS: tuple[str, ...] = (
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the file to the newest version, one transaction per migration."""
+    """Bring the file to the newest version, all in one transaction. Raises StoreTooNew.
+
+    The version is read inside the transaction: of two processes that open a new file, one migrates and one waits.
+    """
+    connection.execute("BEGIN IMMEDIATE")
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-        connection.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;")
+    if version > len(MIGRATIONS):
+        raise StoreTooNew(
+            f"The store has schema version {version} and this Penstock knows versions up to {len(MIGRATIONS)}. "
+            "Run the newer Penstock that wrote it, or restore a backup from before the upgrade."
+        )
+    for script in MIGRATIONS[version:]:
+        for statement in script.split(";"):  # executescript would commit first; no statement holds a semicolon
+            connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+    connection.execute("COMMIT")

@@ -3,12 +3,13 @@
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from router.keys import ApiKey, KeyId, TeamName
 from router.ledger import Attempt, LedgerEntry, SpendRow
+from router.storage.errors import StoreUnavailable, UnwritableEntry
 from router.storage.schema import migrate
 from router.units import Usage
 
@@ -27,11 +28,16 @@ _GROUPS = {
 }
 GROUP_NAMES = tuple(_GROUPS)
 
+# What sqlite3 raises for a value rather than for the file.
+_ABOUT_A_VALUE = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError)
+
 _BUSY_S = 10.0  # how long a writer waits for another process's transaction
 
 
 class SqliteStore:
     """The embedded store. Safe to share between threads: every call opens the file for itself.
+
+    Every method raises StoreUnavailable if the file cannot be used.
 
     WAL with synchronous=NORMAL: a killed process loses nothing it committed; only a power failure may lose the last
     transactions (sqlite.org/wal.html).
@@ -46,17 +52,11 @@ class SqliteStore:
         path.chmod(0o600)
 
     def write(self, entries: list[LedgerEntry]) -> None:
+        """Raises UnwritableEntry at the first entry that cannot be kept; then none of them is."""
         with self._connected() as connection:
             connection.execute("BEGIN IMMEDIATE")
             for entry in entries:
-                if connection.execute(_INSERT_ENTRY, _entry_row(entry)).rowcount:
-                    connection.executemany(
-                        _INSERT_ATTEMPT,
-                        [
-                            (entry.request_id, number, *_attempt_row(attempt))
-                            for number, attempt in enumerate(entry.attempts, start=1)
-                        ],
-                    )
+                _insert(connection, entry)
             connection.execute("COMMIT")
 
     def spent_since(self, since: datetime) -> dict[TeamName, int]:
@@ -136,13 +136,15 @@ class SqliteStore:
 
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
-        connection = sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None)
         try:
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute("PRAGMA foreign_keys = ON")
-            yield connection
-        finally:
-            connection.close()
+            with closing(sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None)) as connection:
+                connection.execute("PRAGMA synchronous = NORMAL")
+                connection.execute("PRAGMA foreign_keys = ON")
+                yield connection
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, (*_ABOUT_A_VALUE, sqlite3.ProgrammingError)):
+                raise
+            raise StoreUnavailable(f"{self._path} cannot be used: {error}.") from error
 
 
 _INSERT_ENTRY = """
@@ -157,6 +159,22 @@ _LATEST = """
          AND a.number = (SELECT MAX(number) FROM attempts WHERE request_id = e.request_id)
     ORDER BY e.at DESC LIMIT ?
 """
+
+
+def _insert(connection: sqlite3.Connection, entry: LedgerEntry) -> None:
+    try:
+        if connection.execute(_INSERT_ENTRY, _entry_row(entry)).rowcount:
+            connection.executemany(
+                _INSERT_ATTEMPT,
+                [
+                    (entry.request_id, number, *_attempt_row(attempt))
+                    for number, attempt in enumerate(entry.attempts, start=1)
+                ],
+            )
+    except (OverflowError, UnicodeError, *_ABOUT_A_VALUE) as error:
+        raise UnwritableEntry(
+            f"Entry {entry.request_id} cannot be kept ({type(error).__name__}: {error}).", request_id=entry.request_id
+        ) from error
 
 
 def _entry_row(entry: LedgerEntry) -> tuple[object, ...]:
@@ -183,7 +201,7 @@ def _entry_row(entry: LedgerEntry) -> tuple[object, ...]:
         entry.overhead_s,
         entry.first_token_s,
         entry.duration_s,
-        _json_list(entry.tags),
+        _json_list(dict.fromkeys(entry.tags)),  # each once: `spend` by tag counts an entry for every one it finds
     )
 
 

@@ -4,8 +4,10 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 
 from router.ledger import Ledger, LedgerEntry
+from router.storage.errors import UnwritableEntry
 
 log = logging.getLogger("penstock.ledger")
 
@@ -16,7 +18,8 @@ _RETRY_S = 1.0
 class LedgerWriter:
     """Takes entries without blocking and writes them in order. `close` returns when all are written.
 
-    A batch that fails (full disk, locked file) is kept and tried again; nothing is dropped.
+    A batch that fails (full disk, locked file) is kept and tried again. Only an entry that can never be written,
+    because of what it holds, is left out; it goes to the log whole.
     """
 
     def __init__(self, ledger: Ledger, *, monotonic_s: Callable[[], float]) -> None:
@@ -25,7 +28,7 @@ class LedgerWriter:
         self._pending: deque[tuple[float, LedgerEntry]] = deque()
         self._changed = threading.Condition()
         self._is_closing = False
-        self._failures = 0
+        self.failures = 0  # of batches and of entries, since the start
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
 
     def start(self) -> None:
@@ -58,23 +61,37 @@ class LedgerWriter:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._pending or self._is_closing)
-                batch = [entry for _, entry in list(self._pending)[:_BATCH]]
+                batch = [entry for _, entry in islice(self._pending, _BATCH)]
             if not batch:
                 return
-            if self._written(batch):
-                with self._changed:
-                    for _ in batch:
-                        self._pending.popleft()
-                    self._changed.notify_all()
-            else:
-                with self._changed:
+            done = self._written(batch)
+            with self._changed:
+                for _ in range(done):
+                    self._pending.popleft()
+                self._changed.notify_all()
+                if not done:
                     self._changed.wait_for(lambda: False, _RETRY_S)
 
-    def _written(self, batch: list[LedgerEntry]) -> bool:
+    def _written(self, batch: list[LedgerEntry]) -> int:
+        """How many entries from the front of the batch are done with; 0 if it must be tried again."""
         try:
             self._ledger.write(batch)
+        except UnwritableEntry as error:
+            return self._written_around(batch, error)
         except Exception as error:  # noqa: BLE001 - one of the two outer edges: a failed batch must not end the thread
-            self._failures += 1
+            self.failures += 1
             log.error("ledger: %d entries not written (%s); trying again", len(batch), type(error).__name__)
-            return False
-        return True
+            return 0
+        return len(batch)
+
+    def _written_around(self, batch: list[LedgerEntry], error: UnwritableEntry) -> int:
+        """Write what stands before the entry that no store can take, and leave that one to the log.
+
+        Trying it again for ever would keep every later entry out of the ledger.
+        """
+        position = next(number for number, entry in enumerate(batch) if entry.request_id == error.request_id)
+        if position:
+            return self._written(batch[:position])
+        self.failures += 1
+        log.critical("ledger: %s It is kept here only: %r", error.message, batch[0])
+        return 1

@@ -7,7 +7,7 @@ client. Metric names and labels are listed in docs/metrics.md, and a test holds 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST as TEXT_TYPE
 from prometheus_client.exposition import generate_latest as text
@@ -15,6 +15,7 @@ from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPEN
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics_text
 from prometheus_client.registry import Collector
 
+from router.decision.eligibility import Reason
 from router.ledger import Attempt, LedgerEntry
 from router.quotas import BudgetState
 from router.telemetry.money import NanoUsdCounter
@@ -42,6 +43,7 @@ class Metrics:
     """The registry of one process."""
 
     def __init__(self, *, version: str, config_version: str) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # 0.26 has no types here; one for the whole process
         self.registry = CollectorRegistry()
         registry = self.registry
         self._requests = Counter(
@@ -145,10 +147,10 @@ class Metrics:
         provider = served.provider if served else _NONE
         self._requests.labels(entry.team, entry.alias, model, provider, entry.outcome.value).inc()
         self._decisions.labels(entry.team, entry.policy, entry.rule or _NONE, model).inc()
-        for rejected_model, reason in entry.rejected:
+        for _, reason in entry.rejected:
             self._rejections.labels(reason).inc()
-            if reason == "unpriced":
-                self._unpriced.labels(rejected_model).inc()
+        for unpriced in {model for model, reason in entry.rejected if reason == Reason.UNPRICED}:
+            self._unpriced.labels(unpriced).inc()  # once per decision, at however many providers it has no price
         self._observe_attempts(entry)
         self._observe_savings(entry)
         if served is not None:

@@ -17,13 +17,12 @@ from typing import Protocol, cast
 import httptools
 import httpx2
 
-# Chosen by us. One body piece never grows much beyond the first plus one read of the loop (256 KiB in uvloop).
-MAX_BUFFERED_BODY_BYTES = 256 * 1024
+# All chosen by us.
+MAX_BUFFERED_BODY_BYTES = 256 * 1024  # unread; the read that crosses it (at most 256 KiB more) is still taken
 MAX_HEAD_BYTES = 64 * 1024  # of header lines, however they arrive
 # The backstop for heads, 1xx answers, trailers and chunk extensions that never end: bytes without result in a row.
 MAX_FRUITLESS_BYTES = 2 * MAX_HEAD_BYTES
-# Up to here one copy of head and body is cheaper than a vectored write; found by measuring, and not critical.
-MAX_JOINED_WRITE_BYTES = 64 * 1024
+MAX_JOINED_WRITE_BYTES = 64 * 1024  # up to here copying head and body together costs a few µs, and is one write
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,10 +223,13 @@ class Connection(asyncio.Protocol):
         self._fruitless_bytes += len(data)
         try:
             self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+        except httptools.HttpParserError as error:
             self._can_be_reused = False
             if not response._is_complete:
-                self.abort(httpx2.RemoteProtocolError(f"the upstream's answer is not valid: {_reason(error)}"))
+                # The context is what one of our own on_* methods raised.
+                self.abort(
+                    httpx2.RemoteProtocolError(f"the upstream's answer is not valid: {error.__context__ or error}")
+                )
                 return
         if response._is_complete:
             self._finish()
@@ -357,7 +359,7 @@ class Connection(asyncio.Protocol):
 
     def _timer_rang(self) -> None:
         self._timer = None
-        if self.is_closed or self._deadline == math.inf:
+        if self._deadline == math.inf:
             return
         if self._loop.time() < self._deadline:
             self._arm(self._deadline)
@@ -386,10 +388,3 @@ def _ends_at_eof(headers: list[tuple[bytes, bytes]]) -> bool:
     if b"transfer-encoding" in fields:
         return not fields[b"transfer-encoding"].endswith(b"chunked")
     return b"content-length" not in fields
-
-
-def _reason(error: Exception) -> str:
-    """The parser's complaint, or ours if it was raised in one of the parser's calls."""
-    if isinstance(error, httptools.HttpParserUpgrade):
-        return "the upstream switches to a protocol we did not ask for"
-    return str(error.__context__ or error)

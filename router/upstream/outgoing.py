@@ -6,15 +6,12 @@ rather than exceed them.
 """
 
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
-
-from msgspec import DecodeError, Raw, json
 
 from router.catalog.catalog import Deployment
 from router.catalog.prices import Rates
 from router.decision.estimate import Estimate
-from router.errors import InvalidRequest
 from router.wire.requests import ChatRequest
 
 _LIMITS = ("max_completion_tokens", "max_tokens")
@@ -33,7 +30,7 @@ def outgoing_body(request: ChatRequest, deployment: Deployment, estimate: Estima
     if kind == "openrouter":
         changes["provider"] = {
             **request.provider_preferences,
-            "max_price": _max_price(request.provider_preferences.get("max_price"), estimate.dearest_rates),
+            "max_price": _max_price(request.max_price, estimate.dearest_rates),
         }
     else:
         without.extend(_OPENROUTER_ONLY)
@@ -45,23 +42,9 @@ def _keeps_new_name(request: ChatRequest, kind: str) -> bool:
     return kind == "openrouter" and "max_completion_tokens" in request.members
 
 
-def _max_price(asked: Raw | None, rates: Rates) -> dict[str, str]:
+def _max_price(asked: Mapping[str, Decimal], rates: Rates) -> dict[str, str]:
     """USD per million tokens, the lower of what the client asks and what was held."""
-    own = {"prompt": rates.input.scaleb(6), "completion": rates.output.scaleb(6)}
-    for name, figure in _asked_prices(asked).items():
-        own[name] = min(own.get(name, figure), figure)
-    return {name: f"{figure:f}" for name, figure in own.items()}
-
-
-def _asked_prices(asked: Raw | None) -> Mapping[str, Decimal]:
-    if asked is None or bytes(asked) == b"null":
-        return {}
-    try:
-        prices = json.decode(asked, type=dict[str, Decimal | None])
-        return {name: figure for name, figure in prices.items() if figure is not None}
-    except (DecodeError, InvalidOperation) as error:
-        raise InvalidRequest(
-            "`provider.max_price` must be an object of prices in USD per million tokens.",
-            param="provider.max_price",
-            code="invalid_type",
-        ) from error
+    ceilings = {"prompt": rates.input.scaleb(6), "completion": rates.output.scaleb(6)}
+    for name, figure in asked.items():
+        ceilings[name] = min(ceilings.get(name, figure), figure)
+    return {name: f"{figure:f}" for name, figure in ceilings.items()}

@@ -3,9 +3,10 @@
 Owns who may use which connection, in which order, and for how long an idle one is kept. It follows no redirect, keeps
 no cookie, reads no proxy from the environment, decodes nothing, and opens connections only to the origin it is told.
 
-It is an httpx2 transport so that any other can take its place, and it is called without `httpx2.AsyncClient`: httpx2's
-own connection layer costs over ten times as much CPU per request (tests/upstream/test_transport.py checks behaviour;
-the figures are in docs). `send` is the same without httpx2's request and response objects.
+It is an httpx2 transport so that any other can take its place. `send` is the same without httpx2's request and response
+objects. CPU per request of 1 KB each way over 32 kept connections on loopback (2026-11-23, uvloop 0.23, two noisy
+cores): httpx2's own transport 330 to 430 µs, `handle_async_request` with making the request 38 to 47 µs, `send` 14 to
+16 µs, a bare protocol that only writes and waits 8 µs.
 
 What may have reached the upstream: with ConnectError, ConnectTimeout, PoolTimeout and LocalProtocolError nothing has
 (`is_unsent`). After any other error the request may have been received, and must be assumed to cost money.
@@ -198,9 +199,7 @@ class _Pool:
             connection.rest(self._idle_s)
 
     def forget(self, connection: Connection) -> None:
-        if connection not in self._connections:
-            return
-        self._connections.discard(connection)
+        self._connections.remove(connection)
         if connection in self.idle:
             self.idle.remove(connection)
         self._free_slot()

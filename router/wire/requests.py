@@ -7,6 +7,7 @@ we do not know reach the provider untouched.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Literal
 
 import msgspec
@@ -93,6 +94,7 @@ class _ChatBody(Struct):
     route: Raw | UnsetType = UNSET
     preset: Raw | UnsetType = UNSET
     stop_server_tools_when: Raw | UnsetType = UNSET
+    deferred_tools: Raw | UnsetType = UNSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,7 @@ class ChatRequest:
     asks_one_hour_cache: bool  # somewhere in the prompt, a cache lifetime of an hour, which is dearer to write
     output_modalities: Sequence[str]
     provider_preferences: Mapping[str, Raw]  # OpenRouter's `provider` object, member by member
+    max_price: Mapping[str, Decimal]  # its `max_price`, USD per million tokens; empty if it has none
     members: Mapping[str, Raw]
     body_bytes: int  # length of the body as received
 
@@ -134,6 +137,7 @@ class ChatReader:
     def read(self, body: bytes) -> ChatRequest:
         """The request in `body`. Raises InvalidRequest naming the member at fault and what was expected there."""
         try:
+            body.decode()  # msgspec does not look into the strings of members that it keeps raw
             members = self._members.decode(body)
             typed = self._body.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -145,24 +149,41 @@ class ChatReader:
             is_stream=bool(typed.stream),
             includes_usage=bool(typed.stream_options and typed.stream_options.include_usage),
             max_output_tokens=_max_output_tokens(typed),
-            choices=1 if typed.n is None else _at_least_one("n", typed.n),
+            choices=1 if typed.n is None else _in_range("n", typed.n, _MOST_CHOICES),
             tools=typed.tools or (),
             response_format=typed.response_format,
             reasoning_effort=typed.reasoning_effort or (typed.reasoning and typed.reasoning.effort) or None,
             asks_reasoning=_asks_reasoning(typed),
-            asks_one_hour_cache=b'"1h"' in body,
+            asks_one_hour_cache=any(spelling in body for spelling in _ONE_HOUR),
             output_modalities=typed.modalities or (),
             provider_preferences=typed.provider or {},
+            max_price=_max_price(typed.provider or {}),
             members=members,
             body_bytes=len(body),
         )
 
 
+# OpenAI's own limit for `n` (its API reference, 2026).
+_MOST_CHOICES = 128
+# Far above every model, and low enough that its price in nano-dollars fits the stores' integers.
+_MOST_OUTPUT_TOKENS = 100_000_000
+_MOST_USD_PER_MTOK = 1_000_000
+_LEAST_PRICE_EXPONENT = -18  # decimal places of a price: beyond them it would only be long to write out
+
+# Every way to write "1h" in JSON. It doubles what a cache write costs, so that an escape must not hide it.
+_ONE_HOUR = (b'"1h"', b'"\\u0031h"', b'"1\\u0068"', b'"\\u0031\\u0068"')
+
+_MISSING_FIELD = "Object missing required field `"  # how msgspec's message begins; its path is the object's
+
+
 def _explained(error: Exception) -> InvalidRequest:
     if isinstance(error, msgspec.ValidationError):
         text, _, path = str(error).partition(" - at `$")
-        param = path.rstrip("`").lstrip(".") or None
-        return InvalidRequest(f"{text}{f' at {param}' if param else ''}.", param=param, code="invalid_type")
+        path = path.rstrip("`").lstrip(".")
+        message = f"{text}{f' at {path}' if path else ''}."
+        if text.startswith(_MISSING_FIELD):
+            path = ".".join(filter(None, (path, text.removeprefix(_MISSING_FIELD).rstrip("`"))))
+        return InvalidRequest(message, param=path or None, code="invalid_type")
     return InvalidRequest(
         f"The body is not valid JSON ({error}). Send one JSON object encoded as UTF-8.", code="invalid_json"
     )
@@ -176,14 +197,44 @@ def _non_empty(messages: Sequence[Message]) -> Sequence[Message]:
 
 def _max_output_tokens(typed: _ChatBody) -> int | None:
     if typed.max_completion_tokens is not None:
-        return _at_least_one("max_completion_tokens", typed.max_completion_tokens)
-    return None if typed.max_tokens is None else _at_least_one("max_tokens", typed.max_tokens)
+        return _in_range("max_completion_tokens", typed.max_completion_tokens, _MOST_OUTPUT_TOKENS)
+    return None if typed.max_tokens is None else _in_range("max_tokens", typed.max_tokens, _MOST_OUTPUT_TOKENS)
 
 
-def _at_least_one(name: str, value: int) -> int:
+def _in_range(name: str, value: int, most: int) -> int:
     if value < 1:
         raise InvalidRequest(f"`{name}` is {value}; it must be at least 1.", param=name, code="integer_below_min_value")
+    if value > most:
+        raise InvalidRequest(f"`{name}` must be at most {most}.", param=name, code="integer_above_max_value")
     return value
+
+
+def _max_price(preferences: Mapping[str, Raw]) -> Mapping[str, Decimal]:
+    """The client's own ceiling. Read here and not when sending: by then the money is held."""
+    asked = preferences.get("max_price")
+    if asked is None:
+        return {}
+    try:
+        prices = msgspec.json.decode(asked, type=dict[str, Decimal | None] | None) or {}
+    except msgspec.DecodeError as error:
+        raise _invalid_max_price() from error
+    given = {name: figure for name, figure in prices.items() if figure is not None}
+    if not all(_is_price(figure) for figure in given.values()):
+        raise _invalid_max_price()
+    return given
+
+
+def _is_price(figure: Decimal) -> bool:
+    exponent = figure.as_tuple().exponent
+    return isinstance(exponent, int) and exponent >= _LEAST_PRICE_EXPONENT and 0 <= figure <= _MOST_USD_PER_MTOK
+
+
+def _invalid_max_price() -> InvalidRequest:
+    return InvalidRequest(
+        "`provider.max_price` must be an object of prices in USD per million tokens, each from 0 to 1000000.",
+        param="provider.max_price",
+        code="invalid_type",
+    )
 
 
 def _asks_reasoning(typed: _ChatBody) -> bool:
@@ -202,8 +253,12 @@ _UNBOUNDED = {
     "plugins": "plugins bill fees beside tokens that cannot be held in advance; leave them out",
     "web_search_options": "web search bills a fee per call that cannot be held in advance; leave it out",
     "stop_server_tools_when": "server tools bill fees that cannot be held in advance; leave it out",
+    "deferred_tools": "server tools among them bill fees that cannot be held in advance; use `tools`",
 }
-_DEARER_TIERS = frozenset({"priority", "scale", "fast"})
+# What is allowed rather than what is not: a tier or a server tool that is new tomorrow must not slip through.
+# OpenRouter takes `web_search` and `web_search_preview` for its own server tool (its OpenAPI file, 2026-08).
+_CATALOG_PRICED_TIERS = frozenset({"auto", "default", "flex"})
+_CLIENT_TOOLS = frozenset({"function", "custom"})
 
 
 def _refuse_what_cannot_be_bounded(typed: _ChatBody) -> None:
@@ -211,17 +266,18 @@ def _refuse_what_cannot_be_bounded(typed: _ChatBody) -> None:
         value = getattr(typed, name)
         if value is not UNSET and bytes(value) not in (b"null", b"[]"):
             raise InvalidRequest(f"`{name}` is not accepted: {reason}.", param=name, code="unsupported_parameter")
-    if typed.service_tier in _DEARER_TIERS:
+    if typed.service_tier is not None and typed.service_tier not in _CATALOG_PRICED_TIERS:
         raise InvalidRequest(
-            f"`service_tier` {typed.service_tier!r} is not accepted: it is billed above the catalog's prices; "
+            f"`service_tier` {typed.service_tier[:60]!r} is not accepted: it may be billed above the catalog's prices; "
             "use 'auto', 'default' or 'flex'.",
             param="service_tier",
             code="unsupported_parameter",
         )
     for tool in typed.tools or ():
-        if tool.type.startswith("openrouter:"):
+        if tool.type not in _CLIENT_TOOLS:
             raise InvalidRequest(
-                f"The server tool {tool.type!r} is not accepted: it bills fees that cannot be held in advance.",
+                f"The tool type {tool.type[:60]!r} is not accepted: tools that run at the provider bill fees that "
+                "cannot be held in advance; use 'function'.",
                 param="tools",
                 code="unsupported_parameter",
             )

@@ -4,15 +4,22 @@ Reading is permissive: a field of an unexpected type is treated as absent, becau
 provider's cosmetics. Field names follow OpenRouter (captures of 2025-11 to 2026-10) and DeepSeek's own API.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import TypeVar
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from router.errors import PenstockError, UpstreamRefused
 from router.units import Usage, nano_usd
+
+# What decoding foreign bytes can raise.
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+_Fields = TypeVar("_Fields", bound=Struct)
 
 
 class _InputDetails(Struct):
@@ -25,24 +32,18 @@ class _OutputDetails(Struct):
 
 
 class _Usage(Struct):
-    prompt_tokens: int
-    completion_tokens: int
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
     cost: Decimal | None = None
     prompt_tokens_details: _InputDetails | None = None
     completion_tokens_details: _OutputDetails | None = None
     prompt_cache_hit_tokens: int | None = None  # DeepSeek's own API (api-docs.deepseek.com, 2026)
 
 
-class _ErrorMetadata(Struct):
-    error_type: str | None = None
-    raw: Raw | UnsetType = UNSET
-
-
 class _Error(Struct):
     message: str | None = None
     code: int | str | None = None
     http_status: int | None = None  # the availability object has it in place of `code` (openrouter.md §3)
-    metadata: _ErrorMetadata | None = None
 
 
 class _Choice(Struct):
@@ -96,10 +97,10 @@ class GenerationRecord(Struct):
     def bill(self) -> Bill:
         return Bill(
             usage=Usage(
-                input_tokens=self.native_tokens_prompt or 0,
-                output_tokens=self.native_tokens_completion or 0,
-                cached_tokens=self.native_tokens_cached or 0,
-                reasoning_tokens=self.native_tokens_reasoning or 0,
+                input_tokens=_tokens(self.native_tokens_prompt) or 0,
+                output_tokens=_tokens(self.native_tokens_completion) or 0,
+                cached_tokens=_tokens(self.native_tokens_cached) or 0,
+                reasoning_tokens=_tokens(self.native_tokens_reasoning) or 0,
             ),
             cost_usd=_plausible(self.total_cost),
         )
@@ -120,10 +121,9 @@ class ReplyReader:
         self._record = msgspec.json.Decoder(_RecordEnvelope)
 
     def facts(self, body: bytes) -> ReplyFacts | None:
-        """What the body or chunk says, or None if it is not a JSON object of the expected kind."""
-        try:
-            reply = self._reply.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        """What the body or chunk says, or None if it is not a JSON object."""
+        reply = _read(self._reply, body, _Reply)
+        if reply is None:
             return None
         choices = reply.choices or ()
         errors = (reply.error, *(choice.error for choice in choices))
@@ -133,36 +133,34 @@ class ReplyReader:
             provider=reply.provider,
             choices=choices,
             bill=self._bill(reply.usage),
-            error=next((bytes(error) for error in errors if error is not UNSET and bytes(error) != b"null"), None),
+            error=next((bytes(error) for error in errors if error is not UNSET and bytes(error) not in _FALSY), None),
         )
 
     def record(self, body: bytes) -> Bill | None:
         """The bill in a generation record, or None if the body is not one."""
         try:
             return self._record.decode(body).data.bill()
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except _UNREADABLE:
             return None
 
     def refusal(
         self, body: bytes, *, status: int, provider: str, retry_after_s: float | None = None
     ) -> UpstreamRefused:
-        """The error that an HTTP response of `status` with this body stands for."""
+        """The error that an HTTP response of `status` with this body stands for.
+
+        A body without an `error` member is read as the error itself: vLLM before 0.10 wrote it so.
+        """
         try:
-            error = self._envelope.decode(body).get("error")
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            error = None
-        return self.error(
-            b"{}" if error is None else bytes(error), provider=provider, status=status, retry_after_s=retry_after_s
-        )
+            error = bytes(self._envelope.decode(body).get("error", body))
+        except _UNREADABLE:
+            error = body
+        return self.error(error, provider=provider, status=status, retry_after_s=retry_after_s)
 
     def error(
         self, error: bytes, *, provider: str, status: int | None = None, retry_after_s: float | None = None
     ) -> UpstreamRefused:
-        """The error in an `error` object. `status` is that of the response if it was not 200."""
-        try:
-            read = self._error.decode(error)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            read = _Error()
+        """The error in an `error` object or text. `status` is that of the response if it was not 200."""
+        read = _read(self._error, error, _Error) or _Error(message=_text(error))
         upstream_status = status or _status(read)
         return UpstreamRefused(
             _message(read, upstream_status, provider),
@@ -172,27 +170,58 @@ class ReplyReader:
         )
 
     def _bill(self, usage: Raw | UnsetType) -> Bill | None:
-        if usage is UNSET:
+        read = None if usage is UNSET else _read(self._usage, bytes(usage), _Usage)
+        if read is None:
             return None
-        try:
-            read = self._usage.decode(usage)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return None
-        if read.prompt_tokens < 0 or read.completion_tokens < 0:
+        input_tokens, output_tokens = _tokens(read.prompt_tokens), _tokens(read.completion_tokens)
+        if input_tokens is None or output_tokens is None:
             return None
         inputs = read.prompt_tokens_details or _InputDetails()
         outputs = read.completion_tokens_details or _OutputDetails()
         cached = inputs.cached_tokens if inputs.cached_tokens is not None else read.prompt_cache_hit_tokens
         return Bill(
             usage=Usage(
-                input_tokens=read.prompt_tokens,
-                output_tokens=read.completion_tokens,
-                cached_tokens=max(cached or 0, 0),
-                cache_write_tokens=max(inputs.cache_write_tokens or 0, 0),
-                reasoning_tokens=max(outputs.reasoning_tokens or 0, 0),
+                input_tokens=input_tokens,
+                output_tokens=output_tokens,
+                cached_tokens=_tokens(cached) or 0,
+                cache_write_tokens=_tokens(inputs.cache_write_tokens) or 0,
+                reasoning_tokens=_tokens(outputs.reasoning_tokens) or 0,
             ),
             cost_usd=_plausible(read.cost),
         )
+
+
+def _read(decoder: msgspec.json.Decoder[_Fields], body: bytes, kind: type[_Fields]) -> _Fields | None:
+    """The object in `body`, without the members that have a type we do not expect; None if it is no object."""
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError:
+        return _read_by_member(body, kind)
+    except _UNREADABLE:
+        return None
+
+
+def _read_by_member(body: bytes, kind: type[_Fields]) -> _Fields | None:
+    """The slow way, for the rare body that has one member of a type we do not expect."""
+    try:
+        members = msgspec.json.decode(body, type=dict[str, Raw])
+    except _UNREADABLE:
+        return None
+    good: dict[str, object] = {}
+    for field in msgspec.structs.fields(kind):
+        if field.encode_name in members:
+            try:
+                good[field.name] = msgspec.json.decode(members[field.encode_name], type=field.type)
+            except _UNREADABLE:
+                continue
+    return kind(**good)
+
+
+def _text(error: bytes) -> str | None:
+    try:
+        return msgspec.json.decode(error, type=str)
+    except _UNREADABLE:
+        return None
 
 
 def error_body(error: PenstockError, *, request_id: str | None = None) -> bytes:
@@ -218,7 +247,12 @@ _OUR_ACCOUNT = {
     403: None,  # moderation: the caller should read the reason
 }
 _MOST_USD = 1_000_000  # for a single call; a larger figure is a provider's mistake, and is not believed
+_STATUS = re.compile("[45][0-9]{2}")
+_MOST_TOKENS = 1_000_000_000  # the same for tokens
 _MESSAGE_LENGTH = 600  # characters of a provider's message that we pass on
+
+# An `error` that means there is none; the OpenAI SDKs test its truth too.
+_FALSY = frozenset({b"null", b"false", b'""', b"{}", b"[]", b"0"})
 
 
 def _plausible(cost_usd: Decimal | None) -> Decimal | None:
@@ -228,11 +262,16 @@ def _plausible(cost_usd: Decimal | None) -> Decimal | None:
     return cost_usd
 
 
+def _tokens(count: int | None) -> int | None:
+    """A count that can be booked, or None."""
+    return count if count is not None and 0 <= count < _MOST_TOKENS else None
+
+
 def _status(error: _Error) -> int:
     for code in (error.code, error.http_status):
         if isinstance(code, int) and 400 <= code <= 599:
             return code
-        if isinstance(code, str) and code.isdigit() and 400 <= int(code) <= 599:
+        if isinstance(code, str) and _STATUS.fullmatch(code):
             return int(code)
     return 502
 

@@ -326,7 +326,7 @@ def test_missing_secrets_and_prices_are_warned_of(write: Write) -> None:
 
     assert warnings(snapshot) == (
         "$OPENROUTER_API_KEY holds no key for provider openrouter, so its deployments are unavailable",
-        "$ADMIN_TOKEN holds no admin token, so nobody can sign in at the admin port",
+        "$ADMIN_TOKEN holds no admin token, so the admin port is open to everyone on this machine, and to no other",
         "local:deepseek/deepseek-v4-flash has no price, neither in models.yaml nor in genai-prices 0.2.3, so it is "
         "never chosen; add `prices` to it (zero is a price)",
     )

@@ -21,6 +21,7 @@ class Peer:
 
     def __init__(self, stream: ByteStream) -> None:
         self._stream = stream
+        self._raw = stream.extra(SocketAttribute.raw_socket)
         self._received = b""
 
     async def request(self) -> bytes:
@@ -54,14 +55,19 @@ class Peer:
             pass
 
     def reset(self) -> None:
-        """Ends the connection with a RST rather than a FIN."""
-        raw = self._stream.extra(SocketAttribute.raw_socket)
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        """Makes the end of the connection a RST rather than a FIN."""
+        with self._same_socket() as raw:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
-    def hang_up(self) -> None:
-        """Sends a FIN this instant, without giving the loop a chance to notice."""
-        with socket.socket(fileno=os.dup(self._stream.extra(SocketAttribute.raw_socket).fileno())) as raw:
-            raw.shutdown(socket.SHUT_RDWR)  # uvloop's own socket object refuses
+    def hang_up(self, last_words: bytes = b"") -> None:
+        """Sends `last_words` and a FIN this instant, without giving the loop a chance to notice."""
+        with self._same_socket() as raw:
+            raw.send(last_words)
+            raw.shutdown(socket.SHUT_RDWR)
+
+    def _same_socket(self) -> socket.socket:
+        """A second descriptor, for uvloop's own socket object refuses most calls."""
+        return socket.socket(fileno=os.dup(self._raw.fileno()))
 
     async def _receive(self) -> bool:
         try:
@@ -86,7 +92,8 @@ class FaultyServer:
 
     async def serve(self, stream: ByteStream) -> None:
         self.connections += 1
-        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+        # OSError: an option set on a socket that the client has already closed.
+        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
             async with stream:
                 await self._script(Peer(stream))
 

@@ -1,0 +1,71 @@
+# The targets of the project. Python 3.11 or newer with venv and pip is all that `run` and `test` need beforehand.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LOCKS := deploy/requirements
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format bench bench-quick lock clean
+
+help: ## show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: $(VENV)/run.stamp ## install and start the proxy: OpenRouter if OPENROUTER_API_KEY is set, else the sandbox
+	@$(BIN)/penstock serve --demo
+
+test: $(VENV)/dev.stamp ## install what the tests need and run them all
+	@sh tests/servers.sh
+	@$(BIN)/python -m pytest -q
+
+check: $(VENV)/dev.stamp ## formatting, lint, types, import contracts, configuration
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo > $(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; exit 1; }
+	@$(BIN)/penstock check config > /dev/null 2> $(VENV)/check.log || { cat $(VENV)/check.log; exit 1; }
+	@echo "check: formatting, lint, types, import contracts and configuration are clean"
+
+format: $(VENV)/dev.stamp ## format the code and mend what can be mended by machine
+	@$(BIN)/ruff check --quiet --fix . || true
+	@$(BIN)/ruff format .
+
+bench: $(VENV)/dev.stamp ## CPU per request, latency and memory, beside nginx in the same run
+	@sh tests/servers.sh
+	@$(BIN)/python -m tests.benchmarks
+	@$(BIN)/python -m tests.benchmarks.decide
+
+bench-quick: $(VENV)/dev.stamp ## the same, one short round: does it work at all
+	@sh tests/servers.sh
+	@$(BIN)/python -m tests.benchmarks --quick
+
+lock: $(VENV)/dev.stamp ## renew the locked versions in deploy/requirements
+	@$(PIP) install pip-tools
+	@$(BIN)/pip-compile $(LOCK_FLAGS) -o $(LOCKS)/run.txt pyproject.toml $(LOCKS)/build.in
+	@$(BIN)/pip-compile $(LOCK_FLAGS) -o $(LOCKS)/dev.txt -c $(LOCKS)/run.txt --extra dev pyproject.toml $(LOCKS)/build.in
+
+LOCK_FLAGS := --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links \
+	--no-header --no-annotate
+
+clean: ## remove the virtual environment and everything the tools have cached
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp is as new as the last installation: a changed lock or pyproject.toml installs again.
+$(VENV)/run.stamp: $(LOCKS)/run.txt pyproject.toml | $(BIN)/python
+	@echo "Installing Penstock into $(VENV) (once, about half a minute) …"
+	@$(PIP) install --require-hashes -r $(LOCKS)/run.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: $(LOCKS)/dev.txt pyproject.toml | $(BIN)/python
+	@echo "Installing Penstock and its development tools into $(VENV) (once, about a minute) …"
+	@$(PIP) install --require-hashes -r $(LOCKS)/dev.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Penstock needs Python 3.11 or newer; run: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "venv is missing; on Debian: apt-get install python3-venv"; exit 1; }

@@ -1,0 +1,204 @@
+"""A policy's rules: the first that applies replaces single terms; a request can only tighten what is left."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router.catalog.catalog import Capability, ModelName, Task
+from router.decision.facts import NO_TIGHTENING, Tightening
+from router.decision.policy import Match, Objective, Policy, QualityFloor, Rule, Terms, pinned
+from tests.decision.builders import CHAT, policy
+
+FLASH, PRO, OPUS = ModelName("flash"), ModelName("pro"), ModelName("opus")
+ALWAYS = Match()
+NEVER = Match(input_tokens_over=10**9)
+
+BALANCED = replace(
+    policy(FLASH, PRO, OPUS),
+    name="balanced",
+    objective=Objective.VALUE,
+    floor=QualityFloor(0.92, of="best_candidate"),
+    max_cost_usd=Decimal("0.50"),
+)
+
+
+def test_without_a_rule_the_policys_own_terms_hold() -> None:
+    assert BALANCED.terms_for(CHAT, NO_TIGHTENING) == Terms(
+        rule=None,
+        candidates=(FLASH, PRO, OPUS),
+        objective=Objective.VALUE,
+        floor=QualityFloor(0.92, of="best_candidate"),
+        min_quality=None,
+        max_cost_usd=Decimal("0.50"),
+    )
+
+
+def test_the_first_rule_that_applies_replaces_what_it_names() -> None:
+    cautious = replace(
+        BALANCED,
+        rules=(
+            Rule("never", NEVER, candidates=(FLASH,)),
+            Rule(
+                "first",
+                ALWAYS,
+                candidates=(OPUS,),
+                objective=Objective.BEST,
+                floor=QualityFloor(0.97),
+                max_cost_usd=Decimal(2),
+            ),
+            Rule("second", ALWAYS, candidates=(PRO,)),
+        ),
+    )
+
+    assert cautious.terms_for(CHAT, NO_TIGHTENING) == Terms(
+        rule="first",
+        candidates=(OPUS,),
+        objective=Objective.BEST,
+        floor=QualityFloor(0.97),
+        min_quality=None,
+        max_cost_usd=Decimal(2),
+    )
+
+
+def test_a_rule_keeps_what_it_does_not_name() -> None:
+    ruled = replace(BALANCED, rules=(Rule("silent", ALWAYS),))
+
+    assert ruled.terms_for(CHAT, NO_TIGHTENING) == replace(BALANCED.terms_for(CHAT, NO_TIGHTENING), rule="silent")
+
+
+def test_a_rule_may_forbid_spending_anything() -> None:
+    ruled = replace(BALANCED, rules=(Rule("free only", ALWAYS, max_cost_usd=Decimal(0)),))
+
+    assert ruled.terms_for(CHAT, NO_TIGHTENING).max_cost_usd == 0
+
+
+@pytest.mark.parametrize(
+    ("match", "holds"),
+    [
+        (Match(input_tokens_over=999), True),
+        (Match(input_tokens_over=1_000), False),
+        (Match(input_tokens_over=1_001), False),
+        (Match(input_tokens_under=999), False),
+        (Match(input_tokens_under=1_000), False),
+        (Match(input_tokens_under=1_001), True),
+        (Match(input_tokens_over=999, input_tokens_under=1_001), True),
+        (Match(tasks=frozenset({Task.CHAT, Task.CODE})), True),
+        (Match(tasks=frozenset({Task.CODE})), False),
+        (Match(needs=frozenset({Capability.TOOLS})), True),
+        (Match(needs=frozenset({Capability.TOOLS, Capability.REASONING})), True),
+        (Match(needs=frozenset({Capability.TOOLS, Capability.IMAGE_INPUT})), False),
+        (Match(aliases=frozenset({"auto", "fast"})), True),
+        (Match(aliases=frozenset({"fast"})), False),
+        (Match(tags=frozenset({"nightly"})), True),
+        (Match(tags=frozenset({"nightly", "batch"})), True),
+        (Match(tags=frozenset({"nightly", "urgent"})), False),
+        (Match(tasks=frozenset({Task.CHAT}), aliases=frozenset({"fast"})), False),
+        (Match(), True),
+    ],
+    ids=repr,
+)
+def test_a_match_holds_when_every_condition_given_holds(match: Match, *, holds: bool) -> None:
+    tagged = replace(
+        CHAT, needs=frozenset({Capability.TOOLS, Capability.REASONING}), tags=("nightly", "batch"), alias="auto"
+    )
+
+    assert match.holds_for(tagged) is holds
+
+
+@pytest.mark.parametrize(
+    ("of_policy", "of_request", "holds"),
+    [
+        (None, None, None),
+        (None, "0.10", "0.10"),
+        ("0.50", None, "0.50"),
+        ("0.50", "0.49", "0.49"),
+        ("0.50", "0.50", "0.50"),
+        ("0.50", "0.51", "0.50"),
+        ("0.50", "0", "0"),
+    ],
+)
+def test_of_two_ceilings_the_lower_one_holds(of_policy: str | None, of_request: str | None, holds: str | None) -> None:
+    ceiling = replace(BALANCED, max_cost_usd=_usd(of_policy))
+
+    terms = ceiling.terms_for(CHAT, Tightening(max_cost_usd=_usd(of_request)))
+
+    assert terms.max_cost_usd == _usd(holds)
+
+
+def test_a_requests_ceiling_narrows_a_rules_too() -> None:
+    ruled = replace(BALANCED, rules=(Rule("dear", ALWAYS, max_cost_usd=Decimal(2)),))
+
+    assert ruled.terms_for(CHAT, Tightening(max_cost_usd=Decimal(1))).max_cost_usd == 1
+
+
+def test_a_requests_own_floor_stands_beside_the_policys() -> None:
+    terms = BALANCED.terms_for(CHAT, Tightening(min_quality=0.3))
+
+    assert (terms.floor, terms.min_quality) == (QualityFloor(0.92, of="best_candidate"), 0.3)
+
+
+ceilings = st.none() | st.decimals(0, 10, places=2)
+
+
+@given(of_policy=ceilings, of_rule=ceilings, of_request=ceilings)
+def test_a_request_never_raises_a_ceiling(
+    of_policy: Decimal | None, of_rule: Decimal | None, of_request: Decimal | None
+) -> None:
+    ruled = replace(BALANCED, max_cost_usd=of_policy, rules=(Rule("any", ALWAYS, max_cost_usd=of_rule),))
+
+    before = ruled.terms_for(CHAT, NO_TIGHTENING).max_cost_usd
+    after = ruled.terms_for(CHAT, Tightening(max_cost_usd=of_request)).max_cost_usd
+
+    assert before is None or (after is not None and after <= before)
+
+
+def test_a_pinned_model_is_the_only_candidate_and_nothing_is_asked_of_it() -> None:
+    assert pinned(OPUS) == Policy(
+        name="pinned opus",
+        candidates=(OPUS,),
+        objective=Objective.CHEAPEST,
+        floor=None,
+        max_cost_usd=None,
+        default_max_output_tokens=32_768,
+        banned_models=frozenset(),
+        banned_providers=frozenset(),
+        rules=(),
+    )
+
+
+def test_a_downgraded_policy_keeps_everything_but_its_demands_on_quality() -> None:
+    demanding = replace(
+        BALANCED,
+        objective=Objective.BEST,
+        banned_models=frozenset({PRO}),
+        rules=(
+            Rule(
+                "code",
+                ALWAYS,
+                candidates=(OPUS, PRO),
+                objective=Objective.BEST,
+                floor=QualityFloor(0.97),
+                max_cost_usd=Decimal(2),
+            ),
+        ),
+    )
+
+    assert demanding.downgraded() == replace(
+        demanding,
+        objective=Objective.CHEAPEST,
+        floor=None,
+        rules=(Rule("code", ALWAYS, candidates=(OPUS, PRO), max_cost_usd=Decimal(2)),),
+    )
+
+
+def test_a_downgrade_leaves_the_requests_own_floor_standing() -> None:
+    terms = BALANCED.downgraded().terms_for(CHAT, Tightening(min_quality=0.8))
+
+    assert (terms.floor, terms.min_quality) == (None, 0.8)
+
+
+def _usd(figure: str | None) -> Decimal | None:
+    return None if figure is None else Decimal(figure)

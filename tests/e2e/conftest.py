@@ -1,0 +1,186 @@
+"""Real processes on loopback: `penstock sandbox` as OpenRouter, `penstock serve` in front of it, official clients."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+import openai
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+_START_S = 30  # what a process may take until it answers, on a busy machine
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """A running sandbox and its bill."""
+
+    base_url: str
+    http: httpx2.Client
+
+    def bill_nano_usd(self) -> int:
+        total: int = self.bill()["total_nano_usd"]
+        return total
+
+    def bill(self) -> dict[str, object] | dict[str, int]:
+        answer: dict[str, int] = self.http.get("/sandbox/bill").json()
+        return answer
+
+    def last_request(self) -> dict[str, object]:
+        """The body of the last chat request, as the sandbox received it."""
+        request: dict[str, object] = self.http.get("/sandbox/requests").json()["requests"][-1]["body"]
+        return request
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A running proxy with a key for each team of the configuration."""
+
+    base_url: str
+    admin_url: str
+    keys: Mapping[str, str]
+    config: Path
+    environment: Mapping[str, str]
+    process: "subprocess.Popen[bytes]"
+
+    def client(self, team: str = "search", *, max_retries: int = 0) -> openai.OpenAI:
+        """The official client, with nothing changed but where it points and its key."""
+        return openai.OpenAI(base_url=self.base_url, api_key=self.keys[team], max_retries=max_retries)
+
+    def metrics(self) -> str:
+        return httpx2.get(f"{self.admin_url}/metrics").text
+
+    def spend_nano_usd(self) -> int:
+        """The ledger's total, by the command an accountant would use."""
+        rows = json.loads(self.command("spend", "--by", "", "--json"))
+        return sum(row["cost_nano_usd"] for row in rows)
+
+    def command(self, *arguments: str, stdin: bytes | None = None) -> bytes:
+        """What `penstock ARGUMENTS` prints under this proxy's configuration; fails if it exits with an error."""
+        return run_penstock(
+            *arguments, "--config", str(self.config), environment=self.environment, stdin=stdin, check=True
+        ).stdout
+
+
+def run_penstock(
+    *arguments: str,
+    environment: Mapping[str, str] | None = None,
+    stdin: bytes | None = None,
+    check: bool = False,
+) -> "subprocess.CompletedProcess[bytes]":
+    return subprocess.run(
+        [sys.executable, "-m", "router.cli.main", *arguments],
+        env=dict(environment or os.environ),  # noqa: TID251 - a test's child inherits its surroundings
+        input=stdin,
+        capture_output=True,
+        cwd=CHECKOUT,
+        timeout=60,
+        check=check,
+    )
+
+
+@contextmanager
+def running_sandbox(log: Path, *options: str) -> Iterator[Sandbox]:
+    arguments = ["sandbox", "--port", "0", "--time-scale", "0", *options]
+    with _process(arguments, dict(os.environ), log) as process:  # noqa: TID251 - a child inherits our surroundings
+        (origin,) = _announced(process, log, ["sandbox at "])
+        base_url = origin.split("/api/v1")[0]
+        with httpx2.Client(base_url=base_url, timeout=30) as http:
+            yield Sandbox(base_url=base_url, http=http)
+
+
+@contextmanager
+def running_proxy(directory: Path, upstream: str, *, edit: Callable[[Path], None] | None = None) -> Iterator[Proxy]:
+    """A proxy under a copy of the shipped configuration that asks `upstream` in OpenRouter's place."""
+    config = directory / "config"
+    shutil.copytree(CHECKOUT / "config", config)
+    main = config / "penstock.yaml"
+    main.write_text(main.read_text().replace("https://openrouter.ai/api/v1", f"{upstream}/api/v1"))
+    if edit is not None:
+        edit(config)
+    environment = {
+        **os.environ,  # noqa: TID251 - a child inherits our surroundings
+        "OPENROUTER_API_KEY": "sk-or-test",
+        "STATE_DIRECTORY": str(directory / "state"),
+    }
+    environment.pop("DEEPSEEK_API_KEY", None)
+    keys = {
+        team.stem: json.loads(
+            run_penstock(
+                "keys", "create", "--config", str(config), "--team", team.stem, "--json",
+                environment=environment, check=True,
+            ).stdout
+        )["key"]
+        for team in sorted((config / "teams").glob("*.yaml"))
+    }  # fmt: skip
+    arguments = ["serve", "--config", str(config), "--port", "0", "--admin-port", "0"]
+    log = directory / "proxy.log"
+    with _process(arguments, environment, log) as process:
+        base_url, console = _announced(process, log, ["base URL ", "console "])
+        yield Proxy(
+            base_url=base_url,
+            admin_url=console.rstrip("/"),
+            keys=keys,
+            config=config,
+            environment=environment,
+            process=process,
+        )
+
+
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    with running_sandbox(tmp_path_factory.mktemp("sandbox") / "sandbox.log") as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="session")
+def proxy(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    with running_proxy(tmp_path_factory.mktemp("proxy"), sandbox.base_url) as proxy:
+        yield proxy
+
+
+@contextmanager
+def _process(arguments: list[str], environment: dict[str, str], log: Path) -> "Iterator[subprocess.Popen[bytes]]":
+    with log.open("wb") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-u", "-m", "router.cli.main", *arguments],
+            env=environment,
+            cwd=CHECKOUT,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+        )
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(_START_S)
+        finally:
+            process.kill()
+            process.wait()
+            assert process.stdout is not None
+            process.stdout.close()
+
+
+def _announced(process: "subprocess.Popen[bytes]", log: Path, marks: list[str]) -> list[str]:
+    """The words after each mark in what the process prints, in order; it announces itself before it is asked."""
+    assert process.stdout is not None
+    words = []
+    for mark in marks:
+        for line in iter(process.stdout.readline, b""):
+            _, found, rest = line.decode().partition(mark)
+            if found:
+                words.append(rest.split()[0].rstrip(","))
+                break
+        else:
+            pytest.fail(f"the process ended before it said {mark!r}:\n{log.read_text()}")
+    return words

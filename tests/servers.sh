@@ -1,0 +1,28 @@
+#!/bin/sh
+# Installs the Debian programs that some tests and the benchmark use, if it may: nginx and promtool.
+# What is still missing afterwards is named; in CI that is an error, elsewhere the tests that need it are skipped.
+set -eu
+
+missing=""
+for pair in nginx:nginx-light promtool:prometheus; do
+    command -v "${pair%%:*}" > /dev/null 2>&1 || [ -x "/usr/sbin/${pair%%:*}" ] || missing="$missing ${pair##*:}"
+done
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null 2>&1; then
+    log=$(mktemp)
+    # Packages must not start their services: the tests start what they need, on ports of their own.
+    if ! { apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends $missing; } > "$log" 2>&1; then
+        tail -n 5 "$log"
+    fi
+    rm -f "$log"
+fi
+
+absent=""
+for program in nginx promtool; do
+    command -v "$program" > /dev/null 2>&1 || [ -x "/usr/sbin/$program" ] || absent="$absent $program"
+done
+[ -n "$absent" ] || exit 0
+echo "not installed, so their tests are left out:$absent (Debian: apt-get install$missing)"
+[ "${CI:-}" != true ]
