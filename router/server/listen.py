@@ -1,5 +1,6 @@
 """Sockets and servers: binds ports and runs applications on them until told to stop."""
 
+import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -43,6 +44,22 @@ def port_of(listener: socket.socket) -> int:
     return port
 
 
+class _MainServer(uvicorn.Server):
+    """A server that ends on SIGINT and SIGTERM and lets the process end in order.
+
+    uvicorn's own raises the signal again once it has stopped, which kills the process around it.
+    """
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
 class _QuietServer(uvicorn.Server):
     """A server that leaves signals to the main one."""
 
@@ -65,7 +82,7 @@ async def serving(app: ASGIApp, listener: socket.socket) -> AsyncIterator[None]:
 
 async def serve_until_stopped(app: ASGIApp, listener: socket.socket) -> None:
     """The application runs on the socket until the process gets SIGINT or SIGTERM."""
-    await uvicorn.Server(_config(app)).serve([listener])
+    await _MainServer(_config(app)).serve([listener])
 
 
 def _config(app: ASGIApp) -> uvicorn.Config:

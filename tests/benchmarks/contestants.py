@@ -5,8 +5,10 @@ Everything one needs to change when penstock's command line or configuration cha
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -45,12 +47,28 @@ def penstock(directory: Path, upstream_port: int) -> Command:
     settings = yaml.load(config / "penstock.yaml")
     settings["providers"]["openrouter"]["base_url"] = f"http://127.0.0.1:{upstream_port}/api/v1"
     yaml.dump(settings, config / "penstock.yaml")
+    (config / "teams" / "bench.yaml").write_text(_BENCH_TEAM)
     port, admin_port = free_port(), free_port()
-    serve = (sys.executable, "-m", "router.cli.main", "serve", "--config", str(config), "--host", "127.0.0.1")
+    penstock = (sys.executable, "-m", "router.cli.main")
+    environment = {
+        "PATH": os.defpath,
+        "HOME": str(directory),
+        "STATE_DIRECTORY": str(directory / "state"),
+        "OPENROUTER_API_KEY": "sk-or-bench",
+    }
+    made = subprocess.run(
+        [*penstock, "keys", "create", "--config", str(config), "--team", "bench", "--json"],
+        env=environment,
+        cwd=REPOSITORY,
+        capture_output=True,
+        check=True,
+    )
+    ports = ("--host", "127.0.0.1", "--port", str(port), "--admin-port", str(admin_port))
     return Command(
-        argv=(*serve, "--port", str(port), "--admin-port", str(admin_port)),
+        argv=(*penstock, "serve", "--config", str(config), *ports),
         port=port,
-        env={"PATH": os.defpath, "HOME": str(directory), "OPENROUTER_API_KEY": "sk-or-bench"},
+        api_key=json.loads(made.stdout)["key"],
+        env=environment,
     )
 
 
@@ -84,6 +102,25 @@ def available() -> dict[str, Prepare]:
     yardstick: dict[str, Prepare] = {"nginx": nginx} if nginx_binary() else {}
     return yardstick | {"penstock": penstock, "bare": bare}
 
+
+# The shape of a real team with four candidates, a floor, rules, two budgets and limits, all wide enough not to bind.
+_BENCH_TEAM = """
+team: bench
+baseline: openai/gpt-5.4
+budgets:
+  - {limit_usd: 1000000, per: month, when_spent: downgrade}
+  - {limit_usd: 100000, per: day}
+limits: {requests_per_minute: 100000000, tokens_per_minute: 1000000000000, concurrent: 100000}
+aliases:
+  auto: {policy: balanced}
+policies:
+  balanced:
+    candidates: [deepseek/deepseek-v4-flash, deepseek/deepseek-v4-pro, openai/gpt-5.4, anthropic/claude-opus-4.7]
+    quality: {at_least: 0.5, of: best_candidate}
+    max_cost_usd: 5.00
+    rules:
+      - {name: long input, when: {input_tokens: {over: 200000}}, candidates: [deepseek/deepseek-v4-pro]}
+"""
 
 _NGINX_CONF = """
 daemon off;

@@ -50,6 +50,7 @@ class Proxy:
     keys: Mapping[str, str]
     config: Path
     environment: Mapping[str, str]
+    http: httpx2.Client  # for raw requests; safe to share between threads
     process: "subprocess.Popen[bytes]"
 
     def client(self, team: str = "search", *, max_retries: int = 0) -> openai.OpenAI:
@@ -57,7 +58,18 @@ class Proxy:
         return openai.OpenAI(base_url=self.base_url, api_key=self.keys[team], max_retries=max_retries)
 
     def metrics(self) -> str:
-        return httpx2.get(f"{self.admin_url}/metrics").text
+        return self.http.get(f"{self.admin_url}/metrics").text
+
+    def chat(self, team: str, body: Mapping[str, object], **headers: str) -> httpx2.Response:
+        """A chat request as it is, without a client library; header names with `_` for `-`."""
+        return self.http.post(
+            f"{self.base_url}/chat/completions",
+            json=body,
+            headers={
+                "authorization": f"Bearer {self.keys[team]}",
+                **{name.replace("_", "-"): value for name, value in headers.items()},
+            },
+        )
 
     def spend_nano_usd(self) -> int:
         """The ledger's total, by the command an accountant would use."""
@@ -124,7 +136,7 @@ def running_proxy(directory: Path, upstream: str, *, edit: Callable[[Path], None
     }  # fmt: skip
     arguments = ["serve", "--config", str(config), "--port", "0", "--admin-port", "0"]
     log = directory / "proxy.log"
-    with _process(arguments, environment, log) as process:
+    with _process(arguments, environment, log) as process, httpx2.Client(timeout=60) as http:
         base_url, console = _announced(process, log, ["base URL ", "console "])
         yield Proxy(
             base_url=base_url,
@@ -132,6 +144,7 @@ def running_proxy(directory: Path, upstream: str, *, edit: Callable[[Path], None
             keys=keys,
             config=config,
             environment=environment,
+            http=http,
             process=process,
         )
 

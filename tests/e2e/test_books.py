@@ -10,7 +10,6 @@ from decimal import Decimal
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -76,7 +75,7 @@ def test_a_call_that_broke_off_before_any_answer_stays_booked_at_what_was_held(
 ) -> None:
     before_nano_usd, bill_nano_usd = own_proxy.spend_nano_usd(), own_sandbox.bill_nano_usd()
 
-    reply = _post(own_proxy, "[sandbox:fault=drop-before-headers] Hello", model="opus", max_tokens=100)
+    reply = own_proxy.chat("search", _body("[sandbox:fault=drop-before-headers] Hello", model="opus", max_tokens=100))
 
     assert reply.status_code == 502
     eventually(lambda: own_proxy.spend_nano_usd() > before_nano_usd, within_s=30)
@@ -88,7 +87,7 @@ def test_a_call_that_broke_off_before_any_answer_stays_booked_at_what_was_held(
 
 
 def test_the_next_candidate_answers_when_the_first_fails_and_both_are_in_the_ledger(own_proxy: Proxy) -> None:
-    reply = _post(own_proxy, "[sandbox:fault=503@deepseek/deepseek-v4-flash] Tell me about tea.", model="auto")
+    reply = own_proxy.chat("search", _body("[sandbox:fault=503@deepseek/deepseek-v4-flash] Tell me about tea."))
 
     assert reply.status_code == 200
     assert reply.headers["x-penstock-model"] == "deepseek/deepseek-v4-pro"
@@ -100,7 +99,7 @@ def test_the_next_candidate_answers_when_the_first_fails_and_both_are_in_the_led
 
 
 def test_an_error_after_the_first_byte_ends_the_stream_with_an_error_event_and_no_done(own_proxy: Proxy) -> None:
-    reply = _post(own_proxy, "[sandbox:fault=mid-stream-error] Tell me about tea.", model="auto", stream=True)
+    reply = own_proxy.chat("search", _body("[sandbox:fault=mid-stream-error] Tell me about tea.", stream=True))
 
     assert reply.status_code == 200
     *_, last = [line for line in reply.text.split("\n\n") if line]
@@ -129,20 +128,11 @@ def _play(chance: random.Random, proxy: Proxy) -> Callable[[], str]:
     if chance.random() < 0.25:
         after_bytes = chance.choice((0, 1, 300, 2_000, 5_000))
         return lambda: _hang_up(proxy, team, body, after_bytes=after_bytes)
-    return lambda: str(_send(proxy, team, body).status_code)
+    return lambda: str(proxy.chat(team, body).status_code)
 
 
-def _send(proxy: Proxy, team: str, body: dict[str, object]) -> httpx2.Response:
-    return httpx2.post(
-        f"{proxy.base_url}/chat/completions",
-        json=body,
-        headers={"authorization": f"Bearer {proxy.keys[team]}"},
-        timeout=60,
-    )
-
-
-def _post(proxy: Proxy, content: str, **fields: object) -> httpx2.Response:
-    return _send(proxy, "search", {"messages": [{"role": "user", "content": content}], **fields})
+def _body(content: str, **fields: object) -> dict[str, object]:
+    return {"model": "auto", "messages": [{"role": "user", "content": content}], **fields}
 
 
 def _hang_up(proxy: Proxy, team: str, body: dict[str, object], *, after_bytes: int) -> str:

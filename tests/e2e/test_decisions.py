@@ -1,0 +1,157 @@
+"""What is explained is what is served: by the command, by a dry run, and by the model that answers."""
+
+import json
+import random
+
+import httpx2
+import pytest
+
+from tests.e2e.conftest import Proxy, run_penstock
+
+_EASY = "What should I call my cat?"
+_DEMANDING = (
+    "Fix this function so that it is safe under concurrency, and write the tests:\n```python\n"
+    "def transfer(a, b, amount):\n    a.balance -= amount\n    b.balance += amount\n```"
+)
+_LONG = "The quick brown fox jumps over the lazy dog. " * 30_000  # some 300,000 tokens
+
+
+@pytest.mark.parametrize(
+    ("team", "content", "model"),
+    [
+        pytest.param("search", _EASY, "deepseek/deepseek-v4-flash", id="easy, cost first"),
+        pytest.param("research", _DEMANDING, "anthropic/claude-opus-4.7", id="demanding, quality first"),
+        pytest.param("search", _LONG, "deepseek/deepseek-v4-pro", id="long"),
+    ],
+)
+def test_a_request_goes_where_explain_says(proxy: Proxy, team: str, content: str, model: str) -> None:
+    body = {"model": "auto", "messages": [{"role": "user", "content": content}], "max_tokens": 500}
+
+    explained = _explained(proxy, team, body)
+    served = proxy.chat(team, body)
+
+    assert explained["chosen"] == {"model": model, "provider": "openrouter"}
+    assert served.headers["x-penstock-model"] == model
+    assert served.status_code == 200
+
+
+def test_explain_dry_run_and_production_agree_on_two_hundred_random_requests(proxy: Proxy) -> None:
+    chance = random.Random(7)
+    for _ in range(200):
+        team, body = chance.choice(("search", "research")), _random_body(chance)
+
+        dry = proxy.chat(team, body, x_penstock_dry_run="1").json()
+        served = proxy.chat(team, body)
+
+        assert dry["chosen"]["model"] == served.headers["x-penstock-model"], body
+        assert dry["chosen"]["provider"] == served.headers["x-penstock-provider"]
+        assert served.headers["x-penstock-decision"] == "/".join(filter(None, (dry["policy"], dry["rule"])))
+
+
+def test_the_command_says_the_same_as_a_dry_run(proxy: Proxy) -> None:
+    chance = random.Random(11)
+    for _ in range(10):
+        body = _random_body(chance)
+
+        assert _explained(proxy, "search", body) == proxy.chat("search", body, x_penstock_dry_run="1").json()
+
+
+def test_explain_prints_a_table_for_people(proxy: Proxy) -> None:
+    body = json.dumps({"model": "auto", "messages": [{"role": "user", "content": _EASY}]}).encode()
+
+    table = proxy.command("explain", "--team", "search", stdin=body).decode()
+
+    assert "1 ←   deepseek/deepseek-v4-flash" in table
+    assert "rejected:" in table
+    assert "deepseek:deepseek/deepseek-v4-flash  unavailable" in table
+
+
+def test_explain_exits_with_one_if_nobody_may_serve_the_request(proxy: Proxy) -> None:
+    body = {"model": "auto", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 10_000_000}
+
+    ended = run_penstock(
+        "explain", "--config", str(proxy.config), "--team", "search",
+        environment=proxy.environment, stdin=json.dumps(body).encode(),
+    )  # fmt: skip
+
+    assert ended.returncode == 1
+    assert b"output_too_small" in ended.stdout
+
+
+def test_a_request_that_nobody_may_serve_gets_every_rejection(proxy: Proxy) -> None:
+    refused = proxy.chat("search", {"model": "auto", "messages": [_user("Hi")], "max_tokens": 10_000_000})
+
+    assert refused.status_code == 400
+    error = refused.json()["error"]
+    assert error["code"] == "no_eligible_model"
+    assert {rejection["reason"] for rejection in error["rejections"]} == {"unavailable", "output_too_small"}
+    assert refused.headers["x-should-retry"] == "false"
+
+
+def test_a_request_may_tighten_its_policy(proxy: Proxy) -> None:
+    body = {"model": "auto", "messages": [_user(_EASY)]}
+
+    better = proxy.chat("search", body, x_penstock_min_quality="0.89")
+    poorer = proxy.chat("search", body, x_penstock_max_cost_usd="0.0000001")
+    other = proxy.chat("research", body, x_penstock_policy="thorough", x_penstock_tags="nightly,eval")
+
+    assert better.headers["x-penstock-model"] == "anthropic/claude-opus-4.7"
+    assert poorer.json()["error"]["code"] == "no_eligible_model"
+    assert other.headers["x-penstock-decision"].startswith("thorough")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"x_penstock_max_cost": "1"},
+        {"x_penstock_max_cost_usd": "free"},
+        {"x_penstock_min_quality": "2"},
+        {"x_penstock_policy": "nobody's"},
+        {"x_penstock_dry_run": "yes"},
+    ],
+)
+def test_a_control_that_is_not_understood_is_refused(proxy: Proxy, headers: dict[str, str]) -> None:
+    refused: httpx2.Response = proxy.chat("search", {"model": "auto", "messages": [_user("Hi")]}, **headers)
+
+    assert refused.status_code == 400
+    assert refused.json()["error"]["code"] == "invalid_control"
+
+
+def _explained(proxy: Proxy, team: str, body: dict[str, object]) -> dict[str, object]:
+    answer: dict[str, object] = json.loads(proxy.command("explain", "--team", team, "--json", stdin=_as_sent(body)))
+    return answer
+
+
+def _as_sent(body: dict[str, object]) -> bytes:
+    """The JSON as the HTTP client writes it: the bytes count."""
+    return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _random_body(chance: random.Random) -> dict[str, object]:
+    topic = chance.choice(
+        (
+            _EASY,
+            _DEMANDING,
+            "Who was the third president of Austria?",
+            "Prove that the square root of two is irrational.",
+            "Extract all dates as JSON from: born 3 May 1912.",
+            "Übersetze ins Englische: Guten Morgen.",
+        )
+    )
+    body: dict[str, object] = {
+        "model": chance.choice(("auto", "auto", "auto", "deepseek/deepseek-v4-pro", "anthropic/claude-opus-4.7")),
+        "messages": [_user(f"{topic} {chance.random()}" * chance.choice((1, 1, 50)))],
+    }
+    if chance.random() < 0.5:
+        body["max_tokens"] = chance.choice((10, 500, 5_000))
+    if chance.random() < 0.2:
+        body["tools"] = [{"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}]
+    if chance.random() < 0.2:
+        body["response_format"] = {"type": "json_object"}
+    if chance.random() < 0.2:
+        body["reasoning"] = {"effort": "high"}
+    return body
+
+
+def _user(content: str) -> dict[str, object]:
+    return {"role": "user", "content": content}
