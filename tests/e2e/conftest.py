@@ -28,12 +28,8 @@ class Sandbox:
     http: httpx2.Client
 
     def bill_nano_usd(self) -> int:
-        total: int = self.bill()["total_nano_usd"]
+        total: int = self.http.get("/sandbox/bill").json()["total_nano_usd"]
         return total
-
-    def bill(self) -> dict[str, object] | dict[str, int]:
-        answer: dict[str, int] = self.http.get("/sandbox/bill").json()
-        return answer
 
     def last_request(self) -> dict[str, object]:
         """The body of the last chat request, as the sandbox received it."""

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import openai
 import pytest
-from openai.types.chat import ChatCompletionToolParam
+from openai.types.chat import ChatCompletionToolParam, ChatCompletionUserMessageParam
 from pydantic import BaseModel
 
 from tests.e2e.conftest import Proxy, Sandbox
@@ -89,12 +89,12 @@ def test_the_stream_helper_puts_the_message_together(proxy: Proxy) -> None:
 
 
 def test_a_tool_is_called_and_its_result_is_answered(proxy: Proxy) -> None:
-    question = {"role": "user", "content": "What is the weather in Vienna?"}
+    question: ChatCompletionUserMessageParam = {"role": "user", "content": "What is the weather in Vienna?"}
     called = (
         proxy.client()
         .chat.completions.create(
             model="auto",
-            messages=[question],  # type: ignore[list-item]  # a literal; its TypedDict would hide the test
+            messages=[question],
             tools=[_WEATHER],
             tool_choice="required",
         )
@@ -109,8 +109,8 @@ def test_a_tool_is_called_and_its_result_is_answered(proxy: Proxy) -> None:
     answered = proxy.client().chat.completions.create(
         model="auto",
         messages=[
-            question,  # type: ignore[list-item]
-            called.message.model_dump(exclude_none=True),  # type: ignore[list-item]
+            question,
+            called.message.model_dump(exclude_none=True),  # type: ignore[list-item]  # a dict of the right shape
             {"role": "tool", "tool_call_id": call.id, "content": "18 degrees"},
         ],
         tools=[_WEATHER],
