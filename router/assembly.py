@@ -11,7 +11,6 @@ from importlib.metadata import version
 
 import anyio
 import anyio.to_thread
-from prometheus_client import disable_created_metrics
 from starlette.types import ASGIApp
 
 from router.catalog.catalog import Catalog, DeploymentId, ProviderName
@@ -58,8 +57,6 @@ class House:
 def assemble(snapshot: Snapshot) -> House:
     """Everything that serves the configuration. Opens the store; nothing runs before the data app's lifespan begins."""
     settings = snapshot.settings
-    disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus-client 0.26 has no types here
-
     store = open_store(settings)
     writer = LedgerWriter(store, monotonic_s=time.monotonic)
     metrics = Metrics(version=VERSION, config_version=snapshot.version)

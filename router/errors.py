@@ -103,21 +103,29 @@ class UnknownModel(CallerError):
 
 
 class UnknownRoute(CallerError):
+    """Nothing is served at this path."""
+
     status = 404
     code = "unknown_route"
 
 
 class WrongMethod(CallerError):
+    """The path is served, but not to this method."""
+
     status = 405
     code = "method_not_allowed"
 
 
 class BodyTooLarge(CallerError):
+    """The body is longer than is accepted; the rest of it is not read."""
+
     status = 413
     code = "body_too_large"
 
 
 class UnsupportedEncoding(CallerError):
+    """The body is compressed; only plain JSON is read."""
+
     status = 415
     code = "unsupported_content_encoding"
 

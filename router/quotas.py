@@ -44,7 +44,7 @@ class Limits:
     """None is no limit."""
 
     requests_per_minute: int | None = None
-    tokens_per_minute: int | None = None  # input counted plus output bound, at admission
+    tokens_per_minute: int | None = None  # as expected at admission, corrected when the request is over
     concurrent: int | None = None
 
 

@@ -49,7 +49,7 @@ class Rates:
 
         Google was seen billing the same token as written and as read (OpenRouter capture, March 2026), hence the sum.
         """
-        write = self.cache_write_1h if one_hour_cache else self.cache_write
+        write = max(self.cache_write, self.cache_write_1h) if one_hour_cache else self.cache_write
         return max(self.input, write + self.cached_input)
 
 
@@ -76,8 +76,8 @@ class Price:
 
     def dearest(self, input_tokens_bound: int) -> Rates:
         """Rates no request of at most that many input tokens exceeds, each the maximum over the reachable tiers."""
-        reachable = [self.base, *(t.rates for t in self.tiers if input_tokens_bound > t.above_input_tokens)]
-        return dearest_of(reachable)
+        reachable = [tier.rates for tier in self.tiers if input_tokens_bound > tier.above_input_tokens]
+        return dearest_of([self.base, *reachable]) if reachable else self.base
 
 
 @dataclass(frozen=True, slots=True)

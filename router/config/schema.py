@@ -388,7 +388,7 @@ class BudgetSection(Section):
 class LimitsSection(Section):
     requests_per_minute: Count | None = None
     tokens_per_minute: Annotated[
-        Count | None, Field(description="input counted and output bound, taken at admission")
+        Count | None, Field(description="input and output: as expected at admission, as used afterwards")
     ] = None
     concurrent: Annotated[Count | None, Field(description="requests in flight")] = None
 

@@ -131,9 +131,10 @@ def rejection(question: Question) -> Rejection | None:
 def quality_bar(candidates: list[Candidate], terms: Terms) -> float:
     """The predicted quality that is good enough, given who else could serve this request; 0 without a floor."""
     bar = terms.min_quality or 0.0
-    if terms.floor is not None and candidates:
-        best = max(candidate.quality for candidate in candidates)
-        bar = max(bar, terms.floor.at_least * (best if terms.floor.of == "best_candidate" else 1.0))
+    if terms.floor is not None:
+        of_best = terms.floor.of == "best_candidate"
+        whole = max((candidate.quality for candidate in candidates), default=0.0) if of_best else 1.0
+        bar = max(bar, terms.floor.at_least * whole)
     return bar
 
 

@@ -28,6 +28,7 @@ class Call:
         "error",
         "generation_id",
         "is_answered",
+        "is_sent",
         "reservation",
         "served_model",
         "started_s",
@@ -42,6 +43,7 @@ class Call:
         self.served_model: str | None = None
         self.bill: Bill | None = None
         self.error: UpstreamError | None = None
+        self.is_sent = False  # from here on the provider may have it, and bill it
         self.is_answered = False  # the client got this call's answer, or the beginning of it
         self.charge: Charge | None = None
 
@@ -58,7 +60,7 @@ class Call:
             if charge is not None:
                 return charge
         refused = self.error is not None and not self.error.may_be_owed and not self.is_answered
-        return NOTHING_OWED if refused else None
+        return NOTHING_OWED if refused or not self.is_sent else None
 
     async def charge_recorded(self, client: UpstreamClient, sleep: Callable[[float], Awaitable[None]]) -> Charge:
         """What the provider's own record says, else the sum held: a call in doubt stays counted."""

@@ -20,7 +20,7 @@ from router.gateway.planning import Plan
 from router.gateway.settlement import baseline_nano_usd
 from router.keys import Caller
 from router.ledger import LedgerEntry, Outcome
-from router.limits.gate import Quota
+from router.limits.gate import Admission, Quota
 from router.units import nano_usd
 from router.upstream.client import UpstreamReply
 from router.upstream.openrouter import cancel_stops_billing
@@ -62,7 +62,7 @@ class Exchange:
         self._controls = controls
         self._received_s = received_s
         self._plan: Plan | None = None
-        self._quota: Quota | None = None  # set once admitted: then it must be left again
+        self._admission: Admission | None = None
         self._calls: list[Call] = []
         self._refusal: PenstockError | None = None
         self._cut: UpstreamError | None = None
@@ -122,8 +122,7 @@ class Exchange:
         try:
             plan.require_choice()
             quota = self._gateway.quotas[self._caller.team]
-            await self._gateway.gate.admit(quota, tokens=_tokens_asked(plan))
-            self._quota = quota
+            self._admission = await self._gateway.gate.admit(quota, tokens=_tokens_expected(plan))
             await self._ask_candidates(quota, plan)
         except PenstockError as error:
             self._refusal = error
@@ -135,12 +134,13 @@ class Exchange:
         assert self._chunks is not None
         yield self._begun
         try:
-            async for chunk in self._chunks:
+            while not self._editor.is_done and self._editor.error is None:
+                chunk = await anext(self._chunks, None)
+                if chunk is None:
+                    break
                 events = self._editor.feed(chunk)
                 if events:
                     yield events
-                if self._editor.is_done or self._editor.error is not None:
-                    break
         except (UpstreamError, EventTooLong) as error:
             self._cut = self._broken_off(error)
         if self._cut is None and not self._editor.is_complete:
@@ -164,13 +164,14 @@ class Exchange:
         denied: BudgetExhausted | None = None
         failed: UpstreamError | None = None
         for candidate in candidates:
+            body = outgoing_body(self.request, candidate.deployment, candidate.estimate)
             try:
                 call = await self._held(quota, candidate)
             except BudgetExhausted as error:
                 denied = denied or error
                 continue
             try:
-                await self._send(call)
+                await self._send(call, body)
                 return
             except UpstreamError as error:
                 call.error = failed = error
@@ -197,12 +198,12 @@ class Exchange:
         self._calls.append(call)
         return call
 
-    async def _send(self, call: Call) -> None:
-        candidate, request = call.candidate, self.request
-        body = outgoing_body(request, candidate.deployment, candidate.estimate)
-        reply = await self._gateway.client.chat(candidate.deployment, body, is_stream=request.is_stream)
+    async def _send(self, call: Call, body: bytes) -> None:
+        is_stream = self.request.is_stream
+        call.is_sent = True
+        reply = await self._gateway.client.chat(call.candidate.deployment, body, is_stream=is_stream)
         call.generation_id = reply.generation_id
-        if request.is_stream and reply.is_stream:
+        if is_stream and reply.is_stream:
             await self._begin_stream(call, reply)
         else:
             await self._read_whole(call, reply)
@@ -287,8 +288,8 @@ class Exchange:
             if call.charge is None:
                 call.charge = await call.charge_recorded(self._gateway.client, self._gateway.sleep)
                 await self._gateway.gate.settle(call.reservation, nano_usd=call.charge.nano_usd)
-        if self._quota is not None:
-            await self._gateway.gate.leave(self._quota)
+        if self._admission is not None:
+            await self._gateway.gate.leave(self._admission, tokens=self._tokens_used(self._admission))
         self._gateway.books.book(self._entry(self._plan, ended_s=now_s))
 
     async def _finish_stream(self) -> None:
@@ -316,6 +317,13 @@ class Exchange:
                 editor.feed(chunk)
         except (UpstreamError, EventTooLong) as error:
             self._cut = self._cut or self._broken_off(error)
+
+    def _tokens_used(self, admission: Admission) -> int:
+        """What providers reported for all calls; what was expected if one that may have used some did not say."""
+        if any(call.bill is None and call.charge is not None and call.charge.nano_usd for call in self._calls):
+            return admission.tokens
+        usages = [call.bill.usage for call in self._calls if call.bill is not None]
+        return sum(usage.input_tokens + usage.output_tokens for usage in usages)
 
     def _outcome(self) -> Outcome:
         if self._refusal is not None:
@@ -370,8 +378,12 @@ def _fed(editor: StreamEditor, chunk: bytes, provider: str) -> bytes:
         raise UpstreamBroken(f"{provider} sent an event that does not end.", provider=provider) from error
 
 
-def _tokens_asked(plan: Plan) -> int:
-    """What a request counts for against `tokens_per_minute`: its counted input and the output it may have."""
+def _tokens_expected(plan: Plan) -> int:
+    """What a request counts for against `tokens_per_minute` until it is over and has told what it used.
+
+    Not its limit: one that was put in for the client's sake is far above what answers use, and would let sixty
+    requests fill two million tokens.
+    """
     assert plan.decision.chosen is not None
     estimate = plan.decision.chosen.estimate
-    return estimate.input_tokens + estimate.max_output_tokens * plan.profile.choices
+    return estimate.input_tokens + estimate.output_tokens

@@ -31,6 +31,14 @@ class Quota:
     zone: ZoneInfo
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Admission:
+    """One request let in. It is known by identity: two alike are still two."""
+
+    team: TeamName
+    tokens: int  # what it was expected to use
+
+
 @dataclass(frozen=True, slots=True)
 class Reservation:
     """Money held for one attempt, in the windows it was admitted in."""
@@ -44,11 +52,14 @@ class Reservation:
 class Gate(Protocol):
     """Counters of one or many processes. Each call is atomic over all budgets of the team."""
 
-    async def admit(self, quota: Quota, *, tokens: int) -> None:
-        """Count one request of that many tokens against the rate limits. Raises RateLimited or TooManyTokens."""
+    async def admit(self, quota: Quota, *, tokens: int) -> Admission:
+        """Count one request, expected to use that many tokens, against the rate limits.
 
-    async def leave(self, quota: Quota) -> None:
-        """The request admitted is over: it no longer counts as concurrent."""
+        Raises RateLimited or TooManyTokens, and then counts nothing.
+        """
+
+    async def leave(self, admission: Admission, *, tokens: int) -> None:
+        """The request is over and used that many tokens: it counts for these, and as concurrent no more."""
 
     async def reserve(self, quota: Quota, *, reservation_id: str, nano_usd: int) -> Reservation:
         """Set the sum aside on every budget, or on none. Raises BudgetExhausted."""

@@ -5,12 +5,12 @@ No method awaits anything, so each runs without interruption and is atomic on th
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from router.errors import BudgetExhausted, RateLimited
 from router.keys import TeamName
-from router.limits.gate import Quota, Reservation, TooManyTokens
+from router.limits.gate import Admission, Quota, Reservation, TooManyTokens
 from router.quotas import Budget, BudgetState, Per, WhenSpent, Window, window
 from router.units import usd_text
 
@@ -28,16 +28,24 @@ class _Account:
 
 
 @dataclass(slots=True)
+class _Admitted:
+    """A request of the last minute: at first what it was expected to use, in the end what it used."""
+
+    at_s: float
+    tokens: int
+
+
+@dataclass(slots=True)
 class _Pace:
     """What a team did in the last minute, and is doing now."""
 
-    admitted: deque[tuple[float, int]]  # when, how many tokens
-    tokens: int = 0
-    concurrent: int = 0
+    admitted: deque[_Admitted] = field(default_factory=deque)  # oldest first
+    tokens: int = 0  # of all that is in `admitted`
+    under_way: dict[Admission, _Admitted] = field(default_factory=dict)
 
     def forget_until(self, until_s: float) -> None:
-        while self.admitted and self.admitted[0][0] <= until_s:
-            self.tokens -= self.admitted.popleft()[1]
+        while self.admitted and self.admitted[0].at_s <= until_s:
+            self.tokens -= self.admitted.popleft().tokens
 
 
 class MemoryGate:
@@ -65,20 +73,28 @@ class MemoryGate:
                     spent[starts] = spent_since(starts)
                 account.spent_nano_usd = spent[starts].get(quota.team, 0)
 
-    async def admit(self, quota: Quota, *, tokens: int) -> None:
-        pace, limits = self._pace(quota.team), quota.limits
+    async def admit(self, quota: Quota, *, tokens: int) -> Admission:
+        pace = self._pace(quota.team)
         now_s = self._monotonic_s()
         pace.forget_until(now_s - _MINUTE_S)
         _check_concurrent(quota, pace)
         _check_requests(quota, pace, now_s)
         _check_tokens(quota, pace, now_s, tokens=tokens)
-        pace.concurrent += 1
-        if limits.requests_per_minute is not None or limits.tokens_per_minute is not None:
-            pace.admitted.append((now_s, tokens))
-            pace.tokens += tokens
+        admission, admitted = Admission(quota.team, tokens), _Admitted(now_s, tokens)
+        pace.under_way[admission] = admitted
+        pace.admitted.append(admitted)
+        pace.tokens += tokens
+        return admission
 
-    async def leave(self, quota: Quota) -> None:
-        self._pace(quota.team).concurrent -= 1
+    async def leave(self, admission: Admission, *, tokens: int) -> None:
+        pace = self._pace(admission.team)
+        pace.forget_until(self._monotonic_s() - _MINUTE_S)
+        admitted = pace.under_way.pop(admission, None)
+        if admitted is None:
+            return
+        if pace.admitted and admitted.at_s >= pace.admitted[0].at_s:  # still of the last minute
+            pace.tokens += tokens - admitted.tokens
+        admitted.tokens = tokens
 
     async def reserve(self, quota: Quota, *, reservation_id: str, nano_usd: int) -> Reservation:
         now = self._now()
@@ -149,7 +165,7 @@ class MemoryGate:
     def _pace(self, team: TeamName) -> _Pace:
         pace = self._paces.get(team)
         if pace is None:
-            pace = self._paces[team] = _Pace(admitted=deque())
+            pace = self._paces[team] = _Pace()
         return pace
 
 
@@ -178,9 +194,10 @@ def _exhausted(
 
 def _check_concurrent(quota: Quota, pace: _Pace) -> None:
     limit = quota.limits.concurrent
-    if limit is not None and pace.concurrent >= limit:
+    if limit is not None and len(pace.under_way) >= limit:
         raise RateLimited(
-            f"Team {quota.team} has {pace.concurrent} requests under way and may have {limit}. Wait for one to end.",
+            f"Team {quota.team} has {len(pace.under_way)} requests under way and may have {limit}. "
+            "Wait for one to end.",
             retry_after_s=1.0,  # a guess: nobody knows when one will end
         )
 
@@ -188,10 +205,9 @@ def _check_concurrent(quota: Quota, pace: _Pace) -> None:
 def _check_requests(quota: Quota, pace: _Pace, now_s: float) -> None:
     limit = quota.limits.requests_per_minute
     if limit is not None and len(pace.admitted) >= limit:
-        oldest_s, _ = pace.admitted[0]
         raise RateLimited(
             f"Team {quota.team} made {len(pace.admitted)} requests within a minute and may make {limit}. Slow down.",
-            retry_after_s=oldest_s + _MINUTE_S - now_s,
+            retry_after_s=pace.admitted[0].at_s + _MINUTE_S - now_s,
         )
 
 
@@ -214,9 +230,9 @@ def _room_at_s(pace: _Pace, tokens: int, limit: int) -> float:
     """When enough of the last minute's tokens are a minute old for `tokens`, at most `limit`, to fit."""
     used = pace.tokens
     at_s = 0.0
-    for admitted_s, admitted_tokens in pace.admitted:
+    for admitted in pace.admitted:
         if used + tokens <= limit:
             break
-        used -= admitted_tokens
-        at_s = admitted_s + _MINUTE_S
+        used -= admitted.tokens
+        at_s = admitted.at_s + _MINUTE_S
     return at_s

@@ -3,9 +3,11 @@
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
+from os import link
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from router.keys import ApiKey, KeyId, TeamName
 from router.ledger import Attempt, LedgerEntry, SpendRow
@@ -46,10 +48,10 @@ class SqliteStore:
     def __init__(self, path: Path) -> None:
         self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            _create(path)
         with self._connected() as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
             migrate(connection)
-        path.chmod(0o600)
 
     def write(self, entries: list[LedgerEntry]) -> None:
         """Raises UnwritableEntry at the first entry that cannot be kept; then none of them is."""
@@ -67,13 +69,19 @@ class SqliteStore:
             return {TeamName(team): spent for team, spent in rows}
 
     def spend(self, by: tuple[str, ...], since: datetime | None) -> list[SpendRow]:
+        """Spend by any of GROUP_NAMES, dearest first.
+
+        By `model`, `provider` or `source` a request counts in every group in which a provider was called for it, and
+        each call's tokens and cost in its own. By `tag` a request counts in full under each of its tags, and under ""
+        if it has none: only then do the rows add up to more than was spent.
+        """
         columns = ", ".join(_GROUPS[name] for name in by)  # names are checked: a KeyError here is our own bug
         tags = "LEFT JOIN json_each(e.tags) AS t" if "tag" in by else ""
         query = f"""
-            SELECT COUNT(DISTINCT e.request_id), COALESCE(SUM(a.input_tokens), 0), COALESCE(SUM(a.output_tokens), 0),
+            SELECT COUNT(DISTINCT e.id), COALESCE(SUM(a.input_tokens), 0), COALESCE(SUM(a.output_tokens), 0),
                    COALESCE(SUM(a.cost_nano_usd), 0){"," if by else ""} {columns}
-            FROM entries AS e LEFT JOIN attempts AS a USING (request_id) {tags}
-            WHERE e.at >= ? {"GROUP BY" if by else ""} {columns} ORDER BY 4 DESC, 1 DESC
+            FROM entries AS e LEFT JOIN attempts AS a ON a.entry_id = e.id {tags}
+            WHERE e.at >= ? {"GROUP BY" if by else ""} {columns} ORDER BY 4 DESC, 1 DESC {"," if by else ""} {columns}
         """  # noqa: S608 - assembled from the constants above only
         with self._connected() as connection:
             rows = connection.execute(query, (_text(since) if since else "",)).fetchall()
@@ -147,27 +155,43 @@ class SqliteStore:
             raise StoreUnavailable(f"{self._path} cannot be used: {error}.") from error
 
 
+def _create(path: Path) -> None:
+    """An empty database in WAL mode, for its owner only, appears at the path, unless another process was first.
+
+    It is made aside, because changing the mode of a file that others open at the same time can fail as locked, whatever
+    the timeout.
+    """
+    with TemporaryDirectory(dir=path.parent, prefix=".new-") as directory:
+        new = Path(directory, path.name)
+        with closing(sqlite3.connect(new)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+        new.chmod(0o600)
+        with suppress(FileExistsError):
+            link(new, path)  # unlike a rename, it replaces nothing
+
+
 _INSERT_ENTRY = """
-    INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO entries VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (request_id) DO NOTHING
 """
 _INSERT_ATTEMPT = "INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _LATEST = """
     SELECT e.request_id, e.at, e.team, e.alias, e.policy, e.rule, e.outcome, e.cost_nano_usd, e.baseline_nano_usd,
            e.duration_s, a.model, a.provider, a.input_tokens, a.output_tokens, a.source
-    FROM entries AS e LEFT JOIN attempts AS a ON a.request_id = e.request_id
-         AND a.number = (SELECT MAX(number) FROM attempts WHERE request_id = e.request_id)
-    ORDER BY e.at DESC LIMIT ?
+    FROM entries AS e LEFT JOIN attempts AS a ON a.entry_id = e.id
+         AND a.number = (SELECT MAX(number) FROM attempts WHERE entry_id = e.id)
+    ORDER BY e.at DESC, e.id DESC LIMIT ?
 """
 
 
 def _insert(connection: sqlite3.Connection, entry: LedgerEntry) -> None:
     try:
-        if connection.execute(_INSERT_ENTRY, _entry_row(entry)).rowcount:
+        inserted = connection.execute(_INSERT_ENTRY, _entry_row(entry))
+        if inserted.rowcount:
             connection.executemany(
                 _INSERT_ATTEMPT,
                 [
-                    (entry.request_id, number, *_attempt_row(attempt))
+                    (inserted.lastrowid, number, *_attempt_row(attempt))
                     for number, attempt in enumerate(entry.attempts, start=1)
                 ],
             )

@@ -22,9 +22,10 @@ class LedgerWriter:
     because of what it holds, is left out; it goes to the log whole.
     """
 
-    def __init__(self, ledger: Ledger, *, monotonic_s: Callable[[], float]) -> None:
+    def __init__(self, ledger: Ledger, *, monotonic_s: Callable[[], float], retry_s: float = _RETRY_S) -> None:
         self._ledger = ledger
         self._monotonic_s = monotonic_s
+        self._retry_s = retry_s
         self._pending: deque[tuple[float, LedgerEntry]] = deque()
         self._changed = threading.Condition()
         self._is_closing = False
@@ -70,7 +71,7 @@ class LedgerWriter:
                     self._pending.popleft()
                 self._changed.notify_all()
                 if not done:
-                    self._changed.wait_for(lambda: False, _RETRY_S)
+                    self._changed.wait_for(lambda: False, self._retry_s)
 
     def _written(self, batch: list[LedgerEntry]) -> int:
         """How many entries from the front of the batch are done with; 0 if it must be tried again."""

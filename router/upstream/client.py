@@ -1,5 +1,6 @@
 """One attempt at a provider: send, wait for the head, hand over the body. httpx2's errors become ours here."""
 
+import re
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
@@ -9,11 +10,13 @@ import httpx2
 from router.catalog.catalog import Deployment, Provider, ProviderName
 from router.errors import UpstreamBroken, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from router.keys import Secret
+from router.upstream.transport import is_unsent
 from router.wire.responses import Bill, ReplyReader
 
 # A whole (not streamed) answer is kept in memory; images come as base64, 20 of 2 MB at the most seen in practice.
 MAX_BODY_BYTES = 64 * 1024 * 1024
 _MAX_ERROR_BYTES = 64 * 1024
+_SECONDS = re.compile("[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class UpstreamReply:
         self._response = response
         self._provider = provider
         self.generation_id = response.headers.get("x-generation-id")
-        self.is_stream = response.headers.get("content-type", "").startswith("text/event-stream")
+        self.is_stream = response.headers.get("content-type", "").lower().startswith("text/event-stream")
 
     async def chunks(self) -> AsyncGenerator[bytes]:
         """The body as it arrives. Raises UpstreamBroken or UpstreamTimeout when it breaks off."""
@@ -76,7 +79,7 @@ class UpstreamClient:
         if response.status_code == 200:
             return reply
         async with aclosing(reply):
-            text = await _collected(reply, _MAX_ERROR_BYTES, name)
+            text = await _error_text(reply, name)
         raise self._reader.refusal(
             text,
             status=response.status_code,
@@ -152,25 +155,34 @@ async def _collected(reply: UpstreamReply, limit_bytes: int, provider: ProviderN
     return b"".join(parts)
 
 
+async def _error_text(reply: UpstreamReply, provider: ProviderName) -> bytes:
+    """The body of an error, or nothing if it breaks off or does not end: the status alone says that nothing is owed."""
+    try:
+        return await _collected(reply, _MAX_ERROR_BYTES, provider)
+    except UpstreamError:
+        return b""
+
+
 @contextmanager
 def _translated(provider: str, *, is_sent: bool) -> Iterator[None]:
     try:
         yield
-    except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.LocalProtocolError) as error:
-        raise UpstreamUnreachable(
-            f"{provider} could not be reached ({type(error).__name__}); nothing was sent.", provider=provider
-        ) from error
-    except httpx2.TimeoutException as error:
-        raise UpstreamTimeout(
-            f"{provider} did not answer in time ({type(error).__name__}).", provider=provider
-        ) from error
     except httpx2.TransportError as error:
-        when = "while answering" if is_sent else "before answering"
-        raise UpstreamBroken(f"{provider} broke off {when} ({type(error).__name__}).", provider=provider) from error
+        raise _translation(error, provider, is_sent=is_sent) from error
+
+
+def _translation(error: httpx2.TransportError, provider: str, *, is_sent: bool) -> UpstreamError:
+    kind = type(error).__name__
+    if is_unsent(error):
+        return UpstreamUnreachable(f"{provider} could not be reached ({kind}); nothing was sent.", provider=provider)
+    if isinstance(error, httpx2.TimeoutException):
+        return UpstreamTimeout(f"{provider} did not answer in time ({kind}).", provider=provider)
+    when = "while answering" if is_sent else "before answering"
+    return UpstreamBroken(f"{provider} broke off {when} ({kind}).", provider=provider)
 
 
 def _seconds(retry_after: str | None) -> float | None:
     """The seconds of a Retry-After header; None for a date, which nothing we call sends (openrouter.md §3)."""
-    if retry_after is None or not retry_after.strip().isdigit():
+    if retry_after is None or not _SECONDS.fullmatch(retry_after.strip()):
         return None
     return float(retry_after)

@@ -5,8 +5,8 @@ no cookie, reads no proxy from the environment, decodes nothing, and opens conne
 
 It is an httpx2 transport so that any other can take its place. `send` is the same without httpx2's request and response
 objects. CPU per request of 1 KB each way over 32 kept connections on loopback (2026-11-23, uvloop 0.23, two noisy
-cores): httpx2's own transport 330 to 430 µs, `handle_async_request` with making the request 38 to 47 µs, `send` 14 to
-16 µs, a bare protocol that only writes and waits 8 µs.
+cores): httpx2's own transport 330 to 430 µs, `handle_async_request` with making the request 37 to 47 µs, `send` 13 to
+16 µs, a bare protocol that only writes and waits 8 to 9 µs.
 
 What may have reached the upstream: with ConnectError, ConnectTimeout, PoolTimeout and LocalProtocolError nothing has
 (`is_unsent`). After any other error the request may have been received, and must be assumed to cost money.

@@ -148,7 +148,7 @@ class ReplyReader:
     ) -> UpstreamRefused:
         """The error that an HTTP response of `status` with this body stands for.
 
-        A body without an `error` member is read as the error itself: vLLM before 0.10 wrote it so.
+        A body without an `error` member is read as the error itself: vLLM before 0.10.1 wrote it so (vllm#22099).
         """
         try:
             error = bytes(self._envelope.decode(body).get("error", body))

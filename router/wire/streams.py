@@ -8,10 +8,12 @@ Chunks pass as received but for what the OpenAI SDKs choke on (reference: openro
 - no `id:` or `retry:` lines: every version of openai-python fails on them.
 
 Most chunks are not parsed: a few `find`s tell that they hold nothing of interest. The byte patterns cannot occur inside
-a JSON string, where each quotation mark is preceded by a backslash.
+a JSON string, where each quotation mark is preceded by a backslash. They expect JSON as every known server writes it:
+no blank before a colon and at most one after it. What becomes of an event depends on the events before it, never on
+where the provider's bytes were cut.
 """
 
-from msgspec import UNSET, Raw, Struct, UnsetType, ValidationError, json
+from msgspec import DecodeError, Raw, Struct, ValidationError, json
 
 from router.wire.responses import Bill, ReplyFacts, ReplyReader
 
@@ -29,39 +31,40 @@ _INTERESTING = (
     b"[DONE]",
     b'"annotations":[',
     b'"annotations": [',
+    b"\nid:",
+    b"\nretry:",
+    b"\n\n\n",
 )
+_INTERESTING_STARTS = (b"id:", b"retry:", b"\n")
+
+# Each with the comma that goes with it, before or behind; most frequent first, and alone last.
 _ROLES = (
-    b'"role":"assistant",',
     b',"role":"assistant"',
-    b'"role":"assistant"',
-    b'"role": "assistant", ',
+    b'"role":"assistant",',
     b', "role": "assistant"',
+    b'"role": "assistant", ',
+    b', "role":"assistant"',
+    b',"role": "assistant"',
+    b'"role": "assistant",',
+    b'"role":"assistant"',
     b'"role": "assistant"',
 )
+_NULL = Raw(b"null")
+_NOTHING_SAID = frozenset({b'""', b"null", b"[]", b"{}"})
 
 
 class EventTooLong(Exception):
     """The provider sent more than `MAX_EVENT_BYTES` without ending the event."""
 
 
-class _Delta(Struct):
-    role: str | None = None
-    content: Raw | UnsetType = UNSET
-    reasoning: Raw | UnsetType = UNSET
-    tool_calls: Raw | UnsetType = UNSET
-    refusal: Raw | UnsetType = UNSET
-    audio: Raw | UnsetType = UNSET
-    images: Raw | UnsetType = UNSET
-
-
 class _DeltaChoice(Struct):
     index: int = 0
-    delta: _Delta | None = None
+    delta: dict[str, Raw] | None = None
     finish_reason: str | None = None
 
 
 class _Deltas(Struct):
-    choices: list[_DeltaChoice] = []
+    choices: list[_DeltaChoice] | None = None
 
 
 class StreamEditor:
@@ -72,10 +75,14 @@ class StreamEditor:
     """
 
     __slots__ = (
-        "_buffer",
+        "_annotations",
+        "_carriage_return",
+        "_choices",
         "_deltas",
         "_finished",
         "_held_usage",
+        "_kept",
+        "_kept_bytes",
         "_reader",
         "_roles_missing",
         "_shows_usage",
@@ -99,31 +106,31 @@ class StreamEditor:
         self._reader = reader
         self._deltas = json.Decoder(_Deltas)
         self._shows_usage = shows_usage
+        self._choices = choices
         self._roles_missing = set(range(choices))  # choices whose role the client has not been told
         self._finished: set[int] = set()
+        self._annotations: dict[int, int] = {}  # how many each choice has had
         self._held_usage = b""
-        self._buffer = b""
+        self._kept: list[bytes] = []  # the beginning of an event, as it came
+        self._kept_bytes = 0
+        self._carriage_return = b""
 
     @property
     def is_complete(self) -> bool:
-        """Whether the answer reached its end: the provider said so, or gave a reason for finishing."""
-        return self.error is None and (self.is_done or bool(self._finished))
+        """Whether the answer reached its end: the provider said so, or gave each choice a reason for finishing."""
+        return self.error is None and (self.is_done or len(self._finished) >= self._choices)
 
     def feed(self, data: bytes) -> bytes:
-        """The part of `data`, and of what was kept back before, that the client may have now."""
-        if self._buffer:
-            data = self._buffer + data
-        if b"\r" in data:
-            data = _with_line_feeds(data)
-        cut = data.rfind(b"\n\n") + 2
-        if cut == 1:
-            self._keep(data)
+        """The part of `data`, and of what was kept back before, that the client may have now.
+
+        Nothing after an error or `[DONE]`; but what follows an error is still read for its usage.
+        """
+        events = self._whole_events(data)
+        if not events:
             return b""
-        events = data if cut == len(data) else data[:cut]
-        self._keep(data[cut:])
-        if self._roles_missing or any(pattern in events for pattern in _INTERESTING):
-            return b"".join([self._edited(event) for event in events.split(b"\n\n") if event])
-        return _without_roles(_without_foreign_lines(events))
+        if self._is_plain(events):
+            return _without_roles(events)
+        return b"".join([self._edited(event) for event in events.split(b"\n\n")])
 
     def end(self) -> bytes:
         """What the client still has to get once the provider has closed the stream well: usage if asked for, DONE."""
@@ -131,72 +138,133 @@ class StreamEditor:
             return b""
         return (self._held_usage if self._shows_usage else b"") + DONE
 
+    def _whole_events(self, data: bytes) -> bytes:
+        """What was kept and `data` up to the last blank line, CRLF as LF; the rest is kept.
+
+        An event of megabytes comes in hundreds of pieces: they are joined once, when it has ended.
+        """
+        if self._carriage_return:
+            data, self._carriage_return = self._carriage_return + data, b""
+        if b"\r" in data:
+            data = data.replace(b"\r\n", b"\n")
+            if data.endswith(b"\r"):  # its line feed comes with the next bytes
+                data, self._carriage_return = data[:-1], b"\r"
+        is_split = bool(self._kept) and self._kept[-1].endswith(b"\n") and data.startswith(b"\n")
+        if not is_split and b"\n\n" not in data:
+            self._keep(data)
+            return b""
+        if self._kept:
+            data = b"".join([*self._kept, data])
+            self._kept, self._kept_bytes = [], 0
+        cut = data.rfind(b"\n\n") + 2
+        self._keep(data[cut:])
+        return data[:cut]
+
     def _keep(self, rest: bytes) -> None:
-        if len(rest) > MAX_EVENT_BYTES:
+        if not rest:
+            return
+        self._kept_bytes += len(rest)
+        if self._kept_bytes > MAX_EVENT_BYTES:
             raise EventTooLong
-        self._buffer = rest
+        self._kept.append(rest)
+
+    def _is_plain(self, events: bytes) -> bool:
+        """Whether nothing in these events, or this one, needs more than its roles taken out."""
+        if self._roles_missing or self.is_done or self.error is not None or events.startswith(_INTERESTING_STARTS):
+            return False
+        for pattern in _INTERESTING:  # noqa: SIM110  a generator costs as much again as all the searches
+            if pattern in events:
+                return False
+        return True
 
     def _edited(self, event: bytes) -> bytes:
         """One event, without its blank line, as the client gets it: possibly not at all."""
+        event = event.lstrip(b"\n")
+        if not event or self.is_done:
+            return b""
+        if self._is_plain(event):
+            return _without_roles(event) + b"\n\n"
         payload = _payload(event)
         if payload is None:
-            return _without_foreign_lines(event + b"\n\n")
-        if self.is_done:
-            return b""
-        if payload == b"[DONE]":
+            return b"" if self.error is not None else _comment(event)
+        if payload.strip() == b"[DONE]":
             self.is_done = True
             return b""
         facts = self._reader.facts(payload)
-        if facts is None:
-            return _data(payload)  # not ours to judge: SDKs report an event they cannot read
+        if facts is None:  # not ours to judge: SDKs report an event they cannot read
+            return b"" if self.error is not None else _data(payload)
         return self._edited_chunk(payload, facts)
 
     def _edited_chunk(self, payload: bytes, facts: ReplyFacts) -> bytes:
+        self._note(facts)
+        if self.error is not None:
+            return b""
+        self.has_begun = True
+        deltas = self._deltas_of(payload)
+        if facts.bill is not None:
+            self._held_usage = _usage_chunk(payload)
+            payload = _without_usage(payload)
+        if deltas is None:
+            return _data(payload)
+        is_news = self._is_news(deltas) if deltas else facts.bill is None
+        self._finished.update(each.index for each in deltas if each.finish_reason)
+        if not is_news:
+            return b""
+        if b'"annotations"' in payload:
+            payload = self._with_indexed_annotations(payload, deltas)
+        return _data(self._with_first_roles_only(payload, deltas))
+
+    def _note(self, facts: ReplyFacts) -> None:
         self.generation_id = self.generation_id or facts.generation_id
         self.served_model = self.served_model or facts.model
         self.serving_provider = self.serving_provider or facts.provider
         if facts.bill is not None:
             self.bill = facts.bill
+        if self.error is not None:
+            return
         if facts.error is not None:
-            self.error = self.error or facts.error
-            return b""
-        if any(choice.finish_reason == "error" for choice in facts.choices):
+            self.error = facts.error
+        elif any(choice.finish_reason == "error" for choice in facts.choices):
             self.error = b'{"code":502,"message":"the provider ended the answer with an error"}'
-            return b""
-        self.has_begun = True
-        deltas = self._deltas_of(payload)
-        if deltas is None:
-            return _data(payload)
-        is_news = self._is_news(deltas) if deltas else facts.bill is None
-        self._finished.update(each.index for each in deltas if each.finish_reason)
-        if facts.bill is not None:
-            self._held_usage = _usage_chunk(payload)
-            payload = _without_usage(payload)
-        if not is_news:
-            return b""
-        if b'"annotations"' in payload:
-            payload = _with_indexed_annotations(payload)
-        return _data(self._with_first_roles_only(payload, deltas))
 
     def _is_news(self, deltas: list[_DeltaChoice]) -> bool:
-        """Whether the chunk says anything that the client has not been told: text, a call, a role, a new finish."""
-        return any(
-            (each.finish_reason is not None and each.index not in self._finished)
-            or _says_something(each.delta)
-            or (each.finish_reason is None and self.bill is None)  # an empty delta before the end, with or without role
-            for each in deltas
-        )
+        """Whether the chunk says anything new: a choice that has finished says no more but to repeat its finish."""
+        return any(each.index not in self._finished or _says_something(each.delta) for each in deltas)
 
     def _with_first_roles_only(self, payload: bytes, deltas: list[_DeltaChoice]) -> bytes:
-        first = {each.index for each in deltas if each.delta is not None and each.delta.role} & self._roles_missing
-        self._roles_missing -= first
-        return payload if first else _without_roles(payload)
+        with_role = {each.index for each in deltas if each.delta and bytes(each.delta.get("role", _NULL)) != b"null"}
+        told = with_role - self._roles_missing
+        self._roles_missing -= with_role
+        if not told:
+            return payload
+        if told == with_role:
+            return _without_roles(payload)
+        for each in deltas:
+            if each.delta and each.index in told:
+                each.delta.pop("role", None)
+        return _with_deltas(payload, deltas)
+
+    def _with_indexed_annotations(self, payload: bytes, deltas: list[_DeltaChoice]) -> bytes:
+        """openai-python's `stream()` raises on annotations without `index`, and merges those of equal index.
+
+        So they are numbered through the stream, per choice (openrouter.md §7). Shapes we do not know pass.
+        """
+        is_changed = False
+        for each in deltas:
+            annotations = _annotations(each.delta or {})
+            for annotation in annotations:
+                annotation.setdefault("index", Raw(b"%d" % self._annotations.get(each.index, 0)))
+                self._annotations[each.index] = self._annotations.get(each.index, 0) + 1
+            if each.delta and annotations:
+                each.delta["annotations"] = Raw(json.encode(annotations))
+                is_changed = True
+        return _with_deltas(payload, deltas) if is_changed else payload
 
     def _deltas_of(self, payload: bytes) -> list[_DeltaChoice] | None:
         """The deltas of a chunk, or None if they have a shape we do not know: then it passes as it is."""
         try:
-            return self._deltas.decode(payload).choices
-        except (ValidationError, UnicodeDecodeError):
+            return self._deltas.decode(payload).choices or []
+        except (DecodeError, UnicodeDecodeError, RecursionError):
             return None
 
 
@@ -206,7 +274,7 @@ def error_event(body: bytes) -> bytes:
 
 
 def _data(payload: bytes) -> bytes:
-    return b"data: " + payload + b"\n\n"
+    return b"data: " + payload.replace(b"\n", b"\ndata: ") + b"\n\n"
 
 
 def _payload(event: bytes) -> bytes | None:
@@ -217,32 +285,22 @@ def _payload(event: bytes) -> bytes | None:
     return b"\n".join(lines) if lines else None
 
 
-def _without_foreign_lines(events: bytes) -> bytes:
-    """Events without `id:`, `retry:` and `event:` lines; the common case costs three searches."""
-    if b"\nid:" not in events and b"\nretry:" not in events and not events.startswith((b"id:", b"retry:")):
-        return events
-    kept = [line for line in events.split(b"\n") if not line.startswith((b"id:", b"retry:"))]
-    return b"\n".join(kept)
+def _comment(event: bytes) -> bytes:
+    """An event without data, less its `id:` and `retry:` lines; nothing if that leaves nothing."""
+    kept = [line for line in event.split(b"\n") if not line.startswith((b"id:", b"retry:"))]
+    return b"\n".join([*kept, b"", b""]) if kept else b""
 
 
 def _without_roles(events: bytes) -> bytes:
-    if b'"role":' not in events:
-        return events
     for role in _ROLES:
+        if b'"role":' not in events:
+            break
         events = events.replace(role, b"")
     return events
 
 
-def _with_line_feeds(data: bytes) -> bytes:
-    """CRLF as LF. A CR at the very end waits for its LF, which may come with the next bytes."""
-    return data.replace(b"\r\n", b"\n")
-
-
-def _says_something(delta: _Delta | None) -> bool:
-    if delta is None:
-        return False
-    said = (delta.content, delta.reasoning, delta.tool_calls, delta.refusal, delta.audio, delta.images)
-    return any(each is not UNSET and bytes(each) not in (b'""', b"null", b"[]") for each in said)
+def _says_something(delta: dict[str, Raw] | None) -> bool:
+    return any(name != "role" and bytes(value) not in _NOTHING_SAID for name, value in (delta or {}).items())
 
 
 def _members(payload: bytes) -> dict[str, Raw]:
@@ -262,17 +320,19 @@ def _usage_chunk(payload: bytes) -> bytes:
     return _data(json.encode(members))
 
 
-def _with_indexed_annotations(payload: bytes) -> bytes:
-    """openai-python's `stream()` raises on annotations without `index` in more than one chunk (openrouter.md §7)."""
+def _annotations(delta: dict[str, Raw]) -> list[dict[str, Raw]]:
+    try:
+        return json.decode(delta.get("annotations", _NULL), type=list[dict[str, Raw]] | None) or []
+    except ValidationError:
+        return []
+
+
+def _with_deltas(payload: bytes, deltas: list[_DeltaChoice]) -> bytes:
+    """The chunk with these deltas in the place of its own."""
     members = _members(payload)
     choices = json.decode(members["choices"], type=list[dict[str, Raw]])
-    for choice in choices:
-        delta = json.decode(choice.get("delta", Raw(b"{}")), type=dict[str, Raw])
-        annotations = json.decode(delta.get("annotations", Raw(b"[]")), type=list[dict[str, Raw]])
-        for index, annotation in enumerate(annotations):
-            annotation.setdefault("index", Raw(str(index).encode()))
-        if annotations:
-            delta["annotations"] = Raw(json.encode(annotations))
-            choice["delta"] = Raw(json.encode(delta))
+    for choice, each in zip(choices, deltas, strict=True):
+        if each.delta is not None:
+            choice["delta"] = Raw(json.encode(each.delta))
     members["choices"] = Raw(json.encode(choices))
     return json.encode(members)

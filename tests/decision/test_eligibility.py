@@ -256,8 +256,9 @@ def test_the_bar_is_the_higher_of_the_policys_floor_and_the_requests(terms: Term
     assert quality_bar([candidate(0.4), candidate(0.8)], terms) == pytest.approx(bar)
 
 
-def test_without_candidates_only_the_requests_own_floor_is_a_bar() -> None:
+def test_without_candidates_a_relative_floor_is_no_bar_and_an_absolute_one_still_is() -> None:
     assert quality_bar([], asking(QualityFloor(0.75, of="best_candidate"), min_quality=0.5)) == 0.5
+    assert quality_bar([], asking(QualityFloor(0.75), min_quality=0.5)) == 0.75
 
 
 def test_the_best_candidate_always_reaches_a_floor_of_its_own_quality() -> None:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,11 +47,12 @@ class Proxy:
     config: Path
     environment: Mapping[str, str]
     http: httpx2.Client  # for raw requests; safe to share between threads
+    clients: Mapping[str, openai.OpenAI]
     process: "subprocess.Popen[bytes]"
 
-    def client(self, team: str = "search", *, max_retries: int = 0) -> openai.OpenAI:
-        """The official client, with nothing changed but where it points and its key."""
-        return openai.OpenAI(base_url=self.base_url, api_key=self.keys[team], max_retries=max_retries)
+    def client(self, team: str = "search") -> openai.OpenAI:
+        """The official client of a team: it points at the proxy, has the team's key, and does not retry."""
+        return self.clients[team]
 
     def metrics(self) -> str:
         return self.http.get(f"{self.admin_url}/metrics").text
@@ -132,7 +133,7 @@ def running_proxy(directory: Path, upstream: str, *, edit: Callable[[Path], None
     }  # fmt: skip
     arguments = ["serve", "--config", str(config), "--port", "0", "--admin-port", "0"]
     log = directory / "proxy.log"
-    with _process(arguments, environment, log) as process, httpx2.Client(timeout=60) as http:
+    with _process(arguments, environment, log) as process, ExitStack() as open_clients:
         base_url, console = _announced(process, log, ["base URL ", "console "])
         yield Proxy(
             base_url=base_url,
@@ -140,7 +141,11 @@ def running_proxy(directory: Path, upstream: str, *, edit: Callable[[Path], None
             keys=keys,
             config=config,
             environment=environment,
-            http=http,
+            http=open_clients.enter_context(httpx2.Client(timeout=60)),
+            clients={
+                team: open_clients.enter_context(openai.OpenAI(base_url=base_url, api_key=key, max_retries=0))
+                for team, key in keys.items()
+            },
             process=process,
         )
 

@@ -177,9 +177,10 @@ def test_a_pelican_rides_a_bicycle(proxy: Proxy) -> None:
 
 
 def test_a_bad_key_is_an_authentication_error(proxy: Proxy) -> None:
-    client = openai.OpenAI(base_url=proxy.base_url, api_key="psk_wrong", max_retries=0)
-
-    with pytest.raises(openai.AuthenticationError) as raised:
+    with (
+        openai.OpenAI(base_url=proxy.base_url, api_key="psk_wrong", max_retries=0) as client,
+        pytest.raises(openai.AuthenticationError) as raised,
+    ):
         client.chat.completions.create(model="auto", messages=[{"role": "user", "content": "Hi"}])
     assert raised.value.code == "invalid_api_key"
 

@@ -289,15 +289,43 @@ async def test_a_request_that_no_minute_has_room_for_is_told_not_to_retry(gate: 
 
 async def test_as_many_requests_as_allowed_are_under_way_and_one_more_when_one_has_left(gate: MemoryGate) -> None:
     two = quota(limits=Limits(concurrent=2))
-    await gate.admit(two, tokens=1)
+    first = await gate.admit(two, tokens=1)
     await gate.admit(two, tokens=1)
 
     with pytest.raises(RateLimited) as refusal:
         await gate.admit(two, tokens=1)
     assert refusal.value.message == ("Team search has 2 requests under way and may have 2. Wait for one to end.")
-    await gate.leave(two)
+    await gate.leave(first, tokens=1)
 
     await gate.admit(two, tokens=1)
+
+
+async def test_a_request_counts_for_what_it_used_once_it_is_over(gate: MemoryGate) -> None:
+    thousand = quota(limits=Limits(tokens_per_minute=1_000))
+    expected_more = await gate.admit(thousand, tokens=700)
+    expected_less = await gate.admit(thousand, tokens=300)
+
+    await gate.leave(expected_more, tokens=100)
+    await gate.leave(expected_less, tokens=500)
+
+    await gate.admit(thousand, tokens=400)
+    with pytest.raises(RateLimited):
+        await gate.admit(thousand, tokens=1)
+
+
+async def test_a_request_of_more_than_a_minute_changes_nothing_when_it_ends(
+    gate: MemoryGate, clock: MovableClock
+) -> None:
+    thousand = quota(limits=Limits(tokens_per_minute=1_000))
+    long = await gate.admit(thousand, tokens=700)
+    clock.advance(timedelta(minutes=1))
+    await gate.admit(thousand, tokens=1_000)
+
+    await gate.leave(long, tokens=100)
+    await gate.leave(long, tokens=100)
+
+    with pytest.raises(RateLimited):
+        await gate.admit(thousand, tokens=1)
 
 
 async def test_time_alone_does_not_end_a_request_under_way(gate: MemoryGate, clock: MovableClock) -> None:
@@ -322,11 +350,11 @@ async def test_a_refused_request_leaves_nothing_behind(
     gate: MemoryGate, clock: MovableClock, limits: Limits, admitted: int, refused: int
 ) -> None:
     limited = quota(limits=limits)
-    await gate.admit(limited, tokens=admitted)
+    admission = await gate.admit(limited, tokens=admitted)
     for _ in range(20):
         with pytest.raises((RateLimited, TooManyTokens)):
             await gate.admit(limited, tokens=refused)
-    await gate.leave(limited)
+    await gate.leave(admission, tokens=admitted)
     clock.advance(timedelta(minutes=1))
 
     await gate.admit(limited, tokens=admitted)

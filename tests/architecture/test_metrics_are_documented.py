@@ -1,0 +1,78 @@
+"""docs/metrics.md lists exactly the metrics there are, with their types and labels."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from router.decision.eligibility import Reason
+from router.ledger import Outcome
+from router.quotas import BudgetState, Per
+from router.telemetry.metrics import Gauges, Metrics
+from router.units import CostSource
+from tests.storage.entries import GPT, attempt, entry
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
+
+# | `name` | type | `label`, `label` | meaning |
+_ROW = re.compile(r"\| `(\w+)` \| (\w+) \|([^|]*)\| (\S[^|]*) \|")
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A metric as Prometheus sees it."""
+
+    name: str
+    type: str
+    labels: frozenset[str]
+
+
+def documented() -> list[Described]:
+    rows = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    found = [match for row in rows if (match := _ROW.fullmatch(row))]
+    assert len(found) == len(rows), "a row of the table does not read: name, type, labels, meaning"
+    return [Described(row[1], row[2], frozenset(re.findall(r"`(\w+)`", row[3]))) for row in found]
+
+
+def exported() -> list[Described]:
+    """Every metric with its labels, from the text of a process in which everything has happened once."""
+    text, _ = eventful().exposition("text/plain")
+    return [
+        Described(
+            family.name + ("_total" if family.type == "counter" else ""),
+            family.type,
+            frozenset(label for sample in family.samples for label in sample.labels) - {"le"},
+        )
+        for family in text_string_to_metric_families(text.decode())
+    ]
+
+
+def eventful() -> Metrics:
+    state = BudgetState("search", Per.DAY, limit_nano_usd=1, spent_nano_usd=0, held_nano_usd=0)
+    metrics = Metrics(version="0.1.0", config_version="0123456789ab")
+    metrics.watch(Gauges(in_flight=lambda: 0, ledger_lag_s=lambda: 0.0, budgets=lambda: [state]))
+    metrics.refused("invalid_api_key")
+    metrics.observe(entry("saved", rejected=((GPT, Reason.UNPRICED),)))
+    metrics.observe(entry("dearer", baseline_nano_usd=0))
+    metrics.observe(entry("fell_back", attempt(outcome="upstream_503"), attempt(usage=None)))
+    return metrics
+
+
+def test_every_metric_is_documented_with_its_type_and_labels_and_no_other() -> None:
+    assert sorted(documented(), key=lambda each: each.name) == sorted(exported(), key=lambda each: each.name)
+
+
+def test_every_value_that_we_choose_for_a_label_is_explained() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+
+    chosen = [value.value for values in (Outcome, CostSource, Reason, Per) for value in values]
+    assert [value for value in chosen if f"`{value}`" not in page] == []
+
+
+def test_every_metric_of_the_examples_exists() -> None:
+    examples = "".join(re.findall(r"```promql\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL))
+
+    named = set(re.findall(r"penstock_\w+", examples))
+    assert named
+    assert named <= {each.name for each in exported()}

@@ -1,0 +1,202 @@
+"""A decision in words, to the letter."""
+
+import json
+from dataclasses import replace
+from decimal import Decimal
+
+from router.catalog.catalog import Capability, Task
+from router.decision.decide import Decision, decide
+from router.decision.explain import as_data, as_table, profile_as_data, rejections_as_data
+from router.decision.facts import RequestProfile
+from router.decision.policy import Match, Policy, QualityFloor, Rule
+from router.quality.predictor import TablePredictor
+from tests.decision.builders import CHAT, NOON, always, at, catalog, model, per_mtok, policy
+
+FLASH = at("cloud", model("maker/flash", quality={Task.CHAT: 0.70}), always(per_mtok("0.1", "0.2")))
+PRO = at("local", model("maker/pro", quality={Task.CODE: 0.80}, token_ratio=1.1), always(per_mtok("1", "4")))
+OPUS = at("cloud", model("maker/opus", quality=0.4), always(per_mtok("5", "25")))
+FLASH_ONLY = (FLASH.model.name,)
+FLOOR = QualityFloor(0.75, of="best_candidate")
+RULED = replace(
+    policy("maker/flash", "maker/pro", "maker/opus"),
+    name="balanced",
+    floor=FLOOR,
+    default_max_output_tokens=1_000,
+    max_cost_usd=Decimal("0.10"),
+    rules=(Rule("everyday", Match(tasks=frozenset({Task.CHAT}))),),
+)
+
+
+def decided(rules: Policy = RULED, profile: RequestProfile = CHAT) -> Decision:
+    return decide(profile, rules, catalog(FLASH, PRO, OPUS), NOON, quality=TablePredictor())
+
+
+def test_a_decision_as_data() -> None:
+    assert as_data(decided(), CHAT) == {
+        "chosen": {"model": "maker/flash", "provider": "cloud"},
+        "policy": "balanced",
+        "rule": "everyday",
+        "objective": "cheapest",
+        "quality_floor": {"at_least": 0.75, "of": "best_candidate"},
+        "quality_bar": 0.6,
+        "max_cost_usd": "0.10",
+        "catalog_version": "c1",
+        "profile": {
+            "alias": "auto",
+            "input_tokens": 1_000,
+            "input_bytes": 4_000,
+            "images": 0,
+            "max_output_tokens": None,
+            "choices": 1,
+            "needs": [],
+            "task": "chat",
+            "has_unbounded_parts": False,
+            "asks_one_hour_cache": False,
+            "is_stream": False,
+            "tags": [],
+        },
+        "candidates": [
+            {
+                "rank": 1,
+                "model": "maker/flash",
+                "provider": "cloud",
+                "upstream_model": "upstream/maker/flash",
+                "quality": 0.7,
+                "quality_is_known": True,
+                "expected_usd": "0.0001700",
+                "worst_usd": "0.0006000",
+                "input_tokens": 1_000,
+                "output_tokens": 350,
+                "input_tokens_bound": 4_000,
+                "max_output_tokens": 1_000,
+            },
+            {
+                "rank": 2,
+                "model": "maker/pro",
+                "provider": "local",
+                "upstream_model": "upstream/maker/pro",
+                "quality": 0.8,
+                "quality_is_known": False,
+                "expected_usd": "0.002500",
+                "worst_usd": "0.008000",
+                "input_tokens": 1_100,
+                "output_tokens": 350,
+                "input_tokens_bound": 4_000,
+                "max_output_tokens": 1_000,
+            },
+        ],
+        "rejections": [
+            {
+                "deployment": "cloud:maker/opus",
+                "model": "maker/opus",
+                "reason": "below_quality",
+                "detail": "predicted quality 0.400 is below 0.600",
+            }
+        ],
+    }
+
+
+def test_a_decision_for_nobody_as_data() -> None:
+    free_only = replace(RULED, floor=None, max_cost_usd=Decimal(0), rules=())
+
+    data = as_data(decided(free_only), CHAT)
+
+    assert (data["chosen"], data["rule"], data["quality_floor"], data["candidates"]) == (None, None, None, [])
+    assert [each["reason"] for each in data["rejections"]] == ["over_max_cost"] * 3
+
+
+def test_dollars_are_plain_strings_that_no_reader_rounds() -> None:
+    tiny = replace(FLASH, prices=always(per_mtok("0.00000001", "0")))
+    decision = decide(CHAT, RULED, catalog(tiny), NOON, quality=TablePredictor())
+
+    (candidate,) = as_data(decision, CHAT)["candidates"]
+
+    assert candidate["expected_usd"] == "0.00000000001000"  # 1,000 x $0.00000001/M
+    assert as_data(decided(replace(RULED, max_cost_usd=None)), CHAT)["max_cost_usd"] is None
+
+
+def test_the_data_survive_json() -> None:
+    data = as_data(decided(), CHAT)
+
+    assert json.loads(json.dumps(data)) == data
+
+
+def test_a_profile_as_data_is_in_a_fixed_order() -> None:
+    profile = replace(
+        CHAT,
+        alias="fast",
+        images=2,
+        max_output_tokens=100,
+        choices=3,
+        needs=frozenset({Capability.TOOLS, Capability.IMAGE_INPUT, Capability.JSON_SCHEMA}),
+        task=Task.AGENT,
+        has_unbounded_parts=True,
+        asks_one_hour_cache=True,
+        is_stream=True,
+        tags=("nightly", "batch"),
+    )
+
+    assert profile_as_data(profile) == {
+        "alias": "fast",
+        "input_tokens": 1_000,
+        "input_bytes": 4_000,
+        "images": 2,
+        "max_output_tokens": 100,
+        "choices": 3,
+        "needs": ["image_input", "json_schema", "tools"],
+        "task": "agent",
+        "has_unbounded_parts": True,
+        "asks_one_hour_cache": True,
+        "is_stream": True,
+        "tags": ["nightly", "batch"],
+    }
+
+
+def test_a_profiles_data_name_every_field_of_it() -> None:
+    assert list(profile_as_data(CHAT)) == list(RequestProfile.__slots__)
+
+
+def test_no_rejections_are_an_empty_list() -> None:
+    assert rejections_as_data(()) == []
+
+
+def test_a_decision_as_a_table() -> None:
+    assert as_table(decided(), CHAT) == (
+        "policy balanced/everyday · objective cheapest · good enough: 0.600 · catalog c1\n"
+        "request: 1000 input tokens (o200k), task chat, needs nothing special\n"
+        "\n"
+        "  rank  model        provider  quality  expected $  at worst $  input  output  output limit\n"
+        "  1 ←   maker/flash  cloud     0.700    0.000170    0.000600    1000   350     1000\n"
+        "  2     maker/pro    local     0.800 ?  0.002500    0.008000    1100   350     1000\n"
+        "\n"
+        "rejected:\n"
+        "  cloud:maker/opus  below_quality  predicted quality 0.400 is below 0.600"
+    )
+
+
+def test_a_decision_without_rejections_as_a_table() -> None:
+    alone = decided(replace(RULED, candidates=FLASH_ONLY, floor=None))
+
+    assert as_table(alone, CHAT) == (
+        "policy balanced/everyday · objective cheapest · good enough: 0.000 · catalog c1\n"
+        "request: 1000 input tokens (o200k), task chat, needs nothing special\n"
+        "\n"
+        "  rank  model        provider  quality  expected $  at worst $  input  output  output limit\n"
+        "  1 ←   maker/flash  cloud     0.700    0.000170    0.000600    1000   350     1000"
+    )
+
+
+def test_a_decision_for_nobody_as_a_table() -> None:
+    seeing = replace(CHAT, needs=frozenset({Capability.TOOLS, Capability.IMAGE_INPUT}))
+    nobody = decided(replace(RULED, candidates=FLASH_ONLY, floor=None, rules=()), seeing)
+
+    assert as_table(nobody, seeing) == (
+        "policy balanced · objective cheapest · good enough: 0.000 · catalog c1\n"
+        "request: 1000 input tokens (o200k), task chat, needs image_input, tools\n"
+        "\n"
+        "  rank  model  provider  quality  expected $  at worst $  input  output  output limit\n"
+        "  nobody may serve this request\n"
+        "\n"
+        "rejected:\n"
+        "  cloud:maker/flash  not_capable  it lacks image_input, tools"
+    )

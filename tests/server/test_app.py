@@ -1,0 +1,272 @@
+"""Both applications: every path and method has an answer in OpenAI's shape, also when the mistake is our own."""
+
+import logging
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import httpx2
+import pytest
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from router.server.app import PUBLIC, LastResort, admin_app, data_app
+from router.server.replies import send_json
+from tests.server.asgi import call, get, scope_of
+
+pytestmark = pytest.mark.anyio
+
+PATIENCE_S = 20.0
+PROMPT = "the prompt of a client"
+
+
+def answering(name: str) -> ASGIApp:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send_json(send, {"reached": name, "path_params": scope.get("path_params", {})})
+
+    return app
+
+
+def unguarded(app: ASGIApp) -> ASGIApp:
+    return app
+
+
+@asynccontextmanager
+async def no_lifespan(_: object) -> AsyncIterator[None]:
+    yield
+
+
+def data(
+    *,
+    chat: ASGIApp | None = None,
+    is_ready: Callable[[], bool] = lambda: True,
+    guard: Callable[[ASGIApp], ASGIApp] = unguarded,
+) -> ASGIApp:
+    return data_app(
+        chat=chat or answering("chat"),
+        models=answering("models"),
+        is_ready=is_ready,
+        guard=guard,
+        lifespan=no_lifespan,
+    )
+
+
+def admin() -> ASGIApp:
+    endpoints = {"/": answering("console"), "/metrics": answering("metrics")}
+    return admin_app(endpoints=endpoints, is_ready=lambda: True, guard=unguarded)
+
+
+# Routes
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "reached", "params"),
+    [
+        ("POST", "/v1/chat/completions", "chat", {}),
+        ("GET", "/v1/models", "models", {}),
+        ("GET", "/v1/models/auto", "models", {"model_id": "auto"}),
+        ("GET", "/v1/models/openai/gpt-5.5", "models", {"model_id": "openai/gpt-5.5"}),
+    ],
+)
+async def test_the_data_port_routes_what_openai_clients_call(
+    method: str, path: str, reached: str, params: dict[str, str]
+) -> None:
+    answer = await call(data(), scope_of(path, method=method))
+
+    assert answer.json == {"reached": reached, "path_params": params}
+
+
+@pytest.mark.parametrize("path", ["/", "/v1", "/v1/", "/v1/completions", "/metrics", "/admin/spend", "/V1/models"])
+async def test_the_data_port_has_nothing_else_and_nothing_administrative(path: str) -> None:
+    answer = await get(data(), path)
+
+    assert answer.status == 404
+    assert answer.error == {
+        "message": f"There is nothing at {path!r}. The API is below /v1.",
+        "type": "invalid_request_error",
+        "param": None,
+        "code": "unknown_route",
+    }
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/chat/completions", "/admin", "/metrics/", "//"])
+async def test_the_admin_port_has_no_api(path: str) -> None:
+    answer = await get(admin(), path)
+
+    assert (answer.status, answer.error["code"]) == (404, "unknown_route")
+
+
+@pytest.mark.parametrize(
+    ("app", "method", "path", "allowed"),
+    [
+        (data(), "GET", "/v1/chat/completions", "POST"),
+        (data(), "OPTIONS", "/v1/chat/completions", "POST"),
+        (data(), "POST", "/v1/models", "GET"),
+        (data(), "DELETE", "/v1/models/auto", "GET"),
+        (data(), "POST", "/livez", "GET"),
+        (admin(), "POST", "/metrics", "GET"),
+        (admin(), "DELETE", "/", "GET"),
+        (admin(), "get", "/", "GET"),
+    ],
+)
+async def test_another_method_is_refused_with_the_one_that_is_allowed(
+    app: ASGIApp, method: str, path: str, allowed: str
+) -> None:
+    answer = await call(app, scope_of(path, method=method))
+
+    assert answer.status == 405
+    assert answer.headers["allow"] == allowed
+    assert answer.error["code"] == "method_not_allowed"
+    assert answer.error["message"] == f"{path} takes {allowed}, not {method}."
+
+
+async def test_the_guard_stands_before_every_route_and_before_the_answer_that_there_is_none() -> None:
+    seen: list[str] = []
+
+    def guard(app: ASGIApp) -> ASGIApp:
+        async def watched(scope: Scope, receive: Receive, send: Send) -> None:
+            seen.append(scope["path"])
+            await app(scope, receive, send)
+
+        return watched
+
+    paths = ["/v1/models", "/livez", "/no/such/path"]
+    for path in paths:
+        await get(data(guard=guard), path)
+
+    assert seen == paths
+
+
+# Health
+
+
+@pytest.mark.parametrize("app", [data(), admin()])
+async def test_every_public_path_exists_on_both_ports(app: ASGIApp) -> None:
+    for path in PUBLIC:
+        answer = await get(app, path)
+
+        assert (answer.status, answer.json) == (200, {"status": "ok"})
+
+
+async def test_an_instance_that_starts_or_stops_is_alive_but_not_ready() -> None:
+    app = data(is_ready=lambda: False)
+
+    assert (await get(app, "/livez")).status == 200
+    for path in ("/readyz", "/healthz"):
+        answer = await get(app, path)
+        assert (answer.status, answer.error["code"]) == (503, "unavailable")
+        assert answer.headers["retry-after"] == "1"
+
+
+# Our own mistakes
+
+
+async def raises_at_once(scope: Scope, receive: Receive, send: Send) -> None:
+    raise ValueError(PROMPT)
+
+
+async def raises_after_the_start(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+    await send({"type": "http.response.body", "body": b"begun", "more_body": True})
+    raise ValueError(PROMPT)
+
+
+async def raises_several(scope: Scope, receive: Receive, send: Send) -> None:
+    raise ExceptionGroup(PROMPT, [ValueError(PROMPT), KeyError(PROMPT)])
+
+
+@pytest.mark.parametrize("mistake", [raises_at_once, raises_several])
+async def test_a_mistake_of_ours_is_a_500_that_tells_nothing_of_its_inside(
+    caplog: pytest.LogCaptureFixture, mistake: ASGIApp
+) -> None:
+    answer = await get(LastResort(mistake), "/")
+
+    assert answer.status == 500
+    assert answer.error == {
+        "message": "The gateway made a mistake; it has been logged.",
+        "type": "server_error",
+        "param": None,
+        "code": "internal_error",
+    }
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert record.getMessage().startswith("unhandled ")
+    assert PROMPT not in caplog.text
+
+
+async def test_a_mistake_of_ours_is_logged_with_its_kind_and_place(caplog: pytest.LogCaptureFixture) -> None:
+    await get(LastResort(raises_at_once), "/")
+
+    kind, place = caplog.records[0].getMessage().removeprefix("unhandled ").split(" in ")
+    assert kind == "ValueError"
+    assert place.partition(":")[0] == "app.py"  # the innermost of our own lines: the test's are not
+
+
+async def test_a_mistake_after_the_answer_began_breaks_the_answer_off() -> None:
+    with pytest.raises(ConnectionAbortedError) as broken:
+        await get(LastResort(raises_after_the_start), "/")
+
+    assert broken.value.__suppress_context__  # or the server's log would quote what raised it
+
+
+@contextmanager
+def served(app: ASGIApp) -> Iterator[str]:
+    """The application under uvicorn, in a thread."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    listens = threading.Event()
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            listens.set()
+
+    server = Server(uvicorn.Config(app, log_config=None, lifespan="off", http="httptools"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    assert listens.wait(PATIENCE_S)
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(PATIENCE_S)
+        listener.close()
+
+
+def test_a_client_sees_an_answer_that_broke_off_as_broken_and_no_log_quotes_the_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with (
+        served(LastResort(raises_after_the_start)) as url,
+        httpx2.Client(trust_env=False) as http,
+        pytest.raises(httpx2.RemoteProtocolError),
+    ):
+        http.get(url)
+
+    assert "unhandled ValueError" in caplog.text
+    assert PROMPT not in caplog.text
+
+
+def test_a_real_client_gets_the_500_whole(caplog: pytest.LogCaptureFixture) -> None:
+    with served(LastResort(raises_at_once)) as url, httpx2.Client(trust_env=False) as http:
+        answer = http.get(url)
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error")
+    assert PROMPT not in caplog.text
+
+
+@pytest.mark.parametrize("path", ["//livez", "/livez/", "/%6civez/", "/livez%2e", "/LIVEZ", "/x/../livez", "/livez%00"])
+def test_a_path_that_looks_public_reaches_a_real_server_as_another(path: str) -> None:
+    """What the guard compares is what the routes compare, whatever the server decodes."""
+
+    def guard(app: ASGIApp) -> ASGIApp:
+        async def public_only(scope: Scope, receive: Receive, send: Send) -> None:
+            await (app if scope["path"] in PUBLIC else answering("the guard"))(scope, receive, send)
+
+        return public_only
+
+    with served(data(guard=guard)) as url, socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as raw:
+        raw.sendall(f"GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: raw.recv(65_536), b""))
+
+    assert b"the guard" in answer or answer.startswith(b"HTTP/1.1 400")

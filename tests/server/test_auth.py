@@ -1,0 +1,283 @@
+"""Nobody passes without a key that is ours, right, valid, and of a team that exists; but to the public paths."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from urllib.parse import unquote
+
+import anyio
+import anyio.to_thread
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from starlette.types import Receive, Scope, Send
+
+from router.errors import Unauthenticated
+from router.keys import ApiKey, Caller, PresentedKey, Secret, TeamName, digest, mint, written
+from router.server.app import PUBLIC
+from router.server.auth import CALLER, KeyRing, RequireKey
+from router.server.replies import send_json
+from router.storage.errors import StoreUnavailable
+from router.storage.sqlite import SqliteStore
+from tests.server.asgi import call, get, scope_of
+from tests.server.conftest import NOW
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.anyio
+
+PEPPER = b"p" * 32
+SEARCH = TeamName("search")
+
+
+class MovableNow:
+    """A wall clock that moves when it is told to."""
+
+    def __init__(self) -> None:
+        self.moment = NOW
+
+    def __call__(self) -> datetime:
+        return self.moment
+
+
+@pytest.fixture
+def clock() -> MovableNow:
+    return MovableNow()
+
+
+@pytest.fixture
+def ring(store: SqliteStore, clock: MovableNow) -> KeyRing:
+    return KeyRing(store, pepper=PEPPER, teams=frozenset({SEARCH}), now=clock)
+
+
+def added(store: SqliteStore, *, team: TeamName = SEARCH, expires_at: datetime | None = None) -> PresentedKey:
+    """A key as `penstock keys create` makes it."""
+    key = mint(secrets.token_bytes)
+    record = ApiKey(
+        id=key.id, team=team, name="a test", digest=digest(key, PEPPER), created_at=NOW, expires_at=expires_at
+    )
+    store.add(record)
+    return key
+
+
+def bearer(key: PresentedKey) -> str:
+    return f"Bearer {written(key)}"
+
+
+# Who holds a key
+
+
+@pytest.mark.parametrize("form", ["Bearer {}", "bearer {}", "BEARER  {} "])
+async def test_a_key_of_the_store_makes_its_team_the_caller(store: SqliteStore, ring: KeyRing, form: str) -> None:
+    key = added(store)
+    ring.refresh()
+
+    assert ring.caller(form.format(written(key))) == Caller(team=SEARCH, key_id=key.id)
+
+
+async def test_a_request_without_a_key_is_told_how_to_send_one(ring: KeyRing) -> None:
+    with pytest.raises(Unauthenticated, match=r"No API key was sent\. Send `Authorization: Bearer psk_"):
+        ring.caller(None)
+
+
+@pytest.mark.parametrize("text", ["", "Bearer", "Bearer ", "Bearer sk-or-v1-0", "Basic {}", "Bearer {}x", "{}"])
+async def test_what_is_not_one_of_our_keys_is_told_so(store: SqliteStore, ring: KeyRing, text: str) -> None:
+    key = added(store)
+    ring.refresh()
+
+    with pytest.raises(Unauthenticated, match="they begin with `psk_`"):
+        ring.caller(text.format(written(key)))
+
+
+async def test_unknown_wrong_expired_and_revoked_keys_are_refused_with_one_and_the_same_text(
+    store: SqliteStore, ring: KeyRing, clock: MovableNow
+) -> None:
+    known, expired, revoked = added(store), added(store, expires_at=NOW + timedelta(days=1)), added(store)
+    wrong = replace(known, secret=Secret("0" * 64))
+    store.revoke(revoked.id, NOW)
+    ring.refresh()
+    clock.moment = NOW + timedelta(days=1)
+
+    texts = set()
+    for key in (mint(secrets.token_bytes), wrong, expired, revoked):
+        with pytest.raises(Unauthenticated) as refusal:
+            ring.caller(bearer(key))
+        texts.add(refusal.value.message)
+
+    assert texts == {"The API key is unknown, expired or revoked. Ask your team's owner for another."}
+    assert ring.caller(bearer(known)).key_id == known.id
+
+
+async def test_a_key_is_valid_until_it_expires(store: SqliteStore, ring: KeyRing, clock: MovableNow) -> None:
+    key = added(store, expires_at=NOW + timedelta(days=1))
+    ring.refresh()
+    clock.moment = NOW + timedelta(days=1) - timedelta(microseconds=1)
+
+    assert ring.caller(bearer(key)).team == SEARCH
+
+
+async def test_a_key_of_a_team_that_is_gone_is_told_which(store: SqliteStore, ring: KeyRing) -> None:
+    key = added(store, team=TeamName("disbanded"))
+    ring.refresh()
+
+    with pytest.raises(Unauthenticated, match="belongs to team 'disbanded', which is not configured any more"):
+        ring.caller(bearer(key))
+
+
+async def test_a_lent_key_is_valid_and_stored_nowhere(store: SqliteStore, ring: KeyRing) -> None:
+    key = ring.lend(SEARCH, secrets.token_bytes)
+    ring.refresh()
+
+    assert ring.caller(bearer(key)) == Caller(team=SEARCH, key_id=key.id)
+    assert store.all() == []
+    with pytest.raises(Unauthenticated):
+        ring.caller(bearer(replace(key, secret=Secret("0" * 64))))
+
+
+async def test_a_key_works_under_no_other_pepper(store: SqliteStore, clock: MovableNow) -> None:
+    key = added(store)
+    other = KeyRing(store, pepper=b"q" * 32, teams=frozenset({SEARCH}), now=clock)
+    other.refresh()
+
+    with pytest.raises(Unauthenticated):
+        other.caller(bearer(key))
+
+
+async def test_a_running_ring_takes_up_new_and_revoked_keys_and_survives_a_store_that_is_away(
+    tmp_path: Path, clock: MovableNow
+) -> None:
+    store = SometimesAway(tmp_path / "penstock.sqlite")
+    ring = KeyRing(store, pepper=PEPPER, teams=frozenset({SEARCH}), now=clock)
+    first = added(store)
+    ring.refresh()
+    store.is_away = True
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(ring.keep_fresh)
+        await soon(lambda: store.refusals > 0)
+        assert ring.caller(bearer(first)).team == SEARCH
+        store.is_away = False
+        second = added(store)
+        store.revoke(first.id, NOW)
+        await soon(lambda: is_known(ring, second))
+        assert not is_known(ring, first)
+        tasks.cancel_scope.cancel()
+
+
+class SometimesAway(SqliteStore):
+    """A real store that cannot be read while it is away."""
+
+    is_away = False
+    refusals = 0
+
+    def all(self) -> list[ApiKey]:
+        if self.is_away:
+            self.refusals += 1
+            raise StoreUnavailable("disk I/O error")
+        return super().all()
+
+
+async def soon(is_so: Callable[[], bool]) -> None:
+    await anyio.to_thread.run_sync(partial(eventually, is_so, within_s=20.0))
+
+
+def is_known(ring: KeyRing, key: PresentedKey) -> bool:
+    try:
+        ring.caller(bearer(key))
+    except Unauthenticated:
+        return False
+    return True
+
+
+# Who is let past
+
+
+async def reached(scope: Scope, receive: Receive, send: Send) -> None:
+    """An application that tells who reached it."""
+    caller: Caller | None = scope.get(CALLER)
+    await send_json(send, {"team": caller.team if caller else None})
+
+
+def guarded(ring: KeyRing, refused: list[str]) -> RequireKey:
+    return RequireKey(reached, keys=ring, public=PUBLIC, refused=refused.append)
+
+
+async def test_a_good_key_opens_every_path_and_names_the_caller(ring: KeyRing) -> None:
+    refused: list[str] = []
+    key = ring.lend(SEARCH, secrets.token_bytes)
+
+    answer = await get(guarded(ring, refused), "/v1/models", headers=[("authorization", bearer(key))])
+
+    assert (answer.status, answer.json, refused) == (200, {"team": "search"}, [])
+
+
+@pytest.mark.parametrize("path", sorted(PUBLIC))
+async def test_public_paths_need_no_key(ring: KeyRing, path: str) -> None:
+    assert (await get(guarded(ring, []), path)).json == {"team": None}
+
+
+_near_public = st.builds(
+    lambda path, before, after, cased: before + (path.upper() if cased else path) + after,
+    st.sampled_from(sorted(PUBLIC)),
+    st.sampled_from(["", "/", "//", "/v1", "/.", "/x/..", "%2e", " ", "\0"]),
+    st.sampled_from(["", "/", "//", "/.", "/..", "%2f", "%2e", "?", "#", ";", " ", "\n", "\0"]),
+    st.booleans(),
+)
+
+
+@given(path=st.one_of(_near_public, _near_public.map(unquote), st.text().map(lambda text: "/" + text), st.text()))
+@example(path="//livez")
+@example(path="/livez/")
+@example(path="/LIVEZ")
+@example(path="/livez%2e")
+@example(path="/v1/../livez")
+@example(path="")
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_every_other_path_needs_a_key_also_one_that_looks_public(path: str, method: str) -> None:
+    refused: list[str] = []
+    ring = KeyRing(NoKeys(), pepper=PEPPER, teams=frozenset(), now=lambda: NOW)
+
+    answer = await call(guarded(ring, refused), scope_of(path, method=method))
+
+    if path in PUBLIC:
+        assert answer.status == 200
+    else:
+        assert answer.status == 401
+        assert answer.error["code"] == "invalid_api_key"
+        assert answer.headers["www-authenticate"] == "Bearer"
+        assert refused == ["invalid_api_key"]
+
+
+class NoKeys:
+    """A store without keys."""
+
+    def add(self, key: ApiKey) -> None:
+        raise NotImplementedError
+
+    def all(self) -> list[ApiKey]:
+        return []
+
+    def revoke(self, key_id: str, at: datetime) -> bool:
+        return False
+
+
+async def test_a_key_that_is_sent_twice_is_refused_even_if_it_is_good(ring: KeyRing) -> None:
+    refused: list[str] = []
+    header = ("authorization", bearer(ring.lend(SEARCH, secrets.token_bytes)))
+
+    answer = await get(guarded(ring, refused), "/v1/models", headers=[header, header])
+
+    assert (answer.status, answer.error["code"], refused) == (400, "invalid_header", ["invalid_header"])
+
+
+async def test_the_lifespan_passes_without_a_key(ring: KeyRing) -> None:
+    passed: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        passed.append(scope["type"])
+
+    await call(RequireKey(app, keys=ring, public=PUBLIC, refused=passed.append), {"type": "lifespan"})
+
+    assert passed == ["lifespan"]

@@ -1,0 +1,260 @@
+"""Every metric is made from ledger entries, adds up to them, and can be read by what reads Prometheus metrics."""
+
+import shutil
+import subprocess
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client.core import Metric
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
+from prometheus_client.parser import text_string_to_metric_families as text_families
+
+from router.catalog.catalog import ModelName
+from router.ledger import Attempt, LedgerEntry, Outcome
+from router.quotas import BudgetState, Per
+from router.telemetry.metrics import Gauges, Metrics
+from router.units import CostSource
+from tests.storage.entries import FLASH, GPT, attempt, entries, entry
+
+OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    return metrics.registry.get_sample_value(name, labels)
+
+
+def total(metrics: Metrics, name: str, **labels: str) -> float:
+    """The sum over every sample of that name that carries these labels, as PromQL's sum() gives it."""
+    return sum(
+        sample.value
+        for family in metrics.registry.collect()
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    )
+
+
+# What is counted
+
+
+@pytest.mark.parametrize("outcome", [Outcome.OK, Outcome.CLIENT_GONE, Outcome.CUT])
+def test_an_answered_request_is_counted_at_the_model_that_answered(metrics: Metrics, outcome: Outcome) -> None:
+    metrics.observe(entry(outcome=outcome))
+
+    answered = {"team": "search", "alias": "auto", "model": FLASH, "provider": "openrouter"}
+    assert value(metrics, "penstock_requests_total", **answered, outcome=outcome.value) == 1
+    assert value(metrics, "penstock_decisions_total", team="search", policy="balanced", rule="code", model=FLASH) == 1
+    assert value(metrics, "penstock_request_duration_seconds_count") == 1
+    assert value(metrics, "penstock_request_duration_seconds_sum") == 2.5
+    assert value(metrics, "penstock_overhead_seconds_sum") == 0.002
+    assert value(metrics, "penstock_time_to_first_token_seconds_sum") == 0.4
+    assert value(metrics, "penstock_output_tokens_per_second_sum") == 100
+    assert value(metrics, "penstock_estimate_ratio_sum") == 147_000 / 150_000
+    assert value(metrics, "penstock_token_count_ratio_sum") == 1_000 / 980
+
+
+@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.REFUSED])
+def test_a_request_nobody_answered_is_counted_without_a_model(metrics: Metrics, outcome: Outcome) -> None:
+    metrics.observe(replace(entry(outcome=outcome), attempts=(), rule=None))
+
+    nobody = {"model": "none", "provider": "none"}
+    assert value(metrics, "penstock_requests_total", team="search", alias="auto", outcome=outcome.value, **nobody) == 1
+    assert value(metrics, "penstock_decisions_total", team="search", policy="balanced", rule="none", model="none") == 1
+    assert value(metrics, "penstock_request_duration_seconds_count") == 0
+
+
+def test_a_call_that_failed_and_its_replacement_are_both_counted_and_paid(metrics: Metrics) -> None:
+    failed = attempt(model=GPT, outcome="upstream_timeout", usage=None, cost_nano_usd=500, source=CostSource.HELD)
+    metrics.observe(entry("req_1", failed, attempt(cost_nano_usd=70)))
+
+    assert value(metrics, "penstock_attempts_total", provider="openrouter", model=GPT, outcome="upstream_timeout") == 1
+    assert value(metrics, "penstock_attempts_total", provider="openrouter", model=FLASH, outcome="ok") == 1
+    assert value(metrics, "penstock_fallbacks_total", from_model=GPT, to_model=FLASH, reason="upstream_timeout") == 1
+    assert total(metrics, "penstock_spend_usd_total", model=GPT, source="held") == 500e-9
+    assert total(metrics, "penstock_spend_usd_total", model=FLASH, source="reported") == 70e-9
+
+
+def test_tokens_are_counted_by_kind_and_parts_stay_parts(metrics: Metrics) -> None:
+    metrics.observe(entry())
+
+    assert {
+        kind: value(metrics, "penstock_tokens_total", team="search", model=FLASH, kind=kind)
+        for kind in ("input", "cached", "cache_write", "output", "reasoning")
+    } == {"input": 1_000, "cached": 100, "cache_write": None, "output": 200, "reasoning": 50}
+
+
+def test_what_was_saved_and_what_was_spent_above_the_baseline_are_apart(metrics: Metrics) -> None:
+    metrics.observe(entry("req_1", attempt(cost_nano_usd=100), baseline_nano_usd=1_100))
+    metrics.observe(entry("req_2", attempt(cost_nano_usd=100), baseline_nano_usd=40))
+    metrics.observe(entry("req_3", attempt(cost_nano_usd=100), baseline_nano_usd=None))
+
+    assert value(metrics, "penstock_saved_usd_total", team="search", baseline=GPT) == 1_000e-9
+    assert value(metrics, "penstock_extra_usd_total", team="search", baseline=GPT) == 60e-9
+
+
+def test_an_answer_without_usage_is_counted_as_such(metrics: Metrics) -> None:
+    metrics.observe(entry("req_1", attempt(usage=None, source=CostSource.HELD)))
+
+    assert value(metrics, "penstock_missing_usage_total", provider="openrouter", model=FLASH) == 1
+    assert value(metrics, "penstock_estimate_ratio_count") == 0  # a sum held says nothing about the estimate
+    assert value(metrics, "penstock_token_count_ratio_count") == 0
+
+
+def test_a_model_without_a_price_is_counted_once_per_decision_at_however_many_providers(metrics: Metrics) -> None:
+    metrics.observe(entry(rejected=((GPT, "unpriced"), (GPT, "unpriced"), (FLASH, "below_quality"))))
+
+    assert value(metrics, "penstock_unpriced_requests_total", model=GPT) == 1
+    assert value(metrics, "penstock_rejections_total", reason="unpriced") == 2
+    assert value(metrics, "penstock_rejections_total", reason="below_quality") == 1
+
+
+def test_a_request_refused_before_a_decision_is_counted_by_its_error(metrics: Metrics) -> None:
+    metrics.refused("invalid_api_key")
+
+    assert value(metrics, "penstock_client_errors_total", code="invalid_api_key") == 1
+
+
+def test_gauges_are_read_when_they_are_scraped() -> None:
+    states = [BudgetState("search", Per.MONTH, limit_nano_usd=10**9, spent_nano_usd=1, held_nano_usd=20)]
+    metrics = Metrics(version="0.1.0", config_version="0123456789ab")
+    in_flight = [1]
+    metrics.watch(Gauges(in_flight=lambda: in_flight[0], ledger_lag_s=lambda: 2.5, budgets=lambda: states))
+
+    in_flight[0] = 7
+    states.append(BudgetState("ads", Per.DAY, limit_nano_usd=0, spent_nano_usd=0, held_nano_usd=0))
+
+    assert value(metrics, "penstock_in_flight_requests") == 7
+    assert value(metrics, "penstock_ledger_lag_seconds") == 2.5
+    assert value(metrics, "penstock_budget_limit_usd", team="search", per="month") == 1
+    assert value(metrics, "penstock_budget_spent_usd", team="search", per="month") == 1e-9
+    assert value(metrics, "penstock_budget_held_usd", team="search", per="month") == 2e-8
+    assert value(metrics, "penstock_budget_limit_usd", team="ads", per="day") == 0
+
+
+# Laws
+
+
+@settings(deadline=None)
+@given(st.lists(entries, max_size=10))
+def test_metrics_add_up_to_the_entries(observed: list[LedgerEntry]) -> None:
+    metrics = Metrics(version="0.1.0", config_version="0123456789ab")
+
+    for each in observed:
+        metrics.observe(each)
+
+    calls = [call for each in observed for call in each.attempts]
+    assert total(metrics, "penstock_requests_total") == len(observed)
+    assert total(metrics, "penstock_decisions_total") == len(observed)
+    assert total(metrics, "penstock_attempts_total") == len(calls)
+    assert total(metrics, "penstock_rejections_total") == sum(len(each.rejected) for each in observed)
+    assert spent_nano_usd(metrics) == {
+        key: sum(call.cost_nano_usd for each in observed for call in each.attempts if booked(each, call) == key)
+        for key in {booked(each, call) for each in observed for call in each.attempts}
+    }
+    for kind in ("input", "output", "cached", "cache_write", "reasoning"):
+        counted = sum(getattr(call.usage, f"{kind}_tokens") for call in calls if call.usage)
+        assert total(metrics, "penstock_tokens_total", kind=kind) == counted
+    answered = [each for each in observed if each.served_by is not None]
+    assert value(metrics, "penstock_request_duration_seconds_count") == len(answered)
+
+
+def booked(each: LedgerEntry, call: Attempt) -> tuple[str, str, str, str]:
+    return each.team, call.model, call.provider, call.source.value
+
+
+def spent_nano_usd(metrics: Metrics) -> dict[tuple[str, ...], int]:
+    """Read back from the exported floats: below 2**53 nano-dollars, nine million dollars, they are exact."""
+    return {
+        tuple(sample.labels[label] for label in ("team", "model", "provider", "source")): round(sample.value * 10**9)
+        for family in metrics.registry.collect()
+        for sample in family.samples
+        if sample.name == "penstock_spend_usd_total"
+    }
+
+
+@settings(deadline=None)
+@given(st.lists(entries, max_size=5))
+def test_no_label_value_comes_from_anywhere_but_the_entry(observed: list[LedgerEntry]) -> None:
+    metrics = Metrics(version="0.1.0", config_version="0123456789ab")
+    for each in observed:
+        metrics.observe(each)
+
+    known = {text for each in observed for text in words(each)}
+    fixed = {"none", "input", "output", "cached", "cache_write", "reasoning", "0.1.0", "0123456789ab"}
+    for family in metrics.registry.collect():
+        for sample in family.samples:
+            for label, text in sample.labels.items():
+                assert label == "le" or text in known | fixed
+
+
+def words(each: LedgerEntry) -> Iterable[str]:
+    """What the entry says that may stand in a label: nothing a client or a provider wrote freely."""
+    yield from (each.team, each.alias, each.policy, each.outcome.value)
+    yield from (each.rule or "none", each.baseline or "none")
+    for call in each.attempts:
+        yield from (call.model, call.provider, call.outcome, call.source.value)
+    for model, reason in each.rejected:
+        yield from (model, reason)
+
+
+# Exposition
+
+
+@pytest.fixture
+def busy(metrics: Metrics) -> Metrics:
+    """Metrics in which every series there can be has a value, with labels that need escaping."""
+    odd = ModelName('odd/"quoted\\model\n')
+    for outcome in Outcome:
+        metrics.observe(entry(outcome=outcome, rejected=((odd, "unpriced"),)))
+    metrics.observe(entry("req_2", attempt(model=odd, outcome="upstream_503", usage=None), attempt(usage=None)))
+    metrics.observe(entry(baseline_nano_usd=1))
+    metrics.refused("invalid_request")
+    return metrics
+
+
+def test_prometheus_text_is_read_back_as_what_the_registry_holds(busy: Metrics) -> None:
+    text, content_type = busy.exposition("text/plain")
+
+    assert content_type.startswith("text/plain; version=")
+    assert samples(text_families(text.decode())) == samples(busy.registry.collect())
+
+
+def test_openmetrics_text_is_read_back_as_what_the_registry_holds(busy: Metrics) -> None:
+    text, content_type = busy.exposition(f"{OPENMETRICS},text/plain;q=0.5")
+
+    assert content_type.startswith("application/openmetrics-text; version=")
+    families = openmetrics_families(text.decode())  # type: ignore[no-untyped-call]  # 0.26 has no types here
+    assert samples(families) == samples(busy.registry.collect())
+
+
+def samples(families: Iterable[Metric]) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def test_no_series_says_when_it_was_created(busy: Metrics) -> None:
+    for accept in ("text/plain", OPENMETRICS):
+        text, _ = busy.exposition(accept)
+
+        assert b"_created" not in text
+
+
+def test_two_processes_of_metrics_do_not_share_their_counts(metrics: Metrics) -> None:
+    other = Metrics(version="0.1.0", config_version="0123456789ab")
+    metrics.observe(entry())
+
+    assert total(other, "penstock_requests_total") == 0
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed (Debian: prometheus)")
+def test_promtool_finds_nothing_wrong_with_the_metrics(busy: Metrics) -> None:
+    text, _ = busy.exposition("text/plain")
+
+    check = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, check=False)
+
+    assert (check.returncode, check.stdout + check.stderr) == (0, b"")
