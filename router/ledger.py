@@ -7,6 +7,7 @@ from typing import Protocol
 
 from router.catalog.catalog import ModelName, ProviderName
 from router.keys import KeyId, TeamName
+from router.quotas import ScopeId
 from router.units import CostSource, Usage
 
 
@@ -87,14 +88,36 @@ class SpendRow:
     cost_nano_usd: int
 
 
+@dataclass(frozen=True, slots=True)
+class DoubtfulCall:
+    """A call that is booked at the sum held, and whose provider may still tell what it cost."""
+
+    request_id: str
+    number: int  # of the attempt within its request, from 1
+    at: datetime  # when the request was admitted
+    team: TeamName
+    key_id: KeyId
+    tags: tuple[str, ...]
+    model: ModelName
+    provider: ProviderName
+    generation_id: str
+    held_nano_usd: int
+
+
 class Ledger(Protocol):
     """Where entries are kept. Implementations block: call them from a thread."""
 
     def write(self, entries: list[LedgerEntry]) -> None:
         """Keep the entries, all or none; an entry already kept is left as it is."""
 
-    def spent_since(self, since: datetime) -> dict[TeamName, int]:
-        """Nano-dollars per team of entries admitted at or after `since`."""
+    def spent_since(self, since: datetime) -> dict[ScopeId, int]:
+        """Nano-dollars of entries admitted at or after `since`, per team, per key and per tag."""
 
     def spend(self, by: tuple[str, ...], since: datetime | None) -> list[SpendRow]:
-        """Spend grouped by any of team, key, alias, model, provider, source, day, tag."""
+        """Spend grouped by any of team, key, alias, policy, model, provider, source, outcome, day, tag."""
+
+    def doubtful(self, *, before: datetime, limit: int) -> list[DoubtfulCall]:
+        """Calls admitted before that moment which are booked as held although their generation id is known."""
+
+    def amend(self, call: DoubtfulCall, *, usage: Usage, cost_nano_usd: int) -> bool:
+        """Book a doubtful call at what its record says; False if it is not in doubt any more."""

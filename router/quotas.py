@@ -3,7 +3,24 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
+
+
+class ScopeKind(StrEnum):
+    """Whose money a budget watches."""
+
+    TEAM = "team"
+    KEY = "key"  # one API key of a team
+    PROJECT = "project"  # a tag that the team has given money of its own
+
+
+class ScopeId(NamedTuple):
+    """Whose money: a team as a whole, or one key or project of it. A tuple, because it is hashed for every request."""
+
+    team: str
+    kind: ScopeKind
+    name: str  # the team's own name, the key's id, or the tag
 
 
 class Per(StrEnum):
