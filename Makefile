@@ -7,13 +7,13 @@ LOCKS := deploy/requirements
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench bench-quick lock clean
+.PHONY: help run test check format bench bench-quick torture-money lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 run: $(VENV)/run.stamp ## install and start the proxy: OpenRouter if OPENROUTER_API_KEY is set, else the sandbox
-	@$(BIN)/penstock serve --demo
+	@$(BIN)/penstock serve --demo $(ARGS)
 
 test: $(VENV)/dev.stamp ## install what the tests need and run them all
 	@sh tests/servers.sh
@@ -35,10 +35,15 @@ bench: $(VENV)/dev.stamp ## CPU per request, latency and memory, beside nginx in
 	@sh tests/servers.sh
 	@$(BIN)/python -m tests.benchmarks
 	@$(BIN)/python -m tests.benchmarks.decide
+	@$(BIN)/python -m tests.benchmarks.money
 
 bench-quick: $(VENV)/dev.stamp ## the same, one short round: does it work at all
 	@sh tests/servers.sh
 	@$(BIN)/python -m tests.benchmarks --quick
+
+torture-money: $(VENV)/dev.stamp ## crashes, concurrency, cut streams, full disks: is the money right? (long)
+	@sh tests/servers.sh
+	@$(BIN)/python -m tests.torture money
 
 lock: $(VENV)/dev.stamp ## renew the locked versions in deploy/requirements
 	@$(PIP) install pip-tools

@@ -1,8 +1,9 @@
 """Builds everything, by plain constructors in reading order; the only place that knows the real clock and chance."""
 
+import os
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -13,13 +14,18 @@ import anyio
 import anyio.to_thread
 from starlette.types import ASGIApp
 
-from router.catalog.catalog import Catalog, DeploymentId, ProviderName
-from router.config.snapshot import ProviderAccess, Settings, Snapshot
-from router.gateway.dispatch import Clock, Gateway, quotas_of
+from router.catalog.catalog import DeploymentId, ProviderName
+from router.config.snapshot import ProviderAccess, Server, Settings, Snapshot
+from router.errors import PenstockError
+from router.gateway.dispatch import Clock, Gateway, Quotas
 from router.gateway.planning import Planner
+from router.gateway.reconcile import Reconciler
 from router.gateway.settlement import Books
 from router.keys import Secret
+from router.limits.functions import BudgetFunctions
+from router.limits.gate import Gate
 from router.limits.memory import MemoryGate
+from router.limits.redis import RedisGate
 from router.quality.predictor import TablePredictor
 from router.sandbox.app import sandbox_app
 from router.server.admin import Budgets, MetricsPage, Requests, RequireAdminToken, Spend
@@ -27,8 +33,12 @@ from router.server.app import PUBLIC, admin_app, data_app
 from router.server.auth import KeyRing, RequireKey
 from router.server.console import Console
 from router.server.openai import ChatCompletions, Models
+from router.storage.journal import Journal
+from router.storage.lock import DirectoryLock
 from router.storage.pepper import pepper
+from router.storage.postgres import PostgresStore
 from router.storage.sqlite import SqliteStore
+from router.storage.store import Store
 from router.storage.writer import LedgerWriter
 from router.telemetry.metrics import Gauges, Metrics
 from router.tokens.count import TokenCounter
@@ -42,6 +52,7 @@ VERSION = version("penstock")
 
 SANDBOX_KEY = Secret("sk-or-sandbox")
 
+_SETTLE_S = 20.0  # what a stop allows requests that the server has cancelled to be settled
 _FLUSH_S = 20.0  # what a stop allows the ledger for its last entries
 
 
@@ -52,15 +63,21 @@ class House:
     data: ASGIApp
     admin: ASGIApp
     keys: KeyRing
+    reconciler: Reconciler
+    close: Callable[[], Awaitable[None]]  # connections and files, if the data app has never run
 
 
 def assemble(snapshot: Snapshot) -> House:
     """Everything that serves the configuration. Opens the store; nothing runs before the data app's lifespan begins."""
     settings = snapshot.settings
     store = open_store(settings)
-    writer = LedgerWriter(store, monotonic_s=time.monotonic)
+    journals = settings.state_dir / "journal"
+    journal = Journal(journals, name=f"{utc_now():%Y%m%dT%H%M%S}-{os.getpid()}-{secrets.token_hex(4)}")
+    writer = LedgerWriter(store, monotonic_s=time.monotonic, kept=journal.kept)
     metrics = Metrics(version=VERSION, config_version=snapshot.version)
-    gate = MemoryGate(now=utc_now, monotonic_s=time.monotonic)
+    shared = _redis_gate(snapshot, store) if settings.redis is not None else None
+    memory = MemoryGate(now=utc_now, monotonic_s=time.monotonic)
+    gate: Gate = shared or memory
 
     reader = ReplyReader()
     transport = UpstreamTransport()
@@ -71,21 +88,39 @@ def assemble(snapshot: Snapshot) -> House:
         gate=gate,
         client=client,
         reader=reader,
-        books=Books(ledger=writer.put, metrics=metrics.observe),
+        journal=journal,
+        is_strict=settings.durability == "strict",
+        books=Books(journal=journal.done, ledger=writer.put, metrics=metrics.observe),
         clock=Clock(monotonic_s=time.monotonic, sleep=anyio.sleep),
     )
     metrics.watch(Gauges(in_flight=lambda: gateway.in_flight, ledger_lag_s=writer.lag_s, budgets=gate.states))
 
+    reconciler = Reconciler(
+        gateway, store, journals=journals, now=utc_now, booked=metrics.observe, corrected=metrics.corrected
+    )
     keys = KeyRing(store, pepper=open_pepper(settings), teams=frozenset(snapshot.teams), now=utc_now)
     readiness = _Readiness()
+    alone = DirectoryLock(settings.state_dir)
+
+    async def close() -> None:
+        await transport.aclose()
+        await anyio.to_thread.run_sync(store.close)
 
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:
+        if settings.redis is None:
+            alone.take()
+        await anyio.to_thread.run_sync(journal.start)
         await anyio.to_thread.run_sync(keys.refresh)
-        await anyio.to_thread.run_sync(gate.recover, list(quotas_of(snapshot).values()), store.spent_since)
+        if shared is None:
+            await reconciler.replay()  # before the counters: what a killed process spent counts
+            await anyio.to_thread.run_sync(memory.recover, gateway.quotas.all(), store.spent_since)
         writer.start()
         async with anyio.create_task_group() as tasks:
+            if shared is not None:
+                tasks.start_soon(shared.run)
             tasks.start_soon(keys.keep_fresh)
+            tasks.start_soon(reconciler.run)
             readiness.is_ready = True
             try:
                 yield
@@ -93,8 +128,17 @@ def assemble(snapshot: Snapshot) -> House:
                 readiness.is_ready = False
                 tasks.cancel_scope.cancel()
                 with anyio.CancelScope(shield=True):
+                    # The server has cancelled what is still under way: it is settled before the books are closed.
+                    await _emptied(gateway, _SETTLE_S)
                     await transport.aclose()
+                    await _emptied(gateway, _SETTLE_S)
+                    if shared is not None:
+                        await shared.aclose()
                     await anyio.to_thread.run_sync(writer.close, _FLUSH_S)
+                    await anyio.to_thread.run_sync(journal.close)
+                    await close()
+                    if settings.redis is None:
+                        alone.give_up()
 
     return House(
         data=data_app(
@@ -102,12 +146,12 @@ def assemble(snapshot: Snapshot) -> House:
                 gateway,
                 reader=ChatReader(),
                 max_body_bytes=settings.max_body_bytes,
-                new_request_id=_new_request_id,
                 refused=metrics.refused,
             ),
             models=Models(snapshot),
-            is_ready=lambda: readiness.is_ready,
+            is_ready=lambda: readiness.is_ready and (shared is None or shared.is_open),
             guard=partial(RequireKey, keys=keys, public=PUBLIC, refused=metrics.refused),
+            new_request_id=_new_request_id,
             lifespan=lifespan,
         ),
         admin=admin_app(
@@ -118,21 +162,31 @@ def assemble(snapshot: Snapshot) -> House:
                 "/admin/budgets": Budgets(gate.states),
                 "/": Console(store, budgets=gate.states, now=utc_now, version=VERSION, config_version=snapshot.version),
             },
-            is_ready=lambda: readiness.is_ready,
+            is_ready=lambda: readiness.is_ready and (shared is None or shared.is_open),
             guard=partial(RequireAdminToken, token=settings.admin_token, public=PUBLIC),
+            new_request_id=_new_request_id,
         ),
         keys=keys,
+        reconciler=reconciler,
+        close=close,
     )
 
 
+async def _emptied(gateway: Gateway, patience_s: float) -> None:
+    """Returns when no request is under way, or when patience ends."""
+    with anyio.move_on_after(patience_s):
+        while gateway.in_flight:  # noqa: ASYNC110 - at a stop only: no request should pay for an event
+            await anyio.sleep(0.05)
+
+
 def make_planner(snapshot: Snapshot) -> Planner:
-    """What decides under the configuration: the same for the server and for `penstock explain`."""
+    """What decides under the configuration: the same for the server, for dry runs and for `penstock explain`."""
     return Planner(
         snapshot,
         quality=TablePredictor(),
         counter=TokenCounter(load_encoding("o200k_base")),
         now=utc_now,
-        unavailable=_unavailable(snapshot.catalog, snapshot.settings),
+        unavailable=unavailable(snapshot),
     )
 
 
@@ -145,21 +199,46 @@ def make_sandbox(*, time_scale: float, seed: int, fault_rate: float) -> ASGIApp:
 
 
 def with_sandbox(snapshot: Snapshot, base_url: str) -> Snapshot:
-    """The configuration with the sandbox at `base_url` in place of OpenRouter, and no other paid provider."""
+    """The configuration with the sandbox at `base_url` in place of OpenRouter, and no other paid provider.
+
+    Its books are kept apart: play money must not stand among real dollars, nor use up real budgets.
+    """
     providers: dict[ProviderName, ProviderAccess] = {}
     for name, access in snapshot.settings.providers.items():
         if access.provider.kind == "openrouter":
             provider = replace(access.provider, base_url=base_url)
             providers[name] = ProviderAccess(provider=provider, api_key=SANDBOX_KEY, api_key_from=None)
         elif access.provider.kind == "deepseek":
-            providers[name] = replace(access, api_key=None, api_key_from="sandbox mode, where its key")
+            providers[name] = replace(access, api_key=None, api_key_from="its key, as the sandbox answers here,")
         else:
             providers[name] = access
-    return replace(snapshot, settings=replace(snapshot.settings, providers=providers))
+    settings = replace(snapshot.settings, providers=providers, state_dir=snapshot.settings.state_dir / "sandbox")
+    return replace(snapshot, settings=settings)
 
 
-def open_store(settings: Settings) -> SqliteStore:
-    return SqliteStore(settings.state_dir / "penstock.sqlite")
+def open_store(settings: Settings) -> Store:
+    """Ledger and keys: PostgreSQL if it is configured, else SQLite in the state directory."""
+    if settings.postgres is None:
+        return SqliteStore(settings.state_dir / "penstock.sqlite")
+    return PostgresStore(_required(settings.postgres))
+
+
+def _redis_gate(snapshot: Snapshot, store: Store) -> RedisGate:
+    assert snapshot.settings.redis is not None
+    url = _required(snapshot.settings.redis)
+    return RedisGate(
+        BudgetFunctions(url.reveal()),
+        store,
+        quotas=Quotas(snapshot).all(),
+        monotonic_s=time.monotonic,
+        new_id=lambda: secrets.token_hex(8),
+    )
+
+
+def _required(server: Server) -> Secret:
+    if server.url is None:
+        raise MissingAddress(f"{server.url_from} is empty: it should hold the URL of a server that is configured.")
+    return server.url
 
 
 def open_pepper(settings: Settings) -> bytes:
@@ -168,6 +247,12 @@ def open_pepper(settings: Settings) -> bytes:
 
 def utc_now() -> datetime:
     return datetime.now(UTC)  # noqa: TID251 - the one real clock
+
+
+class MissingAddress(PenstockError):
+    """A server is configured, and its address is not there. Starting without it would be starting without its money."""
+
+    code = "missing_address"
 
 
 class _Readiness:
@@ -190,12 +275,13 @@ def _endpoints(settings: Settings) -> dict[ProviderName, Endpoint]:
     }
 
 
-def _unavailable(catalog: Catalog, settings: Settings) -> dict[DeploymentId, str]:
+def unavailable(snapshot: Snapshot) -> dict[DeploymentId, str]:
     """Deployments nobody can be sent to: their provider wants a key and none is configured."""
+    providers = snapshot.settings.providers
     return {
         deployment.id: f"no key for provider {deployment.provider.name}: {access.api_key_from} is empty"
-        for deployment in catalog
-        if (access := settings.providers[deployment.provider.name]).api_key is None and access.api_key_from is not None
+        for deployment in snapshot.catalog
+        if (access := providers[deployment.provider.name]).api_key is None and access.api_key_from is not None
     }
 
 

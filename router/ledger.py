@@ -19,6 +19,7 @@ class Outcome(StrEnum):
     CUT = "cut"  # the answer broke off, or an error came in the middle of it
     FAILED = "failed"  # no provider answered
     REFUSED = "refused"  # we refused: nothing eligible, no money, a limit
+    LOST = "lost"  # the process died while a call was under way; what was held for it is booked
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,10 @@ class LedgerEntry:
 _ANSWERED = frozenset({Outcome.OK, Outcome.CLIENT_GONE, Outcome.CUT})
 
 
+# What spend can be grouped by.
+GROUP_NAMES = ("team", "key", "alias", "policy", "model", "provider", "source", "outcome", "day", "tag")
+
+
 @dataclass(frozen=True, slots=True)
 class SpendRow:
     """A line of `penstock spend`: the group's values in the order asked for, and what it cost."""
@@ -114,10 +119,18 @@ class Ledger(Protocol):
         """Nano-dollars of entries admitted at or after `since`, per team, per key and per tag."""
 
     def spend(self, by: tuple[str, ...], since: datetime | None) -> list[SpendRow]:
-        """Spend grouped by any of team, key, alias, policy, model, provider, source, outcome, day, tag."""
+        """Spend grouped by any of GROUP_NAMES, dearest first.
+
+        By `model`, `provider` or `source` a request counts in every group in which a provider was called for it, and
+        each call's tokens and cost in its own. By `tag` a request counts in full under each of its tags, and under ""
+        if it has none: only then do the rows add up to more than was spent.
+        """
+
+    def latest(self, limit: int) -> list[dict[str, object]]:
+        """The newest entries, newest first, each with the attempt that answered; for people to look at."""
 
     def doubtful(self, *, before: datetime, limit: int) -> list[DoubtfulCall]:
-        """Calls admitted before that moment which are booked as held although their generation id is known."""
+        """Calls admitted before that moment, oldest first, booked as held although their generation id is known."""
 
     def amend(self, call: DoubtfulCall, *, usage: Usage, cost_nano_usd: int) -> bool:
         """Book a doubtful call at what its record says; False if it is not in doubt any more."""

@@ -22,6 +22,10 @@ class ScopeId(NamedTuple):
     kind: ScopeKind
     name: str  # the team's own name, the key's id, or the tag
 
+    @classmethod
+    def of_team(cls, team: str) -> "ScopeId":
+        return cls(team, ScopeKind.TEAM, team)
+
 
 class Per(StrEnum):
     """The window a budget is counted in."""
@@ -49,7 +53,7 @@ class Budget:
 class BudgetState:
     """Where a budget stands in its current window."""
 
-    team: str
+    scope: ScopeId
     per: Per
     limit_nano_usd: int
     spent_nano_usd: int  # settled
@@ -66,6 +70,17 @@ class Limits:
 
 
 NO_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What a key or a project may spend, and how fast, within its team's own."""
+
+    budgets: tuple[Budget, ...] = ()
+    limits: Limits = NO_LIMITS
+
+
+NO_ALLOWANCE = Allowance()
 
 
 @dataclass(frozen=True, slots=True)

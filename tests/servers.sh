@@ -1,11 +1,15 @@
 #!/bin/sh
-# Installs the Debian programs that some tests and the benchmark use, if it may: nginx and promtool.
+# Installs the Debian programs that some tests and the benchmark use, if it may: nginx, promtool, PostgreSQL and Redis.
 # What is still missing afterwards is named; in CI that is an error, elsewhere the tests that need it are skipped.
 set -eu
 
+is_installed() { # Debian keeps PostgreSQL's programs off the path, by version
+    command -v "$1" > /dev/null 2>&1 || ls "/usr/sbin/$1" /usr/lib/postgresql/*/bin/"$1" 2> /dev/null | grep -q .
+}
+
 missing=""
-for pair in nginx:nginx-light promtool:prometheus; do
-    command -v "${pair%%:*}" > /dev/null 2>&1 || [ -x "/usr/sbin/${pair%%:*}" ] || missing="$missing ${pair##*:}"
+for pair in nginx:nginx-light promtool:prometheus initdb:postgresql redis-server:redis-server; do
+    is_installed "${pair%%:*}" || missing="$missing ${pair##*:}"
 done
 [ -n "$missing" ] || exit 0
 
@@ -20,8 +24,8 @@ if [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null 2>&1; then
 fi
 
 absent=""
-for program in nginx promtool; do
-    command -v "$program" > /dev/null 2>&1 || [ -x "/usr/sbin/$program" ] || absent="$absent $program"
+for program in nginx promtool initdb redis-server; do
+    is_installed "$program" || absent="$absent $program"
 done
 [ -n "$absent" ] || exit 0
 echo "not installed, so their tests are left out:$absent (Debian: apt-get install$missing)"

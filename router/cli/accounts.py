@@ -1,16 +1,20 @@
-"""`penstock keys` and `penstock spend`: who may ask, and what it cost."""
+"""`penstock keys`, `penstock spend`, `penstock reconcile`: who may ask, what it cost, and whether that is certain."""
 
 import secrets
 import sys
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import anyio
 import click
 
-from router.assembly import open_pepper, open_store, utc_now
+from router.assembly import assemble, open_pepper, open_store, utc_now
 from router.cli.configuration import config_option, loaded
 from router.cli.output import as_csv, as_json, table
+from router.config.snapshot import Snapshot
 from router.errors import InvalidRequest
+from router.gateway.reconcile import Reconciled
 from router.keys import ApiKey, KeyId, TeamName, digest, mint, written
 from router.server.admin import group_names, since_moment, spend_as_data
 from router.units import usd_text
@@ -45,7 +49,8 @@ def create(config: Path | None, team: str, name: str, expires_in_days: int | Non
         created_at=now,
         expires_at=now + timedelta(days=expires_in_days) if expires_in_days else None,
     )
-    open_store(snapshot.settings).add(record)
+    with closing(open_store(snapshot.settings)) as store:
+        store.add(record)
     if is_json:
         click.echo(as_json({"id": key.id, "team": team, "key": written(key)}))
     else:
@@ -59,7 +64,8 @@ def create(config: Path | None, team: str, name: str, expires_in_days: int | Non
 def list_keys(config: Path | None, *, is_json: bool) -> None:
     """List the keys, without their secrets. Example: penstock keys list"""
     now = utc_now()
-    known = open_store(loaded(config).settings).all()
+    with closing(open_store(loaded(config).settings)) as store:
+        known = store.all()
     if is_json:
         click.echo(as_json([_as_data(key, now) for key in known]))
     else:
@@ -72,7 +78,9 @@ def list_keys(config: Path | None, *, is_json: bool) -> None:
 @click.argument("key_id")
 def revoke(config: Path | None, key_id: str) -> None:
     """Revoke the key KEY_ID for ever. Example: penstock keys revoke 8f3a0b6cd1e2f495"""
-    if not open_store(loaded(config).settings).revoke(KeyId(key_id), utc_now()):
+    with closing(open_store(loaded(config).settings)) as store:
+        is_revoked = store.revoke(KeyId(key_id), utc_now())
+    if not is_revoked:
         raise InvalidRequest(f"There is no key {key_id!r} that could be revoked. See: penstock keys list.")
     click.echo(f"Key {key_id} is revoked.")
 
@@ -89,20 +97,66 @@ def spend(config: Path | None, by: str, since: str, form: str, *, is_json: bool)
     Example: penstock spend --by team,model,day --since 7d --format csv
     """
     columns = group_names(by)
-    rows = open_store(loaded(config).settings).spend(columns, since_moment(since, utc_now()))
+    with closing(open_store(loaded(config).settings)) as store:
+        rows = store.spend(columns, since_moment(since, utc_now()))
+        (everything,) = store.spend((), since_moment(since, utc_now()))
     data = [spend_as_data(columns, row) for row in rows]
     if is_json or form == "json":
         click.echo(as_json(data))
     elif form == "csv":
         click.echo(as_csv(data))
     else:
-        total = sum(row.cost_nano_usd for row in rows)
         lines = [
             (*row.group, str(row.requests), str(row.input_tokens), str(row.output_tokens), usd_text(row.cost_nano_usd))
             for row in rows
         ]
         click.echo(table((*columns, "requests", "input", "output", "cost $"), lines))
-        click.echo(f"total ${usd_text(total)}", file=sys.stderr if "tag" in columns else sys.stdout)
+        click.echo(f"total ${usd_text(everything.cost_nano_usd)}")
+        if "tag" in columns:
+            click.echo("A request with several tags stands in full under each of them.", err=True)
+
+
+@click.command()
+@config_option
+@click.option("--json", "is_json", is_flag=True, help="For programs.")
+def reconcile(config: Path | None, *, is_json: bool) -> None:
+    """Ask providers what the calls in doubt have cost, and book it in place of the sum held.
+
+    A running server does the same every few seconds. Exit code 1 if calls remain in doubt.
+
+    Example: penstock reconcile
+    """
+    done = anyio.run(_reconciled, loaded(config))
+    rows = [
+        {
+            "request_id": call.request_id,
+            "model": call.model,
+            "generation_id": call.generation_id,
+            "held_usd": usd_text(call.held_nano_usd),
+            "cost_usd": usd_text(cost),
+            "drift_usd": usd_text(call.held_nano_usd - cost),
+        }
+        for call, cost in done.resolved
+    ]
+    left = done.asked - len(rows)
+    if is_json:
+        drift = {"resolved": rows, "left_in_doubt": left, "drift_usd": usd_text(done.drift_nano_usd)}
+        click.echo(as_json(drift))
+    else:
+        if rows:
+            click.echo(table(tuple(rows[0]), [tuple(row.values()) for row in rows]))
+        click.echo(
+            f"{len(rows)} resolved, {left} left in doubt, ${usd_text(done.drift_nano_usd)} booked too much before"
+        )
+    sys.exit(1 if left else 0)
+
+
+async def _reconciled(snapshot: Snapshot) -> Reconciled:
+    house = assemble(snapshot)
+    try:
+        return await house.reconciler.reconcile()
+    finally:
+        await house.close()
 
 
 def _as_data(key: ApiKey, now: datetime) -> dict[str, str | None]:

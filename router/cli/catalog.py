@@ -25,7 +25,8 @@ def models(config: Path | None, *, is_json: bool) -> None:
     if is_json:
         click.echo(as_json(rows))
     else:
-        click.echo(table(tuple(rows[0]), [tuple(str(value) for value in row.values()) for row in rows]))
+        lines = [tuple("–" if value is None else str(value) for value in row.values()) for row in rows]
+        click.echo(table(tuple(rows[0]), lines))
 
 
 def _row(deployment: Deployment, now: datetime) -> dict[str, str | int | None]:
@@ -35,11 +36,11 @@ def _row(deployment: Deployment, now: datetime) -> dict[str, str | int | None]:
         "model": deployment.model.name,
         "provider": deployment.provider.name,
         "context": deployment.context_tokens,
-        "max output": deployment.max_output_tokens,
+        "max_output": deployment.max_output_tokens,
         "input": _per_mtok(rates.input) if rates else None,
         "output": _per_mtok(rates.output) if rates else None,
         "cached": _per_mtok(rates.cached_input) if rates else None,
-        "price from": entry.source if entry else "unknown: never chosen",
+        "price_from": entry.source if entry else "unknown: never chosen",
         "checked": entry.checked.isoformat() if entry and entry.checked else None,
     }
 

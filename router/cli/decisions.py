@@ -8,7 +8,7 @@ from typing import BinaryIO
 import anyio
 import click
 
-from router.assembly import make_planner
+from router.assembly import make_planner, unavailable, with_sandbox
 from router.cli.configuration import config_option, loaded
 from router.cli.output import as_json
 from router.config.snapshot import Snapshot
@@ -34,11 +34,14 @@ def explain(config: Path | None, team: str | None, request_file: BinaryIO, *, is
     """
     snapshot = loaded(config)
     name = _team(snapshot, team)
+    if len(unavailable(snapshot)) == sum(1 for _ in snapshot.catalog):
+        click.echo("note: no provider has a key, so this is what `make run` would choose in its sandbox", err=True)
+        snapshot = with_sandbox(snapshot, "http://127.0.0.1/api/v1")
     plan = anyio.run(partial(_plan, snapshot, name, request_file.read()))
     if is_json:
         click.echo(as_json(as_data(plan.decision, plan.profile)))
     else:
-        click.echo(as_table(plan.decision, plan.profile))
+        click.echo(f"team {name} · {as_table(plan.decision, plan.profile)}")
     sys.exit(0 if plan.decision.chosen else 1)
 
 

@@ -5,7 +5,7 @@ import sys
 import click
 
 from router.assembly import VERSION
-from router.cli.accounts import keys, spend
+from router.cli.accounts import keys, reconcile, spend
 from router.cli.catalog import models
 from router.cli.decisions import explain
 from router.cli.serve import check, sandbox, serve
@@ -21,7 +21,7 @@ def penstock() -> None:
     """
 
 
-for command in (serve, check, explain, keys, spend, models, sandbox):
+for command in (serve, check, explain, keys, spend, reconcile, models, sandbox):
     penstock.add_command(command)
 
 

@@ -1,6 +1,5 @@
 """`penstock serve`, `penstock check`, `penstock sandbox`."""
 
-import ipaddress
 import logging
 import secrets
 import socket
@@ -16,15 +15,11 @@ from router.assembly import VERSION, House, assemble, make_sandbox, with_sandbox
 from router.cli.configuration import config_option, directory, loaded
 from router.config.loader import warnings
 from router.config.snapshot import Listen, Snapshot
-from router.errors import ConfigError, PenstockError
+from router.errors import ConfigError
 from router.keys import TeamName, written
 from router.server.listen import bound, port_of, serve_until_stopped, serving
 
 log = logging.getLogger("penstock")
-
-
-class OpenAdminPort(PenstockError):
-    code = "open_admin_port"
 
 
 @click.command()
@@ -46,11 +41,6 @@ def serve(config: Path | None, host: str | None, port: int | None, admin_port: i
     listen, admin = snapshot.settings.listen, snapshot.settings.admin
     listen = Listen(host or listen.host, listen.port if port is None else port)
     admin = Listen(admin.host, admin.port if admin_port is None else admin_port)
-    if snapshot.settings.admin_token is None and not _is_loopback(admin.host):
-        raise OpenAdminPort(
-            f"The admin port listens on {admin.host} and has no token, so anyone could read it. "
-            f"Set {snapshot.settings.admin_token_from or 'admin.token_env in penstock.yaml'}, or listen on 127.0.0.1."
-        )
     ports = _Ports(data=bound(listen.host, listen.port), admin=bound(admin.host, admin.port))
     anyio.run(_serve, snapshot, ports, demo, directory(config), backend_options={"use_uvloop": True})
 
@@ -90,7 +80,7 @@ def sandbox(host: str, port: int, time_scale: float, seed: int, fault_rate: floa
     listener = bound(host, port)
     click.echo(f"sandbox at http://{host}:{port_of(listener)}/api/v1, any key that begins with sk-or- works")
     application = make_sandbox(time_scale=time_scale, seed=seed, fault_rate=fault_rate)
-    anyio.run(serve_until_stopped, application, listener, backend_options={"use_uvloop": True})
+    anyio.run(serve_until_stopped, application, listener, 0.0, backend_options={"use_uvloop": True})
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +99,7 @@ async def _serve(snapshot: Snapshot, ports: _Ports, is_demo: bool, config: Path)
         house = assemble(snapshot)
         await stack.enter_async_context(serving(house.admin, ports.admin))
         _announce(snapshot, house, ports, config=config, is_demo=is_demo, uses_sandbox=uses_sandbox)
-        await serve_until_stopped(house.data, ports.data)
+        await serve_until_stopped(house.data, ports.data, snapshot.settings.stop_grace_s)
 
 
 def _announce(
@@ -157,10 +147,3 @@ def _lacks_openrouter_key(snapshot: Snapshot) -> bool:
 def _address(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

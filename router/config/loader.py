@@ -36,7 +36,7 @@ def load(directory: Path, *, environment: Mapping[str, str]) -> Snapshot:
     """The configuration in `directory`, with secrets from `environment` or from the files it names.
 
     Raises ConfigError with the problems of all files, sorted by file and place; files are named as `directory` is
-    spelled. Takes some 80 ms for the shipped files (November 2026), so a server calls it from a thread.
+    spelled. Takes some 80 ms for the shipped files (November 2026).
     """
     if not directory.is_dir():
         raise ConfigError([Problem(str(directory), *START, "expected a directory with penstock.yaml, got none")])
@@ -53,6 +53,10 @@ def load(directory: Path, *, environment: Mapping[str, str]) -> Snapshot:
     if problems or main.section is None or models.section is None:
         raise ConfigError(sorted(set(problems), key=_place))
     settings = penstock_file.settings(main.section, directory=directory, environment=environment)
+    if main.document is not None:
+        unservable = tuple(_problems_of_ports(main.document, settings))
+        if unservable:
+            raise ConfigError(unservable)
     providers = {name: access.provider for name, access in settings.providers.items()}
     return Snapshot(
         settings=settings,
@@ -115,6 +119,20 @@ def _problems_of_team_files(directory: Path) -> Iterator[Problem]:
         yield Problem(str(teams), *START, "expected at least one team file NAME.yaml here, got none")
     for path in sorted(teams.glob("*.yml")):
         yield Problem(str(path), *START, "expected the ending .yaml, got .yml; rename the file, or it is not read")
+
+
+def _problems_of_ports(main: Document, settings: Settings) -> Iterator[Problem]:
+    """What a server could not, or must not, listen on."""
+    where = ("admin", "listen")
+    if settings.admin == settings.listen:
+        yield main.at_value(where, f"expected a port of its own, got that of `listen`, {settings.listen.port}")
+    if settings.admin_token is None and not settings.admin.is_loopback:
+        token = settings.admin_token_from or "admin.token_env"
+        yield main.at_value(
+            where,
+            f"expected 127.0.0.1, since {token} holds no token and anyone could read the admin port, "
+            f"got {settings.admin.host}",
+        )
 
 
 def _problems_between(main: Document | None, models: Document | None, teams: Sequence[Document]) -> Iterator[Problem]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from router.catalog.catalog import Provider, ProviderName
 from router.config.schema import PenstockFile, ProviderSection
 from router.config.settings import secret, state_directory
-from router.config.snapshot import Listen, ProviderAccess, Settings, Timeouts
+from router.config.snapshot import Listen, ProviderAccess, Server, Settings, Timeouts
 
 
 def settings(file: PenstockFile, *, directory: Path, environment: Mapping[str, str]) -> Settings:
@@ -17,10 +17,12 @@ def settings(file: PenstockFile, *, directory: Path, environment: Mapping[str, s
         admin=_listen(file.admin.listen),
         admin_token=secret(variable=file.admin.token_env, file=token_file, environment=environment),
         admin_token_from=_origin(file.admin.token_env, token_file),
-        state_dir=state_directory(
-            _path(file.state.directory if file.state else None, directory, environment), environment=environment
-        ),
+        state_dir=state_directory(_path(file.state.directory, directory, environment), environment=environment),
+        durability=file.state.durability,
+        postgres=None if file.postgres is None else _server(file.postgres.url_env, environment),
+        redis=None if file.redis is None else _server(file.redis.url_env, environment),
         max_body_bytes=file.max_body_bytes,
+        stop_grace_s=file.stop_grace_s,
         timeouts=Timeouts(
             connect_s=file.timeouts.connect_s,
             first_byte_s=file.timeouts.first_byte_s,
@@ -42,6 +44,10 @@ def _access(
         api_key=secret(variable=section.api_key_env, file=key_file, environment=environment),
         api_key_from=_origin(section.api_key_env, key_file),
     )
+
+
+def _server(variable: str, environment: Mapping[str, str]) -> Server:
+    return Server(url=secret(variable=variable, file=None, environment=environment), url_from=f"${variable}")
 
 
 def _listen(address: str) -> Listen:

@@ -210,8 +210,20 @@ class AdminSection(Section):
 
 class StateSection(Section):
     directory: Annotated[
-        Text, Field(description="where ledger, keys and pepper live; relative to this file's directory")
-    ]
+        Text | None, Field(description="where journal, ledger and pepper live; relative to this file's directory")
+    ] = None
+    durability: Annotated[
+        Literal["fast", "strict"],
+        Field(description="fast survives a killed process; strict also a power failure, and waits for the disk"),
+    ] = "fast"
+
+
+class PostgresSection(Section):
+    url_env: Annotated[EnvironmentName, Field(description="environment variable that holds the connection's URL")]
+
+
+class RedisSection(Section):
+    url_env: Annotated[EnvironmentName, Field(description="environment variable that holds the connection's URL")]
 
 
 class TimeoutsSection(Section):
@@ -242,11 +254,16 @@ class PenstockFile(Section):
 
     listen: Annotated[Address, Field(description="host:port of the OpenAI API")] = "127.0.0.1:8000"
     admin: AdminSection = AdminSection()
-    state: StateSection | None = None
+    state: StateSection = StateSection()
+    postgres: Annotated[PostgresSection | None, Field(description="ledger and keys, in place of SQLite")] = None
+    redis: Annotated[RedisSection | None, Field(description="holds and limits, shared by several processes")] = None
     max_body_bytes: Annotated[
         int, Field(ge=1_024, le=1_073_741_824, description="longest request body taken; longer ones get 413")
     ] = 33_554_432
     timeouts: TimeoutsSection = TimeoutsSection()
+    stop_grace_s: Annotated[
+        Seconds, Field(description="what a stop allows requests under way to end by themselves")
+    ] = 30.0
     providers: Annotated[dict[Name, ProviderSection], Field(min_length=1, description="name → how to reach it")]
 
 
@@ -393,6 +410,13 @@ class LimitsSection(Section):
     concurrent: Annotated[Count | None, Field(description="requests in flight")] = None
 
 
+class AllowanceSection(Section):
+    """What a key or a project may spend, within what its team may."""
+
+    budgets: list[BudgetSection] = []
+    limits: LimitsSection = LimitsSection()
+
+
 class AliasSection(Section):
     """What a client's `model` stands for: a policy, or one model."""
 
@@ -481,6 +505,9 @@ class PolicySection(Section):
     default_max_output_tokens: Annotated[
         Tokens, Field(description="set on requests that name no limit, so that a bound can be held")
     ] = 32_768
+    may_shorten: Annotated[
+        bool, Field(description="where no budget has room for the output limit, lower the limit before refusing")
+    ] = False
     banned_models: Annotated[list[Text], Field(description="never these, whatever a rule says")] = []
     banned_providers: Annotated[list[Text], Field(description="never at these, whatever a rule says")] = []
     rules: list[RuleSection] = []
@@ -504,5 +531,12 @@ class TeamFile(Section):
     time_zone: Annotated[TimeZone, Field(description="where its days, weeks and months begin")] = "UTC"
     budgets: list[BudgetSection] = []
     limits: LimitsSection = LimitsSection()
+    each_key: Annotated[AllowanceSection, Field(description="what every API key of the team may spend on its own")] = (
+        AllowanceSection()
+    )
+    projects: Annotated[
+        dict[Tag, AllowanceSection],
+        Field(description="tags with money of their own: a request with the tag is charged to them as well"),
+    ] = {}
     aliases: Annotated[dict[AliasName, AliasSection], Field(min_length=1, description="what clients write in `model`")]
     policies: dict[Name, PolicySection] = {}

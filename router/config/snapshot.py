@@ -2,19 +2,29 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from router.catalog.catalog import Catalog, ModelName, Provider, ProviderName
 from router.decision.policy import Policy
 from router.keys import Secret, TeamName
-from router.quotas import Budget, Limits
+from router.quotas import Allowance, Budget, Limits
 
 
 @dataclass(frozen=True, slots=True)
 class Listen:
     host: str
     port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +46,26 @@ class ProviderAccess:
 
 
 @dataclass(frozen=True, slots=True)
+class Server:
+    """A database or cache."""
+
+    url: Secret | None  # None: its variable is empty, and nothing can start
+    url_from: str
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """`penstock.yaml`."""
 
     listen: Listen
     admin: Listen
     admin_token: Secret | None
-    state_dir: Path  # ledger, keys, pepper
+    state_dir: Path  # journal, ledger, keys, pepper
+    durability: Literal["fast", "strict"]
+    postgres: Server | None  # None: SQLite in the state directory
+    redis: Server | None  # None: this process alone
     max_body_bytes: int
+    stop_grace_s: float
     timeouts: Timeouts
     providers: Mapping[ProviderName, ProviderAccess]
     admin_token_from: str | None = None  # the variable or file that should hold it, for messages
@@ -58,6 +80,8 @@ class Team:
     zone: ZoneInfo  # where its days and months begin
     budgets: tuple[Budget, ...]
     limits: Limits
+    each_key: Allowance  # what every API key may spend on its own, within the team's
+    projects: Mapping[str, Allowance]  # tags with money of their own
     aliases: Mapping[str, Policy]  # what its clients may write in `model`
     policies: Mapping[str, Policy]
 

@@ -5,8 +5,10 @@ from zoneinfo import ZoneInfo
 from router.catalog.catalog import ModelName, ProviderName
 from router.config.schema import (
     AliasSection,
+    AllowanceSection,
     BudgetSection,
     FloorSection,
+    LimitsSection,
     PolicySection,
     RuleSection,
     TeamFile,
@@ -15,7 +17,7 @@ from router.config.schema import (
 from router.config.snapshot import Team
 from router.decision.policy import Match, Policy, QualityFloor, Rule, pinned
 from router.keys import TeamName
-from router.quotas import Budget, Limits
+from router.quotas import Allowance, Budget, Limits
 from router.units import nano_usd
 
 
@@ -27,11 +29,9 @@ def team(file: TeamFile) -> Team:
         baseline=None if file.baseline is None else ModelName(file.baseline),
         zone=ZoneInfo(file.time_zone),
         budgets=tuple(_budget(section) for section in file.budgets),
-        limits=Limits(
-            requests_per_minute=file.limits.requests_per_minute,
-            tokens_per_minute=file.limits.tokens_per_minute,
-            concurrent=file.limits.concurrent,
-        ),
+        limits=_limits(file.limits),
+        each_key=_allowance(file.each_key),
+        projects={tag: _allowance(section) for tag, section in file.projects.items()},
         aliases={alias: _target(section, policies) for alias, section in file.aliases.items()},
         policies=policies,
     )
@@ -48,6 +48,18 @@ def _budget(section: BudgetSection) -> Budget:
     return Budget(limit_nano_usd=nano_usd(section.limit_usd), per=section.per, when_spent=section.when_spent)
 
 
+def _limits(section: LimitsSection) -> Limits:
+    return Limits(
+        requests_per_minute=section.requests_per_minute,
+        tokens_per_minute=section.tokens_per_minute,
+        concurrent=section.concurrent,
+    )
+
+
+def _allowance(section: AllowanceSection) -> Allowance:
+    return Allowance(budgets=tuple(_budget(budget) for budget in section.budgets), limits=_limits(section.limits))
+
+
 def _policy(name: str, section: PolicySection) -> Policy:
     return Policy(
         name=name,
@@ -56,6 +68,7 @@ def _policy(name: str, section: PolicySection) -> Policy:
         floor=_floor(section.quality),
         max_cost_usd=section.max_cost_usd,
         default_max_output_tokens=section.default_max_output_tokens,
+        may_shorten=section.may_shorten,
         banned_models=frozenset(_models(section.banned_models)),
         banned_providers=frozenset(ProviderName(provider) for provider in section.banned_providers),
         rules=tuple(_rule(rule) for rule in section.rules),

@@ -144,7 +144,7 @@ def below_bar(candidate: Candidate, bar: float) -> Rejection | None:
     return _rejection(
         candidate.deployment,
         Reason.BELOW_QUALITY,
-        f"predicted quality {candidate.quality:.3f} is below {bar:.3f}",
+        f"predicted quality {candidate.quality:.4f} is below {bar:.4f}",
     )
 
 

@@ -1,6 +1,6 @@
 """What one deployment would make of a request: tokens and dollars, expected and at worst."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 from math import ceil
@@ -61,6 +61,18 @@ def max_output_tokens(profile: RequestProfile, deployment: Deployment, *, defaul
         return profile.max_output_tokens
     room = deployment.context_tokens - expected_input_tokens(profile, deployment)
     return max(1, min(default_max_output_tokens, deployment.max_output_tokens, room))
+
+
+def shortened(estimate: Estimate, *, choices: int, left_usd: Decimal) -> Estimate | None:
+    """The same call with an output limit that `left_usd` can pay for; None if the expected answer would not fit."""
+    output_rate = choices * estimate.dearest_rates.output
+    if not output_rate:
+        return None  # output is free: a shorter one costs the same
+    worst_input_usd = estimate.worst_usd - estimate.max_output_tokens * output_rate
+    limit = min(int((left_usd - worst_input_usd) / output_rate), estimate.max_output_tokens)
+    if limit < estimate.output_tokens // choices:
+        return None
+    return replace(estimate, max_output_tokens=limit, worst_usd=worst_input_usd + limit * output_rate)
 
 
 def usual_output_tokens(profile: RequestProfile) -> int:

@@ -59,7 +59,7 @@ def as_table(decision: Decision, profile: RequestProfile) -> str:
     """The decision for a terminal: a line on the request, a table of the eligible, a line per rejection."""
     lines = [
         f"policy {decision.name} · objective {decision.terms.objective.value} · "
-        f"good enough: {decision.quality_bar:.3f} · catalog {decision.catalog_version}",
+        f"good enough: {decision.quality_bar:.4f} · catalog {decision.catalog_version}",
         f"request: {profile.input_tokens} input tokens (o200k), task {profile.task.value}, "
         f"needs {', '.join(sorted(profile.needs)) or 'nothing special'}",
         "",

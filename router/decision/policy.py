@@ -65,6 +65,7 @@ class Policy:
     floor: QualityFloor | None = None
     max_cost_usd: Decimal | None = None  # what one request may cost at worst
     default_max_output_tokens: int = 32_768  # set on requests without a limit, so that a bound can be held
+    may_shorten: bool = False  # where no budget has room for the output limit, lower the limit before refusing
     banned_models: frozenset[ModelName] = frozenset()
     banned_providers: frozenset[ProviderName] = frozenset()
     rules: tuple[Rule, ...] = ()

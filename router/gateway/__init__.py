@@ -1,4 +1,4 @@
 """Carries one request: `dispatch` (`Gateway`, made once), `planning` (request → decision), `profile` (what the decision
 may know of it), `exchange` (one request from admission to settlement), `call` (one attempt at a provider and what it
-is booked at), `settlement` (the arithmetic of that).
+is booked at), `answer` (a streamed one), `settlement` (the arithmetic), `reconcile` (what is made good afterwards).
 """

@@ -1,7 +1,10 @@
 """One attempt at a provider while it is under way: what was held for it, what it told, what it is booked at."""
 
+import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+
+import anyio
 
 from router.decision.eligibility import Candidate
 from router.errors import UpstreamError
@@ -15,6 +18,13 @@ from router.wire.responses import Bill
 # When to ask for a provider's record of a call that told no cost: it may appear some seconds late (openrouter.md §5;
 # the delay is not documented, so this doubles up to 16 s in all).
 RECORD_WAITS_S = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+_RECORD_PATIENCE_S = 20.0  # for all of it: a provider that does not answer must not keep the hold
+
+
+log = logging.getLogger("penstock.money")
+
+_MOST_TIMES_HELD = 10
+LOST = "lost"  # the outcome of a call whose process died
 
 
 class Call:
@@ -48,6 +58,10 @@ class Call:
         self.charge: Charge | None = None
 
     @property
+    def id(self) -> str:
+        return self.reservation.id
+
+    @property
     def outcome(self) -> str:
         if self.error is not None:
             return self.error.outcome
@@ -57,7 +71,7 @@ class Call:
         """What to book by what is known already; None if the provider's record has to be asked."""
         if self.bill is not None:
             charge = charge_for(self.bill, self.candidate.deployment, at=at)
-            if charge is not None:
+            if charge is not None and not self._is_absurd(charge):
                 return charge
         refused = self.error is not None and not self.error.may_be_owed and not self.is_answered
         return NOTHING_OWED if refused or not self.is_sent else None
@@ -66,29 +80,51 @@ class Call:
         """What the provider's own record says, else the sum held: a call in doubt stays counted."""
         provider = self.candidate.deployment.provider.name
         if self.generation_id is not None and client.keeps_records(provider):
-            for wait_s in RECORD_WAITS_S:
-                await sleep(wait_s)
-                bill = await client.record(provider, self.generation_id)
-                if bill is not None and bill.nano_usd is not None:
-                    self.bill = bill
-                    return Charge(bill.nano_usd, CostSource.RECORD)
+            with anyio.move_on_after(_RECORD_PATIENCE_S):
+                for wait_s in RECORD_WAITS_S:
+                    await sleep(wait_s)
+                    bill = await client.record(provider, self.generation_id)
+                    if bill is not None and bill.nano_usd is not None:
+                        self.bill = bill
+                        return Charge(bill.nano_usd, CostSource.RECORD)
+        return self.charge_held()
+
+    def charge_held(self) -> Charge:
         return Charge(self.reservation.held_nano_usd, CostSource.HELD)
+
+    def _is_absurd(self, charge: Charge) -> bool:
+        """Whether a cost is told that nothing sent can explain: then the record is asked, else the hold booked.
+
+        A cost above the hold is a mistake of ours or theirs, and booked all the same; one far above it would empty a
+        team's budget by a slip of a decimal point.
+        """
+        held = self.reservation.held_nano_usd
+        if charge.nano_usd > held:
+            log.error("call %s is told to cost %d nano-dollars, and %d were held", self.id, charge.nano_usd, held)
+        return held > 0 and charge.nano_usd > _MOST_TIMES_HELD * held
 
     def attempt(self) -> Attempt:
         """The call as the ledger keeps it, once it is booked."""
         assert self.charge is not None
         assert self.ended_s is not None
+        return self._attempt(self.charge, self.outcome, ended_s=self.ended_s)
+
+    def attempt_if_lost(self, now_s: float) -> Attempt:
+        """The call as the ledger keeps it if its process dies before it is booked: it may cost all that is held."""
+        return self._attempt(self.charge_held(), LOST, ended_s=now_s)
+
+    def _attempt(self, charge: Charge, outcome: str, *, ended_s: float) -> Attempt:
         deployment = self.candidate.deployment
         return Attempt(
-            id=self.reservation.id,
+            id=self.id,
             model=deployment.model.name,
             provider=deployment.provider.name,
-            outcome=self.outcome,
+            outcome=outcome,
             served_model=self.served_model,
             generation_id=self.generation_id,
             usage=self.bill.usage if self.bill else None,
             held_nano_usd=self.reservation.held_nano_usd,
-            cost_nano_usd=self.charge.nano_usd,
-            source=self.charge.source,
-            duration_s=self.ended_s - self.started_s,
+            cost_nano_usd=charge.nano_usd,
+            source=charge.source,
+            duration_s=ended_s - self.started_s,
         )

@@ -1,16 +1,19 @@
 """`Gateway`: everything a request is carried with, made once. `Exchange` is one request carried with it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+import anyio.to_thread
 import msgspec
 
 from router.catalog.catalog import Catalog
-from router.config.snapshot import Snapshot
+from router.config.snapshot import Snapshot, Team
 from router.gateway.planning import Planner
 from router.gateway.settlement import Books
-from router.keys import TeamName
-from router.limits.gate import Gate, Quota
+from router.keys import Caller
+from router.limits.gate import Gate, Quota, Scope
+from router.quotas import NO_ALLOWANCE, Allowance, ScopeId, ScopeKind
+from router.storage.journal import Journal, Record
 from router.upstream.client import UpstreamClient
 from router.wire.responses import ReplyReader
 
@@ -34,6 +37,8 @@ class Gateway:
         gate: Gate,
         client: UpstreamClient,
         reader: ReplyReader,
+        journal: Journal,
+        is_strict: bool,
         books: Books,
         clock: Clock,
     ) -> None:
@@ -41,18 +46,58 @@ class Gateway:
         self.gate = gate
         self.client = client
         self.reader = reader
+        self.journal = journal
+        self._is_strict = is_strict
         self.books = books
         self.monotonic_s = clock.monotonic_s
         self.sleep = clock.sleep
         self.catalog: Catalog = snapshot.catalog
         self.config_version = snapshot.version
-        self.quotas: dict[TeamName, Quota] = quotas_of(snapshot)
+        self.quotas = Quotas(snapshot)
         self.encode = msgspec.json.Encoder().encode
         self.in_flight = 0
 
+    async def journal_durably(self, record: Record, *, request_id: str) -> None:
+        """Write the record; under strict durability return only when it is on the disk. Raises JournalUnwritable."""
+        self.journal.write(record, request_id=request_id)
+        if self._is_strict:
+            await anyio.to_thread.run_sync(self.journal.sync)
 
-def quotas_of(snapshot: Snapshot) -> dict[TeamName, Quota]:
-    return {
-        team.name: Quota(team=team.name, budgets=team.budgets, limits=team.limits, zone=team.zone)
-        for team in snapshot.teams.values()
-    }
+
+class Quotas:
+    """Which scopes a request is charged to: its team, and where they have money of their own its key and its tags."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._teams = snapshot.teams
+        self._of_team = {team.name: _team_scope(team) for team in snapshot.teams.values()}
+
+    def of(self, caller: Caller, tags: Sequence[str]) -> Quota:
+        """The quota of one request."""
+        team = self._teams[caller.team]
+        scopes = [self._of_team[caller.team]]
+        if team.each_key != NO_ALLOWANCE:
+            scopes.append(_scope(team, ScopeKind.KEY, caller.key_id, team.each_key))
+        scopes.extend(_scope(team, ScopeKind.PROJECT, tag, team.projects[tag]) for tag in tags if tag in team.projects)
+        return Quota(tuple(scopes), team.zone)
+
+    def all(self) -> list[Quota]:
+        """Every scope that is known beforehand, by team; that of its keys has an empty name."""
+        return [
+            Quota(
+                (
+                    self._of_team[team.name],
+                    _scope(team, ScopeKind.KEY, "", team.each_key),
+                    *(_scope(team, ScopeKind.PROJECT, tag, allowed) for tag, allowed in team.projects.items()),
+                ),
+                team.zone,
+            )
+            for team in self._teams.values()
+        ]
+
+
+def _team_scope(team: Team) -> Scope:
+    return Scope(ScopeId.of_team(team.name), team.budgets, team.limits)
+
+
+def _scope(team: Team, kind: ScopeKind, name: str, allowance: Allowance) -> Scope:
+    return Scope(ScopeId(team.name, kind, name), allowance.budgets, allowance.limits)

@@ -5,7 +5,8 @@ exactly once, shielded from cancellation, whoever hung up and wherever it broke.
 """
 
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, aclosing
+from contextlib import aclosing, suppress
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -13,7 +14,8 @@ import anyio
 
 from router.decision.eligibility import Candidate
 from router.decision.explain import profile_as_data
-from router.errors import BudgetExhausted, CallerError, PenstockError, UpstreamBroken, UpstreamError
+from router.errors import BudgetExhausted, CallerError, PenstockError, UpstreamBroken, UpstreamError, UpstreamTimeout
+from router.gateway.answer import StreamedAnswer
 from router.gateway.call import Call
 from router.gateway.dispatch import Gateway
 from router.gateway.planning import Plan
@@ -21,23 +23,16 @@ from router.gateway.settlement import baseline_nano_usd
 from router.keys import Caller
 from router.ledger import LedgerEntry, Outcome
 from router.limits.gate import Admission, Quota
+from router.storage.journal import End, Head, Intent, JournalUnwritable, Sent
 from router.units import nano_usd
 from router.upstream.client import UpstreamReply
-from router.upstream.openrouter import cancel_stops_billing
 from router.upstream.outgoing import outgoing_body
 from router.wire.controls import Controls
 from router.wire.requests import ChatRequest
-from router.wire.responses import error_body
-from router.wire.streams import EventTooLong, StreamEditor, error_event
 
 _MOST_CALLS = 4  # providers asked for one request before it fails: a judgement; each costs the client its waiting time
 # Calls that broke off after they were sent may each be billed, so a second one ends the request.
 _MOST_IN_DOUBT = 2
-
-# A provider that bills to the end although the client is gone is read to the end, for its usage chunk, this long.
-_DRAIN_S = 120.0
-# After [DONE] the provider only has to end the message; its connection is worth that little wait.
-_TRAILER_S = 1.0
 
 
 class Exchange:
@@ -55,7 +50,8 @@ class Exchange:
     ) -> None:
         self.request = request
         self.request_id = request_id
-        self.client_is_gone = False
+        self.client_is_gone = False  # before it had everything
+        self.is_relayed = False  # all events of a stream have been handed to the server
         self.body: bytes | None = None  # of a whole answer
         self._gateway = gateway
         self._caller = caller
@@ -65,13 +61,8 @@ class Exchange:
         self._admission: Admission | None = None
         self._calls: list[Call] = []
         self._refusal: PenstockError | None = None
-        self._cut: UpstreamError | None = None
         self._first_byte_s: float | None = None
-        # Of a streamed answer:
-        self._editor: StreamEditor | None = None
-        self._reply: UpstreamReply | None = None
-        self._chunks: AsyncGenerator[bytes] | None = None
-        self._begun: bytes = b""
+        self._stream: StreamedAnswer | None = None
 
     async def __aenter__(self) -> Self:
         self._gateway.in_flight += 1
@@ -121,43 +112,37 @@ class Exchange:
         plan = self._plan = await self._gateway.planner.plan(self._caller.team, self.request, self._controls)
         try:
             plan.require_choice()
-            quota = self._gateway.quotas[self._caller.team]
+            quota = self._gateway.quotas.of(self._caller, plan.profile.tags)
             self._admission = await self._gateway.gate.admit(quota, tokens=_tokens_expected(plan))
             await self._ask_candidates(quota, plan)
         except PenstockError as error:
             self._refusal = error
             raise
 
-    async def stream(self) -> AsyncGenerator[bytes]:
+    def stream(self) -> AsyncGenerator[bytes]:
         """The answer's events for the client; ends with `[DONE]`, or with an error event if it broke off."""
-        assert self._editor is not None
-        assert self._chunks is not None
-        yield self._begun
-        try:
-            while not self._editor.is_done and self._editor.error is None:
-                chunk = await anext(self._chunks, None)
-                if chunk is None:
-                    break
-                events = self._editor.feed(chunk)
-                if events:
-                    yield events
-        except (UpstreamError, EventTooLong) as error:
-            self._cut = self._broken_off(error)
-        if self._cut is None and not self._editor.is_complete:
-            self._cut = self._broken_off(None)
-        if self._cut is None:
-            yield self._editor.end()
-        else:
-            yield error_event(error_body(self._cut, request_id=self.request_id))
+        assert self._stream is not None
+        return self._stream.events(request_id=self.request_id)
 
     async def _ask_candidates(self, quota: Quota, plan: Plan) -> None:
+        """Ask in the order of the decision; then, where budget and policy say so, cheaper models; then shorter answers.
+
+        Raises what the last of these was refused with.
+        """
         try:
-            await self._ask_in_order(quota, plan.decision.ranked)
+            return await self._ask_in_order(quota, plan.decision.ranked)
         except BudgetExhausted as error:
-            if not error.may_downgrade:
-                raise
+            denied = error
+        if denied.may_downgrade:
             plan = self._plan = self._gateway.planner.downgraded(plan, self._controls)
-            await self._ask_in_order(quota, plan.decision.ranked)
+            try:
+                return await self._ask_in_order(quota, plan.decision.ranked)
+            except BudgetExhausted as error:
+                denied = error
+        shorter = plan.shortened(left_nano_usd=denied.left_nano_usd)
+        if not shorter:
+            raise denied
+        return await self._ask_in_order(quota, shorter)
 
     async def _ask_in_order(self, quota: Quota, candidates: tuple[Candidate, ...]) -> None:
         """Ask one after the other until one answers. What does not fit the budget is passed over for a cheaper one."""
@@ -175,7 +160,7 @@ class Exchange:
                 return
             except UpstreamError as error:
                 call.error = failed = error
-                call.ended_s = self._gateway.monotonic_s()
+                await self._end(call)
                 if error.is_callers_fault or self._has_tried_enough():
                     break
         if failed is not None:
@@ -189,10 +174,10 @@ class Exchange:
         return len(self._calls) >= _MOST_CALLS or in_doubt >= _MOST_IN_DOUBT
 
     async def _held(self, quota: Quota, candidate: Candidate) -> Call:
+        call_id = f"{self.request_id}.{len(self._calls) + 1}"
+        self._gateway.journal.write(Intent(call_id), request_id=self.request_id)
         reservation = await self._gateway.gate.reserve(
-            quota,
-            reservation_id=f"{self.request_id}.{len(self._calls) + 1}",
-            nano_usd=candidate.estimate.worst_nano_usd,
+            quota, reservation_id=call_id, nano_usd=candidate.estimate.worst_nano_usd
         )
         call = Call(candidate, reservation, started_s=self._gateway.monotonic_s())
         self._calls.append(call)
@@ -200,13 +185,19 @@ class Exchange:
 
     async def _send(self, call: Call, body: bytes) -> None:
         is_stream = self.request.is_stream
+        await self._gateway.journal_durably(Sent(self._entry_if_lost(call)), request_id=self.request_id)
         call.is_sent = True
-        reply = await self._gateway.client.chat(call.candidate.deployment, body, is_stream=is_stream)
-        call.generation_id = reply.generation_id
-        if is_stream and reply.is_stream:
-            await self._begin_stream(call, reply)
-        else:
-            await self._read_whole(call, reply)
+        provider = call.candidate.deployment.provider.name
+        try:
+            with anyio.fail_after(self._gateway.client.patience_s(provider, is_stream=is_stream)):
+                reply = await self._gateway.client.chat(call.candidate.deployment, body, is_stream=is_stream)
+                self._name_generation(call, reply.generation_id)
+                if is_stream and reply.is_stream:
+                    await self._begin_stream(call, reply)
+                else:
+                    await self._read_whole(call, reply)
+        except TimeoutError as error:
+            raise UpstreamTimeout(f"{provider} did not answer in time.", provider=provider) from error
         call.is_answered = True
         self._first_byte_s = self._gateway.monotonic_s()
 
@@ -217,7 +208,7 @@ class Exchange:
         facts = self._gateway.reader.facts(body)
         if facts is None:
             raise UpstreamBroken(f"{provider} answered with something other than a completion.", provider=provider)
-        call.generation_id = call.generation_id or facts.generation_id
+        self._name_generation(call, facts.generation_id)
         call.served_model = facts.model
         call.bill = facts.bill
         if facts.error is not None:
@@ -228,41 +219,29 @@ class Exchange:
         self.body = body
 
     async def _begin_stream(self, call: Call, reply: UpstreamReply) -> None:
-        """Read until the answer itself begins, so that a provider that fails before can still be replaced."""
         provider = call.candidate.deployment.provider.name
-        editor = StreamEditor(
-            self._gateway.reader, shows_usage=self.request.includes_usage, choices=self.request.choices
-        )
-        begun: list[bytes] = []
-        async with AsyncExitStack() as undo:
-            await undo.enter_async_context(aclosing(reply))
-            chunks = reply.chunks()
-            await undo.enter_async_context(aclosing(chunks))
-            async for chunk in chunks:
-                begun.append(_fed(editor, chunk, provider))
-                if editor.has_begun or editor.error is not None:
-                    break
-            call.generation_id = call.generation_id or editor.generation_id
-            call.bill = editor.bill
-            if not editor.has_begun:
-                if editor.error is not None:
-                    raise self._gateway.reader.error(editor.error, provider=provider)
-                raise UpstreamBroken(f"{provider} ended the stream before it began.", provider=provider)
-            undo.pop_all()
-        self._editor, self._reply, self._chunks, self._begun = editor, reply, chunks, b"".join(begun)
+        stream = StreamedAnswer(reply, self.request, provider=provider, reader=self._gateway.reader)
+        try:
+            await stream.begin()
+        finally:
+            self._name_generation(call, stream.generation_id)
+            call.bill = stream.bill
+        self._stream = stream
 
-    def _broken_off(self, error: UpstreamError | EventTooLong | None) -> UpstreamError:
-        """Why the stream broke off, as the client is told."""
-        assert self._editor is not None
-        assert self.answered is not None
-        provider = self.answered.candidate.deployment.provider.name
-        if isinstance(error, UpstreamError):
-            return error
-        if self._editor.error is not None:
-            return self._gateway.reader.error(self._editor.error, provider=provider)
-        if isinstance(error, EventTooLong):
-            return UpstreamBroken(f"{provider} sent an event that does not end.", provider=provider)
-        return UpstreamBroken(f"{provider} ended the stream before the answer was complete.", provider=provider)
+    def _name_generation(self, call: Call, generation_id: str | None) -> None:
+        """Remember what the provider calls this call: by that name its record can be asked for."""
+        if call.generation_id is None and generation_id is not None:
+            call.generation_id = generation_id
+            with suppress(JournalUnwritable):  # the call is under way: all that can be lost is a way to ask about it
+                self._gateway.journal.write(Head(call.id, generation_id), request_id=self.request_id)
+
+    async def _end(self, call: Call) -> None:
+        """The call has failed, and another may follow: what is known of its cost is settled now."""
+        call.ended_s = self._gateway.monotonic_s()
+        await self.settle_told()
+        if call.charge is not None:
+            with suppress(JournalUnwritable):  # the entry of the whole request repeats it
+                self._gateway.journal.write(End(call.attempt()), request_id=self.request_id)
 
     # Settling. From here on nothing is raised: whatever is not known is booked at the sum held.
 
@@ -277,46 +256,40 @@ class Exchange:
                     await self._gateway.gate.settle(call.reservation, nano_usd=charge.nano_usd)
 
     async def _close(self) -> None:
+        """Settle and book. Whatever should be raised on the way, no hold, slot or entry is left behind."""
         if self._plan is None:
             return
-        await self._finish_stream()
-        now_s = self._gateway.monotonic_s()
-        for call in self._calls:
-            call.ended_s = now_s if call.ended_s is None else call.ended_s
-        await self.settle_told()
+        try:
+            await self._finish_stream()
+            await self.settle_told()
+            await self._settle_in_doubt()
+        finally:
+            now_s = self._gateway.monotonic_s()
+            for call in self._calls:
+                call.ended_s = now_s if call.ended_s is None else call.ended_s
+                if call.charge is None:
+                    call.charge = call.charge_held()
+                    await self._gateway.gate.settle(call.reservation, nano_usd=call.charge.nano_usd)
+            if self._admission is not None:
+                await self._gateway.gate.leave(self._admission, tokens=self._tokens_used(self._admission))
+            self._gateway.books.book(self._entry(self._plan, ended_s=now_s))
+
+    async def _settle_in_doubt(self) -> None:
         for call in self._calls:
             if call.charge is None:
+                call.ended_s = call.ended_s or self._gateway.monotonic_s()  # asking for the record is not its duration
                 call.charge = await call.charge_recorded(self._gateway.client, self._gateway.sleep)
                 await self._gateway.gate.settle(call.reservation, nano_usd=call.charge.nano_usd)
-        if self._admission is not None:
-            await self._gateway.gate.leave(self._admission, tokens=self._tokens_used(self._admission))
-        self._gateway.books.book(self._entry(self._plan, ended_s=now_s))
 
     async def _finish_stream(self) -> None:
-        """Read what the bill needs, by the provider's rule for streams that are given up, and let the connection go."""
-        editor, reply, chunks, call = self._editor, self._reply, self._chunks, self.answered
-        if editor is None or reply is None or chunks is None or call is None:
+        stream, call = self._stream, self.answered
+        if stream is None or call is None:
             return
-        gives_up = not editor.is_done and self._cut is None and cancel_stops_billing(editor.serving_provider)
-        if not gives_up:
-            with anyio.move_on_after(_TRAILER_S if editor.is_done or self._cut else _DRAIN_S):
-                await self._drain(editor, chunks)
-        await chunks.aclose()
-        try:
-            await reply.aclose()
-        except UpstreamError as error:
-            self._cut = self._cut or error
-        call.generation_id = call.generation_id or editor.generation_id
-        call.served_model = editor.served_model
-        call.bill = editor.bill
-        call.error = self._cut
-
-    async def _drain(self, editor: StreamEditor, chunks: AsyncGenerator[bytes]) -> None:
-        try:
-            async for chunk in chunks:
-                editor.feed(chunk)
-        except (UpstreamError, EventTooLong) as error:
-            self._cut = self._cut or self._broken_off(error)
+        await stream.finish()
+        self._name_generation(call, stream.generation_id)
+        call.served_model = stream.served_model
+        call.bill = stream.bill
+        call.error = stream.cut
 
     def _tokens_used(self, admission: Admission) -> int:
         """What providers reported for all calls; what was expected if one that may have used some did not say."""
@@ -330,7 +303,7 @@ class Exchange:
             return Outcome.REFUSED if isinstance(self._refusal, CallerError) else Outcome.FAILED
         if self.answered is None:
             return Outcome.FAILED
-        if self._cut is not None:
+        if self._stream is not None and self._stream.cut is not None:
             return Outcome.CUT
         return Outcome.CLIENT_GONE if self.client_is_gone else Outcome.OK
 
@@ -340,6 +313,14 @@ class Exchange:
         attempts = tuple(call.attempt() for call in self._calls if call.charge is not None)
         return baseline_nano_usd(
             attempts, self._plan.team.baseline, self._gateway.catalog, at=self._plan.conditions.now
+        )
+
+    def _entry_if_lost(self, call: Call) -> LedgerEntry:
+        """What is to be booked if this process dies while the call is under way: the sum held."""
+        assert self._plan is not None
+        now_s = self._gateway.monotonic_s()
+        return replace(
+            self._entry(self._plan, ended_s=now_s), outcome=Outcome.LOST, attempts=(call.attempt_if_lost(now_s),)
         )
 
     def _entry(self, plan: Plan, *, ended_s: float) -> LedgerEntry:
@@ -355,7 +336,7 @@ class Exchange:
             policy=plan.decision.policy,
             rule=plan.decision.terms.rule,
             outcome=self._outcome(),
-            attempts=tuple(call.attempt() for call in self._calls),
+            attempts=tuple(call.attempt() for call in self._calls if call.charge is not None),
             rejected=tuple((each.model, each.reason.value) for each in plan.decision.rejected),
             profile_json=self._gateway.encode(profile_as_data(plan.profile)),
             counted_input_tokens=estimate.input_tokens if estimate else 0,
@@ -369,13 +350,6 @@ class Exchange:
             duration_s=ended_s - self._received_s,
             tags=plan.profile.tags,
         )
-
-
-def _fed(editor: StreamEditor, chunk: bytes, provider: str) -> bytes:
-    try:
-        return editor.feed(chunk)
-    except EventTooLong as error:
-        raise UpstreamBroken(f"{provider} sent an event that does not end.", provider=provider) from error
 
 
 def _tokens_expected(plan: Plan) -> int:

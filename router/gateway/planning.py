@@ -1,12 +1,14 @@
 """From a request to a decision, spending nothing: the part that production, dry runs and `penstock explain` share."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from router.catalog.catalog import DeploymentId, ModelName
 from router.config.snapshot import Snapshot, Team
 from router.decision.decide import Decision, decide
+from router.decision.eligibility import Candidate
+from router.decision.estimate import shortened
 from router.decision.explain import rejections_as_data
 from router.decision.facts import Conditions, RequestProfile
 from router.decision.policy import Policy, pinned
@@ -15,6 +17,7 @@ from router.gateway.profile import profile_of, tightening_of
 from router.keys import TeamName
 from router.quality.predictor import QualityPredictor
 from router.tokens.count import TokenCounter
+from router.units import usd
 from router.wire.controls import Controls
 from router.wire.requests import ChatRequest
 
@@ -37,6 +40,17 @@ class Plan:
                 f"No model of policy {self.policy.name!r} may serve this request. {reasons or 'It has no candidates'}.",
                 rejections_as_data(self.decision.rejected),
             )
+
+    def shortened(self, *, left_nano_usd: int) -> tuple[Candidate, ...]:
+        """The candidates with output limits that the money left can pay for, if the policy allows that."""
+        if not self.policy.may_shorten:
+            return ()
+        left_usd = usd(left_nano_usd)
+        estimates = (
+            (each, shortened(each.estimate, choices=self.profile.choices, left_usd=left_usd))
+            for each in self.decision.ranked
+        )
+        return tuple(replace(each, estimate=estimate) for each, estimate in estimates if estimate is not None)
 
 
 class Planner:

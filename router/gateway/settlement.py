@@ -14,12 +14,14 @@ from router.wire.responses import Bill
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """Where finished requests are written down: the ledger first, then the metrics, from one entry."""
+    """Where finished requests are written down, from one entry: the journal, then the ledger, then the metrics."""
 
+    journal: Callable[[LedgerEntry], None]
     ledger: Callable[[LedgerEntry], None]
     metrics: Callable[[LedgerEntry], None]
 
     def book(self, entry: LedgerEntry) -> None:
+        self.journal(entry)
         self.ledger(entry)
         self.metrics(entry)
 

@@ -9,8 +9,7 @@ from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from router.errors import CallerError
-from router.keys import TeamName
-from router.quotas import Budget, BudgetState, Limits, Per
+from router.quotas import Budget, BudgetState, Limits, Per, ScopeId
 
 
 class TooManyTokens(CallerError):
@@ -22,50 +21,74 @@ class TooManyTokens(CallerError):
 
 
 @dataclass(frozen=True, slots=True)
-class Quota:
-    """What holds for one team."""
+class Scope:
+    """One purse: whose it is, and what holds for it."""
 
-    team: TeamName
+    id: ScopeId
     budgets: tuple[Budget, ...]
     limits: Limits
-    zone: ZoneInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """Every scope that one request is charged to: its team, its key, its projects."""
+
+    scopes: tuple[Scope, ...]
+    zone: ZoneInfo  # where days and months begin
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Admission:
     """One request let in. It is known by identity: two alike are still two."""
 
-    team: TeamName
+    scopes: tuple[ScopeId, ...]
     tokens: int  # what it was expected to use
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """The window of one scope that carries a hold."""
+
+    scope: ScopeId
+    per: Per
+    starts: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Reservation:
-    """Money held for one attempt, in the windows it was admitted in."""
+    """Money held for one call, in the windows it was admitted in."""
 
     id: str
-    team: TeamName
     held_nano_usd: int
-    windows: tuple[tuple[Per, datetime], ...]  # kind and start of each window that carries the hold
+    windows: tuple[Held, ...]
 
 
 class Gate(Protocol):
-    """Counters of one or many processes. Each call is atomic over all budgets of the team."""
+    """Counters of one or many processes. Each call is atomic over all scopes and budgets."""
 
     async def admit(self, quota: Quota, *, tokens: int) -> Admission:
-        """Count one request, expected to use that many tokens, against the rate limits.
+        """Count one request, expected to use that many tokens, against the rate limits of every scope.
 
-        Raises RateLimited or TooManyTokens, and then counts nothing.
+        Raises RateLimited or TooManyTokens, and then counts nothing anywhere.
         """
 
     async def leave(self, admission: Admission, *, tokens: int) -> None:
         """The request is over and used that many tokens: it counts for these, and as concurrent no more."""
 
     async def reserve(self, quota: Quota, *, reservation_id: str, nano_usd: int) -> Reservation:
-        """Set the sum aside on every budget, or on none. Raises BudgetExhausted."""
+        """Set the sum aside on every budget of every scope, or on none. Raises BudgetExhausted.
+
+        Asked again for a reservation that is held, it answers with that one.
+        """
 
     async def settle(self, reservation: Reservation, *, nano_usd: int) -> None:
         """Replace the hold by what was really spent. A second call for the same reservation changes nothing."""
+
+    async def resolve(self, reservation_id: str, *, nano_usd: int) -> None:
+        """Settle a hold that another process made and did not live to settle; an unknown one changes nothing."""
+
+    async def correct(self, quota: Quota, *, at: datetime, nano_usd: int) -> None:
+        """Add to what was spent in the windows that hold `at`, where they are still open; less than zero takes away."""
 
     def states(self) -> list[BudgetState]:
         """Every budget that is known, for metrics."""

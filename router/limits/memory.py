@@ -4,22 +4,21 @@ No method awaits anything, so each runs without interruption and is atomic on th
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
-from router.errors import BudgetExhausted, RateLimited
-from router.keys import TeamName
-from router.limits.gate import Admission, Quota, Reservation, TooManyTokens
-from router.quotas import Budget, BudgetState, Per, WhenSpent, Window, window
-from router.units import usd_text
+from router.limits.gate import Admission, Held, Quota, Reservation, Scope
+from router.limits.refusals import exhausted, never_fits, tokens_used_up, too_many_requests, too_many_under_way
+from router.quotas import Budget, BudgetState, Per, ScopeId, Window, window
 
 _MINUTE_S = 60.0
 
 
 @dataclass(slots=True)
 class _Account:
-    """One budget window of one team. Invariant: spent + held never exceeds the limit by a new hold."""
+    """One window of one scope. Invariant: spent + held never exceeds the limit by a new hold."""
 
     window: Window
     spent_nano_usd: int = 0
@@ -37,7 +36,7 @@ class _Admitted:
 
 @dataclass(slots=True)
 class _Pace:
-    """What a team did in the last minute, and is doing now."""
+    """What a scope did in the last minute, and is doing now."""
 
     admitted: deque[_Admitted] = field(default_factory=deque)  # oldest first
     tokens: int = 0  # of all that is in `admitted`
@@ -47,183 +46,202 @@ class _Pace:
         while self.admitted and self.admitted[0].at_s <= until_s:
             self.tokens -= self.admitted.popleft().tokens
 
+    def enter(self, admission: Admission, at_s: float) -> None:
+        admitted = _Admitted(at_s, admission.tokens)
+        self.under_way[admission] = admitted
+        self.admitted.append(admitted)
+        self.tokens += admission.tokens
+
+    def leave(self, admission: Admission, tokens: int) -> None:
+        admitted = self.under_way.pop(admission, None)
+        if admitted is None:
+            return
+        if self.admitted and admitted.at_s >= self.admitted[0].at_s:  # still of the last minute
+            self.tokens += tokens - admitted.tokens
+        admitted.tokens = tokens
+
+
+@dataclass(frozen=True, slots=True)
+class _Watched:
+    """A budget, and the account that it watches."""
+
+    scope: Scope
+    budget: Budget
+    account: _Account
+
+    @property
+    def left_nano_usd(self) -> int:
+        return self.budget.limit_nano_usd - self.account.spent_nano_usd - self.account.held_nano_usd
+
 
 class MemoryGate:
-    """Holds and limits of every team, in this process."""
+    """Holds and limits of every scope, in this process."""
 
     def __init__(self, *, now: Callable[[], datetime], monotonic_s: Callable[[], float]) -> None:
         self._now = now
         self._monotonic_s = monotonic_s
-        self._accounts: dict[tuple[TeamName, Per, datetime], _Account] = {}
-        self._current: dict[tuple[TeamName, Per], _Account] = {}
-        self._quotas: dict[TeamName, Quota] = {}
+        self._recovered: dict[datetime, dict[ScopeId, int]] = {}  # what was spent since then, when this process began
+        self._accounts: dict[Held, _Account] = {}
+        self._current: dict[tuple[ScopeId, Per], _Account] = {}
+        self._scopes: dict[ScopeId, tuple[Scope, ZoneInfo]] = {}  # seen so far
         self._open: dict[str, Reservation] = {}
-        self._paces: dict[TeamName, _Pace] = {}
+        self._paces: dict[ScopeId, _Pace] = {}
 
-    def recover(self, quotas: Iterable[Quota], spent_since: Callable[[datetime], dict[TeamName, int]]) -> None:
-        """Take up what the ledger says was spent in the windows that are open now."""
+    def recover(self, quotas: Iterable[Quota], spent_since: Callable[[datetime], dict[ScopeId, int]]) -> None:
+        """Take up what the ledger says was spent in the windows that are open now.
+
+        `quotas` hold every scope that is known beforehand, and one with an empty name for those that are not (keys).
+        Blocks for one read of the ledger per window.
+        """
         now = self._now()
-        spent: dict[datetime, dict[TeamName, int]] = {}  # asked once per window, however many teams share it
         for quota in quotas:
-            self._quotas[quota.team] = quota
-            for per in _windows(quota):
-                account = self._account(quota, per, now)
-                starts = account.window.starts
-                if starts not in spent:
-                    spent[starts] = spent_since(starts)
-                account.spent_nano_usd = spent[starts].get(quota.team, 0)
+            for per in dict.fromkeys(budget.per for scope in quota.scopes for budget in scope.budgets):
+                starts = window(per, now, quota.zone).starts
+                if starts not in self._recovered:
+                    self._recovered[starts] = spent_since(starts)
+            known = tuple(scope for scope in quota.scopes if scope.id.name)
+            list(self._watched(Quota(known, quota.zone), now))
 
     async def admit(self, quota: Quota, *, tokens: int) -> Admission:
-        pace = self._pace(quota.team)
         now_s = self._monotonic_s()
-        pace.forget_until(now_s - _MINUTE_S)
-        _check_concurrent(quota, pace)
-        _check_requests(quota, pace, now_s)
-        _check_tokens(quota, pace, now_s, tokens=tokens)
-        admission, admitted = Admission(quota.team, tokens), _Admitted(now_s, tokens)
-        pace.under_way[admission] = admitted
-        pace.admitted.append(admitted)
-        pace.tokens += tokens
+        paces = [(scope, self._pace(scope.id)) for scope in quota.scopes]
+        for scope, pace in paces:
+            pace.forget_until(now_s - _MINUTE_S)
+            _check_concurrent(scope, pace)
+            _check_requests(scope, pace, now_s)
+            _check_tokens(scope, pace, now_s, tokens=tokens)
+        admission = Admission(tuple(scope.id for scope in quota.scopes), tokens)
+        for _, pace in paces:
+            pace.enter(admission, now_s)
         return admission
 
     async def leave(self, admission: Admission, *, tokens: int) -> None:
-        pace = self._pace(admission.team)
-        pace.forget_until(self._monotonic_s() - _MINUTE_S)
-        admitted = pace.under_way.pop(admission, None)
-        if admitted is None:
-            return
-        if pace.admitted and admitted.at_s >= pace.admitted[0].at_s:  # still of the last minute
-            pace.tokens += tokens - admitted.tokens
-        admitted.tokens = tokens
+        until_s = self._monotonic_s() - _MINUTE_S
+        for scope in admission.scopes:
+            pace = self._pace(scope)
+            pace.forget_until(until_s)
+            pace.leave(admission, tokens)
 
     async def reserve(self, quota: Quota, *, reservation_id: str, nano_usd: int) -> Reservation:
+        known = self._open.get(reservation_id)
+        if known is not None:
+            return known
         now = self._now()
-        self._quotas[quota.team] = quota
-        # By window: two budgets of one window, the one that downgrades and the one that rejects, watch the same sum.
-        accounts = {per: self._account(quota, per, now) for per in _windows(quota)}
-        lefts = [_left(budget, accounts[budget.per]) for budget in quota.budgets]
-        if lefts and nano_usd > min(lefts):
-            tightest = quota.budgets[lefts.index(min(lefts))]
-            raise _exhausted(
-                quota, tightest, accounts[tightest.per].window, asked=nano_usd, left=max(min(lefts), 0), now=now
+        watched = list(self._watched(quota, now))
+        tightest = min(watched, key=lambda each: each.left_nano_usd, default=None)
+        if tightest is not None and nano_usd > tightest.left_nano_usd:
+            raise exhausted(
+                tightest.scope.id,
+                tightest.budget,
+                asked_nano_usd=nano_usd,
+                left_nano_usd=tightest.left_nano_usd,
+                ends=tightest.account.window.ends,
+                now=now,
             )
+        # By window: two budgets of one window, the one that downgrades and the one that rejects, watch the same sum.
+        accounts = {Held(each.scope.id, each.budget.per, each.account.window.starts): each.account for each in watched}
         for account in accounts.values():
             account.held_nano_usd += nano_usd
             account.holds += 1
-        reservation = Reservation(
-            id=reservation_id,
-            team=quota.team,
-            held_nano_usd=nano_usd,
-            windows=tuple((per, account.window.starts) for per, account in accounts.items()),
-        )
+        reservation = Reservation(id=reservation_id, held_nano_usd=nano_usd, windows=tuple(accounts))
         self._open[reservation_id] = reservation
         return reservation
 
     async def settle(self, reservation: Reservation, *, nano_usd: int) -> None:
         if self._open.pop(reservation.id, None) is None:
             return
-        for per, starts in reservation.windows:
-            account = self._accounts[reservation.team, per, starts]
+        for held in reservation.windows:
+            account = self._accounts[held]
             account.held_nano_usd -= reservation.held_nano_usd
             account.holds -= 1
             account.spent_nano_usd += nano_usd
-            self._forget_if_over(reservation.team, per, account)
+            self._forget_if_over(held, account)
+
+    async def resolve(self, reservation_id: str, *, nano_usd: int) -> None:
+        """Holds in memory end with their process: what it owed is recovered from the ledger."""
+
+    async def correct(self, quota: Quota, *, at: datetime, nano_usd: int) -> None:
+        accounts = {id(each.account): each.account for each in self._watched(quota, self._now())}
+        for account in accounts.values():
+            if account.window.starts <= at < account.window.ends:
+                account.spent_nano_usd += nano_usd
 
     def states(self) -> list[BudgetState]:
         now = self._now()
+        tightest: dict[tuple[ScopeId, Per], _Watched] = {}
+        for scope, zone in self._scopes.values():
+            for each in self._watched(Quota((scope,), zone), now):
+                known = tightest.setdefault((scope.id, each.budget.per), each)
+                if each.budget.limit_nano_usd < known.budget.limit_nano_usd:
+                    tightest[scope.id, each.budget.per] = each
         return [
             BudgetState(
-                team=quota.team,
+                scope=scope_id,
                 per=per,
-                limit_nano_usd=min(budget.limit_nano_usd for budget in quota.budgets if budget.per is per),
-                spent_nano_usd=account.spent_nano_usd,
-                held_nano_usd=account.held_nano_usd,
+                limit_nano_usd=each.budget.limit_nano_usd,
+                spent_nano_usd=each.account.spent_nano_usd,
+                held_nano_usd=each.account.held_nano_usd,
             )
-            for quota in self._quotas.values()
-            for per in _windows(quota)
-            for account in (self._account(quota, per, now),)
+            for (scope_id, per), each in tightest.items()
         ]
 
-    def _account(self, quota: Quota, per: Per, now: datetime) -> _Account:
+    def _watched(self, quota: Quota, now: datetime) -> Iterator[_Watched]:
+        """Every budget of every scope with its account of the window that holds `now`."""
+        for scope in quota.scopes:
+            if scope.budgets:
+                self._scopes[scope.id] = (scope, quota.zone)
+            for budget in scope.budgets:
+                yield _Watched(scope, budget, self._account(scope.id, budget.per, now, quota.zone))
+
+    def _account(self, scope: ScopeId, per: Per, now: datetime, zone: ZoneInfo) -> _Account:
         """The account of the window that holds `now`; the window is worked out only when the last one is over."""
-        key = (quota.team, per)
-        current = self._current.get(key)
+        current = self._current.get((scope, per))
         if current is not None and current.window.starts <= now < current.window.ends:
             return current
-        fresh = window(per, now, quota.zone)
-        account = self._accounts.setdefault((*key, fresh.starts), _Account(fresh))
-        self._current[key] = account
+        fresh = window(per, now, zone)
+        held = Held(scope, per, fresh.starts)
+        account = self._accounts.get(held)
+        if account is None:
+            spent_nano_usd = self._recovered.get(fresh.starts, {}).get(scope, 0)
+            account = self._accounts[held] = _Account(fresh, spent_nano_usd)
+        self._current[scope, per] = account
         if current is not None:
-            self._forget_if_over(*key, current)
+            self._forget_if_over(Held(scope, per, current.window.starts), current)
         return account
 
-    def _forget_if_over(self, team: TeamName, per: Per, account: _Account) -> None:
+    def _forget_if_over(self, held: Held, account: _Account) -> None:
         """Drop a window that is not the current one and carries no hold any more."""
-        if account is not self._current.get((team, per)) and account.holds == 0:
-            self._accounts.pop((team, per, account.window.starts), None)
+        if account is not self._current.get((held.scope, held.per)) and account.holds == 0:
+            self._accounts.pop(held, None)
 
-    def _pace(self, team: TeamName) -> _Pace:
-        pace = self._paces.get(team)
+    def _pace(self, scope: ScopeId) -> _Pace:
+        pace = self._paces.get(scope)
         if pace is None:
-            pace = self._paces[team] = _Pace()
+            pace = self._paces[scope] = _Pace()
         return pace
 
 
-def _windows(quota: Quota) -> Iterable[Per]:
-    """The kinds of window that the team's budgets are counted in, each once."""
-    return dict.fromkeys(budget.per for budget in quota.budgets)
-
-
-def _left(budget: Budget, account: _Account) -> int:
-    return budget.limit_nano_usd - account.spent_nano_usd - account.held_nano_usd
-
-
-def _exhausted(
-    quota: Quota, budget: Budget, within: Window, *, asked: int, left: int, now: datetime
-) -> BudgetExhausted:
-    return BudgetExhausted(
-        f"This request may cost ${usd_text(asked)} and team {quota.team} has ${usd_text(left)} left of its "
-        f"${usd_text(budget.limit_nano_usd)} per {budget.per}; the window ends at {within.ends.isoformat()}. "
-        "Send a smaller `max_tokens`, or ask the team's owner to raise the budget.",
-        asked_nano_usd=asked,
-        left_nano_usd=left,
-        resets_in_s=(within.ends - now).total_seconds(),
-        may_downgrade=budget.when_spent is WhenSpent.DOWNGRADE,
-    )
-
-
-def _check_concurrent(quota: Quota, pace: _Pace) -> None:
-    limit = quota.limits.concurrent
+def _check_concurrent(scope: Scope, pace: _Pace) -> None:
+    limit = scope.limits.concurrent
     if limit is not None and len(pace.under_way) >= limit:
-        raise RateLimited(
-            f"Team {quota.team} has {len(pace.under_way)} requests under way and may have {limit}. "
-            "Wait for one to end.",
-            retry_after_s=1.0,  # a guess: nobody knows when one will end
-        )
+        raise too_many_under_way(scope, len(pace.under_way))
 
 
-def _check_requests(quota: Quota, pace: _Pace, now_s: float) -> None:
-    limit = quota.limits.requests_per_minute
+def _check_requests(scope: Scope, pace: _Pace, now_s: float) -> None:
+    limit = scope.limits.requests_per_minute
     if limit is not None and len(pace.admitted) >= limit:
-        raise RateLimited(
-            f"Team {quota.team} made {len(pace.admitted)} requests within a minute and may make {limit}. Slow down.",
-            retry_after_s=pace.admitted[0].at_s + _MINUTE_S - now_s,
-        )
+        retry_after_s = pace.admitted[0].at_s + _MINUTE_S - now_s
+        raise too_many_requests(scope, len(pace.admitted), retry_after_s=retry_after_s)
 
 
-def _check_tokens(quota: Quota, pace: _Pace, now_s: float, *, tokens: int) -> None:
-    limit = quota.limits.tokens_per_minute
+def _check_tokens(scope: Scope, pace: _Pace, now_s: float, *, tokens: int) -> None:
+    limit = scope.limits.tokens_per_minute
     if limit is None or pace.tokens + tokens <= limit:
         return
     if tokens > limit:
-        raise TooManyTokens(
-            f"This request may use {tokens} tokens and team {quota.team} may use {limit} per minute, so waiting does "
-            "not help. Send a smaller `max_tokens` or prompt, or ask the team's owner to raise the limit."
-        )
-    raise RateLimited(
-        f"Team {quota.team} used {pace.tokens} tokens within a minute; {tokens} more exceed its {limit}. Slow down.",
-        retry_after_s=_room_at_s(pace, tokens, limit) - now_s,
-    )
+        raise never_fits(scope, asked=tokens)
+    retry_after_s = _room_at_s(pace, tokens, limit) - now_s
+    raise tokens_used_up(scope, used=pace.tokens, asked=tokens, retry_after_s=retry_after_s)
 
 
 def _room_at_s(pace: _Pace, tokens: int, limit: int) -> float:

@@ -1,5 +1,7 @@
 """The admin port's endpoints: `/metrics` for Prometheus, `/admin/…` JSON for operators and their scripts."""
 
+import base64
+import binascii
 import hmac
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -10,10 +12,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from router.errors import InvalidRequest, PenstockError, Unauthenticated
 from router.keys import Secret
-from router.ledger import SpendRow
+from router.ledger import GROUP_NAMES, SpendRow
 from router.quotas import BudgetState
 from router.server.replies import one_header, send_body, send_error, send_json
-from router.storage.sqlite import GROUP_NAMES, SqliteStore
+from router.storage.store import Store
 from router.telemetry.metrics import Metrics
 from router.units import usd_text
 
@@ -36,14 +38,21 @@ class RequireAdminToken:
             try:
                 self._check(one_header(scope, b"authorization"), self._token)
             except PenstockError as error:
-                await send_error(send, error)
+                await send_error(send, error, headers=[(b"www-authenticate", b'Basic realm="penstock admin"')])
                 return
         await self._app(scope, receive, send)
 
     def _check(self, authorization: str | None, token: Secret) -> None:
         scheme, _, sent = (authorization or "").partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(sent.strip().encode(), token.reveal().encode()):
-            raise Unauthenticated("The admin port needs its token: send `Authorization: Bearer TOKEN`.")
+        if scheme.lower() == "basic":  # what a browser sends for the console: any name, the token as password
+            sent = _password(sent)
+        elif scheme.lower() != "bearer":
+            sent = ""
+        if not hmac.compare_digest(sent.strip().encode(), token.reveal().encode()):
+            raise Unauthenticated(
+                "The admin port needs its token: send `Authorization: Bearer TOKEN`, or sign in with any name and the "
+                "token as password."
+            )
 
 
 class MetricsPage:
@@ -61,7 +70,7 @@ class MetricsPage:
 class Spend:
     """`GET /admin/spend?by=team,model&since=7d`."""
 
-    def __init__(self, store: SqliteStore, *, now: Callable[[], datetime]) -> None:
+    def __init__(self, store: Store, *, now: Callable[[], datetime]) -> None:
         self._store = store
         self._now = now
 
@@ -80,7 +89,7 @@ class Spend:
 class Requests:
     """`GET /admin/requests?limit=50`: the newest ledger entries."""
 
-    def __init__(self, store: SqliteStore) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -100,6 +109,14 @@ class Budgets:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send_json(send, {"budgets": [_budget_as_data(state) for state in self._states()]})
+
+
+def _password(credentials: str) -> str:
+    """The password of Basic credentials; empty if they are none."""
+    try:
+        return base64.b64decode(credentials, validate=True).decode().partition(":")[2]
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
 
 
 def group_names(text: str) -> tuple[str, ...]:
@@ -148,7 +165,9 @@ def spend_as_data(by: tuple[str, ...], row: SpendRow) -> dict[str, object]:
 
 def _budget_as_data(state: BudgetState) -> dict[str, object]:
     return {
-        "team": state.team,
+        "team": state.scope.team,
+        "kind": state.scope.kind.value,
+        "name": state.scope.name,
         "per": state.per.value,
         "limit_usd": usd_text(state.limit_nano_usd),
         "spent_usd": usd_text(state.spent_nano_usd),

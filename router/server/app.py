@@ -13,7 +13,7 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from router.errors import PenstockError, Unavailable, UnknownRoute, WrongMethod
-from router.server.replies import send_error, send_json
+from router.server.replies import REQUEST_ID, send_error, send_json
 
 log = logging.getLogger("penstock.server")
 
@@ -47,20 +47,28 @@ class InternalError(PenstockError):
 
 
 class LastResort:
-    """Plain ASGI middleware, the outer edge of the server: an error nobody caught is logged, and answered with 500."""
+    """Plain ASGI middleware, the outer edge of the server: names every request, and answers for what nobody caught.
 
-    def __init__(self, app: ASGIApp) -> None:
+    The name is in `x-request-id` of every answer, and in the scope for those who book by it. An error that nobody
+    caught is logged, and answered with 500.
+    """
+
+    def __init__(self, app: ASGIApp, *, new_request_id: Callable[[], str]) -> None:
         self._app = app
+        self._new_request_id = new_request_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         has_begun = False
+        request_id = scope[REQUEST_ID] = self._new_request_id()
 
         async def watched_send(message: Message) -> None:
             nonlocal has_begun
-            has_begun = True
+            if not has_begun:
+                has_begun = True
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
             await send(message)
 
         try:
@@ -70,7 +78,7 @@ class LastResort:
             log.error("unhandled %s in %s", type(error).__name__, _place(error))
             if has_begun:
                 raise ConnectionAbortedError from None  # the server closes the connection; there is no status left
-            await send_error(send, InternalError("The gateway made a mistake; it has been logged."))
+            await send_error(watched_send, InternalError("The gateway made a mistake; it has been logged."))
 
 
 class Methods:
@@ -91,7 +99,8 @@ class Methods:
 
 async def unknown_route(scope: Scope, receive: Receive, send: Send) -> None:
     """The answer to every path that is not a route."""
-    await send_error(send, UnknownRoute(f"There is nothing at {scope['path'][:100]!r}. The API is below /v1."))
+    message = f"There is nothing at {scope['path'][:100]!r}. See docs/clients.md for what there is."
+    await send_error(send, UnknownRoute(message))
 
 
 def data_app(
@@ -100,6 +109,7 @@ def data_app(
     models: ASGIApp,
     is_ready: Callable[[], bool],
     guard: Callable[[ASGIApp], ASGIApp],
+    new_request_id: Callable[[], str],
     lifespan: Lifespan,
 ) -> ASGIApp:
     """The data port. `guard` is the middleware that asks for a key."""
@@ -116,12 +126,17 @@ def data_app(
                 default=unknown_route,
                 lifespan=lifespan,
             )
-        )
+        ),
+        new_request_id=new_request_id,
     )
 
 
 def admin_app(
-    *, endpoints: Mapping[str, ASGIApp], is_ready: Callable[[], bool], guard: Callable[[ASGIApp], ASGIApp]
+    *,
+    endpoints: Mapping[str, ASGIApp],
+    is_ready: Callable[[], bool],
+    guard: Callable[[ASGIApp], ASGIApp],
+    new_request_id: Callable[[], str],
 ) -> ASGIApp:
     """The admin port: read-only endpoints by path. `guard` is the middleware that asks for the admin token."""
     return LastResort(
@@ -131,13 +146,15 @@ def admin_app(
                 redirect_slashes=False,
                 default=unknown_route,
             )
-        )
+        ),
+        new_request_id=new_request_id,
     )
 
 
 def _health(is_ready: Callable[[], bool]) -> list[Route]:
-    ready = Methods(GET=Ready(is_ready))
-    return [Route("/livez", Methods(GET=Live())), Route("/readyz", ready), Route("/healthz", ready)]
+    live = Live()
+    ready = Methods(GET=Ready(is_ready), HEAD=Ready(is_ready))
+    return [Route("/livez", Methods(GET=live, HEAD=live)), Route("/readyz", ready), Route("/healthz", ready)]
 
 
 def _place(error: Exception) -> str:

@@ -42,7 +42,10 @@ class KeyRing:
         scheme, _, text = authorization.partition(" ")
         presented = parse(text.strip()) if scheme.lower() == "bearer" else None
         if presented is None:
-            raise Unauthenticated("The API key is not one of this gateway's: they begin with `psk_`. Check for typos.")
+            raise Unauthenticated(
+                "The API key is not one of this gateway's: they begin with `psk_` and are sent as "
+                "`Authorization: Bearer psk_…`. Check for typos and missing ends."
+            )
         known = self._passing.get(presented.id) or self._stored.get(presented.id)
         is_right = matches(presented, known or self._nobody, self._pepper)
         if known is None or not is_right or not known.is_valid_at(self._now()):

@@ -11,9 +11,9 @@ import anyio.to_thread
 from starlette.types import Receive, Scope, Send
 
 from router.ledger import SpendRow
-from router.quotas import BudgetState
+from router.quotas import BudgetState, ScopeKind
 from router.server.replies import send_body
-from router.storage.sqlite import SqliteStore
+from router.storage.store import Store
 from router.units import usd_text
 
 _HEADERS = (
@@ -32,7 +32,7 @@ class Console:
 
     def __init__(
         self,
-        store: SqliteStore,
+        store: Store,
         *,
         budgets: Callable[[], list[BudgetState]],
         now: Callable[[], datetime],
@@ -62,7 +62,7 @@ class Console:
 
 
 # Columns whose heading ends in a space hold figures and are aligned right.
-_BUDGET_COLUMNS = ("Team", "Per", "Limit $ ", "Spent $ ", "Held $ ", "Used")
+_BUDGET_COLUMNS = ("Team", "Of", "Per", "Limit $ ", "Spent $ ", "Held $ ", "Used")
 _SPEND_COLUMNS = ("Team", "Model", "Requests ", "Input tokens ", "Output tokens ", "Cost $ ")
 _REQUEST_COLUMNS = (
     "Time (UTC)",
@@ -82,7 +82,8 @@ def _budget_row(state: BudgetState) -> Sequence[str]:
     share = min(round(used * 100), 100)
     bar = f'<meter min="0" max="100" high="80" value="{share}">{share} %</meter> {share} %'
     return (
-        escape(state.team),
+        escape(state.scope.team),
+        escape("whole team" if state.scope.kind is ScopeKind.TEAM else f"{state.scope.kind} {state.scope.name}"),
         escape(state.per.value),
         usd_text(state.limit_nano_usd),
         usd_text(state.spent_nano_usd),

@@ -1,5 +1,6 @@
 """Sockets and servers: binds ports and runs applications on them until told to stop."""
 
+import math
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -15,7 +16,6 @@ from router.errors import PenstockError
 # connections 60 s (AWS ALB's default, 2026), so this is above it.
 _KEEP_ALIVE_S = 75
 _BACKLOG = 2048  # connections that may wait to be accepted; Linux cuts it to net.core.somaxconn
-_GRACE_S = 30  # what a stop allows to requests under way
 
 
 class PortTaken(PenstockError):
@@ -33,7 +33,7 @@ def bound(host: str, port: int) -> socket.socket:
         listener.close()
         raise PortTaken(
             f"Cannot listen on {host}:{port} ({error.strerror}). Stop what is listening there, or choose another "
-            "port with --port or --admin-port."
+            "port: --port 0 --admin-port 0 takes any free ones (make run ARGS='--port 0 --admin-port 0')."
         ) from error
     listener.listen(_BACKLOG)  # at once: what connects before the server runs waits instead of being refused
     return listener
@@ -71,7 +71,7 @@ class _QuietServer(uvicorn.Server):
 @asynccontextmanager
 async def serving(app: ASGIApp, listener: socket.socket) -> AsyncIterator[None]:
     """The application runs on the socket while the context is open."""
-    server = _QuietServer(_config(app))
+    server = _QuietServer(_config(app, grace_s=0.0))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(server.serve, [listener])
         try:
@@ -80,12 +80,15 @@ async def serving(app: ASGIApp, listener: socket.socket) -> AsyncIterator[None]:
             server.should_exit = True
 
 
-async def serve_until_stopped(app: ASGIApp, listener: socket.socket) -> None:
-    """The application runs on the socket until the process gets SIGINT or SIGTERM."""
-    await _MainServer(_config(app)).serve([listener])
+async def serve_until_stopped(app: ASGIApp, listener: socket.socket, grace_s: float) -> None:
+    """The application runs on the socket until the process gets SIGINT or SIGTERM.
+
+    Requests under way then have `grace_s` to end by themselves; after that they are cancelled.
+    """
+    await _MainServer(_config(app, grace_s=grace_s)).serve([listener])
 
 
-def _config(app: ASGIApp) -> uvicorn.Config:
+def _config(app: ASGIApp, *, grace_s: float) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http="httptools",
@@ -97,5 +100,5 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         proxy_headers=False,
         backlog=_BACKLOG,
         timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=_GRACE_S,
+        timeout_graceful_shutdown=math.ceil(grace_s),
     )

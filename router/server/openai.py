@@ -17,7 +17,16 @@ from router.gateway.dispatch import Gateway
 from router.gateway.exchange import Exchange
 from router.keys import Caller
 from router.server.auth import CALLER
-from router.server.replies import JSON_TYPE, ClientGone, Headers, read_body, send_body, send_error, send_json
+from router.server.replies import (
+    JSON_TYPE,
+    REQUEST_ID,
+    ClientGone,
+    Headers,
+    read_body,
+    send_body,
+    send_error,
+    send_json,
+)
 from router.units import usd_text
 from router.wire.controls import controls_from
 from router.wire.requests import ChatReader
@@ -38,25 +47,23 @@ class ChatCompletions:
         *,
         reader: ChatReader,
         max_body_bytes: int,
-        new_request_id: Callable[[], str],
         refused: Callable[[str], None],
     ) -> None:
         self._gateway = gateway
         self._reader = reader
         self._max_body_bytes = max_body_bytes
-        self._new_request_id = new_request_id
         self._refused = refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         received_s = self._gateway.monotonic_s()
-        request_id = self._new_request_id()
+        request_id: str = scope[REQUEST_ID]
         try:
             controls = controls_from(scope["headers"])
             body = await read_body(scope, receive, limit_bytes=self._max_body_bytes)
             request = self._reader.read(body)
         except PenstockError as error:
             self._refused(error.code)
-            await send_error(send, error, request_id=request_id, headers=[_id_header(request_id)])
+            await send_error(send, error, request_id=request_id)
             return
         except ClientGone:
             return
@@ -92,9 +99,9 @@ class ChatCompletions:
         try:
             plan = await exchange.plan_only()
         except PenstockError as error:
-            await send_error(send, error, request_id=exchange.request_id, headers=[_id_header(exchange.request_id)])
+            await send_error(send, error, request_id=exchange.request_id)
             return
-        await send_json(send, as_data(plan.decision, plan.profile), headers=[_id_header(exchange.request_id)])
+        await send_json(send, as_data(plan.decision, plan.profile))
 
     async def _relay(self, exchange: Exchange, receive: Receive, send: Send) -> None:
         """Send events as they come, until the stream ends or the client does."""
@@ -107,11 +114,12 @@ class ChatCompletions:
                         break
                     await send({"type": "http.response.body", "body": data, "more_body": True})
             if not exchange.client_is_gone:
+                exchange.is_relayed = True
                 await send({"type": "http.response.body", "body": b""})
             tasks.cancel_scope.cancel()
 
     def _headers(self, exchange: Exchange) -> list[tuple[bytes, bytes]]:
-        headers = [_id_header(exchange.request_id), (b"x-penstock-config", self._gateway.config_version.encode())]
+        headers = [(b"x-penstock-config", self._gateway.config_version.encode())]
         if exchange.plan is not None:
             headers.append((b"x-penstock-decision", exchange.plan.decision.name.encode("ascii", "replace")))
         call = exchange.answered
@@ -151,11 +159,8 @@ class Models:
 async def _watch_for_disconnect(exchange: Exchange, receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-    exchange.client_is_gone = True
-
-
-def _id_header(request_id: str) -> tuple[bytes, bytes]:
-    return (b"x-request-id", request_id.encode())
+    # A server also says so once the answer is complete.
+    exchange.client_is_gone = not exchange.is_relayed
 
 
 def _costs(exchange: Exchange) -> Headers:

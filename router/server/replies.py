@@ -11,6 +11,8 @@ from router.wire.responses import error_body
 
 Headers = Sequence[tuple[bytes, bytes]]
 
+REQUEST_ID = "penstock.request_id"  # where the name of a request stands in its ASGI scope
+
 JSON_TYPE = (b"content-type", b"application/json")
 
 # openai-python refuses to retry at all when told to wait longer (2.54 and 3.54, openrouter.md §7).
@@ -71,7 +73,7 @@ async def send_error(send: Send, error: PenstockError, *, request_id: str | None
         wait_s = min(error.retry_after_s, _LONGEST_RETRY_AFTER_S)
         out.append((b"retry-after", str(math.ceil(wait_s)).encode()))
         out.append((b"retry-after-ms", str(math.ceil(wait_s * 1000)).encode()))
-    if error.status == 401:
+    if error.status == 401 and not any(name == b"www-authenticate" for name, _ in headers):
         out.append((b"www-authenticate", b"Bearer"))  # a 401 must name its scheme (RFC 9110, section 11.6.1)
     if error.status in (413, 415):
         out.append((b"connection", b"close"))  # the rest of the body is not read

@@ -1,2 +1,3 @@
-"""What outlives the process: `schema` (migrations), `sqlite` (ledger and keys in one file), `writer` (entries in
-batches, off the event loop), `pepper` (what key digests are made with), `errors`."""
+"""What outlives the process: `journal` (calls under way), `writer` (entries into the ledger in batches, off the event
+loop), `pepper` (what key digests are made with), `errors`, and ledger and keys in a `store`: `sqlite` (one file) or
+`postgres` (with its `pool` of connections). Both share `statements`, `rows` and the migrations in `schema`."""

@@ -16,8 +16,8 @@ from prometheus_client.openmetrics.exposition import generate_latest as openmetr
 from prometheus_client.registry import Collector
 
 from router.decision.eligibility import Reason
-from router.ledger import Attempt, LedgerEntry
-from router.quotas import BudgetState
+from router.ledger import Attempt, DoubtfulCall, LedgerEntry
+from router.quotas import BudgetState, ScopeKind
 from router.telemetry.money import NanoUsdCounter
 from router.units import CostSource, Usage, usd
 
@@ -46,6 +46,7 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # 0.26 has no types here; one for the whole process
         self.registry = CollectorRegistry()
         registry = self.registry
+        self._held: set[tuple[str, int]] = set()  # calls counted as held that may be corrected: request and number
         self._requests = Counter(
             "penstock_requests",
             "Requests that were decided upon, by how they ended for the client.",
@@ -156,6 +157,14 @@ class Metrics:
         if served is not None:
             self._observe_answer(entry, served)
 
+    def corrected(self, call: DoubtfulCall, cost_nano_usd: int) -> None:
+        """Count a call by its record that was counted as held. Calls that an earlier process counted are left out:
+        what it counted is gone with it."""
+        if (call.request_id, call.number) in self._held:
+            self._held.discard((call.request_id, call.number))
+            self._spend.add((call.team, call.model, call.provider, CostSource.HELD), -call.held_nano_usd)
+            self._spend.add((call.team, call.model, call.provider, CostSource.RECORD), cost_nano_usd)
+
     def exposition(self, accept: str) -> tuple[bytes, str]:
         """The metrics as text, and its content type, by what the scraper accepts."""
         if "application/openmetrics-text" in accept:
@@ -163,7 +172,9 @@ class Metrics:
         return text(self.registry), TEXT_TYPE
 
     def _observe_attempts(self, entry: LedgerEntry) -> None:
-        for attempt in entry.attempts:
+        for number, attempt in enumerate(entry.attempts, start=1):
+            if attempt.source is CostSource.HELD and attempt.generation_id is not None:
+                self._held.add((entry.request_id, number))
             self._attempts.labels(attempt.provider, attempt.model, attempt.outcome).inc()
             self._spend.add((entry.team, attempt.model, attempt.provider, attempt.source.value), attempt.cost_nano_usd)
             if attempt.usage is not None:
@@ -214,7 +225,10 @@ class _BudgetCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         limit, spent, held = self.describe()
         for state in self._budgets():
-            labels = (state.team, state.per.value)
+            if state.scope.kind is ScopeKind.KEY:
+                continue  # keys come and go; a label value for each would never end
+            project = state.scope.name if state.scope.kind is ScopeKind.PROJECT else ""
+            labels = (state.scope.team, project, state.per.value)
             limit.add_metric(labels, float(usd(state.limit_nano_usd)))
             spent.add_metric(labels, float(usd(state.spent_nano_usd)))
             held.add_metric(labels, float(usd(state.held_nano_usd)))
@@ -222,9 +236,15 @@ class _BudgetCollector(Collector):
 
     def describe(self) -> tuple[GaugeMetricFamily, GaugeMetricFamily, GaugeMetricFamily]:
         return (
-            GaugeMetricFamily("penstock_budget_limit_usd", "What a budget allows per window.", labels=("team", "per")),
-            GaugeMetricFamily("penstock_budget_spent_usd", "Settled in the current window.", labels=("team", "per")),
-            GaugeMetricFamily("penstock_budget_held_usd", "Set aside for calls under way.", labels=("team", "per")),
+            GaugeMetricFamily(
+                "penstock_budget_limit_usd", "What a budget allows per window.", labels=("team", "project", "per")
+            ),
+            GaugeMetricFamily(
+                "penstock_budget_spent_usd", "Settled in the current window.", labels=("team", "project", "per")
+            ),
+            GaugeMetricFamily(
+                "penstock_budget_held_usd", "Set aside for calls under way.", labels=("team", "project", "per")
+            ),
         )
 
 

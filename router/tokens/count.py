@@ -121,12 +121,12 @@ class _Tally:
     def _add_part(self, part: Part) -> None:
         if part.text is not None:
             self.add_text(part.text)
-        elif part.image_url is not None:
+        if part.image_url is not None:  # beside a text too: which of the two counts is the provider's to say
             image = image_tokens(part.image_url.url, part.image_url.detail)
             self.images += 1
             self.tokens += image.tokens
             self.is_exact &= image.is_exact
-        else:  # files, audio, video: only their provider knows
+        elif part.text is None:  # files, audio, video: only their provider knows
             self.is_exact = False
 
     def _add_tools(self, request: ChatRequest) -> None:

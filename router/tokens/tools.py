@@ -23,6 +23,7 @@ FIRST_PROPERTY_TOKENS = 5
 FURTHER_PROPERTY_TOKENS = 3
 ENUM_TOKENS = 7
 NESTED_OBJECT_TOKENS = -3
+_MOST_SCHEMA_BYTES = 256 * 1024
 ARRAY_OF_OBJECTS_TOKENS = 1
 
 
@@ -49,8 +50,10 @@ def tool_fragments(tool: Tool) -> Iterator[ToolFragment]:
 def _schema_fragments(parameters: msgspec.Raw) -> Iterator[ToolFragment]:
     """Fragments of a JSON schema. Walks with a list of its own, not by recursion: a client chooses the depth."""
     try:
+        if len(bytes(parameters)) > _MOST_SCHEMA_BYTES:
+            raise RecursionError  # decoding holds the interpreter lock
         root = msgspec.json.decode(parameters)
-    except RecursionError:  # nested deeper than the decoder goes: its text stands for it
+    except (msgspec.DecodeError, RecursionError):  # 1e400, 5,000 digits, nested too deep: its text stands for it
         yield ToolFragment(bytes(parameters).decode(errors="replace"), 0)
         return
     to_visit = [root]

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass
 
+import anyio
 import httpx2
 
 from router.catalog.catalog import Deployment, Provider, ProviderName
@@ -16,6 +17,7 @@ from router.wire.responses import Bill, ReplyReader
 # A whole (not streamed) answer is kept in memory; images come as base64, 20 of 2 MB at the most seen in practice.
 MAX_BODY_BYTES = 64 * 1024 * 1024
 _MAX_ERROR_BYTES = 64 * 1024
+_ERROR_TEXT_S = 5.0
 _SECONDS = re.compile("[0-9]{1,9}")
 
 
@@ -87,6 +89,11 @@ class UpstreamClient:
             retry_after_s=_seconds(response.headers.get("retry-after")),
         )
 
+    def patience_s(self, provider: ProviderName, *, is_stream: bool) -> float:
+        """How long the beginning of a stream, or the whole of an answer, may take, whatever trickles in meanwhile."""
+        first_byte_s = self._endpoints[provider].first_byte_s
+        return first_byte_s if is_stream else 2 * first_byte_s
+
     def keeps_records(self, provider: ProviderName) -> bool:
         """Whether the provider can be asked afterwards what a call cost."""
         return self._endpoints[provider].provider.kind == "openrouter"
@@ -97,7 +104,7 @@ class UpstreamClient:
             response = await self._send(self._record[provider], provider, params={"id": generation_id}, is_stream=False)
             async with aclosing(UpstreamReply(response, provider=provider)) as reply:
                 text = await _collected(reply, _MAX_ERROR_BYTES, provider)
-        except UpstreamError:
+        except (UpstreamError, httpx2.InvalidURL):  # the id is the provider's own text, of any length
             return None  # asked again later; until then the hold stays booked
         return self._reader.record(text) if response.status_code == 200 else None
 
@@ -157,10 +164,9 @@ async def _collected(reply: UpstreamReply, limit_bytes: int, provider: ProviderN
 
 async def _error_text(reply: UpstreamReply, provider: ProviderName) -> bytes:
     """The body of an error, or nothing if it breaks off or does not end: the status alone says that nothing is owed."""
-    try:
+    with anyio.move_on_after(_ERROR_TEXT_S), suppress(UpstreamError):
         return await _collected(reply, _MAX_ERROR_BYTES, provider)
-    except UpstreamError:
-        return b""
+    return b""
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from router.errors import InvalidRequest
 _PREFIX = b"x-penstock-"
 _TAG = re.compile(r"[A-Za-z0-9_.:/=-]{1,64}")
 _MOST_TAGS = 8
+_LEAST_USD = Decimal("1e-9")  # what is booked; 1e-999999 is a megabyte when written out
 _MOST_USD = 1_000_000  # a larger ceiling is none, and figures without bound do not fit the arithmetic behind it
 
 
@@ -61,7 +62,7 @@ def _dollars(text: str | None) -> Decimal | None:
         amount = Decimal(text)
     except InvalidOperation:
         amount = Decimal("NaN")
-    if not amount.is_finite() or not 0 < amount <= _MOST_USD:
+    if not amount.is_finite() or not _LEAST_USD <= amount <= _MOST_USD:
         raise _invalid(
             "x-penstock-max-cost-usd", f"expected dollars above 0, up to {_MOST_USD}, such as 0.05, got {text[:40]!r}"
         )

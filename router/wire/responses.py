@@ -128,9 +128,9 @@ class ReplyReader:
         choices = reply.choices or ()
         errors = (reply.error, *(choice.error for choice in choices))
         return ReplyFacts(
-            generation_id=reply.id,
-            model=reply.model,
-            provider=reply.provider,
+            generation_id=_short(reply.id),
+            model=_short(reply.model),
+            provider=_short(reply.provider),
             choices=choices,
             bill=self._bill(reply.usage),
             error=next((bytes(error) for error in errors if error is not UNSET and bytes(error) not in _FALSY), None),
@@ -249,10 +249,16 @@ _OUR_ACCOUNT = {
 _MOST_USD = 1_000_000  # for a single call; a larger figure is a provider's mistake, and is not believed
 _STATUS = re.compile("[45][0-9]{2}")
 _MOST_TOKENS = 1_000_000_000  # the same for tokens
+_NAME_LENGTH = 200
 _MESSAGE_LENGTH = 600  # characters of a provider's message that we pass on
 
 # An `error` that means there is none; the OpenAI SDKs test its truth too.
 _FALSY = frozenset({b"null", b"false", b'""', b"{}", b"[]", b"0"})
+
+
+def _short(name: str | None) -> str | None:
+    """A name as it is kept: the longest real ones have some eighty characters, and a provider may send megabytes."""
+    return None if name is None else name[:_NAME_LENGTH]
 
 
 def _plausible(cost_usd: Decimal | None) -> Decimal | None:

@@ -193,7 +193,10 @@ class StreamEditor:
         facts = self._reader.facts(payload)
         if facts is None:  # not ours to judge: SDKs report an event they cannot read
             return b"" if self.error is not None else _data(payload)
-        return self._edited_chunk(payload, facts)
+        try:
+            return self._edited_chunk(payload, facts)
+        except (ValueError, KeyError, RecursionError):  # DecodeError and UnicodeDecodeError are ValueErrors
+            return b"" if self.error is not None else _data(payload)
 
     def _edited_chunk(self, payload: bytes, facts: ReplyFacts) -> bytes:
         self._note(facts)

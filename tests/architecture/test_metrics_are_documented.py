@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from router.decision.eligibility import Reason
 from router.ledger import Outcome
-from router.quotas import BudgetState, Per
+from router.quotas import BudgetState, Per, ScopeId
 from router.telemetry.metrics import Gauges, Metrics
 from router.units import CostSource
 from tests.storage.entries import GPT, attempt, entry
@@ -49,7 +49,7 @@ def exported() -> list[Described]:
 
 
 def eventful() -> Metrics:
-    state = BudgetState("search", Per.DAY, limit_nano_usd=1, spent_nano_usd=0, held_nano_usd=0)
+    state = BudgetState(ScopeId.of_team("search"), Per.DAY, limit_nano_usd=1, spent_nano_usd=0, held_nano_usd=0)
     metrics = Metrics(version="0.1.0", config_version="0123456789ab")
     metrics.watch(Gauges(in_flight=lambda: 0, ledger_lag_s=lambda: 0.0, budgets=lambda: [state]))
     metrics.refused("invalid_api_key")

@@ -28,7 +28,11 @@ def test_penstock_yaml_becomes_the_settings(write: Write) -> None:
         admin_token=settings.admin_token,
         admin_token_from="$ADMIN_TOKEN",
         state_dir=Path("/home/penstock/.local/state/penstock"),
+        durability="fast",
+        postgres=None,
+        redis=None,
         max_body_bytes=33_554_432,
+        stop_grace_s=30.0,
         timeouts=Timeouts(connect_s=5.0, first_byte_s=300.0, between_bytes_s=120.0),
         providers=settings.providers,
     )
@@ -359,3 +363,28 @@ def test_an_ipv6_address_is_written_in_brackets(write: Write) -> None:
     settings = loaded(write(main=MAIN.replace("listen: 127.0.0.1:8000", 'listen: "[::1]:8000"'))).settings
 
     assert settings.listen == Listen("::1", 8000)
+
+
+def test_servers_that_several_processes_share_are_named_by_environment(write: Write) -> None:
+    main = MAIN + ("state: {durability: strict}\nredis: {url_env: REDIS_URL}\npostgres: {url_env: POSTGRES_URL}\n")
+
+    settings = loaded(write(main=main)).settings
+
+    assert settings.durability == "strict"
+    assert settings.redis is not None
+    assert (settings.redis.url, settings.redis.url_from) == (None, "$REDIS_URL")
+    assert settings.postgres is not None
+    assert settings.postgres.url_from == "$POSTGRES_URL"
+
+
+def test_keys_and_projects_may_have_money_of_their_own(write: Write) -> None:
+    team = TEAM + (
+        "each_key: {budgets: [{limit_usd: 5, per: day}], limits: {concurrent: 2}}\n"
+        "projects: {nightly: {budgets: [{limit_usd: 1, per: week}]}}\n"
+    )
+
+    (only,) = loaded(write(team=team)).teams.values()
+
+    assert only.each_key.budgets == (Budget(5 * 10**9, Per.DAY),)
+    assert only.each_key.limits == Limits(concurrent=2)
+    assert only.projects["nightly"].budgets == (Budget(10**9, Per.WEEK),)

@@ -272,7 +272,7 @@ def test_the_best_candidate_always_reaches_a_floor_of_its_own_quality() -> None:
     [
         (0.601, None),
         (0.6, None),
-        (0.599, refused(Reason.BELOW_QUALITY, "predicted quality 0.599 is below 0.600")),
+        (0.599, refused(Reason.BELOW_QUALITY, "predicted quality 0.5990 is below 0.6000")),
     ],
 )
 def test_quality_must_reach_the_bar(quality: float, verdict_is: Rejection | None) -> None:

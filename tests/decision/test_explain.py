@@ -90,7 +90,7 @@ def test_a_decision_as_data() -> None:
                 "deployment": "cloud:maker/opus",
                 "model": "maker/opus",
                 "reason": "below_quality",
-                "detail": "predicted quality 0.400 is below 0.600",
+                "detail": "predicted quality 0.4000 is below 0.6000",
             }
         ],
     }
@@ -162,7 +162,7 @@ def test_no_rejections_are_an_empty_list() -> None:
 
 def test_a_decision_as_a_table() -> None:
     assert as_table(decided(), CHAT) == (
-        "policy balanced/everyday · objective cheapest · good enough: 0.600 · catalog c1\n"
+        "policy balanced/everyday · objective cheapest · good enough: 0.6000 · catalog c1\n"
         "request: 1000 input tokens (o200k), task chat, needs nothing special\n"
         "\n"
         "  rank  model        provider  quality  expected $  at worst $  input  output  output limit\n"
@@ -170,7 +170,7 @@ def test_a_decision_as_a_table() -> None:
         "  2     maker/pro    local     0.800 ?  0.002500    0.008000    1100   350     1000\n"
         "\n"
         "rejected:\n"
-        "  cloud:maker/opus  below_quality  predicted quality 0.400 is below 0.600"
+        "  cloud:maker/opus  below_quality  predicted quality 0.4000 is below 0.6000"
     )
 
 
@@ -178,7 +178,7 @@ def test_a_decision_without_rejections_as_a_table() -> None:
     alone = decided(replace(RULED, candidates=FLASH_ONLY, floor=None))
 
     assert as_table(alone, CHAT) == (
-        "policy balanced/everyday · objective cheapest · good enough: 0.000 · catalog c1\n"
+        "policy balanced/everyday · objective cheapest · good enough: 0.0000 · catalog c1\n"
         "request: 1000 input tokens (o200k), task chat, needs nothing special\n"
         "\n"
         "  rank  model        provider  quality  expected $  at worst $  input  output  output limit\n"
@@ -191,7 +191,7 @@ def test_a_decision_for_nobody_as_a_table() -> None:
     nobody = decided(replace(RULED, candidates=FLASH_ONLY, floor=None, rules=()), seeing)
 
     assert as_table(nobody, seeing) == (
-        "policy balanced · objective cheapest · good enough: 0.000 · catalog c1\n"
+        "policy balanced · objective cheapest · good enough: 0.0000 · catalog c1\n"
         "request: 1000 input tokens (o200k), task chat, needs image_input, tools\n"
         "\n"
         "  rank  model  provider  quality  expected $  at worst $  input  output  output limit\n"

@@ -86,6 +86,19 @@ def test_a_call_that_broke_off_before_any_answer_stays_booked_at_what_was_held(
     assert own_sandbox.bill_nano_usd() == bill_nano_usd
 
 
+def test_a_stream_that_was_read_to_its_end_is_ok_in_the_ledger(own_proxy: Proxy) -> None:
+    """A server says "disconnect" after a complete answer too, which once was taken for a client that had gone."""
+    for _ in range(20):
+        own_proxy.chat("search", _body("Tell me about tea.", stream=True), x_penstock_tags="read-to-the-end")
+
+    def outcomes() -> dict[str, int]:
+        rows = json.loads(own_proxy.command("spend", "--by", "tag,outcome", "--json"))
+        return {row["outcome"]: row["requests"] for row in rows if row["tag"] == "read-to-the-end"}
+
+    eventually(lambda: sum(outcomes().values()) == 20, within_s=10)
+    assert outcomes() == {"ok": 20}
+
+
 def test_the_next_candidate_answers_when_the_first_fails_and_both_are_in_the_ledger(own_proxy: Proxy) -> None:
     reply = own_proxy.chat("search", _body("[sandbox:fault=503@deepseek/deepseek-v4-flash] Tell me about tea."))
 

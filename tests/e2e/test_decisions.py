@@ -66,6 +66,17 @@ def test_explain_prints_a_table_for_people(proxy: Proxy) -> None:
     assert "deepseek:deepseek/deepseek-v4-flash  unavailable" in table
 
 
+def test_explain_works_before_any_key_is_configured(proxy: Proxy) -> None:
+    environment = {name: value for name, value in proxy.environment.items() if name != "OPENROUTER_API_KEY"}
+    body = json.dumps({"model": "auto", "messages": [{"role": "user", "content": _EASY}]}).encode()
+
+    ended = run_penstock("explain", "--config", "config", "--team", "search", environment=environment, stdin=body)
+
+    assert ended.returncode == 0
+    assert b"1 \xe2\x86\x90   deepseek/deepseek-v4-flash" in ended.stdout
+    assert b"no provider has a key" in ended.stderr
+
+
 def test_explain_exits_with_one_if_nobody_may_serve_the_request(proxy: Proxy) -> None:
     body = {"model": "auto", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 10_000_000}
 

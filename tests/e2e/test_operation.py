@@ -97,7 +97,7 @@ def test_a_tiny_budget_is_never_overspent_by_many_at_once(sandbox: Sandbox, tmp_
         spent = proxy.spend_nano_usd()
         assert statuses == {200, 429}
         assert 1_000_000 < spent <= 2_000_000
-        assert 'penstock_budget_held_usd{per="month",team="tiny"} 0.0' in proxy.metrics()
+        assert 'penstock_budget_held_usd{per="month",project="",team="tiny"} 0.0' in proxy.metrics()
         assert refused.headers["x-should-retry"] == "false"
         error = refused.json()["error"]
         assert (error["code"], error["type"]) == ("insufficient_quota", "insufficient_quota")
@@ -118,14 +118,14 @@ def test_a_restart_remembers_what_was_spent_and_a_stop_loses_nothing(sandbox: Sa
     shutil.copytree(first / "state", second / "state")
     with running_proxy(second, sandbox.base_url) as proxy:
         assert proxy.http.get(proxy.base_url.replace("/v1", "/readyz")).status_code == 200
-        shown = re.search(r'penstock_budget_spent_usd\{per="month",team="search"\} (\S+)', proxy.metrics())
+        shown = re.search(r'penstock_budget_spent_usd\{per="month",project="",team="search"\} (\S+)', proxy.metrics())
 
         assert shown is not None
         assert round(float(shown[1]) * 1e9) == spent
 
 
 def test_the_admin_port_shows_metrics_spend_budgets_requests_and_a_console(proxy: Proxy) -> None:
-    proxy.chat("search", {"model": "auto", "messages": [{"role": "user", "content": "Tell me about tea."}]})
+    proxy.chat("search", {"model": "auto", "messages": [{"role": "user", "content": "Tell me about zebras."}]})
 
     def latest() -> list[dict[str, object]]:
         rows: list[dict[str, object]] = proxy.http.get(f"{proxy.admin_url}/admin/requests?limit=5").json()["requests"]
@@ -138,7 +138,7 @@ def test_the_admin_port_shows_metrics_spend_budgets_requests_and_a_console(proxy
     assert any(row["team"] == "search" for row in spend["rows"])
     assert {budget["per"] for budget in budgets} >= {"day", "month"}
     assert "Latest requests" in console.text
-    assert "tea" not in console.text  # prompts are not kept
+    assert "zebra" not in console.text  # prompts are not kept
     assert "default-src 'none'" in console.headers["content-security-policy"]
 
 
@@ -159,7 +159,31 @@ def test_an_admin_port_without_token_stays_on_loopback(proxy: Proxy, tmp_path: P
     ended = run_penstock("serve", "--config", str(config), environment=proxy.environment)
 
     assert ended.returncode == 1
-    assert b"PENSTOCK_ADMIN_TOKEN" in ended.stderr
+    assert re.search(rb"penstock.yaml:\d+:\d+: expected 127.0.0.1, since \$PENSTOCK_ADMIN_TOKEN", ended.stderr)
+
+
+def test_two_servers_do_not_share_a_state_directory(proxy: Proxy) -> None:
+    """Each would count budgets for itself, and together they would overspend them."""
+    ended = run_penstock(
+        "serve", "--config", str(proxy.config), "--port", "0", "--admin-port", "0", environment=proxy.environment
+    )
+
+    assert ended.returncode != 0
+    assert b"Another process serves from" in ended.stderr
+
+
+def test_every_answer_has_a_request_id(proxy: Proxy) -> None:
+    origin = proxy.base_url.removesuffix("/v1")
+    answers = [
+        proxy.http.get(f"{origin}/livez"),
+        proxy.http.get(f"{origin}/v1/models"),
+        proxy.http.get(f"{proxy.admin_url}/nothing"),
+        proxy.chat("search", {"model": "nobody/nothing", "messages": []}),
+    ]
+
+    ids = [answer.headers.get_list("x-request-id") for answer in answers]
+    assert all(len(each) == 1 and each[0].startswith("req_") for each in ids)
+    assert len({each[0] for each in ids}) == len(answers)
 
 
 def test_the_llm_command_answers(proxy: Proxy, tmp_path: Path) -> None:
@@ -182,7 +206,8 @@ def test_nothing_secret_is_in_what_the_proxy_writes(proxy: Proxy) -> None:
     proxy.chat("search", {"model": canary, "messages": "wrong"})
 
     state = Path(proxy.environment["STATE_DIRECTORY"])
-    written = [path.read_bytes() for path in (*state.iterdir(), state.parent / "proxy.log")]
+    files = [path for path in state.rglob("*") if path.is_file()]
+    written = [path.read_bytes() for path in (*files, state.parent / "proxy.log")]
     secret = proxy.keys["search"].split("_")[2].encode()
     for content in (*written, proxy.metrics().encode()):
         assert canary.encode() not in content

@@ -2,6 +2,8 @@
 
 from datetime import datetime, timedelta
 
+from tests.limits.redis_server import RedisServer
+
 
 class MovableClock:
     """The wall clock is `now`; the stopwatch starts at zero."""
@@ -18,3 +20,16 @@ class MovableClock:
 
     def advance(self, by: timedelta) -> None:
         self._now += by
+
+
+class SharedClock(MovableClock):
+    """The same, and the server's clock with it."""
+
+    def __init__(self, now: datetime, server: RedisServer) -> None:
+        super().__init__(now)
+        self._server = server
+        server.set_clock(now)
+
+    def advance(self, by: timedelta) -> None:
+        super().advance(by)
+        self._server.set_clock(self.now())

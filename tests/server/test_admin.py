@@ -1,5 +1,6 @@
 """The admin port: its token, its figures, and questions it cannot answer."""
 
+import base64
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from router.errors import InvalidRequest
 from router.keys import Secret
-from router.quotas import BudgetState, Per
+from router.ledger import GROUP_NAMES
+from router.quotas import BudgetState, Per, ScopeId
 from router.server.admin import (
     Budgets,
     MetricsPage,
@@ -24,7 +26,7 @@ from router.server.admin import (
 )
 from router.server.app import PUBLIC
 from router.server.replies import send_json
-from router.storage.sqlite import GROUP_NAMES, SqliteStore
+from router.storage.sqlite import SqliteStore
 from router.telemetry.metrics import Metrics
 from tests.server.asgi import get
 from tests.server.conftest import NOW
@@ -71,9 +73,19 @@ async def test_without_the_right_token_nothing_is_told(headers: Sequence[tuple[s
     answer = await get(guarded("s3cret"), path, headers=headers)
 
     assert answer.status == 401
-    assert answer.error["message"] == "The admin port needs its token: send `Authorization: Bearer TOKEN`."
-    assert answer.headers["www-authenticate"] == "Bearer"
+    assert answer.error["message"] == (
+        "The admin port needs its token: send `Authorization: Bearer TOKEN`, or sign in with any name and the "
+        "token as password."
+    )
     assert b"s3cret" not in answer.body
+
+
+async def test_a_browser_signs_in_with_the_token_as_password() -> None:
+    signed_in = [("authorization", "Basic " + base64.b64encode(b"anyone:s3cret").decode())]
+    wrong = [("authorization", "Basic " + base64.b64encode(b"s3cret:anyone").decode())]
+
+    assert (await get(guarded("s3cret"), "/", headers=signed_in)).status == 200
+    assert (await get(guarded("s3cret"), "/", headers=wrong)).status == 401
 
 
 async def test_a_token_that_is_sent_twice_is_refused_even_if_it_is_right() -> None:
@@ -254,7 +266,15 @@ async def test_a_limit_that_makes_no_sense_is_refused(store: SqliteStore, limit:
 
 
 async def test_budgets_are_listed_in_dollars() -> None:
-    states = [BudgetState("search", Per.MONTH, limit_nano_usd=5 * 10**11, spent_nano_usd=1, held_nano_usd=20)]
+    states = [
+        BudgetState(
+            ScopeId.of_team("search"),
+            Per.MONTH,
+            limit_nano_usd=5 * 10**11,
+            spent_nano_usd=1,
+            held_nano_usd=20,
+        )
+    ]
 
     answer = await get(Budgets(lambda: states), "/admin/budgets")
 
@@ -262,6 +282,8 @@ async def test_budgets_are_listed_in_dollars() -> None:
         "budgets": [
             {
                 "team": "search",
+                "kind": "team",
+                "name": "search",
                 "per": "month",
                 "limit_usd": "500.00",
                 "spent_usd": "0.000000001",

@@ -37,6 +37,14 @@ async def no_lifespan(_: object) -> AsyncIterator[None]:
     yield
 
 
+def named() -> str:
+    return "req_1"
+
+
+def last_resort(app: ASGIApp) -> ASGIApp:
+    return LastResort(app, new_request_id=named)
+
+
 def data(
     *,
     chat: ASGIApp | None = None,
@@ -48,13 +56,14 @@ def data(
         models=answering("models"),
         is_ready=is_ready,
         guard=guard,
+        new_request_id=named,
         lifespan=no_lifespan,
     )
 
 
 def admin() -> ASGIApp:
     endpoints = {"/": answering("console"), "/metrics": answering("metrics")}
-    return admin_app(endpoints=endpoints, is_ready=lambda: True, guard=unguarded)
+    return admin_app(endpoints=endpoints, is_ready=lambda: True, guard=unguarded, new_request_id=named)
 
 
 # Routes
@@ -83,7 +92,7 @@ async def test_the_data_port_has_nothing_else_and_nothing_administrative(path: s
 
     assert answer.status == 404
     assert answer.error == {
-        "message": f"There is nothing at {path!r}. The API is below /v1.",
+        "message": f"There is nothing at {path!r}. See docs/clients.md for what there is.",
         "type": "invalid_request_error",
         "param": None,
         "code": "unknown_route",
@@ -104,7 +113,7 @@ async def test_the_admin_port_has_no_api(path: str) -> None:
         (data(), "OPTIONS", "/v1/chat/completions", "POST"),
         (data(), "POST", "/v1/models", "GET"),
         (data(), "DELETE", "/v1/models/auto", "GET"),
-        (data(), "POST", "/livez", "GET"),
+        (data(), "POST", "/livez", "GET, HEAD"),
         (admin(), "POST", "/metrics", "GET"),
         (admin(), "DELETE", "/", "GET"),
         (admin(), "get", "/", "GET"),
@@ -180,7 +189,7 @@ async def raises_several(scope: Scope, receive: Receive, send: Send) -> None:
 async def test_a_mistake_of_ours_is_a_500_that_tells_nothing_of_its_inside(
     caplog: pytest.LogCaptureFixture, mistake: ASGIApp
 ) -> None:
-    answer = await get(LastResort(mistake), "/")
+    answer = await get(last_resort(mistake), "/")
 
     assert answer.status == 500
     assert answer.error == {
@@ -196,7 +205,7 @@ async def test_a_mistake_of_ours_is_a_500_that_tells_nothing_of_its_inside(
 
 
 async def test_a_mistake_of_ours_is_logged_with_its_kind_and_place(caplog: pytest.LogCaptureFixture) -> None:
-    await get(LastResort(raises_at_once), "/")
+    await get(last_resort(raises_at_once), "/")
 
     kind, place = caplog.records[0].getMessage().removeprefix("unhandled ").split(" in ")
     assert kind == "ValueError"
@@ -205,7 +214,7 @@ async def test_a_mistake_of_ours_is_logged_with_its_kind_and_place(caplog: pytes
 
 async def test_a_mistake_after_the_answer_began_breaks_the_answer_off() -> None:
     with pytest.raises(ConnectionAbortedError) as broken:
-        await get(LastResort(raises_after_the_start), "/")
+        await get(last_resort(raises_after_the_start), "/")
 
     assert broken.value.__suppress_context__  # or the server's log would quote what raised it
 
@@ -237,7 +246,7 @@ def test_a_client_sees_an_answer_that_broke_off_as_broken_and_no_log_quotes_the_
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with (
-        served(LastResort(raises_after_the_start)) as url,
+        served(last_resort(raises_after_the_start)) as url,
         httpx2.Client(trust_env=False) as http,
         pytest.raises(httpx2.RemoteProtocolError),
     ):
@@ -248,7 +257,7 @@ def test_a_client_sees_an_answer_that_broke_off_as_broken_and_no_log_quotes_the_
 
 
 def test_a_real_client_gets_the_500_whole(caplog: pytest.LogCaptureFixture) -> None:
-    with served(LastResort(raises_at_once)) as url, httpx2.Client(trust_env=False) as http:
+    with served(last_resort(raises_at_once)) as url, httpx2.Client(trust_env=False) as http:
         answer = http.get(url)
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error")

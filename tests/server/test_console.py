@@ -8,7 +8,7 @@ import pytest
 
 from router.catalog.catalog import ModelName
 from router.ledger import Outcome
-from router.quotas import BudgetState, Per
+from router.quotas import BudgetState, Per, ScopeId
 from router.server.console import Console
 from router.storage.sqlite import SqliteStore
 from tests.server.asgi import get
@@ -70,7 +70,13 @@ async def test_an_empty_ledger_makes_a_page_that_says_so(store: SqliteStore) -> 
 
 
 async def test_the_page_shows_budgets_spend_and_requests(store: SqliteStore) -> None:
-    month = BudgetState("search", Per.MONTH, limit_nano_usd=10**9, spent_nano_usd=3 * 10**8, held_nano_usd=10**8)
+    month = BudgetState(
+        ScopeId.of_team("search"),
+        Per.MONTH,
+        limit_nano_usd=10**9,
+        spent_nano_usd=3 * 10**8,
+        held_nano_usd=10**8,
+    )
     store.write(
         [
             entry("req_1", attempt(model=ModelName("openai/gpt-5.5")), at=NOW - timedelta(days=8)),
@@ -82,7 +88,7 @@ async def test_the_page_shows_budgets_spend_and_requests(store: SqliteStore) -> 
 
     assert page.cells[1:] == [
         "Budgets",
-        *("search", "month", "1.00", "0.30", "0.10", "40 % 40 %"),
+        *("search", "whole team", "month", "1.00", "0.30", "0.10", "40 % 40 %"),
         "Spend of the last 7 days",
         *("search", "deepseek/deepseek-v4-flash", "1", "1,000", "200", "0.000147"),
         "Latest requests",
@@ -96,7 +102,10 @@ async def test_the_page_shows_budgets_spend_and_requests(store: SqliteStore) -> 
 async def test_names_are_shown_as_text_and_never_as_markup(store: SqliteStore) -> None:
     store.write([entry("req_1", attempt(model=ModelName(EVIL)), at=NOW, team=EVIL, alias=EVIL)])
 
-    page = await shown(store, BudgetState(EVIL, Per.DAY, limit_nano_usd=1, spent_nano_usd=0, held_nano_usd=0))
+    page = await shown(
+        store,
+        BudgetState(ScopeId.of_team(EVIL), Per.DAY, limit_nano_usd=1, spent_nano_usd=0, held_nano_usd=0),
+    )
 
     assert page.cells.count(EVIL) == 1 + 2 + 3  # a budget; a line of spend; a request
     assert "script" not in {tag for tag, _ in page.elements}
@@ -121,7 +130,10 @@ async def test_the_page_loads_nothing_and_links_nowhere(store: SqliteStore) -> N
 async def test_a_budgets_bar_stays_between_empty_and_full(
     store: SqliteStore, limit: int, spent: int, share: str
 ) -> None:
-    page = await shown(store, BudgetState("ads", Per.DAY, limit_nano_usd=limit, spent_nano_usd=spent, held_nano_usd=0))
+    page = await shown(
+        store,
+        BudgetState(ScopeId.of_team("ads"), Per.DAY, limit_nano_usd=limit, spent_nano_usd=spent, held_nano_usd=0),
+    )
 
     assert [names["value"] for tag, names in page.elements if tag == "meter"] == [share]
 

@@ -1,17 +1,24 @@
-"""A process that writes entries of its own into a store: `python -m tests.storage.second_process PATH COUNT`."""
+"""A process that writes entries into a store: `python -m tests.storage.second_process PLACE PREFIX COUNT SEED`.
 
+It writes them in batches and in an order of its own, so that several may be given the same entries.
+"""
+
+import random
 import sys
-from pathlib import Path
 
-from router.storage.sqlite import SqliteStore
 from tests.storage.entries import entry
+from tests.storage.places import opened
+
+_BATCH = 10
 
 
-def main(path: Path, count: int) -> None:
-    store = SqliteStore(path)
-    for number in range(count):
-        store.write([entry(f"second_{number}")])
+def main(place: str, prefix: str, count: int, *, seed: int) -> None:
+    entries = [entry(f"{prefix}_{number}") for number in range(count)]
+    random.Random(seed).shuffle(entries)
+    with opened(place) as store:
+        for start in range(0, count, _BATCH):
+            store.write(entries[start : start + _BATCH])
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), seed=int(sys.argv[4]))

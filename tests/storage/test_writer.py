@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from router.keys import TeamName
-from router.ledger import Ledger, LedgerEntry, SpendRow
+from router.ledger import DoubtfulCall, Ledger, LedgerEntry, SpendRow
+from router.quotas import ScopeId
 from router.storage.errors import StoreUnavailable
 from router.storage.sqlite import SqliteStore
 from router.storage.writer import LedgerWriter
@@ -39,11 +39,20 @@ class FailingLedger:
         self._store.write(entries)
         self.batches.append([each.request_id for each in entries])
 
-    def spent_since(self, since: datetime) -> dict[TeamName, int]:
+    def spent_since(self, since: datetime) -> dict[ScopeId, int]:
         return self._store.spent_since(since)
 
     def spend(self, by: tuple[str, ...], since: datetime | None) -> list[SpendRow]:
         return self._store.spend(by, since)
+
+    def latest(self, limit: int) -> list[dict[str, object]]:
+        return self._store.latest(limit)
+
+    def doubtful(self, *, before: datetime, limit: int) -> list[DoubtfulCall]:
+        return self._store.doubtful(before=before, limit=limit)
+
+    def amend(self, call: DoubtfulCall, *, usage: Usage, cost_nano_usd: int) -> bool:
+        return self._store.amend(call, usage=usage, cost_nano_usd=cost_nano_usd)
 
 
 class StuckLedger(FailingLedger):

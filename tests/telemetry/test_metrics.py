@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families as text_fami
 
 from router.catalog.catalog import ModelName
 from router.ledger import Attempt, LedgerEntry, Outcome
-from router.quotas import BudgetState, Per
+from router.quotas import BudgetState, Per, ScopeId
 from router.telemetry.metrics import Gauges, Metrics
 from router.units import CostSource
 from tests.storage.entries import FLASH, GPT, attempt, entries, entry
@@ -117,20 +117,28 @@ def test_a_request_refused_before_a_decision_is_counted_by_its_error(metrics: Me
 
 
 def test_gauges_are_read_when_they_are_scraped() -> None:
-    states = [BudgetState("search", Per.MONTH, limit_nano_usd=10**9, spent_nano_usd=1, held_nano_usd=20)]
+    states = [
+        BudgetState(
+            ScopeId.of_team("search"),
+            Per.MONTH,
+            limit_nano_usd=10**9,
+            spent_nano_usd=1,
+            held_nano_usd=20,
+        )
+    ]
     metrics = Metrics(version="0.1.0", config_version="0123456789ab")
     in_flight = [1]
     metrics.watch(Gauges(in_flight=lambda: in_flight[0], ledger_lag_s=lambda: 2.5, budgets=lambda: states))
 
     in_flight[0] = 7
-    states.append(BudgetState("ads", Per.DAY, limit_nano_usd=0, spent_nano_usd=0, held_nano_usd=0))
+    states.append(BudgetState(ScopeId.of_team("ads"), Per.DAY, limit_nano_usd=0, spent_nano_usd=0, held_nano_usd=0))
 
     assert value(metrics, "penstock_in_flight_requests") == 7
     assert value(metrics, "penstock_ledger_lag_seconds") == 2.5
-    assert value(metrics, "penstock_budget_limit_usd", team="search", per="month") == 1
-    assert value(metrics, "penstock_budget_spent_usd", team="search", per="month") == 1e-9
-    assert value(metrics, "penstock_budget_held_usd", team="search", per="month") == 2e-8
-    assert value(metrics, "penstock_budget_limit_usd", team="ads", per="day") == 0
+    assert value(metrics, "penstock_budget_limit_usd", team="search", project="", per="month") == 1
+    assert value(metrics, "penstock_budget_spent_usd", team="search", project="", per="month") == 1e-9
+    assert value(metrics, "penstock_budget_held_usd", team="search", project="", per="month") == 2e-8
+    assert value(metrics, "penstock_budget_limit_usd", team="ads", project="", per="day") == 0
 
 
 # Laws

@@ -1,0 +1,118 @@
+"""A streamed answer, from the moment it has begun until its bill is known: `StreamedAnswer`."""
+
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, aclosing
+
+import anyio
+
+from router.catalog.catalog import ProviderName
+from router.errors import UpstreamBroken, UpstreamError
+from router.upstream.client import UpstreamReply
+from router.upstream.openrouter import cancel_stops_billing
+from router.wire.requests import ChatRequest
+from router.wire.responses import Bill, ReplyReader, error_body
+from router.wire.streams import EventTooLong, StreamEditor, error_event
+
+# A provider that bills to the end although the client is gone is read to the end, for its usage chunk, this long.
+_DRAIN_S = 120.0
+# After [DONE] the provider only has to end the message; its connection is worth that little wait.
+_TRAILER_S = 1.0
+
+
+class StreamedAnswer:
+    """Relay `events`, then `finish`, whether or not all events were taken."""
+
+    def __init__(
+        self, reply: UpstreamReply, request: ChatRequest, *, provider: ProviderName, reader: ReplyReader
+    ) -> None:
+        self.cut: UpstreamError | None = None  # why the answer broke off
+        self._reply = reply
+        self._chunks = reply.chunks()
+        self._provider = provider
+        self._reader = reader
+        self._editor = StreamEditor(reader, shows_usage=request.includes_usage, choices=request.choices)
+        self._begun = b""
+
+    @property
+    def bill(self) -> Bill | None:
+        return self._editor.bill
+
+    @property
+    def generation_id(self) -> str | None:
+        return self._editor.generation_id
+
+    @property
+    def served_model(self) -> str | None:
+        return self._editor.served_model
+
+    async def begin(self) -> None:
+        """Read until the answer itself begins, so that a provider that fails before can still be replaced.
+
+        Raises UpstreamError if it fails; then everything is closed.
+        """
+        async with AsyncExitStack() as undo:
+            await undo.enter_async_context(aclosing(self._reply))
+            await undo.enter_async_context(aclosing(self._chunks))
+            async for chunk in self._chunks:
+                self._begun = self._fed(chunk)  # comments before the answer were for us: it is here that we wait
+                if self._editor.has_begun or self._editor.error is not None:
+                    break
+            if not self._editor.has_begun:
+                raise self._broken_off("ended the stream before it began")
+            undo.pop_all()
+
+    async def events(self, *, request_id: str) -> AsyncGenerator[bytes]:
+        """The answer's events for the client; ends with `[DONE]`, or with an error event if it broke off."""
+        yield self._begun
+        try:
+            while not self._editor.is_done and self._editor.error is None:
+                chunk = await anext(self._chunks, None)
+                if chunk is None:
+                    break
+                events = self._fed(chunk)
+                if events:
+                    yield events
+        except UpstreamError as error:
+            self.cut = error
+        if self.cut is None and not self._editor.is_complete:
+            self.cut = self._broken_off("ended the stream before the answer was complete")
+        if self.cut is None:
+            yield self._editor.end()
+        else:
+            yield error_event(error_body(self.cut, request_id=request_id))
+
+    async def finish(self) -> None:
+        """Read what the bill needs, by the provider's rule for streams that are given up, and let the connection go.
+
+        Never raises: what goes wrong now is the reason why the answer is `cut`.
+        """
+        is_over = self._editor.is_done or self.cut is not None
+        if is_over or not cancel_stops_billing(self._editor.serving_provider):
+            with anyio.move_on_after(_TRAILER_S if is_over else _DRAIN_S):
+                await self._drain()
+        await self._chunks.aclose()
+        try:
+            await self._reply.aclose()
+        except UpstreamError as error:
+            self.cut = self.cut or error
+
+    async def _drain(self) -> None:
+        try:
+            async for chunk in self._chunks:
+                self._fed(chunk)
+        except UpstreamError as error:
+            self.cut = self.cut or error
+
+    def _fed(self, chunk: bytes) -> bytes:
+        try:
+            return self._editor.feed(chunk)
+        except EventTooLong as error:
+            raise UpstreamBroken(
+                f"{self._provider} sent an event that does not end.", provider=self._provider
+            ) from error
+
+    def _broken_off(self, otherwise: str) -> UpstreamError:
+        """The error the provider sent, or else that it broke off."""
+        if self._editor.error is not None:
+            return self._reader.error(self._editor.error, provider=self._provider)
+        return UpstreamBroken(f"{self._provider} {otherwise}.", provider=self._provider)

@@ -1,0 +1,137 @@
+"""What is made good afterwards: entries that dead processes left in their journals, and calls booked at the sum held
+whose provider still has a record of them."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+
+from router.errors import PenstockError
+from router.gateway.dispatch import Gateway
+from router.keys import Caller
+from router.ledger import DoubtfulCall, Ledger, LedgerEntry
+from router.storage.journal import left_by_the_dead
+
+log = logging.getLogger("penstock.reconcile")
+
+_SETTLING = timedelta(seconds=2)  # a call younger than this may still be asked about by its own request
+_MOST = 200  # calls asked about in one pass
+_AT_ONCE = 8  # of these at the same time; one after the other, a thousand calls took 20 s
+_PAUSE_S = 5.0
+_LONGEST_PAUSE_S = 300.0  # while nothing comes of asking
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """What one pass has done."""
+
+    asked: int
+    resolved: tuple[tuple[DoubtfulCall, int], ...]  # the call, and what it cost by its record, in nano-dollars
+
+    @property
+    def drift_nano_usd(self) -> int:
+        """What was booked too much."""
+        return sum(call.held_nano_usd - cost for call, cost in self.resolved)
+
+
+class Reconciler:
+    """Runs beside the gateway of a process."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        ledger: Ledger,
+        *,
+        journals: Path,
+        now: Callable[[], datetime],
+        booked: Callable[[LedgerEntry], None],
+        corrected: Callable[[DoubtfulCall, int], None],
+    ) -> None:
+        self._gateway = gateway
+        self._ledger = ledger
+        self._journals = journals
+        self._now = now
+        self._booked = booked
+        self._corrected = corrected
+
+    async def replay(self) -> int:
+        """Book what dead processes have left; how many entries there were. Raises StoreUnavailable."""
+        with left_by_the_dead(self._journals) as left:
+            entries = list(left.entries.values())
+            if entries:
+                await anyio.to_thread.run_sync(self._ledger.write, entries)
+            for entry in entries:
+                for attempt in entry.attempts:
+                    await self._gateway.gate.resolve(attempt.id, nano_usd=attempt.cost_nano_usd)
+            for call_id in left.unsent:
+                await self._gateway.gate.resolve(call_id, nano_usd=0)
+        for entry in entries:
+            self._booked(entry)
+        if entries:
+            log.warning("booked %d requests that a killed process had left in its journal", len(entries))
+        return len(entries)
+
+    async def reconcile(self) -> Reconciled:
+        """Ask providers about calls in doubt, and book what their records say. Raises StoreUnavailable."""
+        before = self._now() - _SETTLING
+        calls = await anyio.to_thread.run_sync(lambda: self._ledger.doubtful(before=before, limit=_MOST))
+        resolved: list[tuple[DoubtfulCall, int]] = []
+        failures: list[PenstockError] = []
+        waiting = iter(calls)
+
+        async def resolve() -> None:
+            for call in waiting:
+                try:
+                    cost_nano_usd = await self._resolved(call)
+                except PenstockError as error:
+                    failures.append(error)
+                    return
+                if cost_nano_usd is not None:
+                    resolved.append((call, cost_nano_usd))
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(_AT_ONCE):
+                tasks.start_soon(resolve)
+        if failures:
+            raise failures[0]
+        return Reconciled(asked=len(calls), resolved=tuple(resolved))
+
+    async def run(self) -> None:
+        """Replay and reconcile, now and then, until cancelled."""
+        pause_s = _PAUSE_S
+        while True:
+            await anyio.sleep(pause_s)
+            try:
+                replayed = await self.replay()
+                done = await self.reconcile()
+            except PenstockError as error:
+                log.warning("reconciliation put off (%s)", error.code)
+                continue
+            is_stuck = done.asked > 0 and not done.resolved and not replayed
+            if is_stuck:
+                pause_s = min(max(pause_s, _PAUSE_S) * 2, _LONGEST_PAUSE_S)
+            else:
+                pause_s = 0 if done.asked == _MOST else _PAUSE_S  # a full pass: more are waiting
+
+    async def _resolved(self, call: DoubtfulCall) -> int | None:
+        """Book the call at what its record says; None if there is no record (yet) or somebody else was faster."""
+        client = self._gateway.client
+        if not client.keeps_records(call.provider):
+            return None
+        bill = await client.record(call.provider, call.generation_id)
+        if bill is None or bill.nano_usd is None:
+            return None
+        usage, cost_nano_usd = bill.usage, bill.nano_usd
+        is_amended = await anyio.to_thread.run_sync(
+            lambda: self._ledger.amend(call, usage=usage, cost_nano_usd=cost_nano_usd)
+        )
+        if not is_amended:
+            return None
+        quota = self._gateway.quotas.of(Caller(call.team, call.key_id), call.tags)
+        await self._gateway.gate.correct(quota, at=call.at, nano_usd=cost_nano_usd - call.held_nano_usd)
+        self._corrected(call, cost_nano_usd)
+        return cost_nano_usd

@@ -1,0 +1,86 @@
+"""The edge to Redis: calls of the function library `penstock_budget_v1.lua`, each answered soon or given up.
+
+A call cannot be cancelled by the request that makes it, so that no request leaves a reply half read or a hold that
+nobody knows of; it ends by itself within its time-out. There are no retries: whoever asks knows better.
+"""
+
+import asyncio
+from collections.abc import Awaitable
+from importlib import resources
+from typing import cast
+
+import anyio
+from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError, ResponseError
+
+# The hash tag keeps all keys on one node of a cluster.
+ROOT = "{penstock}"
+
+_LIBRARY = "penstock_budget_v1"
+_PREFIX = "penstock_v1_"
+_TIMEOUT_S = 0.25  # for a request: refusals must come within 0.3 s
+_MOST_CONNECTIONS = 32  # a judgement; one call takes Redis some 20 us, so more only wait in another place
+
+Reply = list[str | int]
+
+
+class NoAnswer(Exception):
+    """Redis is out of reach, too slow or refuses; the call may have had its effect all the same."""
+
+
+class BudgetFunctions:
+    """The functions of one Redis, with connections of their own."""
+
+    def __init__(self, url: str, *, root: str = ROOT) -> None:
+        self._root = root
+        self._library = resources.files("router.limits").joinpath(f"{_LIBRARY}.lua").read_text(encoding="utf-8")
+        self._pool = ConnectionPool.from_url(
+            url,
+            decode_responses=True,
+            protocol=2,
+            retry=Retry(NoBackoff(), 0),
+            driver_info=None,  # Redis before 7.2 does not know what to do with it
+            socket_timeout=None,  # `call` has one for everything together
+        )
+        self._client: Redis = Redis(connection_pool=self._pool)
+        self._slots = asyncio.Semaphore(_MOST_CONNECTIONS)
+
+    async def call(self, function: str, *arguments: str | int, timeout_s: float = _TIMEOUT_S) -> Reply:
+        """What the function answers; its first item says how it went. Raises NoAnswer."""
+        reply: Reply | None = None
+        with anyio.CancelScope(shield=True):
+            try:
+                # Not anyio.fail_after: it cancels again and again, also the clean-up by which redis-py drops the
+                # connection whose reply is outstanding; this one cancels once.
+                async with asyncio.timeout(timeout_s), self._slots:
+                    reply = await self._call(function, arguments)
+            except (RedisError, OSError) as error:  # TimeoutError is an OSError
+                raise NoAnswer(f"{function}: {error!r}") from error
+        assert reply is not None
+        return reply
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
+        await self._pool.aclose()
+
+    async def _call(self, function: str, arguments: tuple[str | int, ...]) -> Reply:
+        try:
+            return await self._fcall(function, arguments)
+        except ResponseError as error:
+            if "Function not found" not in str(error):
+                raise
+        await self._load()
+        return await self._fcall(function, arguments)
+
+    async def _fcall(self, function: str, arguments: tuple[str | int, ...]) -> Reply:
+        call = self._client.fcall(_PREFIX + function, 1, self._root, *arguments)
+        return await cast("Awaitable[Reply]", call)  # the types are shared with the client that blocks
+
+    async def _load(self) -> None:
+        try:
+            await cast("Awaitable[str]", self._client.function_load(self._library))
+        except ResponseError as error:
+            if "already exists" not in str(error):  # another process was quicker
+                raise

@@ -1,0 +1,496 @@
+#!lua name=penstock_budget_v1
+-- Budgets and rate limits of many processes. Each function is one atomic step over every scope of a request.
+--
+-- Money is integer nano-dollars: exact in Lua's doubles below 2^53, which is $9.0 million.
+-- Time is the server's, in microseconds: processes may disagree about it, and only this clock decides.
+-- A change to what is stored or to a signature needs a new version in the library's name and in every function's.
+--
+-- Keys, behind the root that every call is given (it holds the hash tag, so all are on one node of a cluster):
+--   :epoch                 hash    id, state (rebuilding|open), since, opens_at, leader, leads_until, version
+--   :EPOCH:account:NAME    hash    spent, held; NAME is scope|per|start of the window
+--   :EPOCH:sums:START      hash    what the ledger says each scope had spent since START when the epoch began
+--   :holds                 hash    reservation id -> {amount, windows}; windows are {scope, per, starts, ends}
+--   :leases                zset    reservation id -> when its lease ends
+--   :settled:ID            string  the epoch in which that reservation was settled, remembered for 25 hours
+--   :recent                hash    during a rebuild: settled sums that the ledger may not have yet
+--   :admitted:SCOPE        zset    ADMISSION:tokens -> when, of the last minute;  :tokens:SCOPE  their sum
+--   :under_way:SCOPE       zset    ADMISSION -> when its lease ends
+--
+-- Counters are believed only if this very server process saw their epoch begin. `begun` is its memory: it is lost when
+-- the process ends, and a server that was restarted, or a replica that took over, may hold an older state.
+
+local begun = {}
+
+local MINUTE_US = 60 * 1000000
+local REMEMBERED_MS = 25 * 3600 * 1000 -- settled ids
+local KEPT_MS = 3600 * 1000 -- an account after its window has ended
+local SUMS_KEPT_MS = 32 * 86400 * 1000 -- the longest window is a month
+
+local function now_us()
+  local time = redis.call('TIME')
+  return time[1] * 1000000 + time[2]
+end
+
+-- What `..` would write as 1.7e+15.
+local function text(number) return string.format('%.0f', number) end
+
+-- The epoch if its counters can be believed, else nil and why not.
+local function believed(root)
+  local id, state, since = unpack(redis.call('HMGET', root .. ':epoch', 'id', 'state', 'since'))
+  if not id or not begun[id] then return nil, 'lost' end
+  return {id = id, since = tonumber(since), sums = root .. ':' .. id .. ':sums:', accounts = root .. ':' .. id .. ':account:'}, state
+end
+
+-- The same, if it is the epoch that the caller has registered its holds in, and open.
+local function open_epoch(root, id)
+  local epoch, state = believed(root)
+  if not epoch then return nil, state end
+  if epoch.id ~= id then return nil, 'unregistered' end
+  if state ~= 'open' then return nil, state end
+  return epoch
+end
+
+local function window_from(args, at)
+  return {args[at], args[at + 1], tonumber(args[at + 2]), tonumber(args[at + 3])}
+end
+
+local function key_of(epoch, window)
+  return epoch.accounts .. window[1] .. '|' .. window[2] .. '|' .. text(window[3])
+end
+
+-- The key of the window's account, opened if need be; nil if what the ledger says must be told first (`sums`).
+local function account(epoch, window, now)
+  local key = key_of(epoch, window)
+  if redis.call('EXISTS', key) == 1 then return key end
+  local spent = '0'
+  if window[3] <= epoch.since then
+    local sums = epoch.sums .. text(window[3])
+    if redis.call('EXISTS', sums) == 0 then return nil end
+    spent = redis.call('HGET', sums, window[1]) or '0'
+  end
+  redis.call('HSET', key, 'spent', spent, 'held', '0')
+  redis.call('PEXPIRE', key, math.max(math.ceil((window[4] - now) / 1000), 0) + KEPT_MS)
+  return key
+end
+
+local function settled_key(root, id) return root .. ':settled:' .. id end
+
+local function forget_hold(root, id)
+  redis.call('HDEL', root .. ':holds', id)
+  redis.call('ZREM', root .. ':leases', id)
+end
+
+-- args: epoch, id, amount, lease_us, then scope, per, starts, ends, limit of each budget
+local function reserve(keys, args)
+  local root, now = keys[1], now_us()
+  local epoch, problem = open_epoch(root, args[1])
+  if not epoch then return {problem} end
+  local id, amount = args[2], tonumber(args[3])
+  if redis.call('EXISTS', settled_key(root, id)) == 1 then return {'settled'} end
+  if redis.call('HEXISTS', root .. ':holds', id) == 1 then return {'held'} end
+  local windows, names, seen, tightest, least = {}, {}, {}, 0, math.huge
+  for at = 5, #args, 5 do
+    local window = window_from(args, at)
+    if now < window[3] or now >= window[4] then return {'clock', now} end
+    local key = account(epoch, window, now)
+    if not key then return {'sums', window[3]} end
+    local sums = redis.call('HMGET', key, 'spent', 'held')
+    local left = tonumber(args[at + 4]) - sums[1] - sums[2]
+    if left < least then tightest, least = (at - 5) / 5, left end
+    if not seen[key] then
+      seen[key] = true
+      names[#names + 1], windows[#windows + 1] = key, window
+    end
+  end
+  if amount > least then return {'exhausted', tightest, least, now} end
+  for _, key in ipairs(names) do redis.call('HINCRBY', key, 'held', amount) end
+  redis.call('HSET', root .. ':holds', id, cmsgpack.pack({amount, windows}))
+  redis.call('ZADD', root .. ':leases', now + args[4], id)
+  return {'ok', now}
+end
+
+-- args: epoch, then id, nano_usd of each. An id that is not known is remembered if nothing is owed for it, so that a
+-- hold whose making was given up and comes late is not made.
+local function settle(keys, args)
+  local root = keys[1]
+  local epoch, problem = open_epoch(root, args[1])
+  if not epoch then return {problem} end
+  local outcomes = {'ok'}
+  for at = 2, #args, 2 do
+    local id, nano_usd = args[at], args[at + 1]
+    local packed = redis.call('HGET', root .. ':holds', id)
+    if redis.call('EXISTS', settled_key(root, id)) == 1 then
+      outcomes[#outcomes + 1] = 'again'
+    elseif packed then
+      local amount, windows = unpack(cmsgpack.unpack(packed))
+      for _, window in ipairs(windows) do
+        local key = key_of(epoch, window)
+        if redis.call('EXISTS', key) == 1 then -- or its window is over for long
+          redis.call('HINCRBY', key, 'held', 0 - amount) -- -0 would be sent as "-0"
+          redis.call('HINCRBY', key, 'spent', nano_usd)
+        end
+      end
+      forget_hold(root, id)
+      redis.call('SET', settled_key(root, id), epoch.id, 'PX', REMEMBERED_MS)
+      outcomes[#outcomes + 1] = 'settled'
+    else
+      if tonumber(nano_usd) == 0 then redis.call('SET', settled_key(root, id), epoch.id, 'PX', REMEMBERED_MS) end
+      outcomes[#outcomes + 1] = 'unknown'
+    end
+  end
+  return outcomes
+end
+
+-- args: epoch, id of the correction, nano_usd, then scope, per, starts, ends of each window
+local function correct(keys, args)
+  local root, now = keys[1], now_us()
+  local epoch, problem = open_epoch(root, args[1])
+  if not epoch then return {problem} end
+  if redis.call('EXISTS', settled_key(root, args[2])) == 1 then return {'again'} end
+  local names = {}
+  for at = 4, #args, 4 do
+    local window = window_from(args, at)
+    if now < window[4] then
+      local key = account(epoch, window, now)
+      if not key then return {'sums', window[3]} end
+      names[#names + 1] = key
+    end
+  end
+  for _, key in ipairs(names) do redis.call('HINCRBY', key, 'spent', args[3]) end
+  redis.call('SET', settled_key(root, args[2]), epoch.id, 'PX', REMEMBERED_MS)
+  return {'ok'}
+end
+
+-- args: epoch, then scope, per, starts, ends of each window; answers spent and held of each, or the time
+local function standing(keys, args)
+  local root, now = keys[1], now_us()
+  local epoch, problem = open_epoch(root, args[1])
+  if not epoch then return {problem} end
+  local answer = {'ok', now}
+  for at = 2, #args, 4 do
+    local window = window_from(args, at)
+    if now < window[3] or now >= window[4] then return {'clock', now} end
+    local spent, held = unpack(redis.call('HMGET', key_of(epoch, window), 'spent', 'held'))
+    if not spent and window[3] <= epoch.since then
+      spent = redis.call('HGET', epoch.sums .. text(window[3]), window[1])
+    end
+    answer[#answer + 1], answer[#answer + 2] = tonumber(spent or 0), tonumber(held or 0)
+  end
+  return answer
+end
+
+-- args: lease_us, how many holds, their ids, then scope, admission id of each request under way.
+-- What is not there any more stays away: it was settled, or has left, while this call was on its way.
+local function renew(keys, args)
+  local root = keys[1]
+  local until_us, holds = now_us() + args[1], tonumber(args[2])
+  for at = 3, 2 + holds do redis.call('ZADD', root .. ':leases', 'XX', until_us, args[at]) end
+  for at = 3 + holds, #args, 2 do
+    redis.call('ZADD', root .. ':under_way:' .. args[at], 'XX', until_us, args[at + 1])
+    redis.call('PEXPIRE', root .. ':under_way:' .. args[at], math.ceil(args[1] / 1000))
+  end
+  return {'ok'}
+end
+
+-- args: how many at most. Holds whose lease has ended, longest ago first: id, amount, microseconds since. They stay
+-- counted: the process behind them is dead or cut off, and its calls may have been billed.
+local function orphans(keys, args)
+  local root, now = keys[1], now_us()
+  local answer = {'ok'}
+  local ended = redis.call('ZRANGEBYSCORE', root .. ':leases', '-inf', now, 'WITHSCORES', 'LIMIT', 0, args[1])
+  for at = 1, #ended, 2 do
+    local packed = redis.call('HGET', root .. ':holds', ended[at])
+    if packed then
+      answer[#answer + 1], answer[#answer + 2] = ended[at], cmsgpack.unpack(packed)[1]
+      answer[#answer + 1] = now - ended[at + 1]
+    end
+  end
+  return answer
+end
+
+local function forget_old(admitted, tokens, until_us)
+  local old = redis.call('ZRANGEBYSCORE', admitted, '-inf', until_us)
+  if #old == 0 then return end
+  local sum = 0
+  for _, member in ipairs(old) do sum = sum + member:match(':(%d+)$') end
+  redis.call('ZREMRANGEBYSCORE', admitted, '-inf', until_us)
+  redis.call('DECRBY', tokens, sum)
+end
+
+-- How long until enough of the last minute's tokens are a minute old for `asked`, at most `limit`, to fit.
+local function room_in_us(admitted, used, asked, limit, now)
+  local at, all = now, redis.call('ZRANGE', admitted, 0, -1, 'WITHSCORES')
+  for index = 1, #all, 2 do
+    if used + asked <= limit then break end
+    used = used - all[index]:match(':(%d+)$')
+    at = all[index + 1] + MINUTE_US
+  end
+  return at - now
+end
+
+-- Why the scope lets nobody in, or nil.
+local function refusal(root, scope, asked, limits, now)
+  local admitted, tokens = root .. ':admitted:' .. scope, root .. ':tokens:' .. scope
+  forget_old(admitted, tokens, now - MINUTE_US)
+  redis.call('ZREMRANGEBYSCORE', root .. ':under_way:' .. scope, '-inf', now)
+  local under_way = redis.call('ZCARD', root .. ':under_way:' .. scope)
+  if limits.concurrent and under_way >= limits.concurrent then return {'concurrent', under_way, 0} end
+  local requests = redis.call('ZCARD', admitted)
+  if limits.requests and requests >= limits.requests then
+    local oldest = redis.call('ZRANGE', admitted, 0, 0, 'WITHSCORES')[2] or now
+    return {'requests', requests, oldest + MINUTE_US - now}
+  end
+  local used = tonumber(redis.call('GET', tokens) or 0)
+  if limits.tokens and used + asked > limits.tokens then
+    if asked > limits.tokens then return {'never', used, 0} end
+    return {'tokens', used, room_in_us(admitted, used, asked, limits.tokens, now)}
+  end
+end
+
+-- args: epoch, id, tokens, lease_us, then scope, concurrent, requests, tokens of each scope; '' is no limit
+local function admit(keys, args)
+  local root, now = keys[1], now_us()
+  local epoch, problem = open_epoch(root, args[1])
+  if not epoch then return {problem} end
+  local id, asked, lease_ms = args[2], tonumber(args[3]), math.ceil(args[4] / 1000)
+  for at = 5, #args, 4 do
+    local limits = {concurrent = tonumber(args[at + 1]), requests = tonumber(args[at + 2]), tokens = tonumber(args[at + 3])}
+    local refused = refusal(root, args[at], asked, limits, now)
+    if refused then return {refused[1], (at - 5) / 4, refused[2], refused[3]} end
+  end
+  for at = 5, #args, 4 do
+    local scope = args[at]
+    redis.call('ZADD', root .. ':admitted:' .. scope, now, id .. ':' .. text(asked))
+    redis.call('INCRBY', root .. ':tokens:' .. scope, asked)
+    redis.call('ZADD', root .. ':under_way:' .. scope, now + args[4], id)
+    redis.call('PEXPIRE', root .. ':admitted:' .. scope, 2 * MINUTE_US / 1000)
+    redis.call('PEXPIRE', root .. ':tokens:' .. scope, 2 * MINUTE_US / 1000)
+    redis.call('PEXPIRE', root .. ':under_way:' .. scope, lease_ms)
+  end
+  return {'ok', now}
+end
+
+-- args: id, tokens expected, tokens used, then the scopes
+local function leave(keys, args)
+  local root, since = keys[1], now_us() - MINUTE_US
+  local expected, used = args[1] .. ':' .. args[2], args[1] .. ':' .. args[3]
+  for at = 4, #args do
+    local admitted = root .. ':admitted:' .. args[at]
+    redis.call('ZREM', root .. ':under_way:' .. args[at], args[1])
+    local at_us = redis.call('ZSCORE', admitted, expected)
+    if at_us and tonumber(at_us) > since and used ~= expected then
+      redis.call('ZREM', admitted, expected)
+      redis.call('ZADD', admitted, at_us, used)
+      redis.call('INCRBY', root .. ':tokens:' .. args[at], args[3] - args[2])
+    end
+  end
+  return {'ok'}
+end
+
+-- Epochs. A state that cannot be believed is rebuilt under the lead of one process: `begin` starts a new epoch, every
+-- process sees it (`beat`) and registers what it holds (`register`), the leader tells what the ledger says (`sums`) and
+-- which of the registered reservations the ledger has already (`open`).
+
+-- args: process, lease_us of the lead; answers lost, rebuilding or open, then epoch, time, whether this process leads,
+-- and when the quarantine ends
+local function beat(keys, args)
+  local root, now = keys[1], now_us()
+  local epoch, state = believed(root)
+  if not epoch then return {'lost', '', now, 0, 0} end
+  local leader, opens_at = unpack(redis.call('HMGET', root .. ':epoch', 'leader', 'opens_at'))
+  local leads = leader == args[1] and 1 or 0
+  if leads == 1 and state == 'rebuilding' then redis.call('HSET', root .. ':epoch', 'leads_until', now + args[2]) end
+  return {state, epoch.id, now, leads, tonumber(opens_at)}
+end
+
+-- args: process, id for a new epoch, quarantine_us, lease_us of the lead
+local function begin(keys, args)
+  local root, now = keys[1], now_us()
+  local epoch, state = believed(root)
+  if epoch and state == 'open' then return {'open'} end
+  if epoch then
+    if now < tonumber(redis.call('HGET', root .. ':epoch', 'leads_until')) then return {'rebuilding'} end
+    redis.call('HSET', root .. ':epoch', 'leader', args[1], 'leads_until', now + args[4])
+    return {'rebuilding'}
+  end
+  redis.call('DEL', root .. ':epoch', root .. ':recent')
+  redis.call('HSET', root .. ':epoch', 'id', args[2], 'state', 'rebuilding', 'since', now, 'opens_at', now + args[3],
+    'leader', args[1], 'leads_until', now + args[4], 'version', 0)
+  begun[args[2]] = true
+  return {'rebuilding'}
+end
+
+-- What is registered while the epoch is being rebuilt: it is weighed when the epoch opens.
+local function register_for_rebuild(root, told, now, lease_us)
+  for _, hold in ipairs(told.holds) do
+    redis.call('DEL', settled_key(root, hold[1])) -- of an epoch whose answer its process never got
+    redis.call('HSET', root .. ':holds', hold[1], cmsgpack.pack({hold[2], hold[3]}))
+    redis.call('ZADD', root .. ':leases', now + lease_us, hold[1])
+  end
+  for _, recent in ipairs(told.recent) do
+    redis.call('HSET', root .. ':recent', recent[1], cmsgpack.pack({recent[2], recent[3]}))
+  end
+  redis.call('HINCRBY', root .. ':epoch', 'version', 1)
+end
+
+-- The start of the first window whose sums have not been told and are needed, or nil.
+local function first_untold(epoch, entries, now)
+  for _, entry in ipairs(entries) do
+    for _, window in ipairs(entry[3]) do
+      local is_needed = window[4] > now and window[3] <= epoch.since
+      if is_needed and redis.call('EXISTS', epoch.sums .. text(window[3])) == 0 then return window[3] end
+    end
+  end
+end
+
+local function add(epoch, field, nano_usd, windows, now)
+  for _, window in ipairs(windows) do
+    if window[4] > now then redis.call('HINCRBY', account(epoch, window, now), field, nano_usd) end
+  end
+end
+
+-- What comes after the epoch has opened, from a process that was cut off. Its settled sums are those the ledger did not
+-- have just now, so that they cannot be in what it said before.
+local function register_late(root, epoch, told, now, lease_us)
+  local untold = first_untold(epoch, told.holds, now) or first_untold(epoch, told.recent, now)
+  if untold then return {'sums', untold} end
+  for _, hold in ipairs(told.holds) do
+    local id = hold[1]
+    local is_settled = redis.call('GET', settled_key(root, id)) == epoch.id
+    if not is_settled and redis.call('HEXISTS', root .. ':holds', id) == 0 then
+      redis.call('DEL', settled_key(root, id))
+      redis.call('HSET', root .. ':holds', id, cmsgpack.pack({hold[2], hold[3]}))
+      add(epoch, 'held', hold[2], hold[3], now)
+    end
+    if redis.call('HEXISTS', root .. ':holds', id) == 1 then redis.call('ZADD', root .. ':leases', now + lease_us, id) end
+  end
+  for _, recent in ipairs(told.recent) do
+    local id = recent[1]
+    local packed = redis.call('HGET', root .. ':holds', id)
+    if redis.call('GET', settled_key(root, id)) ~= epoch.id then
+      if packed then
+        local held = cmsgpack.unpack(packed)
+        add(epoch, 'held', 0 - held[1], held[2], now)
+        forget_hold(root, id)
+      end
+      add(epoch, 'spent', recent[2], recent[3], now)
+      redis.call('SET', settled_key(root, id), epoch.id, 'PX', REMEMBERED_MS)
+    end
+  end
+  return {'open'}
+end
+
+-- args: epoch, lease_us, whether `recent` was compared with the ledger just now, and as JSON
+-- {holds: [[id, amount, windows]], recent: [[id, nano_usd, windows]], under_way: [[scope, admission id]]}
+local function register(keys, args)
+  local root, now = keys[1], now_us()
+  local epoch, state = believed(root)
+  if not epoch then return {state} end
+  if epoch.id ~= args[1] then return {'unregistered'} end
+  local told, lease_us, answer = cjson.decode(args[4]), tonumber(args[2]), {state}
+  if state == 'rebuilding' then
+    register_for_rebuild(root, told, now, lease_us)
+  elseif args[3] ~= '1' and #told.recent > 0 then
+    return {'compare'}
+  else
+    answer = register_late(root, epoch, told, now, lease_us)
+  end
+  for _, pair in ipairs(told.under_way) do
+    redis.call('ZADD', root .. ':under_way:' .. pair[1], now + lease_us, pair[2])
+    redis.call('PEXPIRE', root .. ':under_way:' .. pair[1], math.ceil(lease_us / 1000))
+  end
+  return answer
+end
+
+-- args: epoch; answers the version of what is registered, and every reservation id in it
+local function registered(keys, args)
+  local root = keys[1]
+  local epoch, state = believed(root)
+  if not epoch or epoch.id ~= args[1] then return {'lost'} end
+  local answer = {state, tonumber(redis.call('HGET', root .. ':epoch', 'version'))}
+  for _, kind in ipairs({':holds', ':recent'}) do
+    for _, id in ipairs(redis.call('HKEYS', root .. kind)) do answer[#answer + 1] = id end
+  end
+  return answer
+end
+
+-- args: epoch, start of a window, then scope, nano_usd of each that has spent. While the epoch is being rebuilt the last
+-- telling counts, once it is open the first.
+local function sums(keys, args)
+  local root = keys[1]
+  local epoch, state = believed(root)
+  if not epoch or epoch.id ~= args[1] then return {'lost'} end
+  local key = epoch.sums .. args[2]
+  if state == 'open' and redis.call('EXISTS', key) == 1 then return {'ok'} end
+  redis.call('DEL', key)
+  redis.call('HSET', key, '', '0')
+  for at = 3, #args, 2 do redis.call('HSET', key, args[at], args[at + 1]) end
+  redis.call('PEXPIRE', key, SUMS_KEPT_MS)
+  return {'ok'}
+end
+
+-- args: epoch, starts of windows; answers those whose sums have not been told and are needed
+local function untold(keys, args)
+  local epoch = believed(keys[1])
+  if not epoch or epoch.id ~= args[1] then return {'lost'} end
+  local answer = {'ok'}
+  for at = 2, #args do
+    local starts = tonumber(args[at])
+    if starts <= epoch.since and redis.call('EXISTS', epoch.sums .. args[at]) == 0 then answer[#answer + 1] = starts end
+  end
+  return answer
+end
+
+local function unpacked(root, kind)
+  local all, entries = redis.call('HGETALL', root .. kind), {}
+  for at = 1, #all, 2 do
+    local amount, windows = unpack(cmsgpack.unpack(all[at + 1]))
+    entries[#entries + 1] = {all[at], amount, windows}
+  end
+  return entries
+end
+
+-- args: epoch, version of what was registered, then the ids that are in the ledger, and so in its sums
+local function open(keys, args)
+  local root, now = keys[1], now_us()
+  local epoch, state = believed(root)
+  if not epoch or epoch.id ~= args[1] then return {'lost'} end
+  if state == 'open' then return {'open'} end
+  if redis.call('HGET', root .. ':epoch', 'version') ~= args[2] then return {'again'} end
+  local recent, holds, is_booked = unpacked(root, ':recent'), unpacked(root, ':holds'), {}
+  local missing = first_untold(epoch, recent, now) or first_untold(epoch, holds, now)
+  if missing then return {'sums', missing} end
+  for at = 3, #args do is_booked[args[at]] = true end
+  local is_over = {}
+  for _, entry in ipairs(recent) do
+    is_over[entry[1]] = true
+    if not is_booked[entry[1]] then add(epoch, 'spent', entry[2], entry[3], now) end
+  end
+  for _, entry in ipairs(holds) do
+    if is_booked[entry[1]] then is_over[entry[1]] = true end
+    if not is_over[entry[1]] then add(epoch, 'held', entry[2], entry[3], now) end
+  end
+  for id in pairs(is_over) do
+    forget_hold(root, id)
+    redis.call('SET', settled_key(root, id), epoch.id, 'PX', REMEMBERED_MS)
+  end
+  redis.call('DEL', root .. ':recent')
+  redis.call('HSET', root .. ':epoch', 'state', 'open')
+  return {'open'}
+end
+
+redis.register_function('penstock_v1_reserve', reserve)
+redis.register_function('penstock_v1_settle', settle)
+redis.register_function('penstock_v1_correct', correct)
+redis.register_function('penstock_v1_standing', standing)
+redis.register_function('penstock_v1_renew', renew)
+redis.register_function('penstock_v1_orphans', orphans)
+redis.register_function('penstock_v1_admit', admit)
+redis.register_function('penstock_v1_leave', leave)
+redis.register_function('penstock_v1_beat', beat)
+redis.register_function('penstock_v1_begin', begin)
+redis.register_function('penstock_v1_register', register)
+redis.register_function('penstock_v1_registered', registered)
+redis.register_function('penstock_v1_sums', sums)
+redis.register_function('penstock_v1_untold', untold)
+redis.register_function('penstock_v1_open', open)

@@ -1,0 +1,201 @@
+"""Ledger and keys in PostgreSQL, for many processes and machines: `PostgresStore`, to be called from threads.
+
+psycopg is an ordinary dependency rather than an extra: an import that may fail would have to stand inside a function,
+and every installation would differ from the one that is tested. It costs 14 MB of disk, 9 MB of memory and 45 ms of the
+start (3.3.9, measured on 2026-11-23).
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import dict_row
+
+from router.keys import ApiKey, KeyId, Secret
+from router.ledger import DoubtfulCall, LedgerEntry, SpendRow
+from router.quotas import ScopeId
+from router.storage import rows, statements
+from router.storage.errors import BadStoreAddress, StoreUnavailable, UnwritableEntry
+from router.storage.pool import ConnectionPool
+from router.storage.schema import migrate_postgres
+from router.units import Usage
+
+_POOL_SIZE = 4  # the ledger's writer, the key ring, and two people looking at figures
+_PATIENCE_S = 10.0  # for a batch, or for anything small
+_REPORT_PATIENCE_S = 60.0  # for what reads the ledger from end to end
+_MIGRATION_PATIENCE_S = 600.0  # an index on a large table takes its time, and another process may have begun it
+
+_JOIN_TAGS = """
+    LEFT JOIN LATERAL (
+        SELECT tag COLLATE "C" AS value FROM json_array_elements_text(e.tags::json) AS each (tag)
+    ) AS t ON true
+"""
+
+# What psycopg raises for a value rather than for the server.
+_ABOUT_A_VALUE = (psycopg.DataError, psycopg.IntegrityError)
+# What it raises if the server is gone, busy, full, read-only or damaged, or does not let us in.
+_ABOUT_THE_SERVER = (
+    psycopg.OperationalError,
+    psycopg.InternalError,
+    psycopg.InterfaceError,
+    psycopg.errors.InsufficientPrivilege,
+)
+
+
+class PostgresStore:
+    """The shared store. Safe to share between threads, but not to carry into a forked process.
+
+    Every method raises StoreUnavailable if the server does not do what is asked of it: at once if it refuses, after two
+    seconds if it cannot be reached, after `patience_s` (60 s for reports) if it falls silent. The next call tries anew.
+    """
+
+    def __init__(self, conninfo: Secret, *, pool_size: int = _POOL_SIZE, patience_s: float = _PATIENCE_S) -> None:
+        """Takes a URL or a key=value string as libpq reads them. Raises BadStoreAddress and StoreTooNew."""
+        self._name = _described(conninfo)
+        self._patience_s = patience_s
+        self._pool = ConnectionPool(conninfo, size=pool_size)
+        with ExitStack() as undo:
+            undo.callback(self._pool.close)
+            with self._transaction(_MIGRATION_PATIENCE_S) as connection:
+                migrate_postgres(connection)
+            undo.pop_all()
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def write(self, entries: list[LedgerEntry]) -> None:
+        """Raises UnwritableEntry at the first entry that cannot be kept; then none of them is."""
+        kept = [_KeptEntry.of(entry) for entry in entries]
+        try:
+            with self._transaction() as connection:
+                _insert(connection, kept)
+        except _ABOUT_A_VALUE:
+            self._raise_for_one_of(kept)
+            raise
+
+    def spent_since(self, since: datetime) -> dict[ScopeId, int]:
+        with self._transaction(_REPORT_PATIENCE_S) as connection:
+            found = connection.execute(_sql(statements.SPENT_SINCE), (rows.moment_text(since),))
+            return rows.spent_by_scope(found)
+
+    def spend(self, by: tuple[str, ...], since: datetime | None) -> list[SpendRow]:
+        query = _sql(statements.spend(by, has_since=since is not None, join_tags=_JOIN_TAGS))
+        with self._transaction(_REPORT_PATIENCE_S) as connection:
+            found = connection.execute(query, (rows.moment_text(since),) if since else ())
+            return [rows.spend_row(each) for each in found]
+
+    def latest(self, limit: int) -> list[dict[str, object]]:
+        with self._transaction() as connection, connection.cursor(row_factory=dict_row) as cursor:
+            found = cursor.execute(_sql(statements.LATEST), (limit,))
+            return [{**each, "at": rows.moment_text(each["at"])} for each in found]
+
+    def doubtful(self, *, before: datetime, limit: int) -> list[DoubtfulCall]:
+        with self._transaction() as connection:
+            found = connection.execute(_sql(statements.DOUBTFUL), (rows.moment_text(before), limit))
+            return [rows.doubtful_call(each) for each in found]
+
+    def amend(self, call: DoubtfulCall, *, usage: Usage, cost_nano_usd: int) -> bool:
+        """Raises UnwritableEntry if the usage cannot be kept."""
+        amendment = rows.amendment_row(call, usage, cost_nano_usd)
+        with self._transaction() as connection:
+            # Two calls of one request may be amended at the same time: the later must see what the earlier has booked.
+            connection.execute(_sql(statements.FIND_ENTRY + " FOR UPDATE"), (call.request_id,))
+            is_amended = connection.execute(_sql(statements.AMEND_ATTEMPT), amendment).rowcount == 1
+            if is_amended:
+                connection.execute(_sql(statements.AMEND_ENTRY), (call.request_id,))
+            return is_amended
+
+    def booked(self, call_ids: Collection[str]) -> set[str]:
+        found: set[str] = set()
+        with self._transaction() as connection:
+            for some in rows.requests_of(call_ids):
+                found |= rows.call_ids(connection.execute(_sql(statements.booked(len(some))), some))
+        return found & set(call_ids)
+
+    def add(self, key: ApiKey) -> None:
+        with self._transaction() as connection:
+            connection.execute(_sql(statements.ADD_KEY), rows.key_row(key))
+
+    def all(self) -> list[ApiKey]:
+        with self._transaction() as connection:
+            return [rows.api_key(each) for each in connection.execute(_sql(statements.ALL_KEYS))]
+
+    def revoke(self, key_id: KeyId, at: datetime) -> bool:
+        with self._transaction() as connection:
+            changed = connection.execute(_sql(statements.REVOKE_KEY), (rows.moment_text(at), key_id))
+            return changed.rowcount == 1
+
+    @contextmanager
+    def _transaction(self, patience_s: float | None = None) -> Iterator[psycopg.Connection]:
+        try:
+            with self._pool.transaction(patience_s=patience_s or self._patience_s) as connection:
+                yield connection
+        except _ABOUT_THE_SERVER as error:
+            raise StoreUnavailable(f"{self._name} cannot be used: {_first_line(error)}.") from error
+
+    def _raise_for_one_of(self, kept: Sequence["_KeptEntry"]) -> None:
+        """Raise UnwritableEntry for the first that the server refuses: of a batch it does not tell which it was."""
+        for each in kept:
+            try:
+                with self._transaction() as connection, connection.transaction(force_rollback=True):
+                    _insert(connection, [each])
+            except _ABOUT_A_VALUE as error:
+                raise UnwritableEntry(
+                    f"Entry {each.request_id} cannot be kept ({type(error).__name__}: {_first_line(error)}).",
+                    request_id=each.request_id,
+                ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _KeptEntry:
+    """An entry as rows."""
+
+    request_id: str
+    entry: rows.Row
+    attempts: list[rows.Row]
+
+    @classmethod
+    def of(cls, entry: LedgerEntry) -> "_KeptEntry":
+        return cls(entry.request_id, rows.entry_row(entry), rows.attempt_rows(entry))
+
+
+def _insert(connection: psycopg.Connection, kept: Sequence[_KeptEntry]) -> None:
+    """Insert what is not there yet.
+
+    In the order of their ids: two processes that write the same entries in different orders would wait for each other.
+    """
+    ordered = sorted(kept, key=lambda each: each.request_id)
+    with connection.cursor() as cursor:
+        cursor.executemany(_sql(statements.INSERT_ENTRY), [each.entry for each in ordered], returning=True)
+        inserted = [result.fetchone() for result in cursor.results()] if ordered else []
+        attempts = [
+            (*found, *attempt)
+            for found, each in zip(inserted, ordered, strict=True)
+            if found is not None
+            for attempt in each.attempts
+        ]
+        cursor.executemany(_sql(statements.INSERT_ATTEMPT), attempts)
+
+
+def _sql(statement: str) -> bytes:
+    """A shared statement as psycopg takes it."""
+    return statement.replace("?", "%s").encode()
+
+
+def _described(conninfo: Secret) -> str:
+    """The database without its password, for messages. Raises BadStoreAddress."""
+    try:
+        parts = conninfo_to_dict(conninfo.reveal())
+    except psycopg.ProgrammingError:
+        raise BadStoreAddress(
+            "The address of the PostgreSQL database cannot be read: it should look like "
+            "postgresql://USER:PASSWORD@HOST:PORT/DATABASE."
+        ) from None
+    return f"The PostgreSQL database {parts.get('dbname', '')!s} at {parts.get('host', 'localhost')}"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

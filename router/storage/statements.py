@@ -1,0 +1,127 @@
+"""The SQL that both stores share, so that they cannot differ; `?` stands for a value, as SQLite writes it."""
+
+ENTRY_COLUMNS = (
+    "request_id",
+    "at",
+    "day",
+    "team",
+    "key_id",
+    "alias",
+    "policy",
+    "rule",
+    "outcome",
+    "profile",
+    "rejected",
+    "counted_input_tokens",
+    "expected_nano_usd",
+    "cost_nano_usd",
+    "baseline",
+    "baseline_nano_usd",
+    "config_version",
+    "is_stream",
+    "overhead_s",
+    "first_token_s",
+    "duration_s",
+    "tags",
+)
+ATTEMPT_COLUMNS = (
+    "entry_id",
+    "number",
+    "model",
+    "provider",
+    "outcome",
+    "served_model",
+    "generation_id",
+    "input_tokens",
+    "cached_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "held_nano_usd",
+    "cost_nano_usd",
+    "source",
+    "duration_s",
+)
+
+
+def _values(columns: tuple[str, ...]) -> str:
+    return f"({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+
+
+# Returns the row's own id, or nothing if the entry is kept already.
+INSERT_ENTRY = f"INSERT INTO entries {_values(ENTRY_COLUMNS)} ON CONFLICT (request_id) DO NOTHING RETURNING id"
+INSERT_ATTEMPT = f"INSERT INTO attempts {_values(ATTEMPT_COLUMNS)}"
+
+SPENT_SINCE = "SELECT team, key_id, tags, SUM(cost_nano_usd) FROM entries WHERE at >= ? GROUP BY team, key_id, tags"
+
+LATEST = """
+    SELECT e.request_id, e.at, e.team, e.alias, e.policy, e.rule, e.outcome, e.cost_nano_usd, e.baseline_nano_usd,
+           e.duration_s, a.model, a.provider, a.input_tokens, a.output_tokens, a.source
+    FROM entries AS e LEFT JOIN attempts AS a ON a.entry_id = e.id
+         AND a.number = (SELECT MAX(number) FROM attempts WHERE entry_id = e.id)
+    ORDER BY e.at DESC, e.id DESC LIMIT ?
+"""
+
+# An index of these calls alone serves this one: its condition must be written the same in schema.py.
+DOUBTFUL = """
+    SELECT e.request_id, a.number, e.at, e.team, e.key_id, e.tags, a.model, a.provider, a.generation_id,
+           a.held_nano_usd
+    FROM attempts AS a JOIN entries AS e ON e.id = a.entry_id
+    WHERE a.source = 'held' AND a.generation_id > '' AND e.at < ?
+    ORDER BY e.at, e.id, a.number LIMIT ?
+"""
+# Takes request ids; `%s` is replaced by as many placeholders.
+BOOKED = """
+    SELECT e.request_id, a.number FROM entries AS e JOIN attempts AS a ON a.entry_id = e.id
+    WHERE e.request_id IN (%s)
+"""
+FIND_ENTRY = "SELECT id FROM entries WHERE request_id = ?"
+AMEND_ATTEMPT = """
+    UPDATE attempts SET input_tokens = ?, cached_tokens = ?, cache_write_tokens = ?, output_tokens = ?,
+                        reasoning_tokens = ?, cost_nano_usd = ?, source = 'record'
+    WHERE source = 'held' AND number = ? AND entry_id = (SELECT id FROM entries WHERE request_id = ?)
+"""
+AMEND_ENTRY = """
+    UPDATE entries SET cost_nano_usd = (SELECT SUM(cost_nano_usd) FROM attempts WHERE entry_id = entries.id)
+    WHERE request_id = ?
+"""
+
+ADD_KEY = "INSERT INTO keys (id, team, name, digest, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)"
+ALL_KEYS = "SELECT id, team, name, digest, created_at, expires_at, revoked_at FROM keys ORDER BY created_at, id"
+REVOKE_KEY = "UPDATE keys SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL"
+
+# What `spend` groups by. An entry without calls has no model, provider or source, and one without tags no tag.
+_GROUPS = {
+    "team": "e.team",
+    "key": "e.key_id",
+    "alias": "e.alias",
+    "policy": "e.policy",
+    "model": "COALESCE(a.model, '')",
+    "provider": "COALESCE(a.provider, '')",
+    "source": "COALESCE(a.source, '')",
+    "outcome": "e.outcome",
+    "day": "e.day",
+    "tag": "COALESCE(t.value, '')",
+}
+
+
+def booked(request_ids: int) -> str:
+    """The calls of so many requests."""
+    return BOOKED % ", ".join("?" * request_ids)
+
+
+def spend(by: tuple[str, ...], *, has_since: bool, join_tags: str) -> str:
+    """Requests, input tokens, output tokens and cost, then the groups asked for. Takes the moment if `has_since`.
+
+    `join_tags` joins each of an entry's tags as `t.value`, which every SQL writes in its own way.
+    """
+    columns = "".join(f", {_GROUPS[name]}" for name in by)  # names are checked: a KeyError here is our own bug
+    positions = ", ".join(str(position) for position in range(5, 5 + len(by)))
+    return f"""
+        SELECT COUNT(DISTINCT e.id), COALESCE(SUM(a.input_tokens), 0), COALESCE(SUM(a.output_tokens), 0),
+               COALESCE(SUM(a.cost_nano_usd), 0){columns}
+        FROM entries AS e LEFT JOIN attempts AS a ON a.entry_id = e.id {join_tags if "tag" in by else ""}
+        {"WHERE e.at >= ?" if has_since else ""}
+        {f"GROUP BY {positions}" if by else ""}
+        ORDER BY 4 DESC, 1 DESC{f", {positions}" if by else ""}
+    """  # noqa: S608 - assembled from the constants above only

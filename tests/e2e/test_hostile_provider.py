@@ -1,0 +1,214 @@
+"""Providers that lie, trickle or babble: the books stay right, and nothing is held for ever."""
+
+import json
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Proxy, running_proxy
+from tests.waiting import eventually
+
+Answer = Callable[[socket.socket], None]
+
+
+class HostileProvider:
+    """Answers each connection's first request with what it was told to, over a plain socket."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.answer: Answer = lambda connection: None
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._speak, args=(connection,), daemon=True).start()
+
+    def _speak(self, connection: socket.socket) -> None:
+        with connection:
+            try:
+                request = connection.recv(65536)
+                if request.startswith(b"GET "):
+                    connection.sendall(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+                else:
+                    self.answer(connection)
+            except OSError:
+                return
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[HostileProvider]:
+    provider = HostileProvider()
+    yield provider
+    provider.close()
+
+
+@pytest.fixture(scope="module")
+def proxy(provider: HostileProvider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    def impatient(config: Path) -> None:
+        main = config / "penstock.yaml"
+        text = main.read_text()
+        main.write_text(
+            text.replace("first_byte_s: 300", "first_byte_s: 2").replace("between_bytes_s: 120", "between_bytes_s: 1")
+        )
+
+    with running_proxy(tmp_path_factory.mktemp("proxy"), provider.base_url, edit=impatient) as proxy:
+        yield proxy
+
+
+def test_a_cost_far_above_what_was_held_is_not_believed(proxy: Proxy, provider: HostileProvider) -> None:
+    """$900,000 for one call once locked its team out for the rest of the month."""
+    provider.answer = whole(usage={"prompt_tokens": 5, "completion_tokens": 5, "cost": 900_000})
+
+    assert proxy.chat("search", _BODY).status_code == 200
+    assert proxy.chat("search", _BODY).status_code == 200
+    eventually(lambda: is_settled(proxy), within_s=60)
+    assert proxy.spend_nano_usd() < 10**9
+
+
+def test_a_name_of_megabytes_is_cut_and_the_call_is_booked(proxy: Proxy, provider: HostileProvider) -> None:
+    """An id of 70,000 characters once kept hold and slot for ever, and the call out of the books."""
+    provider.answer = whole(id="A" * 70_000, model="B" * 70_000)
+
+    assert proxy.chat("search", _BODY).status_code == 200
+    eventually(lambda: is_settled(proxy), within_s=60)
+
+
+def test_a_provider_that_trickles_is_given_up_and_nothing_stays_held(proxy: Proxy, provider: HostileProvider) -> None:
+    """Comments every so often once kept a request, and what was held for it, under way without end."""
+    stop = threading.Event()
+
+    def trickle(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n")
+        while not stop.wait(0.2):
+            connection.sendall(b": OPENROUTER PROCESSING\n\n")
+
+    provider.answer = trickle
+    refused = proxy.chat("search", {**_BODY, "stream": True})
+
+    assert refused.status_code == 504
+    eventually(lambda: is_settled(proxy), within_s=30)
+    stop.set()
+
+
+def test_a_chunk_with_broken_text_ends_in_an_error_event_and_not_in_a_crash(
+    proxy: Proxy, provider: HostileProvider
+) -> None:
+    def speak(connection: socket.socket) -> None:
+        good = b'data: {"id":"gen-1","choices":[{"index":0,"delta":{"role":"assistant","content":"Hi"}}]}\n\n'
+        bad = b'data: {"\xff":1,"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1,"cost":0.000001}}\n\n'
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n")
+        connection.sendall(good + bad)
+
+    provider.answer = speak
+    reply = proxy.chat("search", {**_BODY, "stream": True})
+
+    assert reply.status_code == 200
+    assert "[DONE]" not in reply.text
+    assert "error" in reply.text
+    eventually(lambda: is_settled(proxy), within_s=60)
+
+
+def test_a_client_cannot_hide_an_image_from_the_hold(proxy: Proxy, provider: HostileProvider) -> None:
+    """A part with both `text` and `image_url` once was held for its text alone."""
+    provider.answer = whole(usage={"prompt_tokens": 5, "completion_tokens": 5, "cost": 0.00001})
+
+    def worst_usd(part: dict[str, object]) -> float:
+        body = {"model": "openai/gpt-5.4", "max_tokens": 1, "messages": [{"role": "user", "content": [part] * 8}]}
+        dry = proxy.chat("search", body, x_penstock_dry_run="1").json()
+        return float(dry["candidates"][0]["worst_usd"])
+
+    image: dict[str, object] = {"type": "image_url", "image_url": {"url": "https://x.example/a.png"}}
+    assert worst_usd({**image, "text": "x"}) >= worst_usd(image)
+
+
+def test_a_schema_with_numbers_beyond_all_bounds_is_no_mistake_of_ours(proxy: Proxy, provider: HostileProvider) -> None:
+    provider.answer = whole(usage={"prompt_tokens": 5, "completion_tokens": 5, "cost": 0.00001})
+    tool = b'[{"type":"function","function":{"name":"f","parameters":{"maximum":1e400}}}]'
+    body = b'{"model":"auto","messages":[{"role":"user","content":"Hi"}],"tools":' + tool + b"}"
+
+    reply = proxy.http.post(
+        f"{proxy.base_url}/chat/completions",
+        content=body,
+        headers={"authorization": f"Bearer {proxy.keys['search']}"},
+    )
+
+    assert reply.status_code == 200
+
+
+def test_a_call_under_way_when_the_server_is_stopped_is_booked(provider: HostileProvider, tmp_path: Path) -> None:
+    """The server cancels what outlasts its grace; the books once were closed before that was settled."""
+    began = threading.Event()
+
+    def stall(connection: socket.socket) -> None:
+        began.set()
+        connection.recv(1)
+
+    provider.answer = stall
+    with running_proxy(tmp_path, provider.base_url, edit=_short_grace) as proxy:
+        client = threading.Thread(target=_ask_in_vain, args=(proxy,), daemon=True)
+        client.start()
+        assert began.wait(10)
+        proxy.process.send_signal(signal.SIGTERM)
+        assert proxy.process.wait(60) == 0
+        client.join(10)
+
+        (row,) = json.loads(proxy.command("spend", "--by", "source", "--json"))
+        assert row["source"] == "held"
+        assert row["requests"] == 1
+
+
+_BODY: dict[str, object] = {
+    "model": "auto",
+    "max_tokens": 100,
+    "messages": [{"role": "user", "content": "Tell me about tea."}],
+}
+
+
+def whole(**members: object) -> Answer:
+    """A whole answer with these members beside the usual ones."""
+    body = {
+        "id": "gen-1",
+        "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Hi"}}],
+        **members,
+    }
+    content = json.dumps(body).encode()
+    head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(content)}\r\nconnection: close"
+
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(head.encode() + b"\r\n\r\n" + content)
+
+    return answer
+
+
+def is_settled(proxy: Proxy) -> bool:
+    """Nothing is under way and nothing held."""
+    held = [line for line in proxy.metrics().splitlines() if line.startswith("penstock_budget_held_usd{")]
+    return "penstock_in_flight_requests 0.0" in proxy.metrics() and all(line.endswith(" 0.0") for line in held)
+
+
+def _short_grace(config: Path) -> None:
+    main = config / "penstock.yaml"
+    main.write_text(main.read_text().replace("stop_grace_s: 30", "stop_grace_s: 1"))
+
+
+def _ask_in_vain(proxy: Proxy) -> None:
+    try:
+        proxy.chat("search", _BODY)
+    except Exception:  # noqa: BLE001 - the server goes away; how the client library says so is not the point
+        return

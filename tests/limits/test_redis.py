@@ -1,0 +1,412 @@
+"""What only the gate of many processes does: it shares, waits, believes nothing that may be stale, forgets nothing."""
+
+import random
+import secrets
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import anyio
+import pytest
+
+from router.errors import BudgetExhausted, PenstockError, RateLimited, Unavailable
+from router.limits.functions import BudgetFunctions
+from router.limits.gate import Gate, Quota, Reservation, Scope
+from router.limits.redis import RedisGate
+from router.quotas import NO_LIMITS, Budget, Limits, Per, ScopeId, ScopeKind
+from tests.limits.books import Booked, Books
+from tests.limits.clock import SharedClock
+from tests.limits.redis_server import RedisServer
+
+pytestmark = pytest.mark.anyio
+
+BERLIN = ZoneInfo("Europe/Berlin")
+TEAM = ScopeId.of_team("search")
+HUNDRED = Quota((Scope(TEAM, (Budget(100, Per.MONTH),), NO_LIMITS),), BERLIN)
+FREE = Quota((Scope(ScopeId.of_team("free"), (), NO_LIMITS),), BERLIN)
+ONE_AT_A_TIME = Quota((Scope(TEAM, (), Limits(concurrent=1)),), BERLIN)
+PATIENCE_S = 10.0
+
+
+def gate_on(
+    server: RedisServer,
+    books: Books,
+    *,
+    monotonic_s: Callable[[], float] = time.monotonic,
+    root: str = "{test}",
+    quarantine_s: float = 1.0,
+) -> RedisGate:
+    return RedisGate(
+        BudgetFunctions(server.url, root=root),
+        books,
+        quotas=(HUNDRED,),
+        monotonic_s=monotonic_s,
+        new_id=lambda: secrets.token_hex(8),
+        quarantine_s=quarantine_s,
+    )
+
+
+@asynccontextmanager
+async def running(gate: RedisGate) -> AsyncIterator[RedisGate]:
+    """The gate of one process, from its start to its orderly end."""
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(gate.run)
+            yield gate
+            tasks.cancel_scope.cancel()
+    finally:
+        await gate.aclose()
+
+
+async def until(is_so: Callable[[], bool], *, within_s: float = PATIENCE_S) -> float:
+    """Seconds until it was so."""
+    started_s = time.monotonic()
+    with anyio.fail_after(within_s):
+        while not is_so():  # noqa: ASYNC110 - it becomes so in another process, or in what the gate keeps to itself
+            await anyio.sleep(0.01)
+    return time.monotonic() - started_s
+
+
+async def stands(gate: RedisGate) -> tuple[int, int]:
+    """Spent and held of the first budget."""
+    await gate.refresh()
+    state = gate.states()[0]
+    return state.spent_nano_usd, state.held_nano_usd
+
+
+async def hold(gate: Gate, name: str, nano_usd: int) -> Reservation:
+    return await gate.reserve(HUNDRED, reservation_id=name, nano_usd=nano_usd)
+
+
+def booked(nano_usd: int) -> Booked:
+    return Booked((TEAM,), datetime.now(UTC), nano_usd)  # noqa: TID251 - as the real server's
+
+
+# Sharing
+
+
+async def test_no_budget_of_any_scope_is_overspent_by_workers_of_two_processes(own_redis: RedisServer) -> None:
+    own_redis.start()
+    scopes = [TEAM, *(ScopeId("search", ScopeKind.KEY, f"{n:04x}") for n in range(4))]
+    scopes += [ScopeId("search", ScopeKind.PROJECT, f"p{n}") for n in range(3)]
+    limits = dict.fromkeys(scopes, 2_000) | {TEAM: 9_000}
+    at_least: Counter[ScopeId] = Counter()  # held and spent, counted from outside and never too high
+    settled: Counter[ScopeId] = Counter()
+    outcomes: Counter[str] = Counter()
+
+    async def worker(gate: RedisGate, number: int) -> None:
+        chance = random.Random(number)
+        for turn in range(25):
+            mine = [TEAM, scopes[1 + chance.randrange(4)], scopes[5 + chance.randrange(3)]]
+            quota = Quota(tuple(Scope(each, (Budget(limits[each], Per.MONTH),), NO_LIMITS) for each in mine), BERLIN)
+            asked = chance.randrange(200)
+            try:
+                made = await gate.reserve(quota, reservation_id=f"{number}.{turn}", nano_usd=asked)
+            except BudgetExhausted:
+                outcomes["refused"] += 1
+                continue
+            except Unavailable:  # 128 at once on a busy machine: an answer may take too long
+                await until(lambda: gate.is_open)
+                continue
+            outcomes["held"] += 1
+            at_least.update(dict.fromkeys(mine, asked))
+            assert all(at_least[each] <= limits[each] for each in mine)
+            cost = chance.choice([0, 0, asked // 10, asked])
+            at_least.subtract(dict.fromkeys(mine, asked - cost))
+            settled.update(dict.fromkeys(mine, cost))
+            await gate.settle(made, nano_usd=cost)
+
+    async with running(gate_on(own_redis, Books())) as one, running(gate_on(own_redis, Books())) as other:
+        await until(lambda: one.is_open and other.is_open)
+        async with anyio.create_task_group() as tasks:
+            for number in range(128):
+                tasks.start_soon(worker, (one, other)[number % 2], number)
+
+        for gate in (one, other):
+            await gate.beat()
+            await gate.refresh()
+        for gate in (one, other):
+            for state in gate.states():
+                assert (state.held_nano_usd, state.spent_nano_usd) == (0, settled[state.scope])
+    assert min(outcomes["held"], outcomes["refused"]) > 100
+
+
+async def test_processes_share_their_rates(own_redis: RedisServer) -> None:
+    own_redis.start()
+    async with running(gate_on(own_redis, Books())) as one, running(gate_on(own_redis, Books())) as other:
+        await until(lambda: one.is_open and other.is_open)
+        admission = await one.admit(ONE_AT_A_TIME, tokens=1)
+
+        with pytest.raises(RateLimited):
+            await other.admit(ONE_AT_A_TIME, tokens=1)
+        await one.leave(admission, tokens=1)
+
+        await other.admit(ONE_AT_A_TIME, tokens=1)
+
+
+async def test_the_window_ends_by_the_clock_of_redis_whatever_the_process_believes(clocked_redis: RedisServer) -> None:
+    clock = SharedClock(datetime(2026, 11, 30, 22, 59, tzinfo=UTC), clocked_redis)
+    gate = gate_on(clocked_redis, Books(), monotonic_s=lambda: 0.0, root="{stopped}", quarantine_s=0)
+    await gate.beat()
+    await gate.settle(await hold(gate, "r.1", 100), nano_usd=100)
+
+    with pytest.raises(BudgetExhausted):
+        await hold(gate, "r.2", 100)
+    clock.advance(timedelta(minutes=1))
+    december = await hold(gate, "r.3", 100)
+
+    assert december.windows[0].starts == datetime(2026, 11, 30, 23, tzinfo=UTC)
+    await gate.aclose()
+
+
+# Dying processes
+
+
+async def test_a_hold_of_a_dead_process_stays_counted_until_it_is_resolved_once(clocked_redis: RedisServer) -> None:
+    clock = SharedClock(datetime(2026, 11, 23, 9, 30, tzinfo=UTC), clocked_redis)
+    dead, living = (
+        gate_on(clocked_redis, Books(), monotonic_s=clock.monotonic_s, root="{orphans}", quarantine_s=0)
+        for _ in range(2)
+    )
+    await dead.beat()
+    await living.beat()
+    await hold(dead, "dead.1", 60)
+    await hold(living, "living.1", 10)
+    clock.advance(timedelta(seconds=59))
+    await living.beat()
+    assert await living.orphans() == []
+
+    clock.advance(timedelta(seconds=2))
+
+    assert [(each.reservation_id, each.held_nano_usd, each.ended_s) for each in await living.orphans()] == [
+        ("dead.1", 60, 1.0)
+    ]
+    assert await stands(living) == (0, 70)
+    await living.resolve("dead.1", nano_usd=25)
+    await living.resolve("dead.1", nano_usd=60)
+    assert await stands(living) == (25, 10)
+    assert await living.orphans() == []
+    await dead.aclose()
+    await living.aclose()
+
+
+async def test_a_hold_that_was_given_up_and_reaches_redis_late_is_not_made(own_redis: RedisServer) -> None:
+    own_redis.start()
+    async with running(gate_on(own_redis, Books())) as gate:
+        await until(lambda: gate.is_open)
+        await gate.resolve("late", nano_usd=0)
+
+        with pytest.raises(Unavailable):
+            await hold(gate, "late", 60)
+
+        assert await stands(gate) == (0, 0)
+
+
+async def test_a_request_of_a_dead_process_stops_counting_as_concurrent_when_its_lease_ends(
+    clocked_redis: RedisServer,
+) -> None:
+    clock = SharedClock(datetime(2026, 11, 23, 9, 30, tzinfo=UTC), clocked_redis)
+    dead, living = (
+        gate_on(clocked_redis, Books(), monotonic_s=clock.monotonic_s, root="{concurrent}", quarantine_s=0)
+        for _ in range(2)
+    )
+    await dead.beat()
+    await living.beat()
+    await dead.admit(ONE_AT_A_TIME, tokens=1)
+    clock.advance(timedelta(seconds=30))
+    await dead.renew()
+    clock.advance(timedelta(seconds=59))
+    with pytest.raises(RateLimited):
+        await living.admit(ONE_AT_A_TIME, tokens=1)
+
+    clock.advance(timedelta(seconds=2))
+
+    await living.admit(ONE_AT_A_TIME, tokens=1)
+    await dead.aclose()
+    await living.aclose()
+
+
+async def test_a_cancelled_request_leaves_neither_a_hold_unknown_nor_a_reply_unread(own_redis: RedisServer) -> None:
+    own_redis.start()
+    async with running(gate_on(own_redis, Books())) as gate:
+        await until(lambda: gate.is_open)
+        made: list[Reservation] = []
+        for number in range(50):
+            with anyio.CancelScope() as request:
+                request.cancel()
+                made.append(await hold(gate, f"r.{number}", 1))
+
+        assert [each.id for each in made] == [f"r.{number}" for number in range(50)]
+        for each in made:
+            await gate.settle(each, nano_usd=1)
+        assert await stands(gate) == (50, 0)
+
+
+# Redis away
+
+
+async def test_a_frozen_redis_costs_a_budgeted_request_at_most_300_ms_and_the_others_nothing(
+    own_redis: RedisServer,
+) -> None:
+    own_redis.start()
+    async with running(gate_on(own_redis, Books())) as gate:
+        await until(lambda: gate.is_open)
+        kept = await hold(gate, "kept", 5)
+        own_redis.freeze()
+        took_s = []
+        for number in range(30):
+            started_s = time.monotonic()
+            with pytest.raises(Unavailable) as refusal:
+                await hold(gate, f"refused.{number}", 10)
+            took_s.append(time.monotonic() - started_s)
+            assert refusal.value.status == 503
+            assert refusal.value.retry_after_s == 1.0
+        with pytest.raises(Unavailable):
+            await gate.admit(ONE_AT_A_TIME, tokens=1)
+        await gate.reserve(FREE, reservation_id="free", nano_usd=10**9)
+        await gate.leave(await gate.admit(FREE, tokens=1), tokens=1)
+        await gate.settle(kept, nano_usd=3)
+
+        own_redis.thaw()
+        back_s = await until(lambda: gate.is_open)
+        await gate.beat()
+
+        # The first of the refused was set aside by Redis after all, when it woke; it is not held any more.
+        assert await stands(gate) == (3, 0)
+    assert took_s[0] < 0.3
+    assert sorted(took_s)[15] < 0.01
+    assert back_s < 2
+
+
+async def test_a_settlement_that_finds_redis_dead_is_made_when_it_is_back(own_redis: RedisServer) -> None:
+    own_redis.start()
+    async with running(gate_on(own_redis, Books())) as gate:
+        await until(lambda: gate.is_open)
+        made = await hold(gate, "r.1", 50)
+        own_redis.kill()
+
+        await gate.settle(made, nano_usd=20)
+        own_redis.start()
+        await until(lambda: gate.is_open)
+        await gate.beat()
+
+        assert await stands(gate) == (20, 0)
+
+
+async def test_a_redis_that_comes_late_is_used_within_5_seconds(own_redis: RedisServer) -> None:
+    async with running(gate_on(own_redis, Books(), quarantine_s=3)) as gate:
+        with pytest.raises(Unavailable):
+            await hold(gate, "r.1", 1)
+        own_redis.start()
+
+        assert await until(lambda: gate.is_open) < 5
+        await hold(gate, "r.2", 1)
+
+
+# State lost
+
+
+def wiped(server: RedisServer) -> None:
+    server.wipe()
+
+
+def killed(server: RedisServer) -> None:
+    server.kill()
+    server.start()
+
+
+@pytest.mark.parametrize("loses_all", [wiped, killed])
+async def test_an_empty_redis_is_rebuilt_from_the_ledger_and_from_what_every_process_holds(
+    own_redis: RedisServer, loses_all: Callable[[RedisServer], None]
+) -> None:
+    own_redis.start()
+    books = Books()
+    async with running(gate_on(own_redis, books)) as one, running(gate_on(own_redis, books)) as other:
+        await until(lambda: one.is_open and other.is_open)
+        held, late = await hold(one, "held", 10), await hold(other, "late", 20)
+        for gate, name, cost in ((one, "booked", 7), (other, "not booked yet", 11)):
+            await gate.settle(await hold(gate, name, 30), nano_usd=cost)
+        books.calls["booked"] = booked(7)
+
+        loses_all(own_redis)
+        with pytest.raises(PenstockError) as refusal:
+            await hold(one, "too much", 60)
+        assert isinstance(refusal.value, Unavailable)
+        await until(lambda: one.is_open and other.is_open)
+
+        assert await stands(one) == (18, 30)
+        with pytest.raises(BudgetExhausted):
+            await hold(one, "still too much", 53)
+        books.calls["not booked yet"] = booked(11)
+        await one.settle(held, nano_usd=1)
+        await other.settle(late, nano_usd=2)
+        assert await stands(other) == (21, 0)
+
+
+async def test_a_call_that_is_booked_while_the_counters_are_rebuilt_counts_once(own_redis: RedisServer) -> None:
+    own_redis.start()
+    books = Books()
+    async with running(gate_on(own_redis, books)) as gate:
+        await until(lambda: gate.is_open)
+        made = await hold(gate, "r.1", 30)
+        own_redis.wipe()
+        await until(lambda: not gate.is_open)
+
+        books.calls["r.1"] = booked(13)
+        await gate.settle(made, nano_usd=13)
+        await until(lambda: gate.is_open)
+        await gate.beat()
+
+        assert await stands(gate) == (13, 0)
+
+
+async def test_an_old_snapshot_is_not_believed(own_redis: RedisServer) -> None:
+    own_redis.start()
+    books = Books()
+    async with running(gate_on(own_redis, books)) as gate:
+        await until(lambda: gate.is_open)
+        settled_later = await hold(gate, "settled later", 10)
+        own_redis.save()
+        await gate.settle(settled_later, nano_usd=4)
+        await gate.settle(await hold(gate, "unknown to the snapshot", 50), nano_usd=50)
+        books.calls["unknown to the snapshot"] = booked(50)
+
+        own_redis.kill()
+        own_redis.start()
+        with pytest.raises(Unavailable):
+            await hold(gate, "too much", 90)
+        await until(lambda: gate.is_open)
+
+        assert await stands(gate) == (54, 0)
+
+
+async def test_without_the_ledger_an_empty_redis_stays_closed(
+    own_redis: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    own_redis.start()
+    books = Books({"before": booked(40)}, is_readable=False)
+    async with running(gate_on(own_redis, books, quarantine_s=0)) as gate:
+        await until(lambda: "cannot be compared with the ledger" in caplog.text)
+        with pytest.raises(Unavailable):
+            await hold(gate, "r.1", 1)
+
+        books.is_readable = True
+        await until(lambda: gate.is_open)
+
+        assert await stands(gate) == (40, 0)
+
+
+async def test_a_request_under_way_still_counts_as_concurrent_when_redis_was_wiped(own_redis: RedisServer) -> None:
+    own_redis.start()
+    async with running(gate_on(own_redis, Books())) as gate:
+        await until(lambda: gate.is_open)
+        await gate.admit(ONE_AT_A_TIME, tokens=1)
+        own_redis.wipe()
+        await until(lambda: not gate.is_open)
+        await until(lambda: gate.is_open)
+
+        with pytest.raises(RateLimited):
+            await gate.admit(ONE_AT_A_TIME, tokens=1)
