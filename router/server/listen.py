@@ -71,7 +71,7 @@ class _QuietServer(uvicorn.Server):
 @asynccontextmanager
 async def serving(app: ASGIApp, listener: socket.socket) -> AsyncIterator[None]:
     """The application runs on the socket while the context is open."""
-    server = _QuietServer(_config(app, grace_s=0.0))
+    server = _QuietServer(_config(app, grace_s=2.0))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(server.serve, [listener])
         try:
