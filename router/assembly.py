@@ -232,6 +232,7 @@ def _redis_gate(snapshot: Snapshot, store: Store) -> RedisGate:
         quotas=Quotas(snapshot).all(),
         monotonic_s=time.monotonic,
         new_id=lambda: secrets.token_hex(8),
+        quarantine_s=1.2,  # more than two beats of every process: it registers what it holds within one
     )
 
 

@@ -3,9 +3,9 @@
 A price change is a new dated entry, never an edit, so that yesterday stays priced as it was.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
 from router.errors import PricingError
@@ -112,10 +112,26 @@ class PriceList:
                 return entry
         return None
 
+    def in_force(self, start: datetime, end: datetime) -> list[Price | None]:
+        """Every price in force at some moment from `start` to `end`, the one at `start` first."""
+        moments = {edge for entry in self.entries for edge in _boundaries(entry, start, end)}
+        return [self.at(moment) for moment in (start, *sorted(moments))]
+
     def at(self, now: datetime) -> Price | None:
         """The price in force, or None if it is not known at that time."""
         entry = self.entry_at(now)
         return entry.price if entry else None
+
+
+def _boundaries(entry: PriceEntry, start: datetime, end: datetime) -> Iterator[datetime]:
+    """The moments after `start` and until `end` at which the entry begins or ceases to hold."""
+    edges = [edge for edge in (entry.starts, entry.ends) if edge is not None]
+    if entry.daily is not None:
+        first = start.astimezone(UTC).date()
+        for days in range((end.astimezone(UTC).date() - first).days + 1):
+            day = first + timedelta(days=days)
+            edges.extend(datetime.combine(day, edge, tzinfo=UTC) for edge in entry.daily)
+    yield from (edge for edge in edges if start < edge <= end)
 
 
 def cost(usage: Usage, price: Price) -> Decimal:

@@ -1,5 +1,6 @@
 """What one deployment would make of a request: tokens and dollars, expected and at worst."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
@@ -94,12 +95,13 @@ def estimate(
     A request without an output limit of its own gets one that `max_cost_usd` can pay for, as long as the usual answer
     still fits into it.
     """
-    price = deployment.prices.at(conditions.now)
-    later = deployment.prices.at(conditions.now + _PRICE_HORIZON)
-    if price is None or later is None:
+    prices = deployment.prices.in_force(conditions.now, conditions.now + _PRICE_HORIZON)
+    known = [each for each in prices if each is not None]
+    if len(known) < len(prices):
         return None
+    price = known[0]
     bound = _input_tokens_bound(profile, deployment)
-    rates = _dearest(price, later, bound)
+    rates = _dearest(known, bound)
     worst_input_usd = bound * rates.dearest_input(one_hour_cache=profile.asks_one_hour_cache)
     usual = usual_output_tokens(profile)
     limit = max_output_tokens(profile, deployment, default_max_output_tokens=default_max_output_tokens)
@@ -132,7 +134,7 @@ def _input_tokens_bound(profile: RequestProfile, deployment: Deployment) -> int:
     return min(bound, deployment.context_tokens)
 
 
-def _dearest(price: Price, later: Price, bound: int) -> Rates:
-    if later is price:
-        return price.dearest(bound)
-    return dearest_of((price.dearest(bound), later.dearest(bound)))
+def _dearest(prices: Sequence[Price], bound: int) -> Rates:
+    if len(prices) == 1:
+        return prices[0].dearest(bound)
+    return dearest_of([price.dearest(bound) for price in prices])

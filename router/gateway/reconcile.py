@@ -13,8 +13,9 @@ import anyio.to_thread
 from router.errors import PenstockError
 from router.gateway.dispatch import Gateway
 from router.keys import Caller
-from router.ledger import DoubtfulCall, Ledger, LedgerEntry
+from router.ledger import DoubtfulCall, LedgerEntry
 from router.storage.journal import left_by_the_dead
+from router.storage.store import Store
 
 log = logging.getLogger("penstock.reconcile")
 
@@ -44,7 +45,7 @@ class Reconciler:
     def __init__(
         self,
         gateway: Gateway,
-        ledger: Ledger,
+        ledger: Store,
         *,
         journals: Path,
         now: Callable[[], datetime],
@@ -62,6 +63,8 @@ class Reconciler:
         """Book what dead processes have left; how many entries there were. Raises StoreUnavailable."""
         with left_by_the_dead(self._journals) as left:
             entries = list(left.entries.values())
+            call_ids = [attempt.id for entry in entries for attempt in entry.attempts]
+            known = await anyio.to_thread.run_sync(self._ledger.booked, call_ids) if call_ids else set()
             if entries:
                 await anyio.to_thread.run_sync(self._ledger.write, entries)
             for entry in entries:
@@ -69,11 +72,12 @@ class Reconciler:
                     await self._gateway.gate.resolve(attempt.id, nano_usd=attempt.cost_nano_usd)
             for call_id in left.unsent:
                 await self._gateway.gate.resolve(call_id, nano_usd=0)
-        for entry in entries:
+        fresh = [entry for entry in entries if not any(attempt.id in known for attempt in entry.attempts)]
+        for entry in fresh:
             self._booked(entry)
-        if entries:
-            log.warning("booked %d requests that a killed process had left in its journal", len(entries))
-        return len(entries)
+        if fresh:
+            log.warning("booked %d requests that a killed process had left in its journal", len(fresh))
+        return len(fresh)
 
     async def reconcile(self) -> Reconciled:
         """Ask providers about calls in doubt, and book what their records say. Raises StoreUnavailable."""
@@ -102,20 +106,32 @@ class Reconciler:
 
     async def run(self) -> None:
         """Replay and reconcile, now and then, until cancelled."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._replay_for_ever)
+            tasks.start_soon(self._reconcile_for_ever)
+
+    async def _replay_for_ever(self) -> None:
+        while True:
+            await anyio.sleep(_PAUSE_S)
+            try:
+                await self.replay()
+            except PenstockError as error:
+                log.warning("replaying journals put off (%s)", error.code)
+
+    async def _reconcile_for_ever(self) -> None:
+        """At once again after a full pass, later and later while nothing comes of asking."""
         pause_s = _PAUSE_S
         while True:
             await anyio.sleep(pause_s)
             try:
-                replayed = await self.replay()
                 done = await self.reconcile()
             except PenstockError as error:
                 log.warning("reconciliation put off (%s)", error.code)
                 continue
-            is_stuck = done.asked > 0 and not done.resolved and not replayed
-            if is_stuck:
+            if done.asked and not done.resolved:
                 pause_s = min(max(pause_s, _PAUSE_S) * 2, _LONGEST_PAUSE_S)
             else:
-                pause_s = 0 if done.asked == _MOST else _PAUSE_S  # a full pass: more are waiting
+                pause_s = 0 if done.asked == _MOST else _PAUSE_S
 
     async def _resolved(self, call: DoubtfulCall) -> int | None:
         """Book the call at what its record says; None if there is no record (yet) or somebody else was faster."""

@@ -78,7 +78,8 @@ class MemoryGate:
     """Holds and limits of every scope, in this process."""
 
     def __init__(self, *, now: Callable[[], datetime], monotonic_s: Callable[[], float]) -> None:
-        self._now = now
+        self._clock = now
+        self._latest: datetime | None = None
         self._monotonic_s = monotonic_s
         self._recovered: dict[datetime, dict[ScopeId, int]] = {}  # what was spent since then, when this process began
         self._accounts: dict[Held, _Account] = {}
@@ -93,7 +94,7 @@ class MemoryGate:
         `quotas` hold every scope that is known beforehand, and one with an empty name for those that are not (keys).
         Blocks for one read of the ledger per window.
         """
-        now = self._now()
+        now = self._moment()
         for quota in quotas:
             for per in dict.fromkeys(budget.per for scope in quota.scopes for budget in scope.budgets):
                 starts = window(per, now, quota.zone).starts
@@ -126,7 +127,7 @@ class MemoryGate:
         known = self._open.get(reservation_id)
         if known is not None:
             return known
-        now = self._now()
+        now = self._moment()
         watched = list(self._watched(quota, now))
         tightest = min(watched, key=lambda each: each.left_nano_usd, default=None)
         if tightest is not None and nano_usd > tightest.left_nano_usd:
@@ -161,13 +162,13 @@ class MemoryGate:
         """Holds in memory end with their process: what it owed is recovered from the ledger."""
 
     async def correct(self, quota: Quota, *, at: datetime, nano_usd: int) -> None:
-        accounts = {id(each.account): each.account for each in self._watched(quota, self._now())}
+        accounts = {id(each.account): each.account for each in self._watched(quota, self._moment())}
         for account in accounts.values():
             if account.window.starts <= at < account.window.ends:
                 account.spent_nano_usd += nano_usd
 
     def states(self) -> list[BudgetState]:
-        now = self._now()
+        now = self._moment()
         tightest: dict[tuple[ScopeId, Per], _Watched] = {}
         for scope, zone in self._scopes.values():
             for each in self._watched(Quota((scope,), zone), now):
@@ -184,6 +185,13 @@ class MemoryGate:
             )
             for (scope_id, per), each in tightest.items()
         ]
+
+    def _moment(self) -> datetime:
+        """The time, which never goes back here: a clock that is set back must not open a window anew."""
+        now = self._clock()
+        if self._latest is None or now > self._latest:
+            self._latest = now
+        return self._latest
 
     def _watched(self, quota: Quota, now: datetime) -> Iterator[_Watched]:
         """Every budget of every scope with its account of the window that holds `now`."""

@@ -87,12 +87,16 @@ class Journal:
         self._written = 0  # bytes of the file that are whole records
         self._number = 0
         self._open: dict[str, int] = {}  # request id → number of the file it began in
-        self._waiting: dict[int, int] = {}  # number of a file → requests in it that the ledger does not have yet
+        self._oldest = 1  # number of the oldest file there is
 
     def start(self) -> None:
         """Take this process's directory. Blocks."""
-        self._own.mkdir(parents=True)
-        self._lock_file = _locked(self._own)
+        hidden = self._own.with_name(
+            f".{self._own.name}"
+        )  # until it is locked, so that nobody takes it for a dead one's
+        hidden.mkdir(parents=True)
+        self._lock_file = _locked(hidden)
+        hidden.rename(self._own)
         self._begin_file()
 
     @property
@@ -118,11 +122,10 @@ class Journal:
                     "The operator should make room on the disk of the state directory."
                 ) from error
             self._written += written
-            if request_id not in self._open:
-                self._open[request_id] = self._number
-                self._waiting[self._number] += 1
+            self._open.setdefault(request_id, self._number)
             if self._written >= _SEGMENT_BYTES:
-                self._begin_file()
+                with suppress(OSError):  # then this file grows on, and the next record tries again
+                    self._begin_file()
 
     def done(self, entry: LedgerEntry) -> None:
         """Append the whole entry of a request that is over. If that fails the ledger still gets it, from memory."""
@@ -130,18 +133,17 @@ class Journal:
             self.write(Done(entry), request_id=entry.request_id)
 
     def kept(self, request_ids: Sequence[str]) -> None:
-        """The ledger has these entries now; files that hold nothing else are removed."""
+        """The ledger has these entries now. A file is removed once every open request began in a later one."""
         with self._guard:
             for request_id in request_ids:
-                number = self._open.pop(request_id, None)
-                if number is not None:
-                    self._waiting[number] -= 1
-            for number in [number for number, waiting in self._waiting.items() if waiting == 0]:
-                if number == self._number:
-                    self._restart_file()
-                else:
-                    del self._waiting[number]
-                    self._path(number).unlink(missing_ok=True)
+                self._open.pop(request_id, None)
+            needed_from = min(self._open.values(), default=self._number)
+            while self._oldest < needed_from:
+                self._path(self._oldest).unlink(missing_ok=True)
+                self._oldest += 1
+            if not self._open and self._file >= 0:
+                os.ftruncate(self._file, 0)
+                self._written = 0
 
     def sync(self) -> None:
         """Wait until everything written so far is on the disk. Blocks."""
@@ -159,16 +161,11 @@ class Journal:
             os.close(self._lock_file)
 
     def _begin_file(self) -> None:
+        opened = os.open(self._path(self._number + 1), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         if self._file >= 0:
             os.close(self._file)
+        self._file = opened
         self._number += 1
-        self._waiting[self._number] = 0
-        self._file = os.open(self._path(self._number), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        self._written = 0
-
-    def _restart_file(self) -> None:
-        """The current file holds nothing that is still needed: empty it."""
-        os.ftruncate(self._file, 0)
         self._written = 0
 
     def _path(self, number: int) -> Path:
@@ -218,7 +215,7 @@ def left_by_the_dead(directory: Path) -> Iterator[Left]:
     left = Left()
     decoder = msgspec.msgpack.Decoder(Record)
     dead: list[tuple[Path, int]] = []
-    for own in sorted(path for path in directory.glob("*") if path.is_dir()):
+    for own in sorted(path for path in directory.glob("[!.]*") if path.is_dir()):
         lock_file = _locked_if_free(own)
         if lock_file is None:
             continue

@@ -1,6 +1,6 @@
 """Laws of prices and costs, thresholds below, at and above, and the sums that providers were seen to bill."""
 
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
 import pytest
@@ -252,3 +252,17 @@ def test_an_hour_of_day_price_holds_within_its_window_which_may_wrap_midnight(
     peak = PriceEntry(price=SONNET_4_6, source="a test", daily=window)
 
     assert peak.holds_at(datetime(2026, 11, 23, hour, tzinfo=UTC)) is holds
+
+
+def test_every_price_in_force_within_a_stretch_is_found_also_one_that_is_over_before_its_end() -> None:
+    cheap, dear = (Price(Rates.per_mtok(input_usd=Decimal(figure), output_usd=Decimal(figure))) for figure in (1, 9))
+    prices = PriceList(
+        (
+            PriceEntry(dear, source="base"),
+            PriceEntry(cheap, source="all day but ten minutes", daily=(time(6, 10), time(6, 0))),
+        )
+    )
+    at = datetime(2026, 11, 23, 5, 55, tzinfo=UTC)
+
+    assert prices.in_force(at, at + timedelta(minutes=15)) == [cheap, dear, cheap]
+    assert prices.in_force(at, at + timedelta(minutes=4)) == [cheap]

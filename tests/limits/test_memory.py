@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from router.errors import RateLimited
+from router.errors import BudgetExhausted, RateLimited
 from router.keys import TeamName
 from router.limits.gate import Quota, Scope
 from router.limits.memory import MemoryGate
@@ -71,3 +71,14 @@ async def test_time_alone_does_not_end_a_request_under_way(gate: MemoryGate, clo
 
     with pytest.raises(RateLimited):
         await gate.admit(one, tokens=1)
+
+
+async def test_a_clock_that_is_set_back_does_not_open_a_budget_anew(gate: MemoryGate, clock: MovableClock) -> None:
+    hourly = quota(Budget(100, Per.HOUR))
+    await gate.settle(await gate.reserve(hourly, reservation_id="r.1", nano_usd=100), nano_usd=100)
+    clock.advance(timedelta(hours=1))
+    await gate.settle(await gate.reserve(hourly, reservation_id="r.2", nano_usd=100), nano_usd=100)
+    clock.advance(timedelta(hours=-1))
+
+    with pytest.raises(BudgetExhausted):
+        await gate.reserve(hourly, reservation_id="r.3", nano_usd=100)

@@ -202,3 +202,24 @@ for number in range(100):
         pass
 print(written)
 """
+
+
+def test_a_second_call_in_a_later_file_is_not_forgotten_with_the_others_of_that_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file once was emptied when all requests that *began* in it were kept."""
+    monkeypatch.setattr("router.storage.journal._SEGMENT_BYTES", 1_500)
+    journal = Journal(tmp_path, name="process")
+    journal.start()
+    journal.write(Sent(LOST), request_id="req_1")
+    while len(list(tmp_path.glob("process/*.journal"))) == 1:
+        journal.write(Done(entry("req_2", attempt())), request_id="req_2")
+    second = replace(LOST, attempts=(replace(IN_DOUBT, id="req_1.2"),))
+    journal.write(Sent(second), request_id="req_1")
+    journal.kept(["req_2"])
+    os.close(journal._file)
+    os.close(journal._lock_file)
+
+    (only,) = [each for each in left(tmp_path) if each.request_id == "req_1"]
+
+    assert [each.id for each in only.attempts] == ["req_1.1", "req_1.2"]
