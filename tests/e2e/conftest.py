@@ -108,8 +108,13 @@ def running_sandbox(log: Path, *options: str) -> Iterator[Sandbox]:
 
 
 @contextmanager
-def running_proxy(directory: Path, upstream: str, *, edit: Callable[[Path], None] | None = None) -> Iterator[Proxy]:
-    """A proxy under a copy of the shipped configuration that asks `upstream` in OpenRouter's place."""
+def running_proxy(
+    directory: Path, upstream: str, *, edit: Callable[[Path], None] | None = None, **variables: str
+) -> Iterator[Proxy]:
+    """A proxy under a copy of the shipped configuration that asks `upstream` in OpenRouter's place.
+
+    `variables` are added to its environment.
+    """
     config = directory / "config"
     shutil.copytree(CHECKOUT / "config", config)
     main = config / "penstock.yaml"
@@ -120,6 +125,7 @@ def running_proxy(directory: Path, upstream: str, *, edit: Callable[[Path], None
         **os.environ,  # noqa: TID251 - a child inherits our surroundings
         "OPENROUTER_API_KEY": "sk-or-test",
         "STATE_DIRECTORY": str(directory / "state"),
+        **variables,
     }
     environment.pop("DEEPSEEK_API_KEY", None)
     keys = {

@@ -226,3 +226,36 @@ def _beside_python(program: str) -> str:
     if found is None:
         pytest.fail(f"{program} is not installed; it is among the development requirements")
     return found
+
+
+def test_a_server_of_one_s_own_is_free_and_first_choice(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A quantised Flash on the same machine: any OpenAI-compatible server, its zero prices written down."""
+
+    def with_local(config: Path) -> None:
+        _edit(
+            config / "penstock.yaml",
+            "providers:\n",
+            f"providers:\n  local: {{kind: openai_compatible, base_url: '{sandbox.base_url}/api/v1', "
+            "api_key_env: LOCAL_KEY}\n",
+            count=1,
+        )
+        _edit(
+            config / "models.yaml",
+            "    deployments:\n      - provider: openrouter\n",
+            "    deployments:\n      - provider: local\n        upstream_model: deepseek/deepseek-v4-flash\n"
+            "        prices: [{from: 2026-01-01, input_usd_per_mtok: 0, output_usd_per_mtok: 0, source: our own, checked: 2026-11-23}]\n"
+            "      - provider: openrouter\n",
+            count=1,
+        )
+
+    with running_proxy(tmp_path, sandbox.base_url, edit=with_local, LOCAL_KEY="sk-or-local") as proxy:
+        body = {"model": "auto", "messages": [{"role": "user", "content": "Tell me about tea."}], "stream": True}
+
+        reply = proxy.chat("search", body)
+
+        assert reply.status_code == 200
+        assert reply.text.endswith("data: [DONE]\n\n")
+        assert reply.headers["x-penstock-provider"] == "local"
+        sent = sandbox.last_request()
+        assert "provider" not in sent
+        assert sent["max_tokens"] == 32_768
