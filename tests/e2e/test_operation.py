@@ -243,7 +243,8 @@ def test_a_server_of_one_s_own_is_free_and_first_choice(sandbox: Sandbox, tmp_pa
             config / "models.yaml",
             "    deployments:\n      - provider: openrouter\n",
             "    deployments:\n      - provider: local\n        upstream_model: deepseek/deepseek-v4-flash\n"
-            "        prices: [{from: 2026-01-01, input_usd_per_mtok: 0, output_usd_per_mtok: 0, source: our own, checked: 2026-11-23}]\n"
+            "        prices:\n          - {from: 2026-01-01, input_usd_per_mtok: 0, output_usd_per_mtok: 0,\n"
+            "             source: our own, checked: 2026-11-23}\n"
             "      - provider: openrouter\n",
             count=1,
         )
