@@ -55,7 +55,12 @@ async def run(setting: Setting, command: str) -> Result:
     figures = (
         told("jumps", len(offsets_s) - 1),
         told("from the true time, h", ", ".join(f"{offset_s / 3600:+.1f}" for offset_s in offsets_s)),
-        at_least("hours that the ledger has seen", len({f"{call.at:%Y-%m-%dT%H}" for call in calls}), 4),
+        # Redis counts windows by its own clock, which does not jump: there, few are seen.
+        at_least(
+            "hours that the ledger has seen",
+            len({f"{call.at:%Y-%m-%dT%H}" for call in calls}),
+            4 if setting.stores == "sqlite" else 1,
+        ),
         at_least("refused for want of money", refused, 3 * len(offsets_s)),
         *(none(f"windows of a {per} spent twice", _spent_twice(per, calls)) for per in teams),
         equal("everything settled", int(has_settled), 1),
