@@ -10,12 +10,12 @@ import anyio
 import click
 
 from router.assembly import assemble, open_pepper, open_store, utc_now
-from router.cli.configuration import config_option, loaded
+from router.cli.configuration import config_option, known_team, loaded
 from router.cli.output import as_csv, as_json, table
 from router.config.snapshot import Snapshot
 from router.errors import InvalidRequest
 from router.gateway.reconcile import Reconciled
-from router.keys import ApiKey, KeyId, TeamName, digest, mint, written
+from router.keys import ApiKey, KeyId, digest, mint, written
 from router.server.admin import group_names, since_moment, spend_as_data
 from router.units import usd_text
 
@@ -37,13 +37,12 @@ def create(config: Path | None, team: str, name: str, expires_in_days: int | Non
     Example: penstock keys create --team search --name website
     """
     snapshot = loaded(config)
-    if team not in snapshot.teams:
-        raise InvalidRequest(f"There is no team {team!r}. There are: {', '.join(snapshot.teams)}.")
+    owner = known_team(snapshot, team)
     now = utc_now()
     key = mint(secrets.token_bytes)
     record = ApiKey(
         id=key.id,
-        team=TeamName(team),
+        team=owner,
         name=name,
         digest=digest(key, open_pepper(snapshot.settings)),
         created_at=now,
@@ -97,9 +96,11 @@ def spend(config: Path | None, by: str, since: str, form: str, *, is_json: bool)
     Example: penstock spend --by team,model,day --since 7d --format csv
     """
     columns = group_names(by)
+    moment = since_moment(since, utc_now())
     with closing(open_store(loaded(config).settings)) as store:
-        rows = store.spend(columns, since_moment(since, utc_now()))
-        (everything,) = store.spend((), since_moment(since, utc_now()))
+        rows = store.spend(columns, moment)
+        # Only by tag do rows overlap, and their sum is not the total.
+        once = store.spend((), moment) if "tag" in columns else rows
     data = [spend_as_data(columns, row) for row in rows]
     if is_json or form == "json":
         click.echo(as_json(data))
@@ -111,7 +112,7 @@ def spend(config: Path | None, by: str, since: str, form: str, *, is_json: bool)
             for row in rows
         ]
         click.echo(table((*columns, "requests", "input", "output", "cost $"), lines))
-        click.echo(f"total ${usd_text(everything.cost_nano_usd)}")
+        click.echo(f"total ${usd_text(sum(row.cost_nano_usd for row in once))}")
         if "tag" in columns:
             click.echo("A request with several tags stands in full under each of them.", err=True)
 

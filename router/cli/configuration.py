@@ -1,4 +1,4 @@
-"""The option `--config` that most commands take, and loading what it names."""
+"""The option `--config` that most commands take, loading what it names, and finding a team in it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +9,8 @@ import click
 from router.config.loader import load
 from router.config.settings import config_directory, environment
 from router.config.snapshot import Snapshot
+from router.errors import InvalidRequest
+from router.keys import TeamName
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -29,3 +31,10 @@ def directory(chosen: Path | None) -> Path:
 def loaded(chosen: Path | None) -> Snapshot:
     """The configuration. Raises ConfigError with every problem."""
     return load(directory(chosen), environment=environment())
+
+
+def known_team(snapshot: Snapshot, name: str) -> TeamName:
+    """The team of that name. Raises InvalidRequest, naming those there are."""
+    if name not in snapshot.teams:
+        raise InvalidRequest(f"There is no team {name!r}. There are: {', '.join(snapshot.teams)}.")
+    return TeamName(name)

@@ -9,11 +9,10 @@ import anyio
 import click
 
 from router.assembly import make_planner, unavailable, with_sandbox
-from router.cli.configuration import config_option, loaded
+from router.cli.configuration import config_option, known_team, loaded
 from router.cli.output import as_json
 from router.config.snapshot import Snapshot
 from router.decision.explain import as_data, as_table
-from router.errors import InvalidRequest
 from router.gateway.planning import Plan
 from router.keys import TeamName
 from router.wire.controls import NO_CONTROLS
@@ -50,8 +49,4 @@ async def _plan(snapshot: Snapshot, team: TeamName, body: bytes) -> Plan:
 
 
 def _team(snapshot: Snapshot, name: str | None) -> TeamName:
-    if name is None:
-        return next(iter(snapshot.teams))
-    if name not in snapshot.teams:
-        raise InvalidRequest(f"There is no team {name!r}. There are: {', '.join(snapshot.teams)}.")
-    return TeamName(name)
+    return next(iter(snapshot.teams)) if name is None else known_team(snapshot, name)

@@ -99,11 +99,6 @@ class Journal:
         hidden.rename(self._own)
         self._begin_file()
 
-    @property
-    def size_bytes(self) -> int:
-        """What all files of this process take on disk; the newest only, as older ones are removed when kept."""
-        return self._written
-
     def write(self, record: Record, *, request_id: str) -> None:
         """Append the record. Raises JournalUnwritable if it is not wholly on its way to the disk."""
         payload = self._encoder.encode(record)
