@@ -4,7 +4,7 @@ A price change is a new dated entry, never an edit, so that yesterday stays pric
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
@@ -12,6 +12,7 @@ from router.errors import PricingError
 from router.units import Usage
 
 ZERO = Decimal(0)
+_DAY_S = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,10 @@ class Price:
 
     def dearest(self, input_tokens_bound: int) -> Rates:
         """Rates no request of at most that many input tokens exceeds, each the maximum over the reachable tiers."""
+        if not self.tiers or input_tokens_bound <= self.tiers[0].above_input_tokens:
+            return self.base
         reachable = [tier.rates for tier in self.tiers if input_tokens_bound > tier.above_input_tokens]
-        return dearest_of([self.base, *reachable]) if reachable else self.base
+        return dearest_of([self.base, *reachable])
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,15 @@ class PriceList:
     """Entries in order of precedence: of those that hold at a moment, the last one counts."""
 
     entries: tuple[PriceEntry, ...]
+    # When the price may change; every decision asks, and nearly always there is nothing near.
+    _dates: tuple[datetime, ...] = field(init=False, repr=False, compare=False)
+    _daily_s: tuple[int, ...] = field(init=False, repr=False, compare=False)  # seconds of the UTC day
+
+    def __post_init__(self) -> None:
+        dates = (edge for entry in self.entries for edge in (entry.starts, entry.ends) if edge is not None)
+        daily = (edge for entry in self.entries if entry.daily is not None for edge in entry.daily)
+        object.__setattr__(self, "_dates", tuple(sorted(set(dates))))
+        object.__setattr__(self, "_daily_s", tuple(sorted({_second_of_day(edge) for edge in daily})))
 
     def entry_at(self, now: datetime) -> PriceEntry | None:
         """The entry in force, or None if the price is not known at that time."""
@@ -114,8 +126,20 @@ class PriceList:
 
     def in_force(self, start: datetime, end: datetime) -> list[Price | None]:
         """Every price in force at some moment from `start` to `end`, the one at `start` first."""
+        if not self._may_change(start, end):
+            return [self.at(start)]
         moments = {edge for entry in self.entries for edge in _boundaries(entry, start, end)}
         return [self.at(moment) for moment in (start, *sorted(moments))]
+
+    def _may_change(self, start: datetime, end: datetime) -> bool:
+        """False only if no entry begins or ceases to hold after `start` and until `end`."""
+        if self._daily_s:
+            begun_s = _second_of_day(start.astimezone(UTC))
+            over_s = begun_s + (end - start).total_seconds() + 1  # fractions of a second are cut off
+            for edge_s in self._daily_s:
+                if begun_s <= edge_s <= over_s or edge_s + _DAY_S <= over_s:
+                    return True
+        return any(start < edge <= end for edge in self._dates) if self._dates else False
 
     def at(self, now: datetime) -> Price | None:
         """The price in force, or None if it is not known at that time."""
@@ -167,6 +191,10 @@ def dearest_of(all_rates: Sequence[Rates]) -> Rates:
         cache_write=_most(rates.cache_write for rates in all_rates),
         cache_write_1h=_most(rates.cache_write_1h for rates in all_rates),
     )
+
+
+def _second_of_day(moment: datetime | time) -> int:
+    return moment.hour * 3600 + moment.minute * 60 + moment.second
 
 
 def _most(figures: Iterable[Decimal]) -> Decimal:

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from hashlib import blake2b
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from router.decision.eligibility import Candidate
@@ -32,11 +34,20 @@ _KEYS: dict[Objective, Callable[[Candidate], tuple[Any, ...]]] = {
     Objective.VALUE: value,
 }
 
+_first = itemgetter(0)
+
 
 def ranked(candidates: Iterable[Candidate], objective: Objective, *, seed: int) -> tuple[Candidate, ...]:
     """The candidates in order of preference. Exact ties are broken by the seed, the same way everywhere."""
     key = _KEYS[objective]
-    return tuple(sorted(candidates, key=lambda candidate: (*key(candidate), _lot(candidate, seed))))
+    keyed = sorted(((key(candidate), candidate) for candidate in candidates), key=_first)
+    order: list[Candidate] = []
+    for _, tied in groupby(keyed, key=_first):
+        equals = [candidate for _, candidate in tied]
+        if len(equals) > 1:  # drawing lots costs more than all the rest of the ranking
+            equals.sort(key=lambda candidate: _lot(candidate, seed))
+        order.extend(equals)
+    return tuple(order)
 
 
 def _lot(candidate: Candidate, seed: int) -> bytes:

@@ -30,6 +30,8 @@ GPT_5_4 = Price(
     ),
 )
 
+DAY_ONE = datetime(2026, 11, 1, tzinfo=UTC)
+
 token_counts = st.integers(min_value=0, max_value=2_000_000)
 dollars_per_mtok = st.decimals(min_value=0, max_value=200, places=6, allow_nan=False, allow_infinity=False)
 
@@ -266,3 +268,38 @@ def test_every_price_in_force_within_a_stretch_is_found_also_one_that_is_over_be
 
     assert prices.in_force(at, at + timedelta(minutes=15)) == [cheap, dear, cheap]
     assert prices.in_force(at, at + timedelta(minutes=4)) == [cheap]
+
+
+@st.composite
+def price_lists(draw: st.DrawFn) -> PriceList:
+    """Entries that begin, end and recur at whole minutes of three days, and sometimes never."""
+    moments = st.none() | st.integers(0, 3 * 24 * 60).map(lambda minute: DAY_ONE + timedelta(minutes=minute))
+    times = st.integers(0, 24 * 60 - 1).map(lambda minute: time(minute // 60, minute % 60))
+    entries = draw(
+        st.lists(
+            st.builds(
+                PriceEntry,
+                price=rates().map(Price),
+                source=st.just("drawn"),
+                starts=moments,
+                ends=moments,
+                daily=st.none() | st.tuples(times, times),
+            ),
+            max_size=3,
+        )
+    )
+    return PriceList(tuple(entries))
+
+
+@given(price_lists(), st.integers(0, 3 * 24 * 3600), st.integers(0, 2 * 24 * 60))
+def test_no_price_is_in_force_within_a_stretch_of_time_that_is_not_named(
+    prices: PriceList, begins_s: int, minutes: int
+) -> None:
+    """Looked at every minute, and at both ends: what holds there is among the prices named, the first one first."""
+    start = DAY_ONE + timedelta(seconds=begins_s)
+    end = start + timedelta(minutes=minutes)
+    named = prices.in_force(start, end)
+    assert named[0] == prices.at(start)
+    first_minute = start.replace(second=0) + timedelta(minutes=1)
+    looks = [start, end, *(first_minute + timedelta(minutes=minute) for minute in range(minutes))]
+    assert all(prices.at(look) in named for look in looks if look <= end)
