@@ -39,6 +39,18 @@ class Task(StrEnum):
     AGENT = "agent"  # tool use over several steps
 
 
+class Effort(StrEnum):
+    """How hard a request asks the model to think: OpenRouter's words for it (openrouter.md §1.1), weakest first."""
+
+    NONE = "none"
+    MINIMAL = "minimal"
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    XHIGH = "xhigh"
+    MAX = "max"
+
+
 @dataclass(frozen=True, slots=True)
 class Score:
     """How likely an answer of this kind is good: a probability from 0 to 1, with where the figure comes from."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from router.catalog.catalog import Deployment, DeploymentId, ModelName
-from router.decision.estimate import Estimate, usual_output_tokens
+from router.decision.estimate import Estimate
 from router.decision.facts import Conditions, RequestProfile
 from router.decision.policy import Policy, Terms
 
@@ -82,8 +82,8 @@ def context_fits(question: Question) -> str | None:
         return None  # `priced` speaks for it
     output = question.profile.max_output_tokens
     if output is None:
-        usual = usual_output_tokens(question.profile)
-        output = min(usual, question.policy.default_max_output_tokens, deployment.max_output_tokens)
+        usual = question.conditions.experience.output(deployment, question.profile, question.profile.effort)
+        output = min(usual.output_tokens, question.policy.default_max_output_tokens, deployment.max_output_tokens)
     if estimate.input_tokens + output <= deployment.context_tokens:
         return None
     return f"{estimate.input_tokens} input and {output} output tokens exceed {deployment.context_tokens}"

@@ -6,22 +6,10 @@ from datetime import timedelta
 from decimal import Decimal
 from math import ceil
 
-from router.catalog.catalog import Capability, Deployment, Task
+from router.catalog.catalog import Capability, Deployment
 from router.catalog.prices import Price, Rates, cost, dearest_of
-from router.decision.facts import Conditions, RequestProfile
+from router.decision.facts import Conditions, Experience, RequestProfile
 from router.units import Usage, nano_usd_ceiling
-
-# Output tokens to expect where nothing has been learned yet: our judgement, from the lengths such answers usually
-# have. Only the ranking uses them; what is held is bounded by the request's own limit.
-_USUAL_OUTPUT_TOKENS = {
-    Task.CHAT: 350,
-    Task.EXTRACTION: 250,
-    Task.FACTS: 150,
-    Task.REASONING: 1_500,
-    Task.CODE: 900,
-    Task.AGENT: 300,
-}
-_USUAL_REASONING_TOKENS = 1_200  # on top, when the request asks the model to reason
 
 # A whole image becomes at most so many input tokens at any launch provider: the dearest rule known is OpenAI's patch
 # rule, 1,536 patches at 2.46 tokens (openrouter.md §8), doubled because its multipliers are disputed.
@@ -39,6 +27,8 @@ _PRICE_HORIZON = timedelta(minutes=15)
 class Estimate:
     input_tokens: int  # expected, in the model's own tokens
     output_tokens: int  # expected, all choices together
+    cached_tokens: int  # of the input, expected to be read from the provider's prompt cache
+    reasoning_tokens: int  # of the output, expected
     input_tokens_bound: int
     max_output_tokens: int  # per choice; the limit sent to the provider
     expected_usd: Decimal
@@ -51,16 +41,18 @@ class Estimate:
         return nano_usd_ceiling(self.worst_usd)
 
 
-def expected_input_tokens(profile: RequestProfile, deployment: Deployment) -> int:
+def expected_input_tokens(profile: RequestProfile, deployment: Deployment, experience: Experience) -> int:
     """The counted tokens in the vocabulary of the model's family."""
-    return ceil(profile.input_tokens * deployment.model.token_ratio)
+    return ceil(profile.input_tokens * experience.input_ratio(deployment.model, profile))
 
 
-def max_output_tokens(profile: RequestProfile, deployment: Deployment, *, default_max_output_tokens: int) -> int:
+def max_output_tokens(
+    profile: RequestProfile, deployment: Deployment, *, input_tokens: int, default_max_output_tokens: int
+) -> int:
     """The output limit to send: the client's own, else the default cut down to what the deployment can do."""
     if profile.max_output_tokens is not None:
         return profile.max_output_tokens
-    room = deployment.context_tokens - expected_input_tokens(profile, deployment)
+    room = deployment.context_tokens - input_tokens
     return max(1, min(default_max_output_tokens, deployment.max_output_tokens, room))
 
 
@@ -74,12 +66,6 @@ def shortened(estimate: Estimate, *, choices: int, left_usd: Decimal) -> Estimat
     if limit < estimate.output_tokens // choices:
         return None
     return replace(estimate, max_output_tokens=limit, worst_usd=worst_input_usd + limit * output_rate)
-
-
-def usual_output_tokens(profile: RequestProfile) -> int:
-    """How long the answer to such a request usually is, where nothing limits it."""
-    usual = _USUAL_OUTPUT_TOKENS[profile.task]
-    return usual + _USUAL_REASONING_TOKENS if Capability.REASONING in profile.needs else usual
 
 
 def estimate(
@@ -103,19 +89,31 @@ def estimate(
     bound = _input_tokens_bound(profile, deployment)
     rates = _dearest(known, bound)
     worst_input_usd = bound * rates.dearest_input(one_hour_cache=profile.asks_one_hour_cache)
-    usual = usual_output_tokens(profile)
-    limit = max_output_tokens(profile, deployment, default_max_output_tokens=default_max_output_tokens)
+    experience = conditions.experience
+    forecast = experience.output(deployment, profile, profile.effort)
+    usual = forecast.output_tokens
+    input_tokens = expected_input_tokens(profile, deployment, experience)
+    limit = max_output_tokens(
+        profile, deployment, input_tokens=input_tokens, default_max_output_tokens=default_max_output_tokens
+    )
     if profile.max_output_tokens is None and max_cost_usd is not None and rates.output:
         affordable = int((max_cost_usd / profile.choices - worst_input_usd) / rates.output)
         limit = min(limit, affordable) if affordable >= usual else limit
-    input_tokens = expected_input_tokens(profile, deployment)
     output_tokens = min(usual, limit) * profile.choices
+    expected = Usage(
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        cached_tokens=min(conditions.warm_tokens.get(deployment.id, 0), input_tokens),
+        reasoning_tokens=min(forecast.reasoning_tokens * profile.choices, output_tokens),
+    )
     return Estimate(
         input_tokens=input_tokens,
         output_tokens=output_tokens,
+        cached_tokens=expected.cached_tokens,
+        reasoning_tokens=expected.reasoning_tokens,
         input_tokens_bound=bound,
         max_output_tokens=limit,
-        expected_usd=cost(Usage(input_tokens=input_tokens, output_tokens=output_tokens), price),
+        expected_usd=cost(expected, price),
         worst_usd=profile.choices * (worst_input_usd + limit * rates.output),
         dearest_rates=rates,
     )

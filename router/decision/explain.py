@@ -45,6 +45,9 @@ def profile_as_data(profile: RequestProfile) -> dict[str, Any]:
         "asks_one_hour_cache": profile.asks_one_hour_cache,
         "is_stream": profile.is_stream,
         "tags": list(profile.tags),
+        "team": profile.team,
+        "effort": None if profile.effort is None else profile.effort.value,
+        "prefix": [list(mark) for mark in profile.prefix],
     }
 
 
@@ -104,6 +107,8 @@ def _candidate(rank: int, candidate: Candidate) -> dict[str, Any]:
         "worst_usd": _plain(estimate.worst_usd),
         "input_tokens": estimate.input_tokens,
         "output_tokens": estimate.output_tokens,
+        "cached_tokens": estimate.cached_tokens,
+        "reasoning_tokens": estimate.reasoning_tokens,
         "input_tokens_bound": estimate.input_tokens_bound,
         "max_output_tokens": estimate.max_output_tokens,
     }

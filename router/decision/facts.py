@@ -1,12 +1,20 @@
 """What a decision is made from: `RequestProfile` (what is known of the request, no text), `Tightening` (what its
-headers ask for) and `Conditions` (the moment it is made in)."""
+headers ask for), `Conditions` (the moment it is made in) and `Experience` (what earlier requests have taught)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from typing import NamedTuple, Protocol
 
-from router.catalog.catalog import Capability, DeploymentId, Task
+from router.catalog.catalog import Capability, Deployment, DeploymentId, Effort, Model, Task
+
+
+class PrefixMark(NamedTuple):
+    """Where a prefix of the prompt ends: a provider that has seen it may have it in its cache."""
+
+    digest: int  # 64 bits, of everything up to here; the same in every process
+    tokens: int  # up to here, counted with the o200k_base vocabulary
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +33,9 @@ class RequestProfile:
     asks_one_hour_cache: bool
     is_stream: bool
     tags: tuple[str, ...] = ()
+    team: str = ""  # whose habits the experience speaks of
+    effort: Effort | None = None  # as the client asked; None if it did not say
+    prefix: tuple[PrefixMark, ...] = ()  # of the prompt, shortest first
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +50,73 @@ NO_TIGHTENING = Tightening()
 
 
 @dataclass(frozen=True, slots=True)
+class OutputForecast:
+    """How much a model is likely to write."""
+
+    output_tokens: int  # per choice, reasoning included
+    reasoning_tokens: int  # of these
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """How fast a deployment has been lately."""
+
+    first_token_s: float  # median
+    output_tokens_per_s: float  # median, after the first
+
+
+class Experience(Protocol):
+    """What earlier requests have taught. Asking changes nothing: the same answers for every candidate of a decision."""
+
+    def input_ratio(self, model: Model, profile: RequestProfile, /) -> float:
+        """Input tokens that the model's provider reports for each token that we count."""
+        ...
+
+    def output(self, deployment: Deployment, profile: RequestProfile, effort: Effort | None, /) -> OutputForecast:
+        """What an answer will take where nothing limits it."""
+        ...
+
+    def latency(self, deployment: Deployment, /) -> Latency | None:
+        """None if too few requests went there."""
+        ...
+
+
+# Output tokens to expect where nothing has been learned yet: our judgement, from the lengths such answers usually
+# have. Only the ranking uses them; what is held is bounded by the request's own limit.
+_USUAL_OUTPUT_TOKENS = {
+    Task.CHAT: 350,
+    Task.EXTRACTION: 250,
+    Task.FACTS: 150,
+    Task.REASONING: 1_500,
+    Task.CODE: 900,
+    Task.AGENT: 300,
+}
+_USUAL_REASONING_TOKENS = 1_200  # on top, when the request asks the model to reason
+
+
+class NoExperience:
+    """Priors alone: what is expected before anything has been learned."""
+
+    def input_ratio(self, model: Model, _: RequestProfile) -> float:
+        return model.token_ratio
+
+    def output(self, _: Deployment, profile: RequestProfile, __: Effort | None) -> OutputForecast:
+        reasoning = _USUAL_REASONING_TOKENS if Capability.REASONING in profile.needs else 0
+        return OutputForecast(_USUAL_OUTPUT_TOKENS[profile.task] + reasoning, reasoning)
+
+    def latency(self, _: Deployment) -> Latency | None:
+        return None
+
+
+NO_EXPERIENCE: Experience = NoExperience()
+
+
+@dataclass(frozen=True, slots=True)
 class Conditions:
     """The moment of a decision."""
 
     now: datetime  # aware, UTC
     unavailable: Mapping[DeploymentId, str] = field(default_factory=dict)  # why nobody should be sent there now
     seed: int = 0  # breaks exact ties, so that replicas with equal prices share the load, reproducibly
+    warm_tokens: Mapping[DeploymentId, int] = field(default_factory=dict)  # of the prompt, likely in the cache there
+    experience: Experience = NO_EXPERIENCE

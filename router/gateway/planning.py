@@ -76,7 +76,7 @@ class Planner:
         team = self._snapshot.teams[team_name]
         policy = _policy_for(team, request.model, controls)
         count = await self._counter.count(request)
-        profile = profile_of(request, count, controls)
+        profile = profile_of(request, count, controls, team=team_name)
         conditions = Conditions(now=self._now(), unavailable=self._unavailable)
         return self._decided(team, policy, profile, conditions, controls)
 

@@ -1,7 +1,8 @@
 """A chat request in numbers and enums: what the decision may know of it, and what the ledger keeps."""
 
-from router.catalog.catalog import Capability
+from router.catalog.catalog import Capability, Effort
 from router.decision.facts import RequestProfile, Tightening
+from router.keys import TeamName
 from router.quality.features import task_of
 from router.tokens.count import TokenCount
 from router.wire.controls import Controls
@@ -16,10 +17,11 @@ _PART_NEEDS = {
 }
 _OUTPUT_NEEDS = {"image": Capability.IMAGE_OUTPUT, "audio": Capability.AUDIO_OUTPUT}
 _FORMAT_NEEDS = {"json_object": Capability.JSON_OBJECT, "json_schema": Capability.JSON_SCHEMA}
+_EFFORTS = {effort.value: effort for effort in Effort}
 _BOUNDED_PARTS = frozenset({"text", "refusal", "image_url"})
 
 
-def profile_of(request: ChatRequest, count: TokenCount, controls: Controls) -> RequestProfile:
+def profile_of(request: ChatRequest, count: TokenCount, controls: Controls, *, team: TeamName) -> RequestProfile:
     """The profile of a request whose tokens have been counted."""
     kinds = _part_kinds(request)
     return RequestProfile(
@@ -35,6 +37,8 @@ def profile_of(request: ChatRequest, count: TokenCount, controls: Controls) -> R
         asks_one_hour_cache=request.asks_one_hour_cache,
         is_stream=request.is_stream,
         tags=controls.tags,
+        team=team,
+        effort=_EFFORTS.get(request.reasoning_effort or ""),
     )
 
 

@@ -65,6 +65,8 @@ def test_a_decision_says_who_serves_in_which_order_who_does_not_and_why() -> Non
                 estimate=Estimate(
                     input_tokens=1_000,
                     output_tokens=350,
+                    cached_tokens=0,
+                    reasoning_tokens=0,
                     input_tokens_bound=4_000,
                     max_output_tokens=1_000,
                     expected_usd=Decimal("0.00017"),  # 1,000 x $0.1/M + 350 x $0.2/M
@@ -79,6 +81,8 @@ def test_a_decision_says_who_serves_in_which_order_who_does_not_and_why() -> Non
                 estimate=Estimate(
                     input_tokens=1_000,
                     output_tokens=350,
+                    cached_tokens=0,
+                    reasoning_tokens=0,
                     input_tokens_bound=4_000,
                     max_output_tokens=1_000,
                     expected_usd=Decimal("0.01375"),  # 1,000 x $5/M + 350 x $25/M

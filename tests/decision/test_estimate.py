@@ -45,6 +45,8 @@ def test_an_estimate_counts_every_token_expected_and_every_token_possible() -> N
     assert estimated(CHAT, deployment(always(CACHING))) == Estimate(
         input_tokens=1_000,
         output_tokens=350,  # usual for chat
+        cached_tokens=0,
+        reasoning_tokens=0,
         input_tokens_bound=4_000,  # one a byte
         max_output_tokens=1_000,
         expected_usd=Decimal("0.0055"),  # 1,000 x $2/M + 350 x $10/M

@@ -4,10 +4,10 @@ import json
 from dataclasses import replace
 from decimal import Decimal
 
-from router.catalog.catalog import Capability, Task
+from router.catalog.catalog import Capability, Effort, Task
 from router.decision.decide import Decision, decide
 from router.decision.explain import as_data, as_table, profile_as_data, rejections_as_data
-from router.decision.facts import RequestProfile
+from router.decision.facts import PrefixMark, RequestProfile
 from router.decision.policy import Match, Policy, QualityFloor, Rule
 from router.quality.predictor import TablePredictor
 from tests.decision.builders import CHAT, NOON, always, at, catalog, model, per_mtok, policy
@@ -54,6 +54,9 @@ def test_a_decision_as_data() -> None:
             "asks_one_hour_cache": False,
             "is_stream": False,
             "tags": [],
+            "team": "",
+            "effort": None,
+            "prefix": [],
         },
         "candidates": [
             {
@@ -67,6 +70,8 @@ def test_a_decision_as_data() -> None:
                 "worst_usd": "0.0006000",
                 "input_tokens": 1_000,
                 "output_tokens": 350,
+                "cached_tokens": 0,
+                "reasoning_tokens": 0,
                 "input_tokens_bound": 4_000,
                 "max_output_tokens": 1_000,
             },
@@ -81,6 +86,8 @@ def test_a_decision_as_data() -> None:
                 "worst_usd": "0.008000",
                 "input_tokens": 1_100,
                 "output_tokens": 350,
+                "cached_tokens": 0,
+                "reasoning_tokens": 0,
                 "input_tokens_bound": 4_000,
                 "max_output_tokens": 1_000,
             },
@@ -134,6 +141,9 @@ def test_a_profile_as_data_is_in_a_fixed_order() -> None:
         asks_one_hour_cache=True,
         is_stream=True,
         tags=("nightly", "batch"),
+        team="search",
+        effort=Effort.LOW,
+        prefix=(PrefixMark(7, 400), PrefixMark(11, 1_000)),
     )
 
     assert profile_as_data(profile) == {
@@ -149,6 +159,9 @@ def test_a_profile_as_data_is_in_a_fixed_order() -> None:
         "asks_one_hour_cache": True,
         "is_stream": True,
         "tags": ["nightly", "batch"],
+        "team": "search",
+        "effort": "low",
+        "prefix": [[7, 400], [11, 1_000]],
     }
 
 

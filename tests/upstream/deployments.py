@@ -32,6 +32,8 @@ def estimate(*, max_output_tokens: int = 500, input_usd: str = "0.1", output_usd
     return Estimate(
         input_tokens=10,
         output_tokens=20,
+        cached_tokens=0,
+        reasoning_tokens=0,
         input_tokens_bound=100,
         max_output_tokens=max_output_tokens,
         expected_usd=Decimal("0.000009"),
