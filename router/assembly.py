@@ -72,10 +72,11 @@ def assemble(snapshot: Snapshot) -> House:
     settings = snapshot.settings
     store = open_store(settings)
     journals = settings.state_dir / "journal"
-    journal = Journal(journals, name=f"{utc_now():%Y%m%dT%H%M%S}-{os.getpid()}-{secrets.token_hex(4)}")
+    name = f"{utc_now():%Y%m%dT%H%M%S}-{os.getpid()}-{secrets.token_hex(4)}"  # of this process, and no other ever
+    journal = Journal(journals, name=name)
     writer = LedgerWriter(store, monotonic_s=time.monotonic, kept=journal.kept)
     metrics = Metrics(version=VERSION, config_version=snapshot.version)
-    shared = _redis_gate(snapshot, store) if settings.redis is not None else None
+    shared = _redis_gate(snapshot, store, process=name) if settings.redis is not None else None
     memory = MemoryGate(now=utc_now, monotonic_s=time.monotonic)
     gate: Gate = shared or memory
 
@@ -118,7 +119,7 @@ def assemble(snapshot: Snapshot) -> House:
         writer.start()
         async with anyio.create_task_group() as tasks:
             if shared is not None:
-                tasks.start_soon(shared.run)
+                tasks.start_soon(shared.run, reconciler.book_the_dead)
             tasks.start_soon(keys.keep_fresh)
             tasks.start_soon(reconciler.run)
             readiness.is_ready = True
@@ -223,7 +224,7 @@ def open_store(settings: Settings) -> Store:
     return PostgresStore(_required(settings.postgres))
 
 
-def _redis_gate(snapshot: Snapshot, store: Store) -> RedisGate:
+def _redis_gate(snapshot: Snapshot, store: Store, *, process: str) -> RedisGate:
     assert snapshot.settings.redis is not None
     url = _required(snapshot.settings.redis)
     return RedisGate(
@@ -232,6 +233,8 @@ def _redis_gate(snapshot: Snapshot, store: Store) -> RedisGate:
         quotas=Quotas(snapshot).all(),
         monotonic_s=time.monotonic,
         new_id=lambda: secrets.token_hex(8),
+        process=process,
+        allowance=snapshot.settings.allowance,
         quarantine_s=1.2,  # more than two beats of every process: it registers what it holds within one
     )
 

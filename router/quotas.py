@@ -84,6 +84,17 @@ NO_ALLOWANCE = Allowance()
 
 
 @dataclass(frozen=True, slots=True)
+class OutageAllowance:
+    """What each process sets aside of every budget, to go on with while the shared counters are out of reach."""
+
+    per_mille: int  # of the budget's limit
+    at_most_nano_usd: int
+
+    def slice_of(self, limit_nano_usd: int) -> int:
+        return min(limit_nano_usd * self.per_mille // 1_000, self.at_most_nano_usd)
+
+
+@dataclass(frozen=True, slots=True)
 class Window:
     """One stretch of the calendar, from `starts` until before `ends`, both aware UTC."""
 

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from router.catalog.catalog import Provider, ProviderName
-from router.config.schema import PenstockFile, ProviderSection
+from router.config.schema import OutageSection, PenstockFile, ProviderSection, RedisSection
 from router.config.settings import secret, state_directory
 from router.config.snapshot import Listen, ProviderAccess, Server, Settings, Timeouts
+from router.quotas import OutageAllowance
+from router.units import nano_usd
 
 
 def settings(file: PenstockFile, *, directory: Path, environment: Mapping[str, str]) -> Settings:
@@ -21,6 +23,7 @@ def settings(file: PenstockFile, *, directory: Path, environment: Mapping[str, s
         durability=file.state.durability,
         postgres=None if file.postgres is None else _server(file.postgres.url_env, environment),
         redis=None if file.redis is None else _server(file.redis.url_env, environment),
+        allowance=None if file.redis is None else _allowance(file.redis),
         max_body_bytes=file.max_body_bytes,
         stop_grace_s=file.stop_grace_s,
         timeouts=Timeouts(
@@ -48,6 +51,13 @@ def _access(
 
 def _server(variable: str, environment: Mapping[str, str]) -> Server:
     return Server(url=secret(variable=variable, file=None, environment=environment), url_from=f"${variable}")
+
+
+def _allowance(section: RedisSection) -> OutageAllowance | None:
+    if section.when_unreachable == "closed":
+        return None
+    outage = section.allowance or OutageSection()
+    return OutageAllowance(per_mille=outage.per_mille, at_most_nano_usd=nano_usd(outage.at_most_usd))
 
 
 def _listen(address: str) -> Listen:

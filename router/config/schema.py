@@ -222,8 +222,26 @@ class PostgresSection(Section):
     url_env: Annotated[EnvironmentName, Field(description="environment variable that holds the connection's URL")]
 
 
+class OutageSection(Section):
+    """What each process sets aside of every budget while Redis is there, to go on with while it is not."""
+
+    per_mille: Annotated[int, Field(ge=1, le=100, description="of the budget's limit, by each process")] = 20
+    at_most_usd: Annotated[LimitUsd, Field(description="of one budget, by each process")] = Decimal(1)
+
+
 class RedisSection(Section):
     url_env: Annotated[EnvironmentName, Field(description="environment variable that holds the connection's URL")]
+    when_unreachable: Annotated[
+        Literal["closed", "allowance"],
+        Field(description="closed: refuse what has a budget or limit; allowance: spend what was set aside beforehand"),
+    ] = "closed"
+    allowance: Annotated[OutageSection | None, Field(description="only with when_unreachable: allowance")] = None
+
+    @model_validator(mode="after")
+    def _is_wanted(self) -> "RedisSection":
+        if self.allowance is not None and self.when_unreachable != "allowance":
+            raise _fault(f"expected when_unreachable: allowance beside it, got {self.when_unreachable}", "allowance")
+        return self
 
 
 class TimeoutsSection(Section):

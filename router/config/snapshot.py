@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from router.catalog.catalog import Catalog, ModelName, Provider, ProviderName
 from router.decision.policy import Policy
 from router.keys import Secret, TeamName
-from router.quotas import Allowance, Budget, Limits
+from router.quotas import Allowance, Budget, Limits, OutageAllowance
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,7 @@ class Settings:
     durability: Literal["fast", "strict"]
     postgres: Server | None  # None: SQLite in the state directory
     redis: Server | None  # None: this process alone
+    allowance: OutageAllowance | None  # None: while Redis is away nothing that has a budget is let through
     max_body_bytes: int
     stop_grace_s: float
     timeouts: Timeouts

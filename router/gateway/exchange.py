@@ -14,7 +14,15 @@ import anyio
 
 from router.decision.eligibility import Candidate
 from router.decision.explain import profile_as_data
-from router.errors import BudgetExhausted, CallerError, PenstockError, UpstreamBroken, UpstreamError, UpstreamTimeout
+from router.errors import (
+    BudgetExhausted,
+    CallerError,
+    PenstockError,
+    Unavailable,
+    UpstreamBroken,
+    UpstreamError,
+    UpstreamTimeout,
+)
 from router.gateway.answer import StreamedAnswer
 from router.gateway.call import Call
 from router.gateway.dispatch import Gateway
@@ -186,6 +194,8 @@ class Exchange:
     async def _send(self, call: Call, body: bytes) -> None:
         is_stream = self.request.is_stream
         await self._gateway.journal_durably(Sent(self._entry_if_lost(call)), request_id=self.request_id)
+        if not self._gateway.gate.still_holds(call.reservation):
+            raise Unavailable("This process was held up, and the money may not be set aside any more. Send it again.")
         call.is_sent = True
         provider = call.candidate.deployment.provider.name
         try:

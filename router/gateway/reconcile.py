@@ -3,6 +3,7 @@ whose provider still has a record of them."""
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
-from router.errors import PenstockError
+from router.errors import PenstockError, Unavailable
 from router.gateway.dispatch import Gateway
 from router.keys import Caller
 from router.ledger import DoubtfulCall, LedgerEntry
@@ -58,26 +59,55 @@ class Reconciler:
         self._now = now
         self._booked = booked
         self._corrected = corrected
+        self._replaying = anyio.Lock()  # a second replay would take the first one's journals for a living process's
 
     async def replay(self) -> int:
-        """Book what dead processes have left; how many entries there were. Raises StoreUnavailable."""
-        with left_by_the_dead(self._journals) as left:
-            entries = list(left.entries.values())
-            call_ids = [attempt.id for entry in entries for attempt in entry.attempts]
-            known = await anyio.to_thread.run_sync(self._ledger.booked, call_ids) if call_ids else set()
-            if entries:
-                await anyio.to_thread.run_sync(self._ledger.write, entries)
-            for entry in entries:
-                for attempt in entry.attempts:
-                    await self._gateway.gate.resolve(attempt.id, nano_usd=attempt.cost_nano_usd)
-            for call_id in left.unsent:
-                await self._gateway.gate.resolve(call_id, nano_usd=0)
+        """Book what dead processes have left; how many entries there were.
+
+        Raises StoreUnavailable, or Unavailable if the gate cannot be told now: then the journals stay, and what has
+        been booked already is not booked again.
+        """
+        async with self._replaying:
+            with left_by_the_dead(self._journals) as left:
+                fresh = await self._booked_anew(list(left.entries.values()))
+                fresh_ids = {entry.request_id for entry in fresh}
+                for entry in left.entries.values():
+                    await self._tell_gate(entry, is_fresh=entry.request_id in fresh_ids)
+                for call_id in left.unsent:
+                    await self._gateway.gate.resolve(call_id, nano_usd=0)
+                for process in left.processes:
+                    await self._gateway.gate.bury(process)
+        return len(fresh)
+
+    async def book_the_dead(self) -> None:
+        """The same, for whoever is about to read the ledger's sums: the gate need not be told of what is in them."""
+        with suppress(Unavailable):
+            await self.replay()
+
+    async def _booked_anew(self, entries: list[LedgerEntry]) -> list[LedgerEntry]:
+        """Put entries into the ledger: those that it did not have."""
+        if not entries:
+            return []
+        call_ids = [attempt.id for entry in entries for attempt in entry.attempts]
+        known = await anyio.to_thread.run_sync(self._ledger.booked, call_ids) if call_ids else set()
+        await anyio.to_thread.run_sync(self._ledger.write, entries)
         fresh = [entry for entry in entries if not any(attempt.id in known for attempt in entry.attempts)]
         for entry in fresh:
             self._booked(entry)
         if fresh:
             log.warning("booked %d requests that a killed process had left in its journal", len(fresh))
-        return len(fresh)
+        return fresh
+
+    async def _tell_gate(self, entry: LedgerEntry, *, is_fresh: bool) -> None:
+        """A call that the ledger had before counts in the gate already, unless its hold is still there."""
+        quota = self._gateway.quotas.of(Caller(entry.team, entry.key_id), entry.tags)
+        for attempt in entry.attempts:
+            if is_fresh:
+                await self._gateway.gate.adopt(
+                    quota, reservation_id=attempt.id, at=entry.at, nano_usd=attempt.cost_nano_usd
+                )
+            else:
+                await self._gateway.gate.resolve(attempt.id, nano_usd=attempt.cost_nano_usd)
 
     async def reconcile(self) -> Reconciled:
         """Ask providers about calls in doubt, and book what their records say. Raises StoreUnavailable."""

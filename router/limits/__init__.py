@@ -1,5 +1,7 @@
-"""Who may spend, and how fast: `gate` (what is asked, what is granted, the protocol), `memory` (one process), `redis`.
+"""Who may spend, and how fast: `gate` (what is asked, what is granted, the protocol), `memory` (one process), `redis`
+(many), `paces` (rates as one process counts them), `refusals` (what is said to those who may not).
 
-Behind `redis`, the gate of many processes: `functions` (the edge), `calendar` (windows by the server's clock),
-`holdings` (what this process has there), `rebuild` (after a loss), and the Lua library itself.
+Behind `redis`: `functions` (the edge, and the Lua library), `link` (whether it can be asked), `calendar` (windows by
+the server's clock), `holdings` (what this process has there), `deliveries` (what it must be told), `rebuild` (after a
+loss), `slices` (money held beforehand, for while it is away).
 """

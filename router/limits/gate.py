@@ -84,8 +84,23 @@ class Gate(Protocol):
     async def settle(self, reservation: Reservation, *, nano_usd: int) -> None:
         """Replace the hold by what was really spent. A second call for the same reservation changes nothing."""
 
+    def still_holds(self, reservation: Reservation) -> bool:
+        """Whether the sum is surely set aside yet: asked right before a call leaves. Asks nobody.
+
+        False if this process slept so long that others may have lost its holds, and given the money away.
+        """
+
     async def resolve(self, reservation_id: str, *, nano_usd: int) -> None:
         """Settle a hold that another process made and did not live to settle; an unknown one changes nothing."""
+
+    async def adopt(self, quota: Quota, *, reservation_id: str, at: datetime, nano_usd: int) -> None:
+        """Count a call whose process is dead, in the windows that hold `at`: in place of its hold, wherever that is.
+
+        The ledger must have been told of it before. A second call for the same reservation changes nothing.
+        """
+
+    async def bury(self, process: str) -> None:
+        """That process is dead: what it held beforehand, for no call yet, is let go."""
 
     async def correct(self, quota: Quota, *, at: datetime, nano_usd: int) -> None:
         """Add to what was spent in the windows that hold `at`, where they are still open; less than zero takes away."""

@@ -17,6 +17,7 @@ class Hold:
 
     reservation: Reservation
     spans: tuple[Span, ...]
+    made_s: float  # when it was asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ class Holdings:
     under_way: dict[Admission, UnderWay] = field(default_factory=dict)
     departures: dict[str, Departure] = field(default_factory=dict)
     corrections: dict[str, Correction] = field(default_factory=dict)
+    adoptions: dict[str, Correction] = field(default_factory=dict)  # by reservation: over, and perhaps not held there
 
     def settled(self, reservation_id: str, *, is_known: bool, now_s: float) -> None:
         """Redis has confirmed the settlement; `is_known` is false if it had no such hold."""
@@ -71,8 +73,19 @@ class Holdings:
         if nano_usd is None or hold is None:
             return
         if not is_known:
-            self.corrections[reservation_id] = Correction(hold.spans, nano_usd)
+            self.adoptions[reservation_id] = Correction(hold.spans, nano_usd)
         self.recent[reservation_id] = Recent(hold.spans, nano_usd, now_s)
+
+    def registered(self, *, corrections: Iterable[str], adoptions: Iterable[str], is_late: bool) -> None:
+        """Redis has taken what was `told_again`, and these had been made in the ledger before.
+
+        Counters that are rebuilt take them from there. Counters that had been rebuilt already may lack them: then what
+        adds is told all the same, for counting twice until the window ends is better than not counting.
+        """
+        for waiting, ids in ((self.corrections, corrections), (self.adoptions, adoptions)):
+            for each in ids:
+                if each in waiting and not (is_late and waiting[each].nano_usd > 0):
+                    del waiting[each]
 
     def forget_booked(self, booked: Iterable[str], *, now_s: float) -> None:
         """The ledger has these: what it says includes them from now on."""

@@ -3,17 +3,15 @@
 No method awaits anything, so each runs without interruption and is atomic on the event loop.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from router.limits.gate import Admission, Held, Quota, Reservation, Scope
-from router.limits.refusals import exhausted, never_fits, tokens_used_up, too_many_requests, too_many_under_way
+from router.limits.paces import Paces
+from router.limits.refusals import exhausted
 from router.quotas import Budget, BudgetState, Per, ScopeId, Window, window
-
-_MINUTE_S = 60.0
 
 
 @dataclass(slots=True)
@@ -24,41 +22,6 @@ class _Account:
     spent_nano_usd: int = 0
     held_nano_usd: int = 0
     holds: int = 0  # reservations that are not settled; a hold of a free model is one of nothing
-
-
-@dataclass(slots=True)
-class _Admitted:
-    """A request of the last minute: at first what it was expected to use, in the end what it used."""
-
-    at_s: float
-    tokens: int
-
-
-@dataclass(slots=True)
-class _Pace:
-    """What a scope did in the last minute, and is doing now."""
-
-    admitted: deque[_Admitted] = field(default_factory=deque)  # oldest first
-    tokens: int = 0  # of all that is in `admitted`
-    under_way: dict[Admission, _Admitted] = field(default_factory=dict)
-
-    def forget_until(self, until_s: float) -> None:
-        while self.admitted and self.admitted[0].at_s <= until_s:
-            self.tokens -= self.admitted.popleft().tokens
-
-    def enter(self, admission: Admission, at_s: float) -> None:
-        admitted = _Admitted(at_s, admission.tokens)
-        self.under_way[admission] = admitted
-        self.admitted.append(admitted)
-        self.tokens += admission.tokens
-
-    def leave(self, admission: Admission, tokens: int) -> None:
-        admitted = self.under_way.pop(admission, None)
-        if admitted is None:
-            return
-        if self.admitted and admitted.at_s >= self.admitted[0].at_s:  # still of the last minute
-            self.tokens += tokens - admitted.tokens
-        admitted.tokens = tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +43,12 @@ class MemoryGate:
     def __init__(self, *, now: Callable[[], datetime], monotonic_s: Callable[[], float]) -> None:
         self._clock = now
         self._latest: datetime | None = None
-        self._monotonic_s = monotonic_s
         self._recovered: dict[datetime, dict[ScopeId, int]] = {}  # what was spent since then, when this process began
         self._accounts: dict[Held, _Account] = {}
         self._current: dict[tuple[ScopeId, Per], _Account] = {}
         self._scopes: dict[ScopeId, tuple[Scope, ZoneInfo]] = {}  # seen so far
         self._open: dict[str, Reservation] = {}
-        self._paces: dict[ScopeId, _Pace] = {}
+        self._paces = Paces(monotonic_s)
 
     def recover(self, quotas: Iterable[Quota], spent_since: Callable[[datetime], dict[ScopeId, int]]) -> None:
         """Take up what the ledger says was spent in the windows that are open now.
@@ -104,24 +66,10 @@ class MemoryGate:
             list(self._watched(Quota(known, quota.zone), now))
 
     async def admit(self, quota: Quota, *, tokens: int) -> Admission:
-        now_s = self._monotonic_s()
-        paces = [(scope, self._pace(scope.id)) for scope in quota.scopes]
-        for scope, pace in paces:
-            pace.forget_until(now_s - _MINUTE_S)
-            _check_concurrent(scope, pace)
-            _check_requests(scope, pace, now_s)
-            _check_tokens(scope, pace, now_s, tokens=tokens)
-        admission = Admission(tuple(scope.id for scope in quota.scopes), tokens)
-        for _, pace in paces:
-            pace.enter(admission, now_s)
-        return admission
+        return self._paces.admit(quota, tokens=tokens)
 
     async def leave(self, admission: Admission, *, tokens: int) -> None:
-        until_s = self._monotonic_s() - _MINUTE_S
-        for scope in admission.scopes:
-            pace = self._pace(scope)
-            pace.forget_until(until_s)
-            pace.leave(admission, tokens)
+        self._paces.leave(admission, tokens=tokens)
 
     async def reserve(self, quota: Quota, *, reservation_id: str, nano_usd: int) -> Reservation:
         known = self._open.get(reservation_id)
@@ -158,8 +106,17 @@ class MemoryGate:
             account.spent_nano_usd += nano_usd
             self._forget_if_over(held, account)
 
+    def still_holds(self, reservation: Reservation) -> bool:
+        return reservation.id in self._open
+
     async def resolve(self, reservation_id: str, *, nano_usd: int) -> None:
         """Holds in memory end with their process: what it owed is recovered from the ledger."""
+
+    async def adopt(self, quota: Quota, *, reservation_id: str, at: datetime, nano_usd: int) -> None:
+        """The same."""
+
+    async def bury(self, process: str) -> None:
+        """The same."""
 
     async def correct(self, quota: Quota, *, at: datetime, nano_usd: int) -> None:
         accounts = {id(each.account): each.account for each in self._watched(quota, self._moment())}
@@ -221,44 +178,3 @@ class MemoryGate:
         """Drop a window that is not the current one and carries no hold any more."""
         if account is not self._current.get((held.scope, held.per)) and account.holds == 0:
             self._accounts.pop(held, None)
-
-    def _pace(self, scope: ScopeId) -> _Pace:
-        pace = self._paces.get(scope)
-        if pace is None:
-            pace = self._paces[scope] = _Pace()
-        return pace
-
-
-def _check_concurrent(scope: Scope, pace: _Pace) -> None:
-    limit = scope.limits.concurrent
-    if limit is not None and len(pace.under_way) >= limit:
-        raise too_many_under_way(scope, len(pace.under_way))
-
-
-def _check_requests(scope: Scope, pace: _Pace, now_s: float) -> None:
-    limit = scope.limits.requests_per_minute
-    if limit is not None and len(pace.admitted) >= limit:
-        retry_after_s = pace.admitted[0].at_s + _MINUTE_S - now_s
-        raise too_many_requests(scope, len(pace.admitted), retry_after_s=retry_after_s)
-
-
-def _check_tokens(scope: Scope, pace: _Pace, now_s: float, *, tokens: int) -> None:
-    limit = scope.limits.tokens_per_minute
-    if limit is None or pace.tokens + tokens <= limit:
-        return
-    if tokens > limit:
-        raise never_fits(scope, asked=tokens)
-    retry_after_s = _room_at_s(pace, tokens, limit) - now_s
-    raise tokens_used_up(scope, used=pace.tokens, asked=tokens, retry_after_s=retry_after_s)
-
-
-def _room_at_s(pace: _Pace, tokens: int, limit: int) -> float:
-    """When enough of the last minute's tokens are a minute old for `tokens`, at most `limit`, to fit."""
-    used = pace.tokens
-    at_s = 0.0
-    for admitted in pace.admitted:
-        if used + tokens <= limit:
-            break
-        used -= admitted.tokens
-        at_s = admitted.at_s + _MINUTE_S
-    return at_s

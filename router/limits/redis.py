@@ -3,38 +3,39 @@
 What Redis says is believed only while it is one and the same server process that has seen every step (an *epoch*). When
 it is empty, restarted or replaced, nothing with a budget or a limit is let in until the counters are rebuilt: spent
 from the ledger, held from the processes themselves. When it cannot be reached, nothing with a budget or a limit is let
-in either; settlements wait here until they can be delivered.
+in either, unless this process holds a slice of the budgets concerned; settlements wait here until they can be
+delivered.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
 
-import anyio
-
-from router.errors import PenstockError, Unavailable
-from router.limits.calendar import Calendar, ServerClock, Span, Watched, from_us, scope_text, to_us
+from router.errors import BudgetExhausted, PenstockError, Unavailable
+from router.limits.calendar import Calendar, Span, Watched, from_us, scope_text, to_us
+from router.limits.deliveries import Deliveries
 from router.limits.functions import BudgetFunctions, NoAnswer, Reply
 from router.limits.gate import Admission, Quota, Reservation, Scope
 from router.limits.holdings import Correction, Departure, Hold, Holdings, UnderWay
+from router.limits.link import Link
+from router.limits.paces import Paces
 from router.limits.rebuild import Rebuild, SpendingBooks
 from router.limits.refusals import exhausted, never_fits, tokens_used_up, too_many_requests, too_many_under_way
-from router.quotas import BudgetState, Per, ScopeId, window
+from router.limits.slices import Slice, Slices, slice_prefix
+from router.quotas import BudgetState, OutageAllowance, Per, ScopeId, window
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("penstock.redis")
 
 _LEASE_US = 60_000_000
 _LEAD_US = 30_000_000  # who leads a rebuilding and is not heard of for so long is replaced
 _RENEW_S = 10.0
 _REFRESH_S = 1.0
 _PRUNE_S = 10.0
+_PROVIDE_S = 1.0
 _BEAT_S = 0.5  # well within the quarantine, so that every living process registers what it holds
 _BEAT_UNTIL_OPEN_S = 0.2
-_BATCH = 200
 _SLOW_S = 5.0  # for calls in the background that carry much
 # Each failure of these has its reason, and mends it: a window has ended, the ledger's sums of one were not known.
 _TRIES = 8
@@ -66,27 +67,30 @@ class RedisGate:
         quotas: Iterable[Quota],
         monotonic_s: Callable[[], float],
         new_id: Callable[[], str],
+        process: str,
         quarantine_s: float = 3.0,
+        allowance: OutageAllowance | None = None,
     ) -> None:
-        """`quotas` hold every scope that is known beforehand, and one with an empty name for those that are not."""
-        self._functions = functions
+        """`quotas` hold every scope that is known beforehand, and one with an empty name for those that are not.
+
+        `process` is a name that no other process ever has. With an `allowance`, an outage can be survived for a while.
+        """
+        self._link = Link(functions, monotonic_s=monotonic_s)
         self._rebuild = Rebuild(functions, books)
         self._quotas = tuple(quotas)
-        self._monotonic_s = monotonic_s
         self._new_id = new_id
-        self._process = new_id()
-        self._quarantine_us = round(quarantine_s * 1_000_000)
-        self._clock = ServerClock(monotonic_s)
+        self._process = process
+        self._quarantine_s = quarantine_s
         self._calendar = Calendar()
         self._holdings = Holdings()
-        self._epoch: str | None = None  # in which everything that this process holds is registered
-        self._is_open = False
-        self._woken = anyio.Event()
+        self._deliveries = Deliveries(self._link, self._holdings, self._rebuild)
+        self._slices = Slices(allowance, process=process)
+        self._paces = Paces(monotonic_s)  # while Redis is away
         self._admissions = 0
         self._scopes: dict[ScopeId, Quota] = {}  # with budgets, seen so far; each in a quota of its own
         self._standings: dict[Span, tuple[int, int]] = {}  # spent and held
-        self._untold: set[datetime] = set()  # starts of windows that Redis wants the ledger's sums of
-        self._due_s = dict.fromkeys((self.renew, self.refresh, self._prune), 0.0)
+        self._book_the_dead: Callable[[], Awaitable[None]] = _nobody_is_dead
+        self._due_s = dict.fromkeys((self.renew, self.refresh, self._prune, self._provide), 0.0)
         for quota in self._quotas:
             self._see(quota)
 
@@ -95,13 +99,22 @@ class RedisGate:
     @property
     def is_open(self) -> bool:
         """Whether budgets and limits can be checked; False while Redis is away or its counters are rebuilt."""
-        return self._is_open
+        return self._link.is_open
 
     async def admit(self, quota: Quota, *, tokens: int) -> Admission:
         limited = [scope for scope in quota.scopes if _is_limited(scope)]
-        admission = Admission(tuple(scope.id for scope in quota.scopes), tokens)
         if not limited:
-            return admission
+            return Admission(tuple(scope.id for scope in quota.scopes), tokens)
+        try:
+            return await self._admit(quota, limited, tokens)
+        except Unavailable:
+            if not self._slices.are_kept:
+                raise
+            # Each process counts by itself then: what limits guard is pace, not money.
+            return self._paces.admit(quota, tokens=tokens)
+
+    async def _admit(self, quota: Quota, limited: list[Scope], tokens: int) -> Admission:
+        admission = Admission(tuple(scope.id for scope in quota.scopes), tokens)
         self._admissions += 1
         under_way = UnderWay(f"{self._process}.{self._admissions}", tuple(scope_text(scope.id) for scope in limited))
         told = [
@@ -114,24 +127,26 @@ class RedisGate:
                 scope.limits.tokens_per_minute,
             )
         ]
-        epoch = self._require_open()
+        epoch = self._link.require_open()
         try:
-            reply = await self._ask("admit", epoch, under_way.id, tokens, _LEASE_US, *told)
+            reply = await self._link.ask("admit", epoch, under_way.id, tokens, _LEASE_US, *told)
         except (Unavailable, asyncio.CancelledError):
             self._holdings.departures[under_way.id] = Departure(under_way, tokens, 0)  # it may have been counted
             raise
         if reply[0] != "ok":
             raise self._rate_refusal(reply, limited, tokens)
         self._holdings.under_way[admission] = under_way
-        self._register_again_if_changed(epoch)
+        self._link.register_again_if_changed(epoch)
         return admission
 
     async def leave(self, admission: Admission, *, tokens: int) -> None:
         under_way = self._holdings.under_way.pop(admission, None)
-        if under_way is not None:
-            self._holdings.departures[under_way.id] = Departure(under_way, admission.tokens, tokens)
-            if self._is_open:
-                await self._depart([under_way.id])
+        if under_way is None:
+            self._paces.leave(admission, tokens=tokens)
+            return
+        self._holdings.departures[under_way.id] = Departure(under_way, admission.tokens, tokens)
+        if self._link.is_open:
+            await self._deliveries.depart([under_way.id])
 
     async def reserve(self, quota: Quota, *, reservation_id: str, nano_usd: int) -> Reservation:
         if not any(scope.budgets for scope in quota.scopes):
@@ -140,37 +155,48 @@ class RedisGate:
         if known is not None:
             return known.reservation
         self._see(quota)
-        for _ in range(_TRIES):
-            watched = list(self._calendar.watched(quota, self._clock.now()))
-            reservation = await self._reserve(watched, reservation_id, nano_usd)
-            if reservation is not None:
-                return reservation
-        raise self._unavailable()
+        try:
+            for _ in range(_TRIES):
+                watched = list(self._calendar.watched(quota, self._link.clock.now()))
+                reservation = await self._reserve(watched, reservation_id, nano_usd)
+                if reservation is not None:
+                    return reservation
+            raise self._link.unavailable()
+        except Unavailable:
+            drawn = None if self._link.is_open else self._draw(quota, reservation_id, nano_usd)
+            if drawn is None:
+                raise
+            return drawn
+
+    def still_holds(self, reservation: Reservation) -> bool:
+        """Redis loses nothing for good as long as every process is heard within the quarantine."""
+        hold = self._holdings.holds.get(reservation.id)
+        if hold is None:
+            return not reservation.windows
+        last_s = max(hold.made_s, self._link.heard_s)
+        return self._link.monotonic_s() - last_s <= self._quarantine_s or self._slices.covers(reservation.id)
 
     async def settle(self, reservation: Reservation, *, nano_usd: int) -> None:
         """Never fails: what Redis does not confirm now is told it again in the background, until it does."""
         holdings = self._holdings
         if reservation.id in holdings.holds and reservation.id not in holdings.to_settle:
             holdings.to_settle[reservation.id] = nano_usd
-            if self._is_open:
-                await self._settle([reservation.id])
+            self._slices.spent(reservation.id, nano_usd)
+            if self._link.is_open:
+                await self._deliveries.settle([reservation.id])
 
     async def correct(self, quota: Quota, *, at: datetime, nano_usd: int) -> None:
         """The ledger must have been corrected before: counters that are rebuilt take the correction from there."""
-        spans = {
-            Span.of(scope.id, budget.per, window(budget.per, at, quota.zone))
-            for scope in quota.scopes
-            for budget in scope.budgets
-        }
+        spans = _spans(quota, at)
         if spans:
             correction_id = self._new_id()
-            self._holdings.corrections[correction_id] = Correction(tuple(spans), nano_usd)
-            if self._is_open:
-                await self._correct(correction_id)
+            self._holdings.corrections[correction_id] = Correction(spans, nano_usd)
+            if self._link.is_open:
+                await self._deliveries.correct(correction_id)
 
     def states(self) -> list[BudgetState]:
         """As of a second ago; nothing is asked."""
-        now = self._clock.now()
+        now = self._link.clock.now()
         return [
             BudgetState(
                 each.scope, each.budget.per, each.budget.limit_nano_usd, *self._standings.get(each.span, (0, 0))
@@ -182,79 +208,112 @@ class RedisGate:
 
     async def orphans(self, *, limit: int = 1_000) -> list[Orphan]:
         """Holds whose lease has ended, longest ago first. Raises Unavailable."""
-        self._require_open()
-        reply = (await self._ask("orphans", limit))[1:]
+        self._link.require_open()
+        reply = (await self._link.ask("orphans", limit))[1:]
         return [
             Orphan(str(reply[at]), int(reply[at + 1]), int(reply[at + 2]) / 1_000_000) for at in range(0, len(reply), 3)
         ]
 
     async def resolve(self, reservation_id: str, *, nano_usd: int) -> None:
         """Raises Unavailable if Redis cannot be asked now; then it is to be tried again."""
-        reply = await self._ask("settle", self._require_open(), reservation_id, nano_usd)
+        await self._must("settle", reservation_id, nano_usd)
+
+    async def adopt(self, quota: Quota, *, reservation_id: str, at: datetime, nano_usd: int) -> None:
+        """Never fails, as `settle`."""
+        spans = _spans(quota, at)
+        if spans:
+            self._holdings.adoptions[reservation_id] = Correction(spans, nano_usd)
+            if self._link.is_open:
+                await self._deliveries.adopt(reservation_id)
+
+    async def bury(self, process: str) -> None:
+        """Raises as `resolve`."""
+        await self._must("bury", slice_prefix(process))
+
+    async def _must(self, function: str, *arguments: str | int) -> None:
+        reply = await self._link.ask(function, self._link.require_open(), *arguments)
         if reply[0] != "ok":
-            raise self._attach_again()
+            raise self._link.attach_again()
 
     # In the background
 
-    async def run(self) -> None:
-        """Keep in touch with Redis: leases, undelivered settlements, states, and rebuilding what it has lost."""
+    async def run(self, book_the_dead: Callable[[], Awaitable[None]]) -> None:
+        """Keep in touch with Redis: leases, undelivered settlements, states, and rebuilding what it has lost.
+
+        `book_the_dead` puts into the ledger what dead processes have left: before counters are rebuilt from it.
+        """
+        self._book_the_dead = book_the_dead
         while True:
             await self.beat()
-            with anyio.move_on_after(_BEAT_S if self._is_open else _BEAT_UNTIL_OPEN_S):
-                await self._woken.wait()
-            self._woken = anyio.Event()
+            await self._link.wait(_BEAT_S if self._link.is_open else _BEAT_UNTIL_OPEN_S)
 
     async def aclose(self) -> None:
         """Deliver what can be delivered at once, and close the connections. Holds that are left become orphans."""
+        for slice_id in self._slices.let_go(self._slices.scopes()):
+            self._holdings.to_settle[slice_id] = 0
         await self.beat()
-        await self._functions.aclose()
+        await self._link.functions.aclose()
 
     async def beat(self) -> None:
         """One round of `run`."""
         try:
             while await self._attach():
                 pass
-            if self._is_open:
-                await self._catch_up()
+            if self._link.is_open:
+                await self._deliveries.catch_up()
+                await self._do_what_is_due()
         except NoAnswer as error:
-            if self._is_open:
-                _log.warning("Redis does not answer: %s", error)
-            self._is_open = False
+            self._link.lost(error)
         except PenstockError as error:
             _log.warning("the budgets in Redis cannot be compared with the ledger: %s", error.message)
+
+    async def _do_what_is_due(self) -> None:
+        for step, every_s in (
+            (self.renew, _RENEW_S),
+            (self.refresh, _REFRESH_S),
+            (self._provide, _PROVIDE_S),
+            (self._prune, _PRUNE_S),
+        ):
+            now_s = self._link.monotonic_s()
+            if self._link.is_open and now_s >= self._due_s[step]:
+                self._due_s[step] = now_s + every_s
+                await step()
 
     async def renew(self) -> None:
         """Tell Redis that this process lives, and all that it holds. Raises NoAnswer."""
         holds = list(self._holdings.holds)
         under_way = [item for each in self._holdings.under_way.values() for s in each.scopes for item in (s, each.id)]
         if holds or under_way:
-            await self._functions.call("renew", _LEASE_US, len(holds), *holds, *under_way, timeout_s=_SLOW_S)
+            await self._link.functions.call("renew", _LEASE_US, len(holds), *holds, *under_way, timeout_s=_SLOW_S)
 
     async def refresh(self) -> None:
         """Ask Redis where every known budget stands, for `states`. Raises NoAnswer."""
         for _ in range(_TRIES):
-            spans = [each.span for each in self._tightest(self._clock.now())]
-            if not spans or self._epoch is None:
+            spans = [each.span for each in self._tightest(self._link.clock.now())]
+            if not spans or self._link.epoch is None:
                 return
             told = [item for span in spans for item in span]
-            reply = await self._functions.call("standing", self._epoch, *told, timeout_s=_SLOW_S)
+            reply = await self._link.functions.call("standing", self._link.epoch, *told, timeout_s=_SLOW_S)
             if reply[0] == "ok":
                 sums = [int(each) for each in reply[2:]]
                 self._standings = dict(zip(spans, zip(sums[::2], sums[1::2], strict=True), strict=True))
                 return
             if reply[0] != "clock":
-                self._attach_again()
+                self._link.attach_again()
                 return
-            self._clock.set(int(reply[1]))
+            self._link.clock.set(int(reply[1]))
 
     # One hold
 
     async def _reserve(self, watched: list[Watched], reservation_id: str, nano_usd: int) -> Reservation | None:
         """The hold; None if windows have ended meanwhile."""
-        epoch = self._require_open()
+        epoch = self._link.require_open()
+        asked_s = self._link.monotonic_s()
         told = [item for each in watched for item in (*each.span, each.budget.limit_nano_usd)]
         try:
-            reply = await self._ask("reserve", epoch, reservation_id, min(nano_usd, _MOST_NANO_USD), _LEASE_US, *told)
+            reply = await self._link.ask(
+                "reserve", epoch, reservation_id, min(nano_usd, _MOST_NANO_USD), _LEASE_US, *told
+            )
         except (Unavailable, asyncio.CancelledError):
             # Redis may have set it aside, or still do so when it wakes: settled at nothing, it is gone and stays away.
             self._holdings.to_settle[reservation_id] = 0
@@ -263,11 +322,11 @@ class RedisGate:
             case "ok":
                 spans = tuple(dict.fromkeys(each.span for each in watched))
                 reservation = Reservation(reservation_id, nano_usd, tuple(span.held() for span in spans))
-                self._holdings.holds[reservation_id] = Hold(reservation, spans)
-                self._register_again_if_changed(epoch)
+                self._holdings.holds[reservation_id] = Hold(reservation, spans, asked_s)
+                self._link.register_again_if_changed(epoch)
                 return reservation
             case "clock":
-                self._clock.set(int(reply[1]))
+                self._link.clock.set(int(reply[1]))
                 return None
             case "exhausted":
                 tightest = watched[int(reply[1])]
@@ -285,18 +344,30 @@ class RedisGate:
             case "held" | "settled":
                 raise Unavailable(f"The reservation {reservation_id} was made before. Send the request again.")
             case _:
-                raise self._attach_again()
+                raise self._link.attach_again()
+
+    def _draw(self, quota: Quota, reservation_id: str, nano_usd: int) -> Reservation | None:
+        """Pay from what was set aside for an outage; None if that does not reach."""
+        now_us = to_us(self._link.clock.now())
+        spans = self._slices.draw(quota, reservation_id=reservation_id, nano_usd=nano_usd, now_us=now_us)
+        if spans is None:
+            return None
+        # Should Redis have made the hold after all, and only its answer be late, then that one is settled.
+        self._holdings.to_settle.pop(reservation_id, None)
+        reservation = Reservation(reservation_id, nano_usd, tuple(span.held() for span in spans))
+        self._holdings.holds[reservation_id] = Hold(reservation, spans, self._link.monotonic_s())
+        return reservation
 
     async def _tell_sums_now(self, epoch: str, starts: datetime) -> None:
         """For a budget that was not known when this process began; the others are told in the background."""
         try:
             await self._rebuild.tell_sums(epoch, starts)
         except NoAnswer as error:
-            raise self._unavailable() from error
+            raise self._link.unavailable() from error
 
     def _rate_refusal(self, reply: Reply, limited: list[Scope], tokens: int) -> PenstockError:
         if reply[0] not in ("concurrent", "requests", "tokens", "never"):
-            return self._attach_again()
+            return self._link.attach_again()
         scope, count, retry_after_s = limited[int(reply[1])], int(reply[2]), int(reply[3]) / 1_000_000
         refusals: dict[str, Callable[[], PenstockError]] = {
             "concurrent": lambda: too_many_under_way(scope, count),
@@ -306,44 +377,6 @@ class RedisGate:
         }
         return refusals[str(reply[0])]()
 
-    # Whether Redis can be asked
-
-    def _require_open(self) -> str:
-        """The epoch. Raises Unavailable at once while Redis is away: it is the background that tries again."""
-        if not self._is_open or self._epoch is None:
-            raise self._unavailable()
-        return self._epoch
-
-    async def _ask(self, function: str, *arguments: str | int) -> Reply:
-        try:
-            return await self._functions.call(function, *arguments)
-        except NoAnswer as error:
-            if self._is_open:
-                _log.warning("Redis does not answer: %s", error)
-            self._is_open = False
-            self._wake()
-            raise self._unavailable() from error
-
-    def _attach_again(self) -> Unavailable:
-        """Redis is not in the epoch that this process knows: nothing is asked before the background has seen to it."""
-        self._is_open = False
-        self._wake()
-        return self._unavailable()
-
-    def _register_again_if_changed(self, epoch: str) -> None:
-        """The answer came when the next epoch had begun already: what it gave is not registered there."""
-        if self._epoch != epoch:
-            self._epoch = None
-            self._attach_again()
-
-    def _unavailable(self) -> Unavailable:
-        return Unavailable(
-            "Budgets and limits cannot be checked now, so nothing that has any is let through. Try again soon."
-        )
-
-    def _wake(self) -> None:
-        self._woken.set()
-
     # Epochs
 
     async def _attach(self) -> bool:
@@ -351,39 +384,41 @@ class RedisGate:
 
         Raises NoAnswer, or a PenstockError if the ledger cannot be read.
         """
-        state, epoch, now_us, leads, opens_at_us = await self._functions.call("beat", self._process, _LEAD_US)
-        self._clock.set(int(now_us))
+        link, asked_s = self._link, self._link.monotonic_s()
+        state, epoch, now_us, leads, opens_in_us = await link.functions.call("beat", self._process, _LEAD_US)
+        link.clock.set(int(now_us))
         if state == "lost":
-            self._is_open = False
+            link.is_open = False
             await self._begin()
             return True
-        if epoch != self._epoch:
+        if epoch != link.epoch:
+            await self._book_the_dead()
             return await self._register(str(epoch))
         if state == "open":
-            if not self._is_open:
+            if not link.is_open:
                 await self._tell_untold(str(epoch))
-            self._is_open = True
+            link.is_open, link.heard_s = True, asked_s
             return False
-        self._is_open = False
+        link.is_open = False
         if not leads:
             await self._begin()  # does nothing while the leader lives
             return False
-        return int(now_us) >= int(opens_at_us) and await self._rebuild.open(epoch, self._window_starts())
+        return int(opens_in_us) == 0 and await self._rebuild.open(epoch, self._window_starts())
 
     async def _begin(self) -> None:
-        await self._functions.call("begin", self._process, self._new_id(), self._quarantine_us, _LEAD_US)
+        quarantine_us = round(self._quarantine_s * 1_000_000)
+        await self._link.functions.call("begin", self._process, self._new_id(), quarantine_us, _LEAD_US)
 
     async def _register(self, epoch: str, *, is_compared: bool = False) -> bool:
         """Tell Redis all that this process holds; True if it has taken it."""
-        self._is_open = False
+        self._link.is_open = False
         told = self._holdings.told_again()
-        corrections = list(self._holdings.corrections)
-        reply = await self._functions.call("register", epoch, _LEASE_US, int(is_compared), told, timeout_s=_SLOW_S)
+        corrections, adoptions = list(self._holdings.corrections), list(self._holdings.adoptions)
+        reply = await self._link.functions.call("register", epoch, _LEASE_US, int(is_compared), told, timeout_s=_SLOW_S)
         match reply[0]:
             case "rebuilding" | "open":
-                for each in corrections:  # the ledger has them
-                    self._holdings.corrections.pop(each, None)
-                self._epoch = epoch
+                self._holdings.registered(corrections=corrections, adoptions=adoptions, is_late=reply[0] == "open")
+                self._link.epoch = epoch
                 return True
             case "compare":
                 await self._prune()
@@ -396,77 +431,59 @@ class RedisGate:
 
     async def _tell_untold(self, epoch: str) -> None:
         """Tell what the ledger says of windows that only this process knows, as after a change of configuration."""
-        reply = await self._functions.call("untold", epoch, *(to_us(starts) for starts in self._window_starts()))
-        for starts_us in reply[1:]:
-            await self._rebuild.tell_sums(epoch, from_us(int(starts_us)))
+        starts_us = (to_us(starts) for starts in self._window_starts())
+        reply = await self._link.functions.call("untold", epoch, *starts_us)
+        for each in reply[1:]:
+            await self._rebuild.tell_sums(epoch, from_us(int(each)))
 
     def _window_starts(self) -> set[datetime]:
-        now = self._clock.now()
+        now = self._link.clock.now()
         starts = {each.window.starts for quota in self._quotas for each in self._calendar.watched(quota, now)}
         return starts | {each.window.starts for each in self._tightest(now)}
 
-    # What is still to be told
+    # What is set aside for an outage
 
-    async def _catch_up(self) -> None:
-        holdings = self._holdings
-        while self._is_open and holdings.to_settle:
-            await self._settle(list(islice(holdings.to_settle, _BATCH)))
-        for each in list(holdings.corrections):
-            await self._correct(each)
-        await self._depart(list(holdings.departures))
-        for starts in list(self._untold):
-            await self._rebuild.tell_sums(self._require_open(), starts)
-            self._untold.discard(starts)
-        for step, every_s in ((self.renew, _RENEW_S), (self.refresh, _REFRESH_S), (self._prune, _PRUNE_S)):
-            now_s = self._monotonic_s()
-            if self._is_open and now_s >= self._due_s[step]:
-                self._due_s[step] = now_s + every_s
-                await step()
-
-    async def _settle(self, reservation_ids: list[str]) -> None:
-        told = [item for each in reservation_ids for item in (each, self._holdings.to_settle[each])]
-        with suppress(Unavailable):
-            reply = await self._ask("settle", self._require_open(), *told)
-            if reply[0] != "ok":
-                self._attach_again()
-                return
-            for reservation_id, outcome in zip(reservation_ids, reply[1:], strict=True):
-                self._holdings.settled(reservation_id, is_known=outcome != "unknown", now_s=self._monotonic_s())
-
-    async def _correct(self, correction_id: str) -> None:
-        correction = self._holdings.corrections.get(correction_id)
-        if correction is None:  # delivered meanwhile
+    async def _provide(self) -> None:
+        """Hold a slice of every budget that has enough left, and let go of those that are not what they should be."""
+        if not self._slices.are_kept:
             return
-        told = [item for span in correction.spans for item in span]
-        with suppress(Unavailable):
-            reply = await self._ask("correct", self._require_open(), correction_id, correction.nano_usd, *told)
-            if reply[0] in ("ok", "again"):
-                self._holdings.corrections.pop(correction_id, None)
-            elif reply[0] == "sums":
-                self._untold.add(from_us(int(reply[1])))
-                self._wake()
-            else:
-                self._attach_again()
+        now = self._link.clock.now()
+        done_with = set(self._slices.settled(self._holdings.holds))
+        for scope, quota in self._scopes.items():
+            watched = list(self._calendar.watched(quota, now))
+            left = self._left_nano_usd(watched)
+            kept = self._slices.of(scope)
+            if kept is not None:
+                if not kept.drawn and not self._slices.is_kept(kept, watched, left_nano_usd=left, now_us=to_us(now)):
+                    done_with.add(scope)
+            elif size := self._slices.wanted(watched, left):
+                await self._hold_slice(scope, watched, size)
+        for slice_id in self._slices.let_go(done_with):
+            self._holdings.to_settle[slice_id] = 0
+        if done_with:
+            self._link.wake()
 
-    async def _depart(self, ids: list[str]) -> None:
-        for each in ids:
-            departure = self._holdings.departures.get(each)
-            if departure is None:  # delivered meanwhile
-                continue
-            with suppress(Unavailable):
-                await self._ask(
-                    "leave", each, departure.expected_tokens, departure.used_tokens, *departure.under_way.scopes
-                )
-                self._holdings.departures.pop(each, None)
-            if not self._is_open:
-                return
+    async def _hold_slice(self, scope: ScopeId, watched: list[Watched], nano_usd: int) -> None:
+        slice_id = self._slices.next_id()
+        try:
+            reservation = await self._reserve(watched, slice_id, nano_usd)
+        except (BudgetExhausted, Unavailable):
+            return
+        if reservation is not None:
+            self._slices.put(scope, Slice(slice_id, nano_usd, self._holdings.holds[slice_id].spans))
+
+    def _left_nano_usd(self, watched: Iterable[Watched]) -> int:
+        """What the tightest of the budgets had left a second ago, besides what is held."""
+        return min(
+            (each.budget.limit_nano_usd - sum(self._standings.get(each.span, (0, 0))) for each in watched), default=0
+        )
+
+    # What is known without asking
 
     async def _prune(self) -> None:
         """Forget the settlements that the ledger has. Raises a PenstockError if it cannot be read."""
         booked = await self._rebuild.booked(tuple(self._holdings.recent))
-        self._holdings.forget_booked(booked, now_s=self._monotonic_s())
-
-    # Metrics
+        self._holdings.forget_booked(booked, now_s=self._link.monotonic_s())
 
     def _see(self, quota: Quota) -> None:
         for scope in quota.scopes:
@@ -487,3 +504,18 @@ class RedisGate:
 def _is_limited(scope: Scope) -> bool:
     limits = scope.limits
     return not (limits.concurrent is None and limits.requests_per_minute is None and limits.tokens_per_minute is None)
+
+
+def _spans(quota: Quota, at: datetime) -> tuple[Span, ...]:
+    """The windows of the quota's budgets that hold that moment."""
+    return tuple(
+        {
+            Span.of(scope.id, budget.per, window(budget.per, at, quota.zone)): None
+            for scope in quota.scopes
+            for budget in scope.budgets
+        }
+    )
+
+
+async def _nobody_is_dead() -> None:
+    """Where `run` is not running, as in tests."""

@@ -173,6 +173,7 @@ class Left:
     def __init__(self) -> None:
         self.entries: dict[str, LedgerEntry] = {}  # by request id; finished, or as far as they came
         self.unsent: set[str] = set()  # ids of calls for which money may be held, and which never left
+        self.processes: list[str] = []  # the names of their journals
 
     def take(self, record: Record) -> None:
         """Follow the records in the order they were written."""
@@ -215,6 +216,7 @@ def left_by_the_dead(directory: Path) -> Iterator[Left]:
         if lock_file is None:
             continue
         dead.append((own, lock_file))
+        left.processes.append(own.name)
         for path in sorted(own.glob(f"*{_SUFFIX}")):
             for record in records(path, decoder):
                 left.take(record)

@@ -31,6 +31,7 @@ def test_penstock_yaml_becomes_the_settings(write: Write) -> None:
         durability="fast",
         postgres=None,
         redis=None,
+        allowance=None,
         max_body_bytes=33_554_432,
         stop_grace_s=30.0,
         timeouts=Timeouts(connect_s=5.0, first_byte_s=300.0, between_bytes_s=120.0),

@@ -28,6 +28,7 @@ class SharedClock(MovableClock):
     def __init__(self, now: datetime, server: RedisServer) -> None:
         super().__init__(now)
         self._server = server
+        server.use_test_clock()  # anew, for the time of the library never goes back
         server.set_clock(now)
 
     def advance(self, by: timedelta) -> None:

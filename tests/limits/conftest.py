@@ -35,7 +35,6 @@ def clocked_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisSer
     """A Redis whose time stands until a `SharedClock` moves it."""
     server = RedisServer(tmp_path_factory.mktemp("redis"))
     server.start()
-    server.use_test_clock()
     yield server
     server.close()
 
@@ -67,6 +66,7 @@ async def gate(kind: Kind, clock: MovableClock, request: pytest.FixtureRequest) 
         quotas=(),
         monotonic_s=clock.monotonic_s,
         new_id=lambda: secrets.token_hex(8),
+        process=secrets.token_hex(8),
         quarantine_s=0,
     )
     await gate.beat()

@@ -172,6 +172,7 @@ class ManyProcesses:
             quotas=quotas,
             monotonic_s=self.clock.monotonic_s,
             new_id=lambda: secrets.token_hex(8),
+            process=secrets.token_hex(8),
             quarantine_s=0,
         )
         self.run(gate.beat())

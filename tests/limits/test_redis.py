@@ -16,7 +16,7 @@ from router.errors import BudgetExhausted, PenstockError, RateLimited, Unavailab
 from router.limits.functions import BudgetFunctions
 from router.limits.gate import Gate, Quota, Reservation, Scope
 from router.limits.redis import RedisGate
-from router.quotas import NO_LIMITS, Budget, Limits, Per, ScopeId, ScopeKind
+from router.quotas import NO_LIMITS, Budget, Limits, OutageAllowance, Per, ScopeId, ScopeKind
 from tests.limits.books import Booked, Books
 from tests.limits.clock import SharedClock
 from tests.limits.redis_server import RedisServer
@@ -38,6 +38,7 @@ def gate_on(
     monotonic_s: Callable[[], float] = time.monotonic,
     root: str = "{test}",
     quarantine_s: float = 1.0,
+    allowance: OutageAllowance | None = None,
 ) -> RedisGate:
     return RedisGate(
         BudgetFunctions(server.url, root=root),
@@ -45,8 +46,14 @@ def gate_on(
         quotas=(HUNDRED,),
         monotonic_s=monotonic_s,
         new_id=lambda: secrets.token_hex(8),
+        process=secrets.token_hex(8),
         quarantine_s=quarantine_s,
+        allowance=allowance,
     )
+
+
+async def nobody() -> None:
+    """No process is dead."""
 
 
 @asynccontextmanager
@@ -54,7 +61,7 @@ async def running(gate: RedisGate) -> AsyncIterator[RedisGate]:
     """The gate of one process, from its start to its orderly end."""
     try:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(gate.run)
+            tasks.start_soon(gate.run, nobody)
             yield gate
             tasks.cancel_scope.cancel()
     finally:
@@ -410,3 +417,202 @@ async def test_a_request_under_way_still_counts_as_concurrent_when_redis_was_wip
 
         with pytest.raises(RateLimited):
             await gate.admit(ONE_AT_A_TIME, tokens=1)
+
+
+async def test_what_the_dead_have_left_is_booked_before_the_ledgers_sums_are_read(own_redis: RedisServer) -> None:
+    own_redis.start()
+    books = Books()
+    dead, gate = gate_on(own_redis, books), gate_on(own_redis, books)
+    left = {"dead.1": booked(30)}
+
+    async def book_the_dead() -> None:
+        books.calls.update(left)
+
+    await dead.beat()
+    await until_open(dead)
+    await hold(dead, "dead.1", 30)
+    own_redis.wipe()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(gate.run, book_the_dead)
+        await until(lambda: gate.is_open)
+
+        assert await stands(gate) == (30, 0)
+        tasks.cancel_scope.cancel()
+    await gate.aclose()
+    await dead._link.functions.aclose()
+
+
+async def until_open(gate: RedisGate) -> None:
+    with anyio.fail_after(PATIENCE_S):
+        while not gate.is_open:
+            await gate.beat()
+            await anyio.sleep(0.05)
+
+
+# Calls of dead processes
+
+
+@pytest.mark.parametrize("has_lost_the_hold", [False, True])
+async def test_a_call_of_a_dead_process_counts_once_whether_its_hold_is_still_there_or_not(
+    own_redis: RedisServer, *, has_lost_the_hold: bool
+) -> None:
+    own_redis.start()
+    books = Books()
+    dead = gate_on(own_redis, books, quarantine_s=0.1)
+    async with running(gate_on(own_redis, books, quarantine_s=0.1)) as gate:
+        await until(lambda: gate.is_open)
+        await dead.beat()
+        await hold(dead, "dead.1", 40)
+        if has_lost_the_hold:
+            own_redis.wipe()
+            await until(lambda: not gate.is_open)
+            await until(lambda: gate.is_open)
+        assert await stands(gate) == ((0, 0) if has_lost_the_hold else (0, 40))
+
+        for _ in range(2):
+            await gate.adopt(
+                HUNDRED,
+                reservation_id="dead.1",
+                at=datetime.now(UTC),  # noqa: TID251 - as the real server's
+                nano_usd=25,
+            )
+            await gate.beat()
+
+        assert await stands(gate) == (25, 0)
+    await dead._link.functions.aclose()
+
+
+async def test_a_call_that_was_settled_before_redis_forgot_counts_again_only_if_the_ledger_lacks_it(
+    own_redis: RedisServer,
+) -> None:
+    """An old snapshot remembers settlements whose sums are lost with the counters of that time."""
+    own_redis.start()
+    books = Books()
+    async with running(gate_on(own_redis, books, quarantine_s=0.1)) as gate:
+        await until(lambda: gate.is_open)
+        dead = gate_on(own_redis, books, quarantine_s=0.1)
+        await dead.beat()
+        await dead.settle(await hold(dead, "dead.1", 40), nano_usd=33)
+        own_redis.save()
+        own_redis.kill()
+        own_redis.start()
+        await until(lambda: not gate.is_open)
+        await until(lambda: gate.is_open)
+        assert await stands(gate) == (0, 0)
+
+        await gate.adopt(
+            HUNDRED,
+            reservation_id="dead.1",
+            at=datetime.now(UTC),  # noqa: TID251 - as the real server's
+            nano_usd=33,
+        )
+
+        assert await stands(gate) == (33, 0)
+    await dead._link.functions.aclose()
+
+
+async def test_a_call_of_a_dead_process_is_told_when_redis_is_back(own_redis: RedisServer) -> None:
+    own_redis.start()
+    async with running(gate_on(own_redis, Books(), quarantine_s=0.1)) as gate:
+        await until(lambda: gate.is_open)
+        own_redis.freeze()
+        await gate.adopt(
+            HUNDRED,
+            reservation_id="dead.1",
+            at=datetime.now(UTC),  # noqa: TID251 - as the real server's
+            nano_usd=9,
+        )
+
+        own_redis.thaw()
+        await until(lambda: gate.is_open)
+        await gate.beat()
+
+        assert await stands(gate) == (9, 0)
+
+
+# A process that slept
+
+
+async def test_a_hold_is_not_relied_on_after_a_sleep_in_which_others_may_have_lost_it(
+    clocked_redis: RedisServer,
+) -> None:
+    clock = SharedClock(datetime(2026, 11, 23, 9, 30, tzinfo=UTC), clocked_redis)
+    gate = gate_on(clocked_redis, Books(), monotonic_s=clock.monotonic_s, root="{slept}", quarantine_s=1)
+    await gate.beat()
+    clock.advance(timedelta(seconds=1))
+    await gate.beat()
+    made = await hold(gate, "r.1", 10)
+    free = await gate.reserve(FREE, reservation_id="r.2", nano_usd=10)
+
+    clock.advance(timedelta(seconds=1))
+    assert gate.still_holds(made)
+    clock.advance(timedelta(milliseconds=1))
+    assert not gate.still_holds(made)
+    assert gate.still_holds(free)
+    await gate.beat()
+
+    assert gate.still_holds(made)
+    await gate.settle(made, nano_usd=1)
+    assert not gate.still_holds(made)
+    await gate.aclose()
+
+
+# The clock of Redis is set
+
+
+async def test_a_clock_of_redis_that_is_set_back_opens_no_window_anew(clocked_redis: RedisServer) -> None:
+    clock = SharedClock(datetime(2026, 11, 30, 22, 59, tzinfo=UTC), clocked_redis)
+    gate = gate_on(clocked_redis, Books(), monotonic_s=lambda: 0.0, root="{back}", quarantine_s=0)
+    await gate.beat()
+    await gate.settle(await hold(gate, "November", 100), nano_usd=100)
+    clock.advance(timedelta(minutes=1))
+    await gate.settle(await hold(gate, "December", 60), nano_usd=60)
+
+    for step in (timedelta(minutes=-1), timedelta(days=-40)):
+        clock.advance(step)
+        await gate.beat()
+        with pytest.raises(BudgetExhausted):
+            await hold(gate, f"again, {step}", 41)
+
+    await gate.settle(await hold(gate, "the rest of December", 40), nano_usd=40)
+    assert await stands(gate) == (100, 0)
+    await gate.aclose()
+
+
+async def test_a_clock_of_redis_that_is_set_back_stops_nobody_for_long(clocked_redis: RedisServer) -> None:
+    clock = SharedClock(datetime(2026, 11, 23, 9, 30, tzinfo=UTC), clocked_redis)
+    gate = gate_on(clocked_redis, Books(), monotonic_s=clock.monotonic_s, root="{rates}", quarantine_s=0)
+    await gate.beat()
+    one_a_minute = Quota((Scope(TEAM, (), Limits(requests_per_minute=1, tokens_per_minute=10)),), BERLIN)
+    await gate.admit(one_a_minute, tokens=10)
+    with pytest.raises(RateLimited):
+        await gate.admit(one_a_minute, tokens=10)
+
+    clock.advance(timedelta(days=-1))
+
+    await gate.admit(one_a_minute, tokens=10)
+    with pytest.raises(RateLimited):
+        await gate.admit(one_a_minute, tokens=10)
+    clock.advance(timedelta(seconds=60))
+    await gate.admit(one_a_minute, tokens=10)
+    await gate.aclose()
+
+
+async def test_a_quarantine_does_not_last_for_ever_because_the_clock_was_set_back(clocked_redis: RedisServer) -> None:
+    clock = SharedClock(datetime(2026, 11, 23, 9, 30, tzinfo=UTC), clocked_redis)
+    leader, other = (
+        gate_on(clocked_redis, Books(), monotonic_s=clock.monotonic_s, root="{quarantine}", quarantine_s=1)
+        for _ in range(2)
+    )
+    await leader.beat()
+    await other.beat()
+    assert not leader.is_open
+
+    clock.advance(timedelta(days=-1))
+    await leader.beat()
+    await other.beat()
+
+    assert leader.is_open
+    assert other.is_open
+    await leader.aclose()
+    await other.aclose()

@@ -1,12 +1,14 @@
-#!lua name=penstock_budget_v1
+#!lua name=penstock_budget_v2
 -- Budgets and rate limits of many processes. Each function is one atomic step over every scope of a request.
 --
 -- Money is integer nano-dollars: exact in Lua's doubles below 2^53, which is $9.0 million.
--- Time is the server's, in microseconds: processes may disagree about it, and only this clock decides.
+-- Time is the server's, in microseconds: processes may disagree about it, and only this clock decides. Windows of money
+-- are drawn by `window_us`, which never goes back: a clock that is set back must not open a window anew. Rates, leases
+-- and epochs go by `now_us`, the clock as it is: for them a time that stands still would be worse.
 -- A change to what is stored or to a signature needs a new version in the library's name and in every function's.
 --
 -- Keys, behind the root that every call is given (it holds the hash tag, so all are on one node of a cluster):
---   :epoch                 hash    id, state (rebuilding|open), since, opens_at, leader, leads_until, version
+--   :epoch                 hash    id, state (rebuilding|open), since, opens_at, quarantine, leader, leads_until, version
 --   :EPOCH:account:NAME    hash    spent, held; NAME is scope|per|start of the window
 --   :EPOCH:sums:START      hash    what the ledger says each scope had spent since START when the epoch began
 --   :holds                 hash    reservation id -> {amount, windows}; windows are {scope, per, starts, ends}
@@ -29,6 +31,13 @@ local SUMS_KEPT_MS = 32 * 86400 * 1000 -- the longest window is a month
 local function now_us()
   local time = redis.call('TIME')
   return time[1] * 1000000 + time[2]
+end
+
+local latest = 0
+
+local function window_us()
+  latest = math.max(latest, now_us())
+  return latest
 end
 
 -- What `..` would write as 1.7e+15.
@@ -82,7 +91,7 @@ end
 
 -- args: epoch, id, amount, lease_us, then scope, per, starts, ends, limit of each budget
 local function reserve(keys, args)
-  local root, now = keys[1], now_us()
+  local root, now = keys[1], window_us()
   local epoch, problem = open_epoch(root, args[1])
   if not epoch then return {problem} end
   local id, amount = args[2], tonumber(args[3])
@@ -105,12 +114,28 @@ local function reserve(keys, args)
   if amount > least then return {'exhausted', tightest, least, now} end
   for _, key in ipairs(names) do redis.call('HINCRBY', key, 'held', amount) end
   redis.call('HSET', root .. ':holds', id, cmsgpack.pack({amount, windows}))
-  redis.call('ZADD', root .. ':leases', now + args[4], id)
+  redis.call('ZADD', root .. ':leases', now_us() + args[4], id)
   return {'ok', now}
 end
 
+-- Money leaves `held` for `spent` in every window that the hold is counted in.
+local function settle_hold(root, epoch, id, packed, nano_usd)
+  local amount, windows = unpack(cmsgpack.unpack(packed))
+  for _, window in ipairs(windows) do
+    local key = key_of(epoch, window)
+    if redis.call('EXISTS', key) == 1 then -- or its window is over for long
+      redis.call('HINCRBY', key, 'held', 0 - amount) -- -0 would be sent as "-0"
+      redis.call('HINCRBY', key, 'spent', nano_usd)
+    end
+  end
+  forget_hold(root, id)
+  redis.call('SET', settled_key(root, id), epoch.id, 'PX', REMEMBERED_MS)
+end
+
+local function is_settled(root, epoch, id) return redis.call('GET', settled_key(root, id)) == epoch.id end
+
 -- args: epoch, then id, nano_usd of each. An id that is not known is remembered if nothing is owed for it, so that a
--- hold whose making was given up and comes late is not made.
+-- hold whose making was given up and comes late is not made; if something is owed, its windows are wanted (`adopt`).
 local function settle(keys, args)
   local root = keys[1]
   local epoch, problem = open_epoch(root, args[1])
@@ -119,19 +144,10 @@ local function settle(keys, args)
   for at = 2, #args, 2 do
     local id, nano_usd = args[at], args[at + 1]
     local packed = redis.call('HGET', root .. ':holds', id)
-    if redis.call('EXISTS', settled_key(root, id)) == 1 then
+    if is_settled(root, epoch, id) then
       outcomes[#outcomes + 1] = 'again'
     elseif packed then
-      local amount, windows = unpack(cmsgpack.unpack(packed))
-      for _, window in ipairs(windows) do
-        local key = key_of(epoch, window)
-        if redis.call('EXISTS', key) == 1 then -- or its window is over for long
-          redis.call('HINCRBY', key, 'held', 0 - amount) -- -0 would be sent as "-0"
-          redis.call('HINCRBY', key, 'spent', nano_usd)
-        end
-      end
-      forget_hold(root, id)
-      redis.call('SET', settled_key(root, id), epoch.id, 'PX', REMEMBERED_MS)
+      settle_hold(root, epoch, id, packed, nano_usd)
       outcomes[#outcomes + 1] = 'settled'
     else
       if tonumber(nano_usd) == 0 then redis.call('SET', settled_key(root, id), epoch.id, 'PX', REMEMBERED_MS) end
@@ -141,29 +157,64 @@ local function settle(keys, args)
   return outcomes
 end
 
--- args: epoch, id of the correction, nano_usd, then scope, per, starts, ends of each window
-local function correct(keys, args)
-  local root, now = keys[1], now_us()
-  local epoch, problem = open_epoch(root, args[1])
-  if not epoch then return {problem} end
-  if redis.call('EXISTS', settled_key(root, args[2])) == 1 then return {'again'} end
+-- Adds to what was spent in those of the windows that are not over; the start of one whose sums are wanted first, or nil.
+local function spend_more(epoch, args, first, nano_usd, now)
   local names = {}
-  for at = 4, #args, 4 do
+  for at = first, #args, 4 do
     local window = window_from(args, at)
     if now < window[4] then
       local key = account(epoch, window, now)
-      if not key then return {'sums', window[3]} end
+      if not key then return window[3] end
       names[#names + 1] = key
     end
   end
-  for _, key in ipairs(names) do redis.call('HINCRBY', key, 'spent', args[3]) end
+  for _, key in ipairs(names) do redis.call('HINCRBY', key, 'spent', nano_usd) end
+end
+
+-- args: epoch, id, nano_usd, then scope, per, starts, ends of each window. A call that is over: its hold is settled if it
+-- is here; if it was lost, or was never made here, the sum is added to what was spent.
+local function adopt(keys, args)
+  local root, id = keys[1], args[2]
+  local epoch, problem = open_epoch(root, args[1])
+  if not epoch then return {problem} end
+  if is_settled(root, epoch, id) then return {'again'} end
+  local packed = redis.call('HGET', root .. ':holds', id)
+  if packed then
+    settle_hold(root, epoch, id, packed, args[3])
+  else
+    local untold = spend_more(epoch, args, 4, args[3], window_us())
+    if untold then return {'sums', untold} end
+    redis.call('SET', settled_key(root, id), epoch.id, 'PX', REMEMBERED_MS)
+  end
+  return {'ok'}
+end
+
+-- args: epoch, prefix of ids: the holds so named are let go, for their process is dead and they were for nothing made yet
+local function bury(keys, args)
+  local root, prefix = keys[1], args[2]
+  local epoch, problem = open_epoch(root, args[1])
+  if not epoch then return {problem} end
+  for _, id in ipairs(redis.call('HKEYS', root .. ':holds')) do
+    if id:sub(1, #prefix) == prefix then settle_hold(root, epoch, id, redis.call('HGET', root .. ':holds', id), 0) end
+  end
+  return {'ok'}
+end
+
+-- args: epoch, id of the correction, nano_usd, then scope, per, starts, ends of each window
+local function correct(keys, args)
+  local root = keys[1]
+  local epoch, problem = open_epoch(root, args[1])
+  if not epoch then return {problem} end
+  if redis.call('EXISTS', settled_key(root, args[2])) == 1 then return {'again'} end
+  local untold = spend_more(epoch, args, 4, args[3], window_us())
+  if untold then return {'sums', untold} end
   redis.call('SET', settled_key(root, args[2]), epoch.id, 'PX', REMEMBERED_MS)
   return {'ok'}
 end
 
 -- args: epoch, then scope, per, starts, ends of each window; answers spent and held of each, or the time
 local function standing(keys, args)
-  local root, now = keys[1], now_us()
+  local root, now = keys[1], window_us()
   local epoch, problem = open_epoch(root, args[1])
   if not epoch then return {problem} end
   local answer = {'ok', now}
@@ -208,13 +259,16 @@ local function orphans(keys, args)
   return answer
 end
 
-local function forget_old(admitted, tokens, until_us)
-  local old = redis.call('ZRANGEBYSCORE', admitted, '-inf', until_us)
-  if #old == 0 then return end
-  local sum = 0
-  for _, member in ipairs(old) do sum = sum + member:match(':(%d+)$') end
-  redis.call('ZREMRANGEBYSCORE', admitted, '-inf', until_us)
-  redis.call('DECRBY', tokens, sum)
+-- What is older than a minute, and what is later than now: the clock has been set back since.
+local function forget_old(admitted, tokens, now)
+  for _, range in ipairs({{'-inf', now - MINUTE_US}, {'(' .. text(now), '+inf'}}) do
+    local old, sum = redis.call('ZRANGEBYSCORE', admitted, range[1], range[2]), 0
+    if #old > 0 then
+      for _, member in ipairs(old) do sum = sum + member:match(':(%d+)$') end
+      redis.call('ZREMRANGEBYSCORE', admitted, range[1], range[2])
+      redis.call('DECRBY', tokens, sum)
+    end
+  end
 end
 
 -- How long until enough of the last minute's tokens are a minute old for `asked`, at most `limit`, to fit.
@@ -231,7 +285,7 @@ end
 -- Why the scope lets nobody in, or nil.
 local function refusal(root, scope, asked, limits, now)
   local admitted, tokens = root .. ':admitted:' .. scope, root .. ':tokens:' .. scope
-  forget_old(admitted, tokens, now - MINUTE_US)
+  forget_old(admitted, tokens, now)
   redis.call('ZREMRANGEBYSCORE', root .. ':under_way:' .. scope, '-inf', now)
   local under_way = redis.call('ZCARD', root .. ':under_way:' .. scope)
   if limits.concurrent and under_way >= limits.concurrent then return {'concurrent', under_way, 0} end
@@ -291,16 +345,22 @@ end
 -- process sees it (`beat`) and registers what it holds (`register`), the leader tells what the ledger says (`sums`) and
 -- which of the registered reservations the ledger has already (`open`).
 
+-- How long until a moment that was set at most `most` ahead; 0 if it is further, for the clock has been set back since.
+local function left_us(until_us, most, now)
+  local left = until_us - now
+  return left > most + 0 and 0 or math.max(left, 0)
+end
+
 -- args: process, lease_us of the lead; answers lost, rebuilding or open, then epoch, time, whether this process leads,
--- and when the quarantine ends
+-- and for how long the quarantine lasts yet
 local function beat(keys, args)
   local root, now = keys[1], now_us()
   local epoch, state = believed(root)
-  if not epoch then return {'lost', '', now, 0, 0} end
-  local leader, opens_at = unpack(redis.call('HMGET', root .. ':epoch', 'leader', 'opens_at'))
+  if not epoch then return {'lost', '', window_us(), 0, 0} end
+  local leader, opens_at, quarantine = unpack(redis.call('HMGET', root .. ':epoch', 'leader', 'opens_at', 'quarantine'))
   local leads = leader == args[1] and 1 or 0
   if leads == 1 and state == 'rebuilding' then redis.call('HSET', root .. ':epoch', 'leads_until', now + args[2]) end
-  return {state, epoch.id, now, leads, tonumber(opens_at)}
+  return {state, epoch.id, window_us(), leads, left_us(opens_at, quarantine, now)}
 end
 
 -- args: process, id for a new epoch, quarantine_us, lease_us of the lead
@@ -309,23 +369,23 @@ local function begin(keys, args)
   local epoch, state = believed(root)
   if epoch and state == 'open' then return {'open'} end
   if epoch then
-    if now < tonumber(redis.call('HGET', root .. ':epoch', 'leads_until')) then return {'rebuilding'} end
+    if left_us(redis.call('HGET', root .. ':epoch', 'leads_until'), args[4], now) > 0 then return {'rebuilding'} end
     redis.call('HSET', root .. ':epoch', 'leader', args[1], 'leads_until', now + args[4])
     return {'rebuilding'}
   end
   redis.call('DEL', root .. ':epoch', root .. ':recent')
-  redis.call('HSET', root .. ':epoch', 'id', args[2], 'state', 'rebuilding', 'since', now, 'opens_at', now + args[3],
-    'leader', args[1], 'leads_until', now + args[4], 'version', 0)
+  redis.call('HSET', root .. ':epoch', 'id', args[2], 'state', 'rebuilding', 'since', window_us(),
+    'opens_at', now + args[3], 'quarantine', args[3], 'leader', args[1], 'leads_until', now + args[4], 'version', 0)
   begun[args[2]] = true
   return {'rebuilding'}
 end
 
 -- What is registered while the epoch is being rebuilt: it is weighed when the epoch opens.
-local function register_for_rebuild(root, told, now, lease_us)
+local function register_for_rebuild(root, told, lease_us)
   for _, hold in ipairs(told.holds) do
     redis.call('DEL', settled_key(root, hold[1])) -- of an epoch whose answer its process never got
     redis.call('HSET', root .. ':holds', hold[1], cmsgpack.pack({hold[2], hold[3]}))
-    redis.call('ZADD', root .. ':leases', now + lease_us, hold[1])
+    redis.call('ZADD', root .. ':leases', now_us() + lease_us, hold[1])
   end
   for _, recent in ipairs(told.recent) do
     redis.call('HSET', root .. ':recent', recent[1], cmsgpack.pack({recent[2], recent[3]}))
@@ -351,23 +411,23 @@ end
 
 -- What comes after the epoch has opened, from a process that was cut off. Its settled sums are those the ledger did not
 -- have just now, so that they cannot be in what it said before.
-local function register_late(root, epoch, told, now, lease_us)
+local function register_late(root, epoch, told, lease_us)
+  local now = window_us()
   local untold = first_untold(epoch, told.holds, now) or first_untold(epoch, told.recent, now)
   if untold then return {'sums', untold} end
   for _, hold in ipairs(told.holds) do
     local id = hold[1]
-    local is_settled = redis.call('GET', settled_key(root, id)) == epoch.id
-    if not is_settled and redis.call('HEXISTS', root .. ':holds', id) == 0 then
+    if not is_settled(root, epoch, id) and redis.call('HEXISTS', root .. ':holds', id) == 0 then
       redis.call('DEL', settled_key(root, id))
       redis.call('HSET', root .. ':holds', id, cmsgpack.pack({hold[2], hold[3]}))
       add(epoch, 'held', hold[2], hold[3], now)
     end
-    if redis.call('HEXISTS', root .. ':holds', id) == 1 then redis.call('ZADD', root .. ':leases', now + lease_us, id) end
+    if redis.call('HEXISTS', root .. ':holds', id) == 1 then redis.call('ZADD', root .. ':leases', now_us() + lease_us, id) end
   end
   for _, recent in ipairs(told.recent) do
     local id = recent[1]
     local packed = redis.call('HGET', root .. ':holds', id)
-    if redis.call('GET', settled_key(root, id)) ~= epoch.id then
+    if not is_settled(root, epoch, id) then
       if packed then
         local held = cmsgpack.unpack(packed)
         add(epoch, 'held', 0 - held[1], held[2], now)
@@ -389,11 +449,11 @@ local function register(keys, args)
   if epoch.id ~= args[1] then return {'unregistered'} end
   local told, lease_us, answer = cjson.decode(args[4]), tonumber(args[2]), {state}
   if state == 'rebuilding' then
-    register_for_rebuild(root, told, now, lease_us)
+    register_for_rebuild(root, told, lease_us)
   elseif args[3] ~= '1' and #told.recent > 0 then
     return {'compare'}
   else
-    answer = register_late(root, epoch, told, now, lease_us)
+    answer = register_late(root, epoch, told, lease_us)
   end
   for _, pair in ipairs(told.under_way) do
     redis.call('ZADD', root .. ':under_way:' .. pair[1], now + lease_us, pair[2])
@@ -452,7 +512,7 @@ end
 
 -- args: epoch, version of what was registered, then the ids that are in the ledger, and so in its sums
 local function open(keys, args)
-  local root, now = keys[1], now_us()
+  local root, now = keys[1], window_us()
   local epoch, state = believed(root)
   if not epoch or epoch.id ~= args[1] then return {'lost'} end
   if state == 'open' then return {'open'} end
@@ -479,18 +539,20 @@ local function open(keys, args)
   return {'open'}
 end
 
-redis.register_function('penstock_v1_reserve', reserve)
-redis.register_function('penstock_v1_settle', settle)
-redis.register_function('penstock_v1_correct', correct)
-redis.register_function('penstock_v1_standing', standing)
-redis.register_function('penstock_v1_renew', renew)
-redis.register_function('penstock_v1_orphans', orphans)
-redis.register_function('penstock_v1_admit', admit)
-redis.register_function('penstock_v1_leave', leave)
-redis.register_function('penstock_v1_beat', beat)
-redis.register_function('penstock_v1_begin', begin)
-redis.register_function('penstock_v1_register', register)
-redis.register_function('penstock_v1_registered', registered)
-redis.register_function('penstock_v1_sums', sums)
-redis.register_function('penstock_v1_untold', untold)
-redis.register_function('penstock_v1_open', open)
+redis.register_function('penstock_v2_reserve', reserve)
+redis.register_function('penstock_v2_settle', settle)
+redis.register_function('penstock_v2_adopt', adopt)
+redis.register_function('penstock_v2_bury', bury)
+redis.register_function('penstock_v2_correct', correct)
+redis.register_function('penstock_v2_standing', standing)
+redis.register_function('penstock_v2_renew', renew)
+redis.register_function('penstock_v2_orphans', orphans)
+redis.register_function('penstock_v2_admit', admit)
+redis.register_function('penstock_v2_leave', leave)
+redis.register_function('penstock_v2_beat', beat)
+redis.register_function('penstock_v2_begin', begin)
+redis.register_function('penstock_v2_register', register)
+redis.register_function('penstock_v2_registered', registered)
+redis.register_function('penstock_v2_sums', sums)
+redis.register_function('penstock_v2_untold', untold)
+redis.register_function('penstock_v2_open', open)

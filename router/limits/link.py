@@ -1,0 +1,75 @@
+"""Whether Redis can be asked now, and asking it: `Link`, what the parts of the gate of many processes share."""
+
+import logging
+from collections.abc import Callable
+
+import anyio
+
+from router.errors import Unavailable
+from router.limits.calendar import ServerClock
+from router.limits.functions import BudgetFunctions, NoAnswer, Reply
+
+_log = logging.getLogger("penstock.redis")
+
+
+class Link:
+    """The epoch this process is registered in, and whether it is open.
+
+    It is closed by whoever gets no answer, and opened by the background alone (`RedisGate.run`).
+    """
+
+    def __init__(self, functions: BudgetFunctions, *, monotonic_s: Callable[[], float]) -> None:
+        self.functions = functions
+        self.monotonic_s = monotonic_s
+        self.clock = ServerClock(monotonic_s)
+        self.epoch: str | None = None  # in which everything that this process holds is registered
+        self.is_open = False
+        self.heard_s = float("-inf")  # when Redis was asked last that then said the epoch was open
+        self._woken = anyio.Event()
+
+    def require_open(self) -> str:
+        """The epoch. Raises Unavailable at once while Redis is away: it is the background that tries again."""
+        if not self.is_open or self.epoch is None:
+            raise self.unavailable()
+        return self.epoch
+
+    async def ask(self, function: str, *arguments: str | int) -> Reply:
+        """Call on behalf of a request. Raises Unavailable, and then the link is closed."""
+        try:
+            return await self.functions.call(function, *arguments)
+        except NoAnswer as error:
+            self.lost(error)
+            self.wake()
+            raise self.unavailable() from error
+
+    def lost(self, error: NoAnswer) -> None:
+        if self.is_open:
+            _log.warning("Redis does not answer: %s", error)
+        self.is_open = False
+
+    def attach_again(self) -> Unavailable:
+        """Redis is not in the epoch that this process knows: nothing is asked before the background has seen to it."""
+        self.is_open = False
+        self.wake()
+        return self.unavailable()
+
+    def register_again_if_changed(self, epoch: str) -> None:
+        """The answer came when the next epoch had begun already: what it gave is not registered there."""
+        if self.epoch != epoch:
+            self.epoch = None
+            self.attach_again()
+
+    def unavailable(self) -> Unavailable:
+        return Unavailable(
+            "Budgets and limits cannot be checked now, so nothing that has any is let through. Try again soon."
+        )
+
+    def wake(self) -> None:
+        """There is something to do in the background."""
+        self._woken.set()
+
+    async def wait(self, at_most_s: float) -> None:
+        """Until somebody wakes the background, or for so long."""
+        with anyio.move_on_after(at_most_s):
+            await self._woken.wait()
+        self._woken = anyio.Event()

@@ -1,0 +1,301 @@
+"""While Redis is away: what was held beforehand is spent and nothing else, and it is all told when Redis is back."""
+
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import anyio
+import pytest
+
+from router.errors import BudgetExhausted, RateLimited, Unavailable
+from router.limits.functions import BudgetFunctions
+from router.limits.gate import Quota, Reservation, Scope
+from router.limits.redis import RedisGate
+from router.quotas import NO_LIMITS, Budget, Limits, OutageAllowance, Per, ScopeId, ScopeKind
+from tests.limits.books import Booked, Books
+from tests.limits.clock import SharedClock
+from tests.limits.redis_server import RedisServer
+
+pytestmark = pytest.mark.anyio
+
+BERLIN = ZoneInfo("Europe/Berlin")
+TEAM = ScopeId.of_team("search")
+KEY = ScopeId("search", ScopeKind.KEY, "8f3a0b6c")
+MONTHLY = Scope(TEAM, (Budget(10_000, Per.MONTH),), NO_LIMITS)
+OF_TEAM = Quota((MONTHLY,), BERLIN)
+OF_KEY = Quota((MONTHLY, Scope(KEY, (Budget(2_000, Per.DAY),), NO_LIMITS)), BERLIN)
+ALLOWANCE = OutageAllowance(per_mille=20, at_most_nano_usd=10**9)  # 200 of the team's, 40 of the key's
+PATIENCE_S = 10.0
+
+
+def gate_on(
+    server: RedisServer,
+    books: Books,
+    *,
+    allowance: OutageAllowance | None = ALLOWANCE,
+    monotonic_s: Callable[[], float] = time.monotonic,
+    root: str = "{test}",
+    quarantine_s: float = 0.5,
+    process: str = "",
+) -> RedisGate:
+    return RedisGate(
+        BudgetFunctions(server.url, root=root),
+        books,
+        quotas=(OF_TEAM,),
+        monotonic_s=monotonic_s,
+        new_id=lambda: secrets.token_hex(8),
+        process=process or secrets.token_hex(8),
+        quarantine_s=quarantine_s,
+        allowance=allowance,
+    )
+
+
+async def nobody() -> None:
+    """No process is dead."""
+
+
+@asynccontextmanager
+async def running(gate: RedisGate) -> AsyncIterator[RedisGate]:
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(gate.run, nobody)
+            yield gate
+            tasks.cancel_scope.cancel()
+    finally:
+        await gate.aclose()
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    with anyio.fail_after(PATIENCE_S):
+        while not is_so():  # noqa: ASYNC110 - it becomes so in another process, or in what the gate keeps to itself
+            await anyio.sleep(0.01)
+
+
+def standing(gate: RedisGate, scope: ScopeId) -> tuple[int, int]:
+    """Spent and held, as of a second ago."""
+    state = next(each for each in gate.states() if each.scope == scope)
+    return state.spent_nano_usd, state.held_nano_usd
+
+
+async def stands(gate: RedisGate, scope: ScopeId = TEAM) -> tuple[int, int]:
+    await gate.refresh()
+    return standing(gate, scope)
+
+
+async def hold(gate: RedisGate, name: str, nano_usd: int, quota: Quota = OF_TEAM) -> Reservation:
+    return await gate.reserve(quota, reservation_id=name, nano_usd=nano_usd)
+
+
+async def with_a_slice(gate: RedisGate, *, nano_usd: int = 200, scope: ScopeId = TEAM) -> None:
+    await until(lambda: gate.is_open and any(s.scope == scope for s in gate.states()) and standing(gate, scope)[1] > 0)
+    assert standing(gate, scope)[1] == nano_usd
+
+
+def freeze(server: RedisServer) -> None:
+    server.freeze()
+
+
+def kill(server: RedisServer) -> None:
+    server.kill()
+
+
+def thaw(server: RedisServer) -> None:
+    server.thaw()
+
+
+def start(server: RedisServer) -> None:
+    server.start()
+
+
+@pytest.mark.parametrize(("leave", "come_back"), [(freeze, thaw), (kill, start)])
+async def test_an_outage_is_paid_from_the_slice_and_told_when_redis_is_back(
+    own_redis: RedisServer, leave: Callable[[RedisServer], None], come_back: Callable[[RedisServer], None]
+) -> None:
+    own_redis.start()
+    books = Books()
+    async with running(gate_on(own_redis, books)) as gate:
+        await until(lambda: gate.is_open)
+        # So much that no second slice is taken afterwards, which would hide that the first was let go too early.
+        await gate.settle(await hold(gate, "before", 7_790), nano_usd=7_790)
+        books.calls["before"] = Booked((TEAM,), datetime.now(UTC), 7_790)  # noqa: TID251 - as the real server's
+        await with_a_slice(gate)
+        leave(own_redis)
+
+        over = await hold(gate, "over before it is back", 80)
+        still = await hold(gate, "still under way then", 90)
+        with pytest.raises(Unavailable):
+            await hold(gate, "does not fit", 31)
+        await gate.settle(over, nano_usd=50)
+        last = await hold(gate, "fits what the first left", 60)
+        await gate.settle(last, nano_usd=60)
+        books.calls["over before it is back"] = Booked((TEAM,), datetime.now(UTC), 50)  # noqa: TID251 - the same
+
+        come_back(own_redis)
+        await until(lambda: gate.is_open)
+        for _ in range(3):
+            gate._due_s = dict.fromkeys(gate._due_s, 0.0)  # everything that is done now and then is done now
+            await gate.beat()
+            spent, held = await stands(gate)
+            assert spent == 7_900
+            assert held >= 90  # what is still under way
+        await gate.settle(still, nano_usd=7)
+
+        await until(lambda: standing(gate, TEAM) == (7_907, 0))
+
+
+async def test_a_slice_is_taken_from_every_purse_that_pays(own_redis: RedisServer) -> None:
+    own_redis.start()
+    async with running(gate_on(own_redis, Books())) as gate:
+        await with_a_slice(gate)
+        await gate.settle(await hold(gate, "the key is seen", 1, OF_KEY), nano_usd=1)
+        await with_a_slice(gate, scope=KEY, nano_usd=40)
+        own_redis.kill()
+
+        await gate.settle(await hold(gate, "by key", 30, OF_KEY), nano_usd=30)
+        with pytest.raises(Unavailable):
+            await hold(gate, "the team has enough and the key has not", 11, OF_KEY)
+        await hold(gate, "the team's own", 100)
+
+        own_redis.start()
+        await until(lambda: gate.is_open and standing(gate, KEY) == (31, 40))
+        assert standing(gate, TEAM)[0] == 31
+
+
+async def test_a_purse_without_a_slice_pays_nothing_in_an_outage(own_redis: RedisServer) -> None:
+    own_redis.start()
+    async with running(gate_on(own_redis, Books())) as gate:
+        await with_a_slice(gate)
+        own_redis.kill()
+
+        with pytest.raises(Unavailable):
+            await hold(gate, "a key never seen", 1, OF_KEY)
+
+        assert gate._slices.of(TEAM) is not None  # nothing was taken from the team's either
+        await hold(gate, "all of it", 200)
+
+
+async def test_without_an_allowance_nothing_is_held_and_nothing_let_through(own_redis: RedisServer) -> None:
+    own_redis.start()
+    async with running(gate_on(own_redis, Books(), allowance=None)) as gate:
+        await until(lambda: gate.is_open)
+        await gate.beat()
+        assert await stands(gate) == (0, 0)
+        own_redis.kill()
+
+        with pytest.raises(Unavailable):
+            await hold(gate, "r.1", 1)
+        with pytest.raises(Unavailable):
+            await gate.admit(Quota((Scope(TEAM, (), Limits(concurrent=5)),), BERLIN), tokens=1)
+
+
+async def test_a_process_that_never_met_redis_has_nothing_to_spend(own_redis: RedisServer) -> None:
+    async with running(gate_on(own_redis, Books())) as gate:
+        with pytest.raises(Unavailable):
+            await hold(gate, "r.1", 1)
+
+
+async def test_slices_are_let_go_where_little_is_left(own_redis: RedisServer) -> None:
+    own_redis.start()
+    async with running(gate_on(own_redis, Books())) as gate:
+        await with_a_slice(gate)
+
+        await gate.settle(await hold(gate, "most of it", 7_801), nano_usd=7_801)
+
+        # 10,000 - 7,801 - 200 = 1,999, less than ten times the slice.
+        await until(lambda: standing(gate, TEAM) == (7_801, 0))
+        await gate.settle(await hold(gate, "the rest, to the last", 2_199), nano_usd=2_199)
+        assert await stands(gate) == (10_000, 0)
+
+
+async def test_all_that_two_processes_spend_in_an_outage_was_held_before(own_redis: RedisServer) -> None:
+    own_redis.start()
+    books = Books()
+    async with running(gate_on(own_redis, books)) as one, running(gate_on(own_redis, books)) as other:
+        await until(lambda: one.is_open and other.is_open)
+        await until(lambda: standing(one, TEAM)[1] == standing(other, TEAM)[1] == 400)
+        own_redis.freeze()
+        for gate, name in ((one, "one"), (other, "other")):
+            await gate.settle(await hold(gate, name, 200), nano_usd=200)
+            with pytest.raises(Unavailable):
+                await hold(gate, f"{name} again", 1)
+
+        own_redis.thaw()
+        await until(lambda: one.is_open and other.is_open and standing(one, TEAM) == (400, 400))
+
+        with pytest.raises(BudgetExhausted):
+            await hold(one, "more than is left", 9_201)
+
+
+async def test_a_slice_ends_with_its_window(clocked_redis: RedisServer) -> None:
+    clock = SharedClock(datetime(2026, 11, 30, 22, 59, tzinfo=UTC), clocked_redis)
+    gate = gate_on(clocked_redis, Books(), monotonic_s=clock.monotonic_s, root="{ends}", quarantine_s=0)
+    await gate.beat()
+    assert await stands(gate) == (0, 200)
+    gate._link.is_open = False  # as it finds out when it asks
+
+    clock.advance(timedelta(minutes=1))
+
+    with pytest.raises(Unavailable):
+        await hold(gate, "December has no slice yet", 1)
+    await gate.beat()
+    assert await stands(gate) == (0, 0)
+    clock.advance(timedelta(seconds=1))
+    await gate.beat()
+    assert await stands(gate) == (0, 200)
+    await gate.aclose()
+
+
+async def test_the_slices_of_a_dead_process_are_let_go_once_it_is_buried(clocked_redis: RedisServer) -> None:
+    clock = SharedClock(datetime(2026, 11, 23, 9, 30, tzinfo=UTC), clocked_redis)
+    dead, living = (
+        gate_on(
+            clocked_redis,
+            Books(),
+            monotonic_s=clock.monotonic_s,
+            root="{buried}",
+            quarantine_s=0,
+            process=name,
+            allowance=allowance,
+        )
+        for name, allowance in (("dead", ALLOWANCE), ("living", None))
+    )
+    await dead.beat()
+    await hold(dead, "dead.1", 5)
+    await living.beat()
+    assert await stands(living) == (0, 205)
+
+    await living.bury("de")
+    await living.bury("dead")
+    await living.bury("dead")
+
+    assert await stands(living) == (0, 5)  # what was held for a call waits for the journal
+    await dead._link.functions.aclose()
+    await living.aclose()
+
+
+async def test_a_stop_in_order_leaves_no_slice(own_redis: RedisServer) -> None:
+    own_redis.start()
+    async with running(gate_on(own_redis, Books())) as gate:
+        await with_a_slice(gate)
+    async with running(gate_on(own_redis, Books(), allowance=None)) as after:
+        await until(lambda: after.is_open)
+
+        assert await stands(after) == (0, 0)
+
+
+async def test_in_an_outage_each_process_counts_the_pace_by_itself(own_redis: RedisServer) -> None:
+    own_redis.start()
+    two = Quota((Scope(TEAM, (), Limits(concurrent=2)),), BERLIN)
+    async with running(gate_on(own_redis, Books())) as gate:
+        await with_a_slice(gate)
+        own_redis.kill()
+
+        first = await gate.admit(two, tokens=1)
+        await gate.admit(two, tokens=1)
+        with pytest.raises(RateLimited):
+            await gate.admit(two, tokens=1)
+        await gate.leave(first, tokens=1)
+        await gate.admit(two, tokens=1)
