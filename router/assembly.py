@@ -19,7 +19,7 @@ from router.config.snapshot import ProviderAccess, Server, Settings, Snapshot
 from router.errors import PenstockError
 from router.gateway.dispatch import Clock, Gateway, Quotas
 from router.gateway.planning import Planner
-from router.gateway.reconcile import Reconciler
+from router.gateway.reconcile import Reconciled, Reconciler
 from router.gateway.settlement import Books
 from router.keys import Secret
 from router.limits.functions import BudgetFunctions
@@ -63,7 +63,7 @@ class House:
     data: ASGIApp
     admin: ASGIApp
     keys: KeyRing
-    reconciler: Reconciler
+    reconcile: Callable[[], Awaitable[Reconciled]]  # one pass, where the data app does not run
     close: Callable[[], Awaitable[None]]  # connections and files, if the data app has never run
 
 
@@ -102,6 +102,15 @@ def assemble(snapshot: Snapshot) -> House:
     keys = KeyRing(store, pepper=open_pepper(settings), teams=frozenset(snapshot.teams), now=utc_now)
     readiness = _Readiness()
     alone = DirectoryLock(settings.state_dir)
+
+    async def reconcile() -> Reconciled:
+        if shared is None:
+            return await reconciler.reconcile()
+        await shared.beat()  # whoever serves counts in Redis: it must hear of corrections
+        try:
+            return await reconciler.reconcile()
+        finally:
+            await shared.aclose()
 
     async def close() -> None:
         await transport.aclose()
@@ -168,7 +177,7 @@ def assemble(snapshot: Snapshot) -> House:
             new_request_id=_new_request_id,
         ),
         keys=keys,
-        reconciler=reconciler,
+        reconcile=reconcile,
         close=close,
     )
 

@@ -155,7 +155,7 @@ def reconcile(config: Path | None, *, is_json: bool) -> None:
 async def _reconciled(snapshot: Snapshot) -> Reconciled:
     house = assemble(snapshot)
     try:
-        return await house.reconciler.reconcile()
+        return await house.reconcile()
     finally:
         await house.close()
 

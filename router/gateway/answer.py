@@ -1,7 +1,7 @@
 """A streamed answer, from the moment it has begun until its bill is known: `StreamedAnswer`."""
 
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing, suppress
 
 import anyio
 
@@ -15,6 +15,9 @@ from router.wire.streams import EventTooLong, StreamEditor, error_event
 
 # A provider that bills to the end although the client is gone is read to the end, for its usage chunk, this long.
 _DRAIN_S = 120.0
+# So many at the same time: beyond that one is closed at once and booked by the provider's record, lest clients that
+# hang up hold ever more connections open (reliability.md §3.3).
+MOST_DRAINS = 64
 # After [DONE] the provider only has to end the message; its connection is worth that little wait.
 _TRAILER_S = 1.0
 
@@ -23,13 +26,20 @@ class StreamedAnswer:
     """Relay `events`, then `finish`, whether or not all events were taken."""
 
     def __init__(
-        self, reply: UpstreamReply, request: ChatRequest, *, provider: ProviderName, reader: ReplyReader
+        self,
+        reply: UpstreamReply,
+        request: ChatRequest,
+        *,
+        provider: ProviderName,
+        reader: ReplyReader,
+        drains: anyio.CapacityLimiter,
     ) -> None:
         self.cut: UpstreamError | None = None  # why the answer broke off
         self._reply = reply
         self._chunks = reply.chunks()
         self._provider = provider
         self._reader = reader
+        self._drains = drains
         self._editor = StreamEditor(reader, shows_usage=request.includes_usage, choices=request.choices)
         self._begun = b""
 
@@ -86,20 +96,26 @@ class StreamedAnswer:
 
         Never raises: what goes wrong now is the reason why the answer is `cut`.
         """
-        is_over = self._editor.is_done or self.cut is not None
-        if is_over or not cancel_stops_billing(self._editor.serving_provider):
-            with anyio.move_on_after(_TRAILER_S if is_over else _DRAIN_S):
-                await self._drain()
+        if self._editor.is_done or self.cut is not None:
+            await self._drain(_TRAILER_S)
+        elif not cancel_stops_billing(self._editor.serving_provider):
+            with suppress(anyio.WouldBlock):
+                self._drains.acquire_on_behalf_of_nowait(self)
+                try:
+                    await self._drain(_DRAIN_S)
+                finally:
+                    self._drains.release_on_behalf_of(self)
         await self._chunks.aclose()
         try:
             await self._reply.aclose()
         except UpstreamError as error:
             self.cut = self.cut or error
 
-    async def _drain(self) -> None:
+    async def _drain(self, at_most_s: float) -> None:
         try:
-            async for chunk in self._chunks:
-                self._fed(chunk)
+            with anyio.move_on_after(at_most_s):
+                async for chunk in self._chunks:
+                    self._fed(chunk)
         except UpstreamError as error:
             self.cut = self.cut or error
 

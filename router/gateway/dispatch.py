@@ -3,11 +3,13 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+import anyio
 import anyio.to_thread
 import msgspec
 
 from router.catalog.catalog import Catalog
 from router.config.snapshot import Snapshot, Team
+from router.gateway.answer import MOST_DRAINS
 from router.gateway.planning import Planner
 from router.gateway.settlement import Books
 from router.keys import Caller
@@ -56,6 +58,7 @@ class Gateway:
         self.quotas = Quotas(snapshot)
         self.encode = msgspec.json.Encoder().encode
         self.in_flight = 0
+        self.drains = anyio.CapacityLimiter(MOST_DRAINS)
 
     async def journal_durably(self, record: Record, *, request_id: str) -> None:
         """Write the record; under strict durability return only when it is on the disk. Raises JournalUnwritable."""

@@ -230,7 +230,9 @@ class Exchange:
 
     async def _begin_stream(self, call: Call, reply: UpstreamReply) -> None:
         provider = call.candidate.deployment.provider.name
-        stream = StreamedAnswer(reply, self.request, provider=provider, reader=self._gateway.reader)
+        stream = StreamedAnswer(
+            reply, self.request, provider=provider, reader=self._gateway.reader, drains=self._gateway.drains
+        )
         try:
             await stream.begin()
         finally:

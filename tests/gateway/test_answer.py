@@ -1,0 +1,93 @@
+"""A stream that its client has given up: read to its end for the bill, closed at once, and never too many read on."""
+
+from collections.abc import AsyncIterator
+
+import anyio
+import httpx2
+import pytest
+
+from router.catalog.catalog import ProviderName
+from router.gateway.answer import StreamedAnswer
+from router.units import Usage
+from router.upstream.client import UpstreamReply
+from router.wire.requests import ChatReader
+from router.wire.responses import ReplyReader
+
+pytestmark = pytest.mark.anyio
+
+REQUEST = ChatReader().read(b'{"model": "m", "stream": true, "messages": [{"role": "user", "content": "Hi"}]}')
+BEGUN = (
+    b'data: {"id":"gen-1","model":"m","provider":"%s","choices":[{"index":0,"delta":{"content":"Hel"},'
+    b'"finish_reason":null}]}\n\n'
+)
+END = (
+    b'data: {"id":"gen-1","model":"m","choices":[{"index":0,"delta":{"content":"lo"},"finish_reason":"stop"}]}\n\n'
+    b'data: {"id":"gen-1","model":"m","choices":[],"usage":{"prompt_tokens":9,"completion_tokens":2,"total_tokens":11,'
+    b'"cost":0.000001}}\n\ndata: [DONE]\n\n'
+)
+
+
+class Body(httpx2.AsyncByteStream):
+    """What a provider sends, and whether it was asked for all of it."""
+
+    def __init__(self, *parts: bytes) -> None:
+        self.left = list(parts)
+        self.is_closed = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while self.left:
+            yield self.left.pop(0)
+
+    async def aclose(self) -> None:
+        self.is_closed = True
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+async def given_up(body: Body, drains: anyio.CapacityLimiter) -> StreamedAnswer:
+    """An answer that has begun, whose client hangs up."""
+    response = httpx2.Response(200, headers={"content-type": "text/event-stream"}, stream=body)
+    name = ProviderName("openrouter")
+    answer = StreamedAnswer(
+        UpstreamReply(response, provider=name), REQUEST, provider=name, reader=ReplyReader(), drains=drains
+    )
+    await answer.begin()
+    await answer.finish()
+    return answer
+
+
+async def test_a_stream_that_is_billed_to_its_end_is_read_to_its_end() -> None:
+    body, drains = Body(BEGUN % b"Google", END), anyio.CapacityLimiter(1)
+
+    answer = await given_up(body, drains)
+
+    assert answer.bill is not None
+    assert answer.bill.usage == Usage(input_tokens=9, output_tokens=2)
+    assert body.is_closed
+    assert drains.borrowed_tokens == 0
+
+
+async def test_a_stream_whose_bill_stops_when_it_is_closed_is_closed_at_once() -> None:
+    body = Body(BEGUN % b"DeepInfra", END)
+
+    answer = await given_up(body, anyio.CapacityLimiter(1))
+
+    assert answer.bill is None
+    assert body.left == [END]
+    assert body.is_closed
+
+
+async def test_no_more_streams_are_read_on_than_there_are_places_for_it() -> None:
+    body, drains = Body(BEGUN % b"Google", END), anyio.CapacityLimiter(1)
+    drains.acquire_on_behalf_of_nowait("another stream")
+
+    answer = await given_up(body, drains)
+
+    assert answer.bill is None  # its record will be asked for
+    assert answer.generation_id == "gen-1"
+    assert body.left == [END]
+    assert body.is_closed
+    assert drains.borrowed_tokens == 1
