@@ -2,7 +2,7 @@
 whose provider still has a record of them."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,7 +15,7 @@ from router.errors import PenstockError, Unavailable
 from router.gateway.dispatch import Gateway
 from router.keys import Caller
 from router.ledger import DoubtfulCall, LedgerEntry
-from router.storage.journal import left_by_the_dead
+from router.storage.journal import Left, left_by_the_dead
 from router.storage.store import Store
 
 log = logging.getLogger("penstock.reconcile")
@@ -62,27 +62,29 @@ class Reconciler:
         self._replaying = anyio.Lock()  # a second replay would take the first one's journals for a living process's
 
     async def replay(self) -> int:
-        """Book what dead processes have left; how many entries there were.
+        """Book what dead processes have left; how many entries there were that nobody had booked before.
 
         Raises StoreUnavailable, or Unavailable if the gate cannot be told now: then the journals stay, and what has
         been booked already is not booked again.
         """
         async with self._replaying:
             with left_by_the_dead(self._journals) as left:
-                fresh = await self._booked_anew(list(left.entries.values()))
-                fresh_ids = {entry.request_id for entry in fresh}
-                for entry in left.entries.values():
-                    await self._tell_gate(entry, is_fresh=entry.request_id in fresh_ids)
-                for call_id in left.unsent:
-                    await self._gateway.gate.resolve(call_id, nano_usd=0)
-                for process in left.processes:
-                    await self._gateway.gate.bury(process)
-        return len(fresh)
+                return await self._replayed(left)
 
-    async def book_the_dead(self) -> None:
-        """The same, for whoever is about to read the ledger's sums: the gate need not be told of what is in them."""
-        with suppress(Unavailable):
-            await self.replay()
+    async def book_the_dead(self) -> Collection[str]:
+        """The same, for whoever is about to read the ledger's sums; the names of the processes that are dead.
+
+        The gate, which is closed then, may not hear of it: it takes these calls from the sums. Raises StoreUnavailable.
+        """
+        async with self._replaying:
+            with suppress(Unavailable), left_by_the_dead(self._journals) as left:
+                await self._replayed(left)
+        return left.processes
+
+    async def _replayed(self, left: Left) -> int:
+        fresh = await self._booked_anew(list(left.entries.values()))
+        await self._tell_gate(left, fresh={entry.request_id for entry in fresh})
+        return len(fresh)
 
     async def _booked_anew(self, entries: list[LedgerEntry]) -> list[LedgerEntry]:
         """Put entries into the ledger: those that it did not have."""
@@ -98,16 +100,20 @@ class Reconciler:
             log.warning("booked %d requests that a killed process had left in its journal", len(fresh))
         return fresh
 
-    async def _tell_gate(self, entry: LedgerEntry, *, is_fresh: bool) -> None:
+    async def _tell_gate(self, left: Left, *, fresh: set[str]) -> None:
         """A call that the ledger had before counts in the gate already, unless its hold is still there."""
-        quota = self._gateway.quotas.of(Caller(entry.team, entry.key_id), entry.tags)
-        for attempt in entry.attempts:
-            if is_fresh:
-                await self._gateway.gate.adopt(
-                    quota, reservation_id=attempt.id, at=entry.at, nano_usd=attempt.cost_nano_usd
-                )
-            else:
-                await self._gateway.gate.resolve(attempt.id, nano_usd=attempt.cost_nano_usd)
+        gate = self._gateway.gate
+        for entry in left.entries.values():
+            quota = self._gateway.quotas.of(Caller(entry.team, entry.key_id), entry.tags)
+            for each in entry.attempts:
+                if entry.request_id in fresh:
+                    await gate.adopt(quota, reservation_id=each.id, at=entry.at, nano_usd=each.cost_nano_usd)
+                else:
+                    await gate.resolve(each.id, nano_usd=each.cost_nano_usd)
+        for call_id in left.unsent:
+            await gate.resolve(call_id, nano_usd=0)
+        for process in left.processes:
+            await gate.bury(process)
 
     async def reconcile(self) -> Reconciled:
         """Ask providers about calls in doubt, and book what their records say. Raises StoreUnavailable."""

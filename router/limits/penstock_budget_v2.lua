@@ -15,6 +15,8 @@
 --   :leases                zset    reservation id -> when its lease ends
 --   :settled:ID            string  the epoch in which that reservation was settled, remembered for 25 hours
 --   :recent                hash    during a rebuild: settled sums that the ledger may not have yet
+--   :living                zset    process -> when it was heard last
+--   :EPOCH:accounted_for   set     during a rebuild: processes that have registered what they hold, or are dead
 --   :admitted:SCOPE        zset    ADMISSION:tokens -> when, of the last minute;  :tokens:SCOPE  their sum
 --   :under_way:SCOPE       zset    ADMISSION -> when its lease ends
 --
@@ -189,11 +191,12 @@ local function adopt(keys, args)
   return {'ok'}
 end
 
--- args: epoch, prefix of ids: the holds so named are let go, for their process is dead and they were for nothing made yet
+-- args: epoch, a process that is dead, prefix of the ids of holds that it had made for no call yet: these are let go
 local function bury(keys, args)
-  local root, prefix = keys[1], args[2]
+  local root, prefix = keys[1], args[3]
   local epoch, problem = open_epoch(root, args[1])
   if not epoch then return {problem} end
+  redis.call('ZREM', root .. ':living', args[2])
   for _, id in ipairs(redis.call('HKEYS', root .. ':holds')) do
     if id:sub(1, #prefix) == prefix then settle_hold(root, epoch, id, redis.call('HGET', root .. ':holds', id), 0) end
   end
@@ -351,8 +354,9 @@ local function left_us(until_us, most, now)
   return left > most + 0 and 0 or math.max(left, 0)
 end
 
--- args: process, lease_us of the lead; answers lost, rebuilding or open, then epoch, time, whether this process leads,
--- and for how long the quarantine lasts yet
+-- args: process, lease_us of the lead, how long a process counts as living that is not heard; answers lost, rebuilding or
+-- open, then epoch, time, whether this process leads, for how long the quarantine lasts yet, and when the epoch is open
+-- every process that lives
 local function beat(keys, args)
   local root, now = keys[1], now_us()
   local epoch, state = believed(root)
@@ -360,7 +364,32 @@ local function beat(keys, args)
   local leader, opens_at, quarantine = unpack(redis.call('HMGET', root .. ':epoch', 'leader', 'opens_at', 'quarantine'))
   local leads = leader == args[1] and 1 or 0
   if leads == 1 and state == 'rebuilding' then redis.call('HSET', root .. ':epoch', 'leads_until', now + args[2]) end
-  return {state, epoch.id, window_us(), leads, left_us(opens_at, quarantine, now)}
+  local answer = {state, epoch.id, window_us(), leads, left_us(opens_at, quarantine, now)}
+  if state == 'open' then
+    redis.call('ZADD', root .. ':living', now, args[1])
+    redis.call('ZREMRANGEBYSCORE', root .. ':living', '-inf', now - args[3])
+    for _, process in ipairs(redis.call('ZRANGE', root .. ':living', 0, -1)) do answer[#answer + 1] = process end
+  end
+  return answer
+end
+
+-- args: process. It ends in order, and holds nothing more.
+local function farewell(keys, args)
+  redis.call('ZREM', keys[1] .. ':living', args[1])
+  return {'ok'}
+end
+
+local function accounted_for(root, epoch) return root .. ':' .. epoch.id .. ':accounted_for' end
+
+-- args: epoch, processes; answers those that have neither registered in it nor been found dead
+local function absent(keys, args)
+  local epoch = believed(keys[1])
+  if not epoch or epoch.id ~= args[1] then return {'lost'} end
+  local answer = {'ok'}
+  for at = 2, #args do
+    if redis.call('SISMEMBER', accounted_for(keys[1], epoch), args[at]) == 0 then answer[#answer + 1] = args[at] end
+  end
+  return answer
 end
 
 -- args: process, id for a new epoch, quarantine_us, lease_us of the lead
@@ -440,8 +469,9 @@ local function register_late(root, epoch, told, lease_us)
   return {'open'}
 end
 
--- args: epoch, lease_us, whether `recent` was compared with the ledger just now, and as JSON
--- {holds: [[id, amount, windows]], recent: [[id, nano_usd, windows]], under_way: [[scope, admission id]]}
+-- args: epoch, lease_us, whether `recent` was compared with the ledger just now, as JSON
+-- {holds: [[id, amount, windows]], recent: [[id, nano_usd, windows]], under_way: [[scope, admission id]]},
+-- then the process itself and those that it has found dead
 local function register(keys, args)
   local root, now = keys[1], now_us()
   local epoch, state = believed(root)
@@ -454,6 +484,10 @@ local function register(keys, args)
     return {'compare'}
   else
     answer = register_late(root, epoch, told, lease_us)
+  end
+  if answer[1] == 'rebuilding' then
+    for at = 5, #args do redis.call('SADD', accounted_for(root, epoch), args[at]) end
+    redis.call('PEXPIRE', accounted_for(root, epoch), KEPT_MS)
   end
   for _, pair in ipairs(told.under_way) do
     redis.call('ZADD', root .. ':under_way:' .. pair[1], now + lease_us, pair[2])
@@ -550,6 +584,8 @@ redis.register_function('penstock_v2_orphans', orphans)
 redis.register_function('penstock_v2_admit', admit)
 redis.register_function('penstock_v2_leave', leave)
 redis.register_function('penstock_v2_beat', beat)
+redis.register_function('penstock_v2_farewell', farewell)
+redis.register_function('penstock_v2_absent', absent)
 redis.register_function('penstock_v2_begin', begin)
 redis.register_function('penstock_v2_register', register)
 redis.register_function('penstock_v2_registered', registered)

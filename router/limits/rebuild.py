@@ -5,7 +5,7 @@ which of these the ledger has already, so that nothing counts twice and nothing 
 """
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 from typing import Protocol
 
@@ -29,6 +29,40 @@ class SpendingBooks(Protocol):
 
     def booked(self, reservation_ids: Collection[str]) -> set[str]:
         """Those of the reservations whose cost the ledger has."""
+
+
+class Peers:
+    """The processes that lived when Redis was heard last: what they hold is missing until they have registered it.
+
+    One that was killed is found by its journal, on its own machine. One that stays away for longer than the patience
+    is taken for dead; should it live, its calls are counted when it is back.
+    """
+
+    def __init__(self, functions: BudgetFunctions, *, monotonic_s: Callable[[], float], patience_s: float) -> None:
+        self._functions = functions
+        self._monotonic_s = monotonic_s
+        self._patience_s = patience_s
+        self._living: tuple[str, ...] = ()
+        self._awaited_since_s: float | None = None
+
+    def seen(self, living: Iterable[str]) -> None:
+        """The counters are open, and these processes live."""
+        self._living = tuple(living)
+        self._awaited_since_s = None
+
+    async def are_awaited(self, epoch: str) -> bool:
+        """Whether the counters should stay closed for somebody's sake. Raises NoAnswer."""
+        absent = (await self._functions.call("absent", epoch, *self._living))[1:] if self._living else ()
+        if not absent:
+            return False
+        now_s = self._monotonic_s()
+        if self._awaited_since_s is None:
+            self._awaited_since_s = now_s
+            _log.warning("budgets stay closed until these have told what they hold: %s", ", ".join(map(str, absent)))
+        if now_s - self._awaited_since_s <= self._patience_s:
+            return True
+        _log.error("budgets are opened without what these hold, for nothing is heard of them: %s", absent)
+        return False
 
 
 class Rebuild:

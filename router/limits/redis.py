@@ -9,7 +9,8 @@ delivered.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -21,7 +22,7 @@ from router.limits.gate import Admission, Quota, Reservation, Scope
 from router.limits.holdings import Correction, Departure, Hold, Holdings, UnderWay
 from router.limits.link import Link
 from router.limits.paces import Paces
-from router.limits.rebuild import Rebuild, SpendingBooks
+from router.limits.rebuild import Peers, Rebuild, SpendingBooks
 from router.limits.refusals import exhausted, never_fits, tokens_used_up, too_many_requests, too_many_under_way
 from router.limits.slices import Slice, Slices, slice_prefix
 from router.quotas import BudgetState, OutageAllowance, Per, ScopeId, window
@@ -30,6 +31,9 @@ _log = logging.getLogger("penstock.redis")
 
 _LEASE_US = 60_000_000
 _LEAD_US = 30_000_000  # who leads a rebuilding and is not heard of for so long is replaced
+# A process that lived when Redis was lost is waited for so long: as long as a lease, after which nobody can tell a
+# machine that is cut off from one that burnt.
+_PEER_PATIENCE_S = 60.0
 _RENEW_S = 10.0
 _REFRESH_S = 1.0
 _PRUNE_S = 10.0
@@ -76,6 +80,7 @@ class RedisGate:
         `process` is a name that no other process ever has. With an `allowance`, an outage can be survived for a while.
         """
         self._link = Link(functions, monotonic_s=monotonic_s)
+        self._peers = Peers(functions, monotonic_s=monotonic_s, patience_s=_PEER_PATIENCE_S)
         self._rebuild = Rebuild(functions, books)
         self._quotas = tuple(quotas)
         self._new_id = new_id
@@ -89,7 +94,7 @@ class RedisGate:
         self._admissions = 0
         self._scopes: dict[ScopeId, Quota] = {}  # with budgets, seen so far; each in a quota of its own
         self._standings: dict[Span, tuple[int, int]] = {}  # spent and held
-        self._book_the_dead: Callable[[], Awaitable[None]] = _nobody_is_dead
+        self._book_the_dead: Callable[[], Awaitable[Collection[str]]] = _nobody_is_dead
         self._due_s = dict.fromkeys((self.renew, self.refresh, self._prune, self._provide), 0.0)
         for quota in self._quotas:
             self._see(quota)
@@ -228,7 +233,7 @@ class RedisGate:
 
     async def bury(self, process: str) -> None:
         """Raises as `resolve`."""
-        await self._must("bury", slice_prefix(process))
+        await self._must("bury", process, slice_prefix(process))
 
     async def _must(self, function: str, *arguments: str | int) -> None:
         reply = await self._link.ask(function, self._link.require_open(), *arguments)
@@ -237,10 +242,11 @@ class RedisGate:
 
     # In the background
 
-    async def run(self, book_the_dead: Callable[[], Awaitable[None]]) -> None:
+    async def run(self, book_the_dead: Callable[[], Awaitable[Collection[str]]]) -> None:
         """Keep in touch with Redis: leases, undelivered settlements, states, and rebuilding what it has lost.
 
-        `book_the_dead` puts into the ledger what dead processes have left: before counters are rebuilt from it.
+        `book_the_dead` puts into the ledger what dead processes have left, before counters are rebuilt from it, and
+        names them.
         """
         self._book_the_dead = book_the_dead
         while True:
@@ -252,6 +258,9 @@ class RedisGate:
         for slice_id in self._slices.let_go(self._slices.scopes()):
             self._holdings.to_settle[slice_id] = 0
         await self.beat()
+        if not self._holdings.holds:
+            with suppress(NoAnswer):
+                await self._link.functions.call("farewell", self._process)
         await self._link.functions.aclose()
 
     async def beat(self) -> None:
@@ -385,36 +394,41 @@ class RedisGate:
         Raises NoAnswer, or a PenstockError if the ledger cannot be read.
         """
         link, asked_s = self._link, self._link.monotonic_s()
-        state, epoch, now_us, leads, opens_in_us = await link.functions.call("beat", self._process, _LEAD_US)
+        reply = await link.functions.call("beat", self._process, _LEAD_US, _LEASE_US)
+        state, epoch, now_us, leads, opens_in_us, *living = reply
         link.clock.set(int(now_us))
         if state == "lost":
             link.is_open = False
             await self._begin()
             return True
         if epoch != link.epoch:
-            await self._book_the_dead()
-            return await self._register(str(epoch))
+            return await self._register(str(epoch), dead=await self._book_the_dead())
         if state == "open":
             if not link.is_open:
                 await self._tell_untold(str(epoch))
             link.is_open, link.heard_s = True, asked_s
+            self._peers.seen(map(str, living))
             return False
         link.is_open = False
         if not leads:
             await self._begin()  # does nothing while the leader lives
             return False
-        return int(opens_in_us) == 0 and await self._rebuild.open(epoch, self._window_starts())
+        if int(opens_in_us) > 0 or await self._peers.are_awaited(str(epoch)):
+            return False
+        return await self._rebuild.open(str(epoch), self._window_starts())
 
     async def _begin(self) -> None:
         quarantine_us = round(self._quarantine_s * 1_000_000)
         await self._link.functions.call("begin", self._process, self._new_id(), quarantine_us, _LEAD_US)
 
-    async def _register(self, epoch: str, *, is_compared: bool = False) -> bool:
+    async def _register(self, epoch: str, *, dead: Iterable[str], is_compared: bool = False) -> bool:
         """Tell Redis all that this process holds; True if it has taken it."""
         self._link.is_open = False
         told = self._holdings.told_again()
         corrections, adoptions = list(self._holdings.corrections), list(self._holdings.adoptions)
-        reply = await self._link.functions.call("register", epoch, _LEASE_US, int(is_compared), told, timeout_s=_SLOW_S)
+        reply = await self._link.functions.call(
+            "register", epoch, _LEASE_US, int(is_compared), told, self._process, *dead, timeout_s=_SLOW_S
+        )
         match reply[0]:
             case "rebuilding" | "open":
                 self._holdings.registered(corrections=corrections, adoptions=adoptions, is_late=reply[0] == "open")
@@ -422,10 +436,10 @@ class RedisGate:
                 return True
             case "compare":
                 await self._prune()
-                return await self._register(epoch, is_compared=True)
+                return await self._register(epoch, dead=dead, is_compared=True)
             case "sums":
                 await self._rebuild.tell_sums(epoch, from_us(int(reply[1])))
-                return await self._register(epoch, is_compared=is_compared)
+                return await self._register(epoch, dead=dead, is_compared=is_compared)
             case _:
                 return False
 
@@ -517,5 +531,6 @@ def _spans(quota: Quota, at: datetime) -> tuple[Span, ...]:
     )
 
 
-async def _nobody_is_dead() -> None:
+async def _nobody_is_dead() -> Collection[str]:
     """Where `run` is not running, as in tests."""
+    return ()

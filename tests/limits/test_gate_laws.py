@@ -136,6 +136,7 @@ class ManyProcesses:
         self._server = server
         self._root = f"{{{secrets.token_hex(8)}}}"
         self._runner = asyncio.Runner()
+        self.process = secrets.token_hex(8)
         self.clock = SharedClock(START, server)
         self.redis_gate = self._gate((), Books())
 
@@ -155,7 +156,10 @@ class ManyProcesses:
 
     def restart(self, quotas: Iterable[Quota], books: Books) -> None:
         self.run(self.redis_gate.aclose())
+        dead, self.process = self.process, secrets.token_hex(8)
         self.redis_gate = self._gate(quotas, books)
+        self.run(self.redis_gate.bury(dead))  # its journal was found
+        self.run(self.redis_gate.beat())
 
     def lose(self) -> None:
         self._server.wipe()
@@ -172,7 +176,7 @@ class ManyProcesses:
             quotas=quotas,
             monotonic_s=self.clock.monotonic_s,
             new_id=lambda: secrets.token_hex(8),
-            process=secrets.token_hex(8),
+            process=self.process,
             quarantine_s=0,
         )
         self.run(gate.beat())

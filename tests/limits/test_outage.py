@@ -53,8 +53,9 @@ def gate_on(
     )
 
 
-async def nobody() -> None:
+async def nobody() -> tuple[str, ...]:
     """No process is dead."""
+    return ()
 
 
 @asynccontextmanager

@@ -39,6 +39,7 @@ def gate_on(
     root: str = "{test}",
     quarantine_s: float = 1.0,
     allowance: OutageAllowance | None = None,
+    process: str = "",
 ) -> RedisGate:
     return RedisGate(
         BudgetFunctions(server.url, root=root),
@@ -46,22 +47,22 @@ def gate_on(
         quotas=(HUNDRED,),
         monotonic_s=monotonic_s,
         new_id=lambda: secrets.token_hex(8),
-        process=secrets.token_hex(8),
+        process=process or secrets.token_hex(8),
         quarantine_s=quarantine_s,
         allowance=allowance,
     )
 
 
-async def nobody() -> None:
-    """No process is dead."""
-
-
 @asynccontextmanager
-async def running(gate: RedisGate) -> AsyncIterator[RedisGate]:
-    """The gate of one process, from its start to its orderly end."""
+async def running(gate: RedisGate, *, dead: tuple[str, ...] = ()) -> AsyncIterator[RedisGate]:
+    """The gate of one process, from its start to its orderly end, which finds those processes dead."""
+
+    async def book_the_dead() -> tuple[str, ...]:
+        return dead
+
     try:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(gate.run, nobody)
+            tasks.start_soon(gate.run, book_the_dead)
             yield gate
             tasks.cancel_scope.cancel()
     finally:
@@ -425,8 +426,9 @@ async def test_what_the_dead_have_left_is_booked_before_the_ledgers_sums_are_rea
     dead, gate = gate_on(own_redis, books), gate_on(own_redis, books)
     left = {"dead.1": booked(30)}
 
-    async def book_the_dead() -> None:
+    async def book_the_dead() -> tuple[str, ...]:
         books.calls.update(left)
+        return ("dead",)
 
     await dead.beat()
     await until_open(dead)
@@ -449,6 +451,61 @@ async def until_open(gate: RedisGate) -> None:
             await anyio.sleep(0.05)
 
 
+async def test_counters_stay_closed_until_every_process_that_lived_has_told_what_it_holds(
+    clocked_redis: RedisServer,
+) -> None:
+    clock = SharedClock(datetime(2026, 11, 23, 9, 30, tzinfo=UTC), clocked_redis)
+    cut_off, gate, buried, stopped = (
+        gate_on(clocked_redis, Books(), monotonic_s=clock.monotonic_s, root="{peers}", quarantine_s=1, process=name)
+        for name in ("cut off", "this", "buried", "stopped")
+    )
+    await gate.beat()
+    clock.advance(timedelta(seconds=1))
+    for each in (gate, cut_off, buried, stopped, gate):
+        await each.beat()
+    await hold(cut_off, "r.1", 70)
+    await gate.bury("buried")
+    await stopped.aclose()
+    await gate.beat()
+    clocked_redis.wipe()
+
+    for _ in range(6):
+        await gate.beat()
+        clock.advance(timedelta(seconds=10))
+        with pytest.raises(Unavailable):
+            await hold(gate, "too early", 40)
+    await cut_off.beat()
+    await gate.beat()
+
+    with pytest.raises(BudgetExhausted):
+        await hold(gate, "too much", 40)
+    await hold(gate, "the rest", 30)
+    for each in (gate, cut_off, buried):
+        await each.aclose()
+
+
+async def test_a_process_that_stays_away_is_waited_for_as_long_as_a_lease(clocked_redis: RedisServer) -> None:
+    clock = SharedClock(datetime(2026, 11, 23, 9, 30, tzinfo=UTC), clocked_redis)
+    cut_off, gate = (
+        gate_on(clocked_redis, Books(), monotonic_s=clock.monotonic_s, root="{away}", quarantine_s=0) for _ in range(2)
+    )
+    for each in (gate, cut_off, gate):
+        await each.beat()
+    clocked_redis.wipe()
+    await gate.beat()
+    clock.advance(timedelta(seconds=60))
+    await gate.beat()
+    with pytest.raises(Unavailable):
+        await hold(gate, "too early", 1)
+
+    clock.advance(timedelta(milliseconds=1))
+    await gate.beat()
+
+    await hold(gate, "late enough", 1)
+    for each in (gate, cut_off):
+        await each.aclose()
+
+
 # Calls of dead processes
 
 
@@ -458,8 +515,8 @@ async def test_a_call_of_a_dead_process_counts_once_whether_its_hold_is_still_th
 ) -> None:
     own_redis.start()
     books = Books()
-    dead = gate_on(own_redis, books, quarantine_s=0.1)
-    async with running(gate_on(own_redis, books, quarantine_s=0.1)) as gate:
+    dead = gate_on(own_redis, books, quarantine_s=0.1, process="dead")
+    async with running(gate_on(own_redis, books, quarantine_s=0.1), dead=("dead",)) as gate:
         await until(lambda: gate.is_open)
         await dead.beat()
         await hold(dead, "dead.1", 40)
@@ -488,9 +545,9 @@ async def test_a_call_that_was_settled_before_redis_forgot_counts_again_only_if_
     """An old snapshot remembers settlements whose sums are lost with the counters of that time."""
     own_redis.start()
     books = Books()
-    async with running(gate_on(own_redis, books, quarantine_s=0.1)) as gate:
+    async with running(gate_on(own_redis, books, quarantine_s=0.1), dead=("dead",)) as gate:
         await until(lambda: gate.is_open)
-        dead = gate_on(own_redis, books, quarantine_s=0.1)
+        dead = gate_on(own_redis, books, quarantine_s=0.1, process="dead")
         await dead.beat()
         await dead.settle(await hold(dead, "dead.1", 40), nano_usd=33)
         own_redis.save()
