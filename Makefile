@@ -35,6 +35,7 @@ bench: $(VENV)/dev.stamp ## CPU per request, latency and memory, beside nginx in
 	@sh tests/servers.sh
 	@$(BIN)/python -m tests.benchmarks
 	@$(BIN)/python -m tests.benchmarks.decide
+	@$(BIN)/python -m tests.benchmarks.features
 	@$(BIN)/python -m tests.benchmarks.money
 
 bench-quick: $(VENV)/dev.stamp ## the same, one short round: does it work at all

@@ -48,6 +48,8 @@ def profile_as_data(profile: RequestProfile) -> dict[str, Any]:
         "team": profile.team,
         "effort": None if profile.effort is None else profile.effort.value,
         "prefix": [list(mark) for mark in profile.prefix],
+        "language": profile.language.value,
+        "difficulty": profile.difficulty,
     }
 
 
@@ -64,6 +66,7 @@ def as_table(decision: Decision, profile: RequestProfile) -> str:
         f"policy {decision.name} · objective {decision.terms.objective.value} · "
         f"good enough: {decision.quality_bar:.4f} · catalog {decision.catalog_version}",
         f"request: {profile.input_tokens} input tokens (o200k), task {profile.task.value}, "
+        f"language {profile.language.value}, difficulty {profile.difficulty:.2f}, "
         f"needs {', '.join(sorted(profile.needs)) or 'nothing special'}",
         "",
     ]

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import NamedTuple, Protocol
 
 from router.catalog.catalog import Capability, Deployment, DeploymentId, Effort, Model, Task
+from router.quality.language import Language
 
 
 class PrefixMark(NamedTuple):
@@ -36,6 +37,8 @@ class RequestProfile:
     team: str = ""  # whose habits the experience speaks of
     effort: Effort | None = None  # as the client asked; None if it did not say
     prefix: tuple[PrefixMark, ...] = ()  # of the prompt, shortest first
+    language: Language = Language.OTHER
+    difficulty: float = 0.5  # 0 to 1, how hard it looks: a prior, not a probability
 
 
 @dataclass(frozen=True, slots=True)

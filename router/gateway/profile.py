@@ -3,7 +3,7 @@
 from router.catalog.catalog import Capability, Effort
 from router.decision.facts import RequestProfile, Tightening
 from router.keys import TeamName
-from router.quality.features import task_of
+from router.quality.features import features_of
 from router.tokens.count import TokenCount
 from router.wire.controls import Controls
 from router.wire.requests import ChatRequest
@@ -24,6 +24,7 @@ _BOUNDED_PARTS = frozenset({"text", "refusal", "image_url"})
 def profile_of(request: ChatRequest, count: TokenCount, controls: Controls, *, team: TeamName) -> RequestProfile:
     """The profile of a request whose tokens have been counted."""
     kinds = _part_kinds(request)
+    features = features_of(request)
     return RequestProfile(
         alias=request.model,
         input_tokens=count.input_tokens,
@@ -32,13 +33,15 @@ def profile_of(request: ChatRequest, count: TokenCount, controls: Controls, *, t
         max_output_tokens=request.max_output_tokens,
         choices=request.choices,
         needs=_needs(request, kinds),
-        task=task_of(request),
+        task=features.task,
         has_unbounded_parts=not kinds <= _BOUNDED_PARTS,
         asks_one_hour_cache=request.asks_one_hour_cache,
         is_stream=request.is_stream,
         tags=controls.tags,
         team=team,
         effort=_EFFORTS.get(request.reasoning_effort or ""),
+        language=features.language,
+        difficulty=features.difficulty,
     )
 
 

@@ -9,6 +9,7 @@ from router.decision.decide import Decision, decide
 from router.decision.explain import as_data, as_table, profile_as_data, rejections_as_data
 from router.decision.facts import PrefixMark, RequestProfile
 from router.decision.policy import Match, Policy, QualityFloor, Rule
+from router.quality.language import Language
 from router.quality.predictor import TablePredictor
 from tests.decision.builders import CHAT, NOON, always, at, catalog, model, per_mtok, policy
 
@@ -57,6 +58,8 @@ def test_a_decision_as_data() -> None:
             "team": "",
             "effort": None,
             "prefix": [],
+            "language": "other",
+            "difficulty": 0.5,
         },
         "candidates": [
             {
@@ -144,6 +147,8 @@ def test_a_profile_as_data_is_in_a_fixed_order() -> None:
         team="search",
         effort=Effort.LOW,
         prefix=(PrefixMark(7, 400), PrefixMark(11, 1_000)),
+        language=Language.DE,
+        difficulty=0.62,
     )
 
     assert profile_as_data(profile) == {
@@ -162,6 +167,8 @@ def test_a_profile_as_data_is_in_a_fixed_order() -> None:
         "team": "search",
         "effort": "low",
         "prefix": [[7, 400], [11, 1_000]],
+        "language": "de",
+        "difficulty": 0.62,
     }
 
 
@@ -176,7 +183,7 @@ def test_no_rejections_are_an_empty_list() -> None:
 def test_a_decision_as_a_table() -> None:
     assert as_table(decided(), CHAT) == (
         "policy balanced/everyday · objective cheapest · good enough: 0.6000 · catalog c1\n"
-        "request: 1000 input tokens (o200k), task chat, needs nothing special\n"
+        "request: 1000 input tokens (o200k), task chat, language other, difficulty 0.50, needs nothing special\n"
         "\n"
         "  rank  model        provider  quality  expected $  at worst $  input  output  output limit\n"
         "  1 ←   maker/flash  cloud     0.700    0.000170    0.000600    1000   350     1000\n"
@@ -192,7 +199,7 @@ def test_a_decision_without_rejections_as_a_table() -> None:
 
     assert as_table(alone, CHAT) == (
         "policy balanced/everyday · objective cheapest · good enough: 0.0000 · catalog c1\n"
-        "request: 1000 input tokens (o200k), task chat, needs nothing special\n"
+        "request: 1000 input tokens (o200k), task chat, language other, difficulty 0.50, needs nothing special\n"
         "\n"
         "  rank  model        provider  quality  expected $  at worst $  input  output  output limit\n"
         "  1 ←   maker/flash  cloud     0.700    0.000170    0.000600    1000   350     1000"
@@ -205,7 +212,7 @@ def test_a_decision_for_nobody_as_a_table() -> None:
 
     assert as_table(nobody, seeing) == (
         "policy balanced · objective cheapest · good enough: 0.0000 · catalog c1\n"
-        "request: 1000 input tokens (o200k), task chat, needs image_input, tools\n"
+        "request: 1000 input tokens (o200k), task chat, language other, difficulty 0.50, needs image_input, tools\n"
         "\n"
         "  rank  model  provider  quality  expected $  at worst $  input  output  output limit\n"
         "  nobody may serve this request\n"

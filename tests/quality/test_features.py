@@ -1,7 +1,12 @@
-"""The kind of task is told from requests in several languages, from any text, at a bounded cost."""
+"""Kind of task and language are told from requests in many languages, from any text, at a bounded cost.
+
+Half of the labelled prompts are held out: their cues were not looked for, and their mistakes were not looked at, while
+the cues were chosen. The table in docs/tasks.md is printed by `python -m tests.benchmarks.features`.
+"""
 
 import time
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.catalog.catalog import Task
-from router.quality.features import HEAD_CHARS, MANY_TOOLS, TAIL_CHARS, task_of
+from router.quality.features import HEAD_CHARS, MANY_TOOLS, TAIL_CHARS, features_of
+from router.quality.language import Language
 from router.wire.requests import ChatReader, ChatRequest
 
 _READER = ChatReader()
@@ -26,7 +32,9 @@ class LabelledPrompt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A line of prompts.jsonl."""
 
     task: Task
+    language: Language
     text: str
+    held_out: bool = False  # not looked at while the cues were chosen
     system: str | None = None
     tools: int = 0
     tool_loop: bool = False
@@ -48,34 +56,75 @@ def _request(messages: list[dict[str, Any]], members: dict[str, Any] | None = No
     return _READER.read(msgspec.json.encode({"model": "auto", "messages": messages, **(members or {})}))
 
 
-def _asking(text: str) -> ChatRequest:
+def asking(text: str) -> ChatRequest:
     return _request([{"role": "user", "content": text}])
 
 
-def _labelled_prompts() -> list[LabelledPrompt]:
+def task_of(request: ChatRequest) -> Task:
+    return features_of(request).task
+
+
+def labelled_prompts() -> list[LabelledPrompt]:
     lines = Path(__file__).with_name("prompts.jsonl").read_bytes().splitlines()
     return [msgspec.json.decode(line, type=LabelledPrompt) for line in lines]
 
 
-def _confusion_table(told: Counter[tuple[Task, Task]]) -> str:
-    head = f"{'label / told':14}" + "".join(f"{task:>12}" for task in Task)
-    rows = [f"{label:14}" + "".join(f"{told[label, task]:>12}" for task in Task) for label in Task]
-    return "\n".join(["", head, *rows])
+@dataclass(frozen=True, slots=True)
+class Told:
+    """How often one kind of label was told right, and what it was taken for."""
+
+    pairs: Counter[tuple[str, str]]  # label and what was told
+
+    @property
+    def share_right(self) -> float:
+        return sum(count for (label, told), count in self.pairs.items() if label == told) / self.pairs.total()
+
+    def table(self) -> str:
+        names = sorted({name for pair in self.pairs for name in pair})
+        width = max(map(len, names)) + 2
+        head = f"{'label / told':14}" + "".join(f"{name:>{width}}" for name in names)
+        return "\n".join(
+            [
+                head,
+                *(
+                    f"{label:14}" + "".join(f"{self.pairs[label, told] or '.':>{width}}" for told in names)
+                    for label in names
+                ),
+            ]
+        )
 
 
-def test_at_least_four_labelled_prompts_in_five_are_told_right() -> None:
-    prompts = _labelled_prompts()
-    told = Counter((prompt.task, task_of(prompt.request())) for prompt in prompts)
+def told_tasks(*, held_out: bool) -> Told:
+    prompts = [prompt for prompt in labelled_prompts() if prompt.held_out is held_out]
+    return Told(Counter((prompt.task.value, task_of(prompt.request()).value) for prompt in prompts))
 
-    right = sum(told[task, task] for task in Task)
 
-    assert len(prompts) >= 120
-    assert right / len(prompts) >= 0.8, _confusion_table(told)
+def told_languages(*, held_out: bool) -> Told:
+    prompts = [prompt for prompt in labelled_prompts() if prompt.held_out is held_out]
+    return Told(Counter((prompt.language.value, features_of(prompt.request()).language.value) for prompt in prompts))
+
+
+def test_there_are_three_hundred_labelled_prompts_in_many_languages() -> None:
+    prompts = labelled_prompts()
+
+    assert len(prompts) >= 300
+    assert len({prompt.language for prompt in prompts}) >= 20
+    assert sum(prompt.held_out for prompt in prompts) >= 150
+
+
+def test_the_kind_of_task_is_told_right_four_times_in_five_on_prompts_never_looked_at() -> None:
+    assert told_tasks(held_out=True).share_right >= 0.8, told_tasks(held_out=True).table()
+    assert told_tasks(held_out=False).share_right >= 0.9, told_tasks(held_out=False).table()
+
+
+def test_the_language_is_told_right_nineteen_times_in_twenty_on_prompts_never_looked_at() -> None:
+    assert told_languages(held_out=True).share_right >= 0.95, told_languages(held_out=True).table()
+    assert told_languages(held_out=False).share_right >= 0.95, told_languages(held_out=False).table()
 
 
 @pytest.mark.parametrize("task", Task)
 def test_no_kind_of_task_is_told_right_less_than_two_times_in_three(task: Task) -> None:
-    prompts = [prompt for prompt in _labelled_prompts() if prompt.task is task]
+    prompts = [prompt for prompt in labelled_prompts() if prompt.task is task]
 
     assert len(prompts) >= 7
     wrong = [prompt.text for prompt in prompts if task_of(prompt.request()) is not task]
@@ -83,8 +132,8 @@ def test_no_kind_of_task_is_told_right_less_than_two_times_in_three(task: Task) 
 
 
 def test_what_has_no_cue_is_chat() -> None:
-    assert task_of(_asking("The old bridge looks lovely in the evening light.")) is Task.CHAT
-    assert task_of(_asking("")) is Task.CHAT
+    assert task_of(asking("The old bridge looks lovely in the evening light.")) is Task.CHAT
+    assert task_of(asking("")) is Task.CHAT
     assert task_of(_request([{"role": "assistant", "content": "def f(): ..."}])) is Task.CHAT
 
 
@@ -100,7 +149,7 @@ def test_a_follow_up_is_read_with_the_question_before_it() -> None:
 
 def test_many_tools_make_an_agent_and_a_few_unused_ones_do_not() -> None:
     def offering(tools: int) -> ChatRequest:
-        return LabelledPrompt(task=Task.FACTS, text="Who wrote Faust?", tools=tools).request()
+        return LabelledPrompt(task=Task.FACTS, language=Language.EN, text="Who wrote Faust?", tools=tools).request()
 
     assert task_of(offering(MANY_TOOLS - 1)) is Task.FACTS
     assert task_of(offering(MANY_TOOLS)) is Task.AGENT
@@ -118,9 +167,9 @@ def test_instructions_at_the_head_or_the_tail_of_a_long_prompt_are_seen() -> Non
     material = "The evening was calm and the boats lay still. " * 2000
     instruction = "Extract all names and return them as JSON."
 
-    assert task_of(_asking(f"{instruction}\n{material}")) is Task.EXTRACTION
-    assert task_of(_asking(f"{material}\n{instruction}")) is Task.EXTRACTION
-    assert task_of(_asking(material)) is Task.CHAT
+    assert task_of(asking(f"{instruction}\n{material}")) is Task.EXTRACTION
+    assert task_of(asking(f"{material}\n{instruction}")) is Task.EXTRACTION
+    assert task_of(asking(material)) is Task.CHAT
 
 
 def test_text_in_parts_counts_like_text() -> None:
@@ -133,10 +182,54 @@ def test_text_in_parts_counts_like_text() -> None:
 
 
 @given(text=st.text(max_size=9000))
-def test_any_text_has_one_kind_and_always_the_same(text: str) -> None:
-    request = _asking(text)
+def test_any_text_has_one_kind_one_language_and_a_difficulty_and_always_the_same(text: str) -> None:
+    features = features_of(asking(text))
 
-    assert task_of(request) is task_of(request)
+    assert features == features_of(asking(text))
+    assert 0 <= features.difficulty <= 1
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("", Language.OTHER),
+        ("12 + 7", Language.EN),
+        ("fix it", Language.EN),
+        ("for x in items: print(x)", Language.EN),
+        ("Straße", Language.DE),
+        ("これは何ですか", Language.JA),
+        ("广告の力量真的很大我们都知道", Language.ZH),
+        ("Translate 你好 into English for me, please", Language.EN),
+        ("请解释这段代码: for item in queue: item.run()", Language.ZH),
+        ("Що це таке?", Language.UK),
+        ("Что это такое?", Language.RU),
+        ("یہ کیا ہے؟", Language.UR),
+        ("ᐃᓄᒃᑎᑐᑦ", Language.OTHER),
+    ],
+)
+def test_short_and_mixed_texts_have_a_language(text: str, language: Language) -> None:
+    assert features_of(asking(text)).language is language
+
+
+def test_an_agents_language_is_that_of_the_question_behind_its_tool_loop() -> None:
+    asked: list[dict[str, Any]] = [{"role": "user", "content": "Prüfe bitte meinen Kalender."}, *(_TOOL_LOOP * 8)]
+
+    assert features_of(_request(asked)).language is Language.DE
+
+
+def test_conditions_steps_length_turns_and_asking_for_thought_make_a_request_look_harder() -> None:
+    def difficulty(text: str, *, turns: int = 1, **members: object) -> float:
+        messages = [{"role": "user", "content": text}] * turns
+        return features_of(_request(messages, members)).difficulty
+
+    plain = "Write a Python function that sorts names."
+
+    assert difficulty("Hi!") < difficulty(plain)
+    assert difficulty(plain) < difficulty(f"{plain} It must never copy and must be exactly stable, without recursion.")
+    assert difficulty(plain) < difficulty(f"{plain}\n1. Add types.\n2. Add tests.\n3. Explain it.")
+    assert difficulty(plain) < difficulty(plain + " It is for a phone book." * 40)
+    assert difficulty(plain) < difficulty(plain, turns=20)
+    assert difficulty(plain) < difficulty(plain, reasoning={"effort": "high"})
 
 
 @pytest.mark.parametrize(
@@ -145,7 +238,7 @@ def test_any_text_has_one_kind_and_always_the_same(text: str) -> None:
     ids=["letters", "digits", "numbers", "fences", "han", "lines", "math", "questions"],
 )
 def test_no_text_takes_long(text: str) -> None:
-    request = _asking(text * 100)
+    request = asking(text * 100)
 
     fastest_s = min(_seconds_for(request) for _ in range(20))
 
@@ -155,5 +248,5 @@ def test_no_text_takes_long(text: str) -> None:
 
 def _seconds_for(request: ChatRequest) -> float:
     before = time.perf_counter()
-    task_of(request)
+    features_of(request)
     return time.perf_counter() - before

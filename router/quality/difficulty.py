@@ -1,0 +1,70 @@
+"""How hard a request looks: a prior from counts, until a trained head takes its place.
+
+What it is: a handful of signs that usually come with work that small models get wrong (a kind of task that needs
+several steps, many conditions at once, much material, many turns), added up with weights chosen by hand. What it is
+not: a probability. It is not calibrated and knows nothing of the subject: a one-line theorem looks easy. It is for
+rules such as "hard-looking code goes to the better model", and it keeps its order and its range when it is replaced.
+"""
+
+import re
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+
+from router.catalog.catalog import Task
+from router.wire.requests import ChatRequest
+
+# Where each kind of task starts: how far small and large models are apart on it (models.yaml), by rough judgement.
+_START: Mapping[Task, float] = MappingProxyType(
+    {
+        Task.CHAT: 0.10,
+        Task.EXTRACTION: 0.15,
+        Task.FACTS: 0.25,
+        Task.AGENT: 0.40,
+        Task.CODE: 0.40,
+        Task.REASONING: 0.45,
+    }
+)
+
+# Words by which a prompt adds a condition, or asks for more than a first thought.
+_CONDITION_WORDS = (
+    "must only exactly least most without except unless each every both never always ensure avoid between either "
+    "neither constraint constraints requirements optimal optimize prove justify rigorous edge concurrency "
+    "concurrent invariant complexity thread deadlock architecture tradeoffs "
+    "muss müssen nur genau mindestens höchstens ohne außer jede jeder jedes beide niemals immer beweise begründe "
+    "doit doivent seulement exactement moins sans sauf chaque jamais toujours prouve justifie "
+    "debe deben solo exactamente menos excepto cada nunca siempre demuestra justifica "
+    "deve devono apenas soltanto esattamente senza tranne sempre mai dimostra "
+    "должен только ровно минимум без кроме каждый никогда всегда докажи обоснуй "
+    "moet alleen precies minstens zonder behalve elke nooit altijd bewijs musi tylko dokładnie bez każdy zawsze"
+)
+_CONDITIONS = frozenset(_CONDITION_WORDS.split())
+_STEPS = re.compile(r"^\s*(?:[-*•]|\d{1,2}[.)])\s", re.MULTILINE)  # items of a list: several things are asked
+_HAS_SIGNS = frozenset({Task.REASONING, Task.CODE})
+_HARD_SIGNS = ("\\frac", "\\int", "\\sum", "^{", "∀", "∃", "≤", "o(n", "n log")
+
+_MOST_CONDITIONS = 8
+_MOST_STEPS = 8
+_MOST_SIGNS = 3
+_LONG_CHARS = 6_000  # of the window that is looked at
+_MANY_MESSAGES = 40
+
+
+def difficulty_of(request: ChatRequest, task: Task, *, text: str, words: Collection[str]) -> float:
+    """0 (looks easy) to 1, in steps of a hundredth: how hard `request` looks. See the file's head for its worth."""
+    points = _START[task]
+    points += 0.20 * _share(len(_CONDITIONS & set(words)), _MOST_CONDITIONS)
+    if "\n" in text:
+        points += 0.15 * _share(len(_STEPS.findall(text)), _MOST_STEPS)
+    if task in _HAS_SIGNS:
+        points += 0.10 * _share(sum(sign in text for sign in _HARD_SIGNS), _MOST_SIGNS)
+    points += 0.15 * _share(len(text), _LONG_CHARS)
+    points += 0.10 * _share(len(request.messages), _MANY_MESSAGES)
+    if request.asks_reasoning:
+        points += 0.10
+    if request.response_format is not None and request.response_format.type == "json_schema":
+        points += 0.05
+    return round(min(points, 1.0), 2)
+
+
+def _share(count: int, most: int) -> float:
+    return min(count, most) / most
