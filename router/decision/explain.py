@@ -48,6 +48,7 @@ def profile_as_data(profile: RequestProfile) -> dict[str, Any]:
         "team": profile.team,
         "effort": None if profile.effort is None else profile.effort.value,
         "prefix": [list(mark) for mark in profile.prefix],
+        "asks_cache": profile.asks_cache,
     }
 
 
@@ -108,6 +109,7 @@ def _candidate(rank: int, candidate: Candidate) -> dict[str, Any]:
         "input_tokens": estimate.input_tokens,
         "output_tokens": estimate.output_tokens,
         "cached_tokens": estimate.cached_tokens,
+        "cache_write_tokens": estimate.cache_write_tokens,
         "reasoning_tokens": estimate.reasoning_tokens,
         "input_tokens_bound": estimate.input_tokens_bound,
         "max_output_tokens": estimate.max_output_tokens,

@@ -39,6 +39,7 @@ def profile_of(request: ChatRequest, count: TokenCount, controls: Controls, *, t
         tags=controls.tags,
         team=team,
         effort=_EFFORTS.get(request.reasoning_effort or ""),
+        asks_cache=request.asks_cache,
     )
 
 

@@ -57,6 +57,7 @@ def test_a_decision_as_data() -> None:
             "team": "",
             "effort": None,
             "prefix": [],
+            "asks_cache": False,
         },
         "candidates": [
             {
@@ -71,6 +72,7 @@ def test_a_decision_as_data() -> None:
                 "input_tokens": 1_000,
                 "output_tokens": 350,
                 "cached_tokens": 0,
+                "cache_write_tokens": 0,
                 "reasoning_tokens": 0,
                 "input_tokens_bound": 4_000,
                 "max_output_tokens": 1_000,
@@ -87,6 +89,7 @@ def test_a_decision_as_data() -> None:
                 "input_tokens": 1_100,
                 "output_tokens": 350,
                 "cached_tokens": 0,
+                "cache_write_tokens": 0,
                 "reasoning_tokens": 0,
                 "input_tokens_bound": 4_000,
                 "max_output_tokens": 1_000,
@@ -162,6 +165,7 @@ def test_a_profile_as_data_is_in_a_fixed_order() -> None:
         "team": "search",
         "effort": "low",
         "prefix": [[7, 400], [11, 1_000]],
+        "asks_cache": False,
     }
 
 
