@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Literal, NewType
 
 from router.catalog.prices import PriceList
+from router.catalog.prompt_caches import PromptCaching, prompt_caching
 
 ModelName = NewType("ModelName", str)  # the catalog id, `author/slug`
 ProviderName = NewType("ProviderName", str)
@@ -94,9 +95,14 @@ class Deployment:
     context_tokens: int
     lacks: frozenset[Capability] = frozenset()  # what the model can do, and this provider does not offer
     id: DeploymentId = field(init=False)
+    # What every decision asks, worked out once.
+    capabilities: frozenset[Capability] = field(init=False, repr=False, compare=False)  # here
+    caching: PromptCaching = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "id", DeploymentId(f"{self.provider.name}:{self.model.name}"))
+        object.__setattr__(self, "capabilities", self.model.capabilities - self.lacks)
+        object.__setattr__(self, "caching", prompt_caching(self.model.name))
 
 
 @dataclass(frozen=True, slots=True)

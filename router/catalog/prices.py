@@ -3,6 +3,7 @@
 A price change is a new dated entry, never an edit, so that yesterday stays priced as it was.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
@@ -13,17 +14,30 @@ from router.units import Usage
 
 ZERO = Decimal(0)
 _DAY_S = 86_400
+_ANY_DAY = datetime(2026, 1, 1, tzinfo=UTC)  # where a price list names no date
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """USD per single token."""
+    """USD per single token, and USD per call and per image where a provider charges for these."""
 
     input: Decimal
     output: Decimal  # reasoning tokens are output tokens
     cached_input: Decimal  # input read from the provider's prompt cache
     cache_write: Decimal  # input written to it, all in: it replaces the input rate
     cache_write_1h: Decimal  # the same with a one-hour lifetime (Anthropic)
+    request: Decimal = ZERO  # for the call itself, whatever its tokens
+    image: Decimal = ZERO  # for each image of the input, beside the tokens it makes
+    has_fees: bool = field(init=False, repr=False, compare=False)  # for calls or images
+    # The most that one input token can cost, by the longest cache lifetime asked for: every decision asks.
+    _dearest_input: Decimal = field(init=False, repr=False, compare=False)
+    _dearest_input_1h: Decimal = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        longest = max(self.cache_write, self.cache_write_1h)
+        object.__setattr__(self, "has_fees", bool(self.request or self.image))
+        object.__setattr__(self, "_dearest_input", max(self.input, self.cache_write + self.cached_input))
+        object.__setattr__(self, "_dearest_input_1h", max(self.input, longest + self.cached_input))
 
     @classmethod
     def per_mtok(
@@ -34,8 +48,10 @@ class Rates:
         cached_input_usd: Decimal | None = None,
         cache_write_usd: Decimal | None = None,
         cache_write_1h_usd: Decimal | None = None,
+        request_usd: Decimal = ZERO,
+        image_usd: Decimal = ZERO,
     ) -> "Rates":
-        """Rates from dollars per million tokens; what is not given costs as plain input."""
+        """Rates from dollars per million tokens, per call and per image; what is not given costs as plain input."""
         write = input_usd if cache_write_usd is None else cache_write_usd
         return cls(
             input=input_usd.scaleb(-6),
@@ -43,6 +59,8 @@ class Rates:
             cached_input=(input_usd if cached_input_usd is None else cached_input_usd).scaleb(-6),
             cache_write=write.scaleb(-6),
             cache_write_1h=(write if cache_write_1h_usd is None else cache_write_1h_usd).scaleb(-6),
+            request=request_usd,
+            image=image_usd,
         )
 
     def dearest_input(self, *, one_hour_cache: bool) -> Decimal:
@@ -50,8 +68,11 @@ class Rates:
 
         Google was seen billing the same token as written and as read (OpenRouter capture, March 2026), hence the sum.
         """
-        write = max(self.cache_write, self.cache_write_1h) if one_hour_cache else self.cache_write
-        return max(self.input, write + self.cached_input)
+        return self._dearest_input_1h if one_hour_cache else self._dearest_input
+
+    def fees(self, images: int) -> Decimal:
+        """What a call with so many images costs before its first token."""
+        return self.request + images * self.image if images else self.request
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,21 +87,28 @@ class Price:
 
     base: Rates
     tiers: tuple[Tier, ...] = ()
+    _dearest: tuple[Rates, ...] = field(init=False, repr=False, compare=False)  # with each further tier in reach
+
+    def __post_init__(self) -> None:
+        all_rates = [self.base, *(tier.rates for tier in self.tiers)]
+        dearest = tuple(dearest_of(all_rates[: reached + 1]) for reached in range(1, len(all_rates)))
+        object.__setattr__(self, "_dearest", dearest)
 
     def rates(self, input_tokens: int) -> Rates:
         """The rates for a request of that many input tokens."""
         chosen = self.base
         for tier in self.tiers:
-            if input_tokens > tier.above_input_tokens:
-                chosen = tier.rates
+            if input_tokens <= tier.above_input_tokens:
+                break
+            chosen = tier.rates
         return chosen
 
     def dearest(self, input_tokens_bound: int) -> Rates:
         """Rates no request of at most that many input tokens exceeds, each the maximum over the reachable tiers."""
         if not self.tiers or input_tokens_bound <= self.tiers[0].above_input_tokens:
             return self.base
-        reachable = [tier.rates for tier in self.tiers if input_tokens_bound > tier.above_input_tokens]
-        return dearest_of([self.base, *reachable])
+        reachable = sum(1 for tier in self.tiers if input_tokens_bound > tier.above_input_tokens)
+        return self._dearest[reachable - 1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +123,25 @@ class PriceEntry:
     checked: date | None = None  # when a person or a refresh last compared it with the source
 
     def holds_at(self, now: datetime) -> bool:
+        return self.spans(now) and (self.daily is None or _within(self.daily, now.astimezone(UTC).time()))
+
+    def spans(self, now: datetime) -> bool:
+        """Whether `now` is between its dates, whatever the hour of the day."""
         if self.starts is not None and now < self.starts:
             return False
-        if self.ends is not None and now >= self.ends:
-            return False
-        return self.daily is None or _within(self.daily, now.astimezone(UTC).time())
+        return self.ends is None or now < self.ends
+
+
+class Stretch:
+    """From `start` to `end`, both included: the time over which a decision wants to know prices."""
+
+    __slots__ = ("begins_s", "end", "over_s", "start")
+
+    def __init__(self, start: datetime, length: timedelta) -> None:
+        self.start = start
+        self.end = start + length
+        self.begins_s = _second_of_day(start.astimezone(UTC))  # of the UTC day
+        self.over_s = self.begins_s + length.total_seconds() + 1  # of the same day, or beyond it
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +152,15 @@ class PriceList:
     # When the price may change; every decision asks, and nearly always there is nothing near.
     _dates: tuple[datetime, ...] = field(init=False, repr=False, compare=False)
     _daily_s: tuple[int, ...] = field(init=False, repr=False, compare=False)  # seconds of the UTC day
+    # What holds between two dates, by the one before, and then between two hours of the day.
+    _steady: tuple[tuple[tuple[Price | None], ...], ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         dates = (edge for entry in self.entries for edge in (entry.starts, entry.ends) if edge is not None)
         daily = (edge for entry in self.entries if entry.daily is not None for edge in entry.daily)
         object.__setattr__(self, "_dates", tuple(sorted(set(dates))))
         object.__setattr__(self, "_daily_s", tuple(sorted({_second_of_day(edge) for edge in daily})))
+        object.__setattr__(self, "_steady", self._steady_prices())
 
     def entry_at(self, now: datetime) -> PriceEntry | None:
         """The entry in force, or None if the price is not known at that time."""
@@ -124,22 +169,40 @@ class PriceList:
                 return entry
         return None
 
-    def in_force(self, start: datetime, end: datetime) -> list[Price | None]:
-        """Every price in force at some moment from `start` to `end`, the one at `start` first."""
-        if not self._may_change(start, end):
-            return [self.at(start)]
-        moments = {edge for entry in self.entries for edge in _boundaries(entry, start, end)}
-        return [self.at(moment) for moment in (start, *sorted(moments))]
+    def in_force(self, stretch: Stretch) -> tuple[Price | None, ...]:
+        """Every price in force at some moment of the stretch, the one at its start first."""
+        dates, hours = self._dates, self._daily_s
+        dated = daily = 0
+        if dates:
+            dated = bisect_right(dates, stretch.start)
+            if dated < len(dates) and dates[dated] <= stretch.end:
+                return self._changing(stretch)
+        if hours:
+            daily = bisect_right(hours, stretch.begins_s)
+            next_s = hours[daily] if daily < len(hours) else hours[0] + _DAY_S
+            # Fractions of a second are cut off, so an hour of this very second may not have begun.
+            if next_s <= stretch.over_s or (daily and hours[daily - 1] == stretch.begins_s):
+                return self._changing(stretch)
+        return self._steady[dated][daily]
 
-    def _may_change(self, start: datetime, end: datetime) -> bool:
-        """False only if no entry begins or ceases to hold after `start` and until `end`."""
-        if self._daily_s:
-            begun_s = _second_of_day(start.astimezone(UTC))
-            over_s = begun_s + (end - start).total_seconds() + 1  # fractions of a second are cut off
-            for edge_s in self._daily_s:
-                if begun_s <= edge_s <= over_s or edge_s + _DAY_S <= over_s:
-                    return True
-        return any(start < edge <= end for edge in self._dates) if self._dates else False
+    def _changing(self, stretch: Stretch) -> tuple[Price | None, ...]:
+        start, end = stretch.start, stretch.end
+        moments = {edge for entry in self.entries for edge in _boundaries(entry, start, end)}
+        return tuple(self.at(moment) for moment in (start, *sorted(moments)))
+
+    def _steady_prices(self) -> tuple[tuple[tuple[Price | None], ...], ...]:
+        """The price between any two neighbouring edges, taken a second after the earlier one: edges may have fractions
+        of a second, and within that second nobody looks here."""
+        days = (min(self._dates, default=_ANY_DAY) - timedelta(days=1), *self._dates)
+        seconds = (0, *(min(edge_s + 1, _DAY_S - 1) for edge_s in self._daily_s))
+        return tuple(tuple((self._price_on(day, second),) for second in seconds) for day in days)
+
+    def _price_on(self, day: datetime, second: int) -> Price | None:
+        moment = time(second // 3600, second // 60 % 60, second % 60)
+        for entry in reversed(self.entries):
+            if entry.spans(day) and (entry.daily is None or _within(entry.daily, moment)):
+                return entry.price
+        return None
 
     def at(self, now: datetime) -> Price | None:
         """The price in force, or None if it is not known at that time."""
@@ -158,8 +221,8 @@ def _boundaries(entry: PriceEntry, start: datetime, end: datetime) -> Iterator[d
     yield from (edge for edge in edges if start < edge <= end)
 
 
-def cost(usage: Usage, price: Price) -> Decimal:
-    """Dollars owed for `usage` at `price`, exact; rounding belongs to the stores.
+def cost(usage: Usage, price: Price, *, images: int = 0) -> Decimal:
+    """Dollars owed for one call of `usage` with so many images at `price`, exact; rounding belongs to the stores.
 
     Cached and cache-written tokens are contained in `input_tokens` and billed at their own rates.
     Raises PricingError if more tokens were cached, or written to the cache, than were sent.
@@ -179,6 +242,7 @@ def cost(usage: Usage, price: Price) -> Decimal:
         + usage.cached_tokens * rates.cached_input
         + usage.cache_write_tokens * rates.cache_write
         + usage.output_tokens * rates.output
+        + rates.fees(images)
     )
 
 
@@ -190,6 +254,8 @@ def dearest_of(all_rates: Sequence[Rates]) -> Rates:
         cached_input=_most(rates.cached_input for rates in all_rates),
         cache_write=_most(rates.cache_write for rates in all_rates),
         cache_write_1h=_most(rates.cache_write_1h for rates in all_rates),
+        request=_most(rates.request for rates in all_rates),
+        image=_most(rates.image for rates in all_rates),
     )
 
 

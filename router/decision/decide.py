@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from router.catalog.catalog import Catalog, Deployment
 from router.decision.eligibility import Candidate, Question, Rejection, below_bar, quality_bar, rejection
-from router.decision.estimate import estimate
+from router.decision.estimate import Estimator
 from router.decision.facts import NO_TIGHTENING, Conditions, RequestProfile, Tightening
 from router.decision.policy import Policy, Terms
 from router.decision.ranking import ranked
@@ -81,9 +81,15 @@ class _Case:
         """Who passes every check under these terms, and why the others do not."""
         able: list[Candidate] = []
         rejected: list[Rejection] = []
+        estimator = Estimator(
+            self.profile,
+            self.conditions,
+            default_max_output_tokens=self.policy.default_max_output_tokens,
+            max_cost_usd=terms.max_cost_usd,
+        )
         for model in terms.candidates:
             for deployment in self.catalog.of(model):
-                candidate = self._examined(deployment, terms)
+                candidate = self._examined(deployment, terms, estimator)
                 if isinstance(candidate, Rejection):
                     rejected.append(candidate)
                 else:
@@ -100,14 +106,8 @@ class _Case:
             return able
         return self.screened(policy_terms)[0]
 
-    def _examined(self, deployment: Deployment, terms: Terms) -> Candidate | Rejection:
-        forecast = estimate(
-            self.profile,
-            deployment,
-            conditions=self.conditions,
-            default_max_output_tokens=self.policy.default_max_output_tokens,
-            max_cost_usd=terms.max_cost_usd,
-        )
+    def _examined(self, deployment: Deployment, terms: Terms, estimator: Estimator) -> Candidate | Rejection:
+        forecast = estimator.at(deployment)
         refused = rejection(Question(deployment, forecast, self.profile, self.policy, terms, self.conditions))
         if refused is not None:
             return refused

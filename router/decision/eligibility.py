@@ -4,8 +4,9 @@ A check returns the reason for a rejection, or None. To add a rule, write one fu
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 from router.catalog.catalog import Deployment, DeploymentId, ModelName
 from router.decision.estimate import Estimate
@@ -26,16 +27,14 @@ class Reason(StrEnum):
     BELOW_QUALITY = "below_quality"
 
 
-@dataclass(frozen=True, slots=True)
-class Rejection:
+class Rejection(msgspec.Struct, frozen=True):
     deployment: DeploymentId
     model: ModelName
     reason: Reason
     detail: str  # one sentence with both figures
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(msgspec.Struct, frozen=True):
     """A deployment that is asked whether it may serve, and what it would make of the request."""
 
     deployment: Deployment
@@ -44,8 +43,7 @@ class Candidate:
     estimate: Estimate
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(msgspec.Struct, frozen=True):
     """Everything a check may look at. `estimate` is None where the price is not known."""
 
     deployment: Deployment
@@ -58,9 +56,9 @@ class Question:
 
 def not_banned(question: Question) -> str | None:
     deployment, policy = question.deployment, question.policy
-    if deployment.model.name in policy.banned_models:
+    if policy.banned_models and deployment.model.name in policy.banned_models:
         return f"the policy bans the model {deployment.model.name}"
-    if deployment.provider.name in policy.banned_providers:
+    if policy.banned_providers and deployment.provider.name in policy.banned_providers:
         return f"the policy bans the provider {deployment.provider.name}"
     return None
 
@@ -71,8 +69,10 @@ def available(question: Question) -> str | None:
 
 def capable(question: Question) -> str | None:
     deployment = question.deployment
-    missing = question.profile.needs - (deployment.model.capabilities - deployment.lacks)
-    return f"it lacks {', '.join(sorted(missing))}" if missing else None
+    needs = question.profile.needs
+    if needs <= deployment.capabilities:
+        return None
+    return f"it lacks {', '.join(sorted(needs - deployment.capabilities))}"
 
 
 def context_fits(question: Question) -> str | None:
@@ -82,6 +82,8 @@ def context_fits(question: Question) -> str | None:
         return None  # `priced` speaks for it
     output = question.profile.max_output_tokens
     if output is None:
+        if estimate.input_tokens + question.policy.default_max_output_tokens <= deployment.context_tokens:
+            return None  # room for the longest answer, so for the usual one
         usual = question.conditions.experience.output(deployment, question.profile, question.profile.effort)
         output = min(usual.output_tokens, question.policy.default_max_output_tokens, deployment.max_output_tokens)
     if estimate.input_tokens + output <= deployment.context_tokens:
@@ -141,11 +143,8 @@ def quality_bar(candidates: list[Candidate], terms: Terms) -> float:
 def below_bar(candidate: Candidate, bar: float) -> Rejection | None:
     if candidate.quality >= bar:
         return None
-    return _rejection(
-        candidate.deployment,
-        Reason.BELOW_QUALITY,
-        f"predicted quality {candidate.quality:.4f} is below {bar:.4f}",
-    )
+    detail = f"predicted quality {candidate.quality:.4f} is below {bar:.4f}"
+    return _rejection(candidate.deployment, Reason.BELOW_QUALITY, detail)
 
 
 def _rejection(deployment: Deployment, reason: Reason, detail: str) -> Rejection:

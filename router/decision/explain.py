@@ -50,6 +50,7 @@ def profile_as_data(profile: RequestProfile) -> dict[str, Any]:
         "prefix": [list(mark) for mark in profile.prefix],
         "language": profile.language.value,
         "difficulty": profile.difficulty,
+        "asks_cache": profile.asks_cache,
     }
 
 
@@ -111,6 +112,7 @@ def _candidate(rank: int, candidate: Candidate) -> dict[str, Any]:
         "input_tokens": estimate.input_tokens,
         "output_tokens": estimate.output_tokens,
         "cached_tokens": estimate.cached_tokens,
+        "cache_write_tokens": estimate.cache_write_tokens,
         "reasoning_tokens": estimate.reasoning_tokens,
         "input_tokens_bound": estimate.input_tokens_bound,
         "max_output_tokens": estimate.max_output_tokens,

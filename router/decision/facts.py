@@ -39,6 +39,7 @@ class RequestProfile:
     prefix: tuple[PrefixMark, ...] = ()  # of the prompt, shortest first
     language: Language = Language.OTHER
     difficulty: float = 0.5  # 0 to 1, how hard it looks: a prior, not a probability
+    asks_cache: bool = False  # somewhere in the prompt, to be kept in the provider's cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,7 @@ class Tightening:
 NO_TIGHTENING = Tightening()
 
 
-@dataclass(frozen=True, slots=True)
-class OutputForecast:
+class OutputForecast(NamedTuple):
     """How much a model is likely to write."""
 
     output_tokens: int  # per choice, reasoning included
@@ -96,6 +96,17 @@ _USUAL_OUTPUT_TOKENS = {
 }
 _USUAL_REASONING_TOKENS = 1_200  # on top, when the request asks the model to reason
 
+_USUAL = {task: OutputForecast(tokens, 0) for task, tokens in _USUAL_OUTPUT_TOKENS.items()}
+_USUAL_THINKING = {
+    task: OutputForecast(tokens + _USUAL_REASONING_TOKENS, _USUAL_REASONING_TOKENS)
+    for task, tokens in _USUAL_OUTPUT_TOKENS.items()
+}
+
+
+def usual_output(task: Task, *, is_thinking: bool) -> OutputForecast:
+    """What to expect of such a request at any model, before anything has been learned."""
+    return (_USUAL_THINKING if is_thinking else _USUAL)[task]
+
 
 class NoExperience:
     """Priors alone: what is expected before anything has been learned."""
@@ -104,8 +115,7 @@ class NoExperience:
         return model.token_ratio
 
     def output(self, _: Deployment, profile: RequestProfile, __: Effort | None) -> OutputForecast:
-        reasoning = _USUAL_REASONING_TOKENS if Capability.REASONING in profile.needs else 0
-        return OutputForecast(_USUAL_OUTPUT_TOKENS[profile.task] + reasoning, reasoning)
+        return usual_output(profile.task, is_thinking=Capability.REASONING in profile.needs)
 
     def latency(self, _: Deployment) -> Latency | None:
         return None

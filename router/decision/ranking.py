@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from hashlib import blake2b
-from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
@@ -40,13 +39,16 @@ _first = itemgetter(0)
 def ranked(candidates: Iterable[Candidate], objective: Objective, *, seed: int) -> tuple[Candidate, ...]:
     """The candidates in order of preference. Exact ties are broken by the seed, the same way everywhere."""
     key = _KEYS[objective]
-    keyed = sorted(((key(candidate), candidate) for candidate in candidates), key=_first)
+    keyed = sorted([(key(candidate), candidate) for candidate in candidates], key=_first)
     order: list[Candidate] = []
-    for _, tied in groupby(keyed, key=_first):
-        equals = [candidate for _, candidate in tied]
-        if len(equals) > 1:  # drawing lots costs more than all the rest of the ranking
-            equals.sort(key=lambda candidate: _lot(candidate, seed))
-        order.extend(equals)
+    begun = 0  # the first of those that are equal so far
+    for number in range(1, len(keyed) + 1):
+        if number == len(keyed) or keyed[number][0] != keyed[begun][0]:
+            equals = [candidate for _, candidate in keyed[begun:number]]
+            if len(equals) > 1:  # drawing lots costs more than all the rest of the ranking
+                equals.sort(key=lambda candidate: _lot(candidate, seed))
+            order += equals
+            begun = number
     return tuple(order)
 
 

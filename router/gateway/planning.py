@@ -1,8 +1,10 @@
 """From a request to a decision, spending nothing: the part that production, dry runs and `penstock explain` share."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from router.catalog.catalog import DeploymentId, ModelName
 from router.config.snapshot import Snapshot, Team
@@ -50,7 +52,9 @@ class Plan:
             (each, shortened(each.estimate, choices=self.profile.choices, left_usd=left_usd))
             for each in self.decision.ranked
         )
-        return tuple(replace(each, estimate=estimate) for each, estimate in estimates if estimate is not None)
+        return tuple(
+            msgspec.structs.replace(each, estimate=estimate) for each, estimate in estimates if estimate is not None
+        )
 
 
 class Planner:

@@ -42,6 +42,7 @@ def profile_of(request: ChatRequest, count: TokenCount, controls: Controls, *, t
         effort=_EFFORTS.get(request.reasoning_effort or ""),
         language=features.language,
         difficulty=features.difficulty,
+        asks_cache=request.asks_cache,
     )
 
 

@@ -111,6 +111,7 @@ class ChatRequest:
     response_format: ResponseFormat | None
     reasoning_effort: str | None
     asks_reasoning: bool
+    asks_cache: bool  # somewhere, or for the whole prompt, with Anthropic's `cache_control`
     asks_one_hour_cache: bool  # somewhere in the prompt, a cache lifetime of an hour, which is dearer to write
     output_modalities: Sequence[str]
     provider_preferences: Mapping[str, Raw]  # OpenRouter's `provider` object, member by member
@@ -154,6 +155,7 @@ class ChatReader:
             response_format=typed.response_format,
             reasoning_effort=typed.reasoning_effort or (typed.reasoning and typed.reasoning.effort) or None,
             asks_reasoning=_asks_reasoning(typed),
+            asks_cache=b'"cache_control"' in body,  # escaped or quoted, it misleads a forecast and no hold
             asks_one_hour_cache=any(spelling in body for spelling in _ONE_HOUR),
             output_modalities=typed.modalities or (),
             provider_preferences=typed.provider or {},

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.catalog.prices import Price, PriceEntry, PriceList, Rates, Tier, cost
+from router.catalog.prices import Price, PriceEntry, PriceList, Rates, Stretch, Tier, cost
 from router.errors import PricingError
 from router.units import Usage
 
@@ -266,8 +266,8 @@ def test_every_price_in_force_within_a_stretch_is_found_also_one_that_is_over_be
     )
     at = datetime(2026, 11, 23, 5, 55, tzinfo=UTC)
 
-    assert prices.in_force(at, at + timedelta(minutes=15)) == [cheap, dear, cheap]
-    assert prices.in_force(at, at + timedelta(minutes=4)) == [cheap]
+    assert prices.in_force(Stretch(at, timedelta(minutes=15))) == (cheap, dear, cheap)
+    assert prices.in_force(Stretch(at, timedelta(minutes=4))) == (cheap,)
 
 
 @st.composite
@@ -298,7 +298,7 @@ def test_no_price_is_in_force_within_a_stretch_of_time_that_is_not_named(
     """Looked at every minute, and at both ends: what holds there is among the prices named, the first one first."""
     start = DAY_ONE + timedelta(seconds=begins_s)
     end = start + timedelta(minutes=minutes)
-    named = prices.in_force(start, end)
+    named = prices.in_force(Stretch(start, end - start))
     assert named[0] == prices.at(start)
     first_minute = start.replace(second=0) + timedelta(minutes=1)
     looks = [start, end, *(first_minute + timedelta(minutes=minute) for minute in range(minutes))]

@@ -44,6 +44,8 @@ def per_mtok(
     cached_input_usd: str | None = None,
     cache_write_usd: str | None = None,
     cache_write_1h_usd: str | None = None,
+    request_usd: str = "0",
+    image_usd: str = "0",
 ) -> Rates:
     return Rates.per_mtok(
         input_usd=Decimal(input_usd),
@@ -51,6 +53,8 @@ def per_mtok(
         cached_input_usd=_figure(cached_input_usd) if cached_input_usd else Decimal(0),
         cache_write_usd=_figure(cache_write_usd),
         cache_write_1h_usd=_figure(cache_write_1h_usd),
+        request_usd=Decimal(request_usd),
+        image_usd=Decimal(image_usd),
     )
 
 

@@ -60,6 +60,7 @@ def test_a_decision_as_data() -> None:
             "prefix": [],
             "language": "other",
             "difficulty": 0.5,
+            "asks_cache": False,
         },
         "candidates": [
             {
@@ -74,6 +75,7 @@ def test_a_decision_as_data() -> None:
                 "input_tokens": 1_000,
                 "output_tokens": 350,
                 "cached_tokens": 0,
+                "cache_write_tokens": 0,
                 "reasoning_tokens": 0,
                 "input_tokens_bound": 4_000,
                 "max_output_tokens": 1_000,
@@ -90,6 +92,7 @@ def test_a_decision_as_data() -> None:
                 "input_tokens": 1_100,
                 "output_tokens": 350,
                 "cached_tokens": 0,
+                "cache_write_tokens": 0,
                 "reasoning_tokens": 0,
                 "input_tokens_bound": 4_000,
                 "max_output_tokens": 1_000,
@@ -169,6 +172,7 @@ def test_a_profile_as_data_is_in_a_fixed_order() -> None:
         "prefix": [[7, 400], [11, 1_000]],
         "language": "de",
         "difficulty": 0.62,
+        "asks_cache": False,
     }
 
 

@@ -36,6 +36,7 @@ IDS = tuple(DeploymentId(f"{provider}:{name}") for provider in PROVIDERS for nam
 NEEDS = (Capability.TOOLS, Capability.JSON_SCHEMA, Capability.REASONING)
 
 usd_per_mtok = st.sampled_from([Decimal(figure) for figure in ("0", "0.1", "1", "2", "2.5", "10", "40")])
+fees_usd = st.sampled_from([Decimal(figure) for figure in ("0", "0", "0.001", "0.02")])  # per call or image
 qualities = st.sampled_from([0.0, 0.2, 0.5, 0.6, 0.7, 0.9, 1.0])
 ceilings = st.sampled_from([None, None, None, *(Decimal(usd) for usd in ("10", "2", "0.5", "0.05", "0.01", "0"))])
 absolute_floors = st.none() | st.builds(QualityFloor, qualities, of=st.just("one"))
@@ -53,6 +54,8 @@ def rates(draw: st.DrawFn) -> Rates:
         cached_input_usd=draw(usd_per_mtok),
         cache_write_usd=write,
         cache_write_1h_usd=write + write_1h_surcharge,
+        request_usd=draw(fees_usd),
+        image_usd=draw(fees_usd),
     )
 
 
@@ -65,6 +68,7 @@ def prices(draw: st.DrawFn) -> Price:
 CHEAP_INPUT = Price(per_mtok("1", "10", cached_input_usd="0.1", cache_write_usd="12"))
 CHEAP_OUTPUT = Price(per_mtok("3", "1"))
 FREE = Price(per_mtok("0", "0"))
+WITH_FEES = Price(per_mtok("1", "2", request_usd="0.003", image_usd="0.001"))
 LONG_IS_DEARER = Price(per_mtok("2", "8"), tiers=(Tier(5_000, per_mtok("4", "12", cached_input_usd="0.4")),))
 PEAK_BEGINS_SOON = PriceList(
     (
@@ -78,6 +82,7 @@ price_lists = st.sampled_from(
         always(CHEAP_INPUT),  # twice, for ties
         always(CHEAP_OUTPUT),
         always(FREE),
+        always(WITH_FEES),
         always(LONG_IS_DEARER),
         PEAK_BEGINS_SOON,
         PriceList(()),
@@ -146,6 +151,7 @@ def profiles(draw: st.DrawFn) -> RequestProfile:
         task=draw(st.sampled_from([Task.CHAT, Task.CODE, Task.REASONING])),
         has_unbounded_parts=draw(st.sampled_from([False, False, False, True])),
         asks_one_hour_cache=draw(st.booleans()),
+        asks_cache=draw(st.booleans()),
     )
 
 
@@ -154,6 +160,7 @@ conditions = st.builds(
     now=st.just(NOON.now),
     unavailable=st.dictionaries(st.sampled_from(IDS), st.just("down"), max_size=2),
     seed=st.integers(0, 3),
+    warm_tokens=st.dictionaries(st.sampled_from(IDS), st.sampled_from([0, 500, 1_024, 20_000]), max_size=3),
 )
 tightenings = st.builds(Tightening, max_cost_usd=ceilings, min_quality=st.none() | qualities)
 
@@ -216,6 +223,17 @@ def test_every_candidate_is_either_ranked_or_rejected_and_only_once(
 
 
 @given(profiles(), policies(), catalogs(), conditions, tightenings)
+def test_nobody_is_chosen_who_was_rejected(
+    profile: RequestProfile, rules: Policy, among: Catalog, when: Conditions, tightening: Tightening
+) -> None:
+    decision = decided(profile, rules, among, when, tightening)
+
+    rejected = {each.deployment for each in decision.rejected}
+    assert decision.chosen is None or decision.chosen.deployment.id not in rejected
+    assert not rejected & set(ranked_ids(decision))
+
+
+@given(profiles(), policies(), catalogs(), conditions, tightenings)
 def test_whoever_is_ranked_may_serve(
     profile: RequestProfile, rules: Policy, among: Catalog, when: Conditions, tightening: Tightening
 ) -> None:
@@ -258,9 +276,10 @@ def test_what_is_explained_is_what_was_decided(
     assert [each["deployment"] for each in told["rejections"]] == [each.deployment for each in decision.rejected]
 
 
-def estimated(profile: RequestProfile, price: Price, *, max_cost_usd: Decimal | None = None) -> Estimate:
+def estimated(profile: RequestProfile, price: Price, *, max_cost_usd: Decimal | None = None, warm: int = 0) -> Estimate:
     roomy = at("cloud", model("m", token_ratio=1.25, context_tokens=1_000_000), always(price))
-    result = estimate(profile, roomy, conditions=NOON, default_max_output_tokens=32_768, max_cost_usd=max_cost_usd)
+    when = replace(NOON, warm_tokens={roomy.id: warm})
+    result = estimate(profile, roomy, conditions=when, default_max_output_tokens=32_768, max_cost_usd=max_cost_usd)
     assert result is not None
     return result
 
@@ -272,6 +291,8 @@ def dearer(base: Rates, surcharge: Rates) -> Rates:
         cached_input=base.cached_input + surcharge.cached_input,
         cache_write=base.cache_write + surcharge.cache_write,
         cache_write_1h=base.cache_write_1h + surcharge.cache_write_1h,
+        request=base.request + surcharge.request,
+        image=base.image + surcharge.image,
     )
 
 
@@ -315,6 +336,16 @@ def test_dearer_prices_are_never_expected_to_cost_less(
     before, after = (estimated(profile, each, max_cost_usd=ceiling) for each in (price, raised))
 
     assert after.expected_usd >= before.expected_usd
+
+
+@given(profiles(), rates(), st.sampled_from([0, 1, 500, 1_024, 20_000]), st.integers(0, 2_000))
+def test_a_warmer_prompt_is_never_expected_to_cost_more(
+    profile: RequestProfile, drawn: Rates, warm: int, more: int
+) -> None:
+    """Where reading from a cache costs no more than reading anew, as everywhere."""
+    price = Price(replace(drawn, cached_input=min(drawn.cached_input, drawn.input)))
+
+    assert estimated(profile, price, warm=warm + more).expected_usd <= estimated(profile, price, warm=warm).expected_usd
 
 
 @given(profiles(), policies(), catalogs(), conditions)
@@ -380,8 +411,8 @@ def test_no_call_within_the_limits_sent_costs_more_than_the_worst_case(
     apart = data.draw(usages_within(input_tokens=limits.input_tokens_bound, output_tokens=output_tokens))
 
     for billed_at in (price, _with_hour_long_writes(price)) if profile.asks_one_hour_cache else (price,):
-        assert cost(together, billed_at) <= limits.worst_usd
-        assert profile.choices * cost(apart, billed_at) <= limits.worst_usd
+        assert cost(together, billed_at, images=profile.images) <= limits.worst_usd
+        assert profile.choices * cost(apart, billed_at, images=profile.images) <= limits.worst_usd
 
 
 def _with_hour_long_writes(price: Price) -> Price:

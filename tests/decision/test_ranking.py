@@ -1,10 +1,10 @@
 """Who comes first: one order per objective, and ties that every process breaks alike."""
 
 from collections import Counter
-from dataclasses import replace
 from decimal import Decimal
 from itertools import permutations
 
+import msgspec
 import pytest
 
 from router.decision.eligibility import Candidate
@@ -19,7 +19,10 @@ def candidate(name: str, *, usd: str, quality: float, provider: str = "cloud") -
     forecast = estimate(CHAT, deployment, conditions=NOON, default_max_output_tokens=1_000)
     assert forecast is not None
     return Candidate(
-        deployment, quality=quality, quality_is_known=True, estimate=replace(forecast, expected_usd=Decimal(usd))
+        deployment,
+        quality=quality,
+        quality_is_known=True,
+        estimate=msgspec.structs.replace(forecast, expected_usd=Decimal(usd)),
     )
 
 

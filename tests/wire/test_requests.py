@@ -119,6 +119,11 @@ def test_a_one_hour_cache_is_seen_however_it_is_spelt(hour: bytes) -> None:
     assert not read_with(b'"cache_control":{"type":"ephemeral","ttl":"5m"}').asks_one_hour_cache
 
 
+def test_a_prompt_marked_for_the_cache_is_noticed() -> None:
+    assert read_with(b'"cache_control":{"type":"ephemeral"}').asks_cache
+    assert not read_with(b'"user":"u"').asks_cache
+
+
 def test_the_clients_price_ceiling_is_exact() -> None:
     request = read_with(b'"provider":{"sort":"price","max_price":{"prompt":0.1,"completion":"2.30","image":null}}')
 
