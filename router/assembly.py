@@ -18,11 +18,12 @@ from router.catalog.catalog import DeploymentId, ProviderName
 from router.config.snapshot import ProviderAccess, Server, Settings, Snapshot
 from router.errors import PenstockError
 from router.gateway.dispatch import Clock, Gateway, Quotas
-from router.gateway.planning import Planner
+from router.gateway.planning import Planner, PromptCaches
 from router.gateway.reconcile import Reconciler
 from router.gateway.settlement import Books
 from router.keys import Secret
-from router.limits.functions import BudgetFunctions
+from router.learning.warmth import Warmth
+from router.limits.functions import ROOT, BudgetFunctions
 from router.limits.gate import Gate
 from router.limits.memory import MemoryGate
 from router.limits.redis import RedisGate
@@ -37,6 +38,7 @@ from router.storage.journal import Journal
 from router.storage.lock import DirectoryLock
 from router.storage.pepper import pepper
 from router.storage.postgres import PostgresStore
+from router.storage.shared_marks import RedisMarks
 from router.storage.sqlite import SqliteStore
 from router.storage.store import Store
 from router.storage.writer import LedgerWriter
@@ -78,19 +80,21 @@ def assemble(snapshot: Snapshot) -> House:
     shared = _redis_gate(snapshot, store) if settings.redis is not None else None
     memory = MemoryGate(now=utc_now, monotonic_s=time.monotonic)
     gate: Gate = shared or memory
+    marks = _redis_marks(settings)
+    warmth = Warmth(snapshot.catalog, shared=marks)
 
     reader = ReplyReader()
     transport = UpstreamTransport()
     client = UpstreamClient(transport, _endpoints(settings), reader)
     gateway = Gateway(
         snapshot,
-        planner=make_planner(snapshot),
+        planner=make_planner(snapshot, caches=warmth),
         gate=gate,
         client=client,
         reader=reader,
         journal=journal,
         is_strict=settings.durability == "strict",
-        books=Books(journal=journal.done, ledger=writer.put, metrics=metrics.observe),
+        books=Books(journal=journal.done, ledger=writer.put, metrics=metrics.observe, learning=(warmth.observe,)),
         clock=Clock(monotonic_s=time.monotonic, sleep=anyio.sleep),
     )
     metrics.watch(Gauges(in_flight=lambda: gateway.in_flight, ledger_lag_s=writer.lag_s, budgets=gate.states))
@@ -119,6 +123,8 @@ def assemble(snapshot: Snapshot) -> House:
         async with anyio.create_task_group() as tasks:
             if shared is not None:
                 tasks.start_soon(shared.run)
+            if marks is not None:
+                tasks.start_soon(marks.run)
             tasks.start_soon(keys.keep_fresh)
             tasks.start_soon(reconciler.run)
             readiness.is_ready = True
@@ -134,6 +140,8 @@ def assemble(snapshot: Snapshot) -> House:
                     await _emptied(gateway, _SETTLE_S)
                     if shared is not None:
                         await shared.aclose()
+                    if marks is not None:
+                        await marks.aclose()
                     await anyio.to_thread.run_sync(writer.close, _FLUSH_S)
                     await anyio.to_thread.run_sync(journal.close)
                     await close()
@@ -179,14 +187,18 @@ async def _emptied(gateway: Gateway, patience_s: float) -> None:
             await anyio.sleep(0.05)
 
 
-def make_planner(snapshot: Snapshot) -> Planner:
-    """What decides under the configuration: the same for the server, for dry runs and for `penstock explain`."""
+def make_planner(snapshot: Snapshot, *, caches: PromptCaches | None = None) -> Planner:
+    """What decides under the configuration: the same for the server, for dry runs and for `penstock explain`.
+
+    Without `caches`, as in the command, every deployment is cold.
+    """
     return Planner(
         snapshot,
         quality=TablePredictor(),
         counter=TokenCounter(load_encoding("o200k_base")),
         now=utc_now,
         unavailable=unavailable(snapshot),
+        caches=caches,
     )
 
 
@@ -234,6 +246,12 @@ def _redis_gate(snapshot: Snapshot, store: Store) -> RedisGate:
         new_id=lambda: secrets.token_hex(8),
         quarantine_s=1.2,  # more than two beats of every process: it registers what it holds within one
     )
+
+
+def _redis_marks(settings: Settings) -> RedisMarks | None:
+    if settings.redis is None:
+        return None
+    return RedisMarks(_required(settings.redis).reveal(), root=ROOT, monotonic_s=time.monotonic)
 
 
 def _required(server: Server) -> Secret:

@@ -39,6 +39,8 @@ def profile_of(request: ChatRequest, count: TokenCount, controls: Controls, *, t
         tags=controls.tags,
         team=team,
         effort=_EFFORTS.get(request.reasoning_effort or ""),
+        prefix=count.prefix,
+        cache_breakpoints=count.breakpoints,
     )
 
 
