@@ -3,8 +3,7 @@
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -18,11 +17,12 @@ from router.catalog.catalog import DeploymentId, ProviderName
 from router.config.snapshot import ProviderAccess, Server, Settings, Snapshot
 from router.errors import PenstockError
 from router.gateway.dispatch import Clock, Gateway, Quotas
-from router.gateway.planning import Planner
+from router.gateway.planning import Planner, PromptCaches
 from router.gateway.reconcile import Reconciled, Reconciler
 from router.gateway.settlement import Books
 from router.keys import Secret
-from router.limits.functions import BudgetFunctions
+from router.learning.warmth import Warmth
+from router.limits.functions import ROOT, BudgetFunctions
 from router.limits.gate import Gate
 from router.limits.memory import MemoryGate
 from router.limits.redis import RedisGate
@@ -32,11 +32,13 @@ from router.server.admin import Budgets, MetricsPage, Requests, RequireAdminToke
 from router.server.app import PUBLIC, admin_app, data_app
 from router.server.auth import KeyRing, RequireKey
 from router.server.console import Console
+from router.server.life import Life, Step
 from router.server.openai import ChatCompletions, Models
 from router.storage.journal import Journal
 from router.storage.lock import DirectoryLock
 from router.storage.pepper import pepper
 from router.storage.postgres import PostgresStore
+from router.storage.shared_marks import RedisMarks
 from router.storage.sqlite import SqliteStore
 from router.storage.store import Store
 from router.storage.writer import LedgerWriter
@@ -79,19 +81,21 @@ def assemble(snapshot: Snapshot) -> House:
     shared = _redis_gate(snapshot, store, process=name) if settings.redis is not None else None
     memory = MemoryGate(now=utc_now, monotonic_s=time.monotonic)
     gate: Gate = shared or memory
+    marks = _redis_marks(settings)
+    warmth = Warmth(snapshot.catalog, shared=marks)
 
     reader = ReplyReader()
     transport = UpstreamTransport()
     client = UpstreamClient(transport, _endpoints(settings), reader)
     gateway = Gateway(
         snapshot,
-        planner=make_planner(snapshot),
+        planner=make_planner(snapshot, caches=warmth),
         gate=gate,
         client=client,
         reader=reader,
         journal=journal,
         is_strict=settings.durability == "strict",
-        books=Books(journal=journal.done, ledger=writer.put, metrics=metrics.observe),
+        books=Books(journal=journal.done, ledger=writer.put, metrics=metrics.observe, learning=(warmth.observe,)),
         clock=Clock(monotonic_s=time.monotonic, sleep=anyio.sleep),
     )
     metrics.watch(Gauges(in_flight=lambda: gateway.in_flight, ledger_lag_s=writer.lag_s, budgets=gate.states))
@@ -100,55 +104,36 @@ def assemble(snapshot: Snapshot) -> House:
         gateway, store, journals=journals, now=utc_now, booked=metrics.observe, corrected=metrics.corrected
     )
     keys = KeyRing(store, pepper=open_pepper(settings), teams=frozenset(snapshot.teams), now=utc_now)
-    readiness = _Readiness()
-    alone = DirectoryLock(settings.state_dir)
-
-    async def reconcile() -> Reconciled:
-        if shared is None:
-            return await reconciler.reconcile()
-        await shared.beat()  # whoever serves counts in Redis: it must hear of corrections
-        try:
-            return await reconciler.reconcile()
-        finally:
-            await shared.aclose()
 
     async def close() -> None:
         await transport.aclose()
         await anyio.to_thread.run_sync(store.close)
 
-    @asynccontextmanager
-    async def lifespan(_: object) -> AsyncIterator[None]:
-        if settings.redis is None:
-            alone.take()
-        await anyio.to_thread.run_sync(journal.start)
-        await anyio.to_thread.run_sync(keys.refresh)
-        if shared is None:
-            await reconciler.replay()  # before the counters: what a killed process spent counts
-            await anyio.to_thread.run_sync(memory.recover, gateway.quotas.all(), store.spent_since)
-        writer.start()
-        async with anyio.create_task_group() as tasks:
-            if shared is not None:
-                tasks.start_soon(shared.run, reconciler.book_the_dead)
-            tasks.start_soon(keys.keep_fresh)
-            tasks.start_soon(reconciler.run)
-            readiness.is_ready = True
-            try:
-                yield
-            finally:
-                readiness.is_ready = False
-                tasks.cancel_scope.cancel()
-                with anyio.CancelScope(shield=True):
-                    # The server has cancelled what is still under way: it is settled before the books are closed.
-                    await _emptied(gateway, _SETTLE_S)
-                    await transport.aclose()
-                    await _emptied(gateway, _SETTLE_S)
-                    if shared is not None:
-                        await shared.aclose()
-                    await anyio.to_thread.run_sync(writer.close, _FLUSH_S)
-                    await anyio.to_thread.run_sync(journal.close)
-                    await close()
-                    if settings.redis is None:
-                        alone.give_up()
+    starting: list[Step] = [in_thread(journal.start), in_thread(keys.refresh)]
+    beside: list[Step] = [keys.keep_fresh, reconciler.run]
+    # The server has cancelled what is still under way: it is settled before the books are closed.
+    stopping: list[Step] = [partial(_emptied, gateway), transport.aclose, partial(_emptied, gateway)]
+    if shared is None:
+        alone = DirectoryLock(settings.state_dir)
+        # Replayed before the counters are recovered: what a killed process spent counts.
+        recover = in_thread(memory.recover, gateway.quotas.all(), store.spent_since)
+        starting = [in_thread(alone.take), *starting, reconciler.replay, recover]
+        after: list[Step] = [in_thread(alone.give_up)]
+    else:
+        beside.append(partial(shared.run, reconciler.book_the_dead))
+        stopping.append(shared.aclose)
+        after = []
+    if marks is not None:
+        beside.append(marks.run)
+        stopping.append(marks.aclose)
+    life = Life(
+        starting=[*starting, in_thread(writer.start)],
+        beside=beside,
+        stopping=[*stopping, in_thread(writer.close, _FLUSH_S), in_thread(journal.close), close, *after],
+    )
+
+    def is_ready() -> bool:
+        return life.is_ready and (shared is None or shared.is_open)
 
     return House(
         data=data_app(
@@ -159,10 +144,10 @@ def assemble(snapshot: Snapshot) -> House:
                 refused=metrics.refused,
             ),
             models=Models(snapshot),
-            is_ready=lambda: readiness.is_ready and (shared is None or shared.is_open),
+            is_ready=is_ready,
             guard=partial(RequireKey, keys=keys, public=PUBLIC, refused=metrics.refused),
             new_request_id=_new_request_id,
-            lifespan=lifespan,
+            lifespan=life.lived,
         ),
         admin=admin_app(
             endpoints={
@@ -172,31 +157,50 @@ def assemble(snapshot: Snapshot) -> House:
                 "/admin/budgets": Budgets(gate.states),
                 "/": Console(store, budgets=gate.states, now=utc_now, version=VERSION, config_version=snapshot.version),
             },
-            is_ready=lambda: readiness.is_ready and (shared is None or shared.is_open),
+            is_ready=is_ready,
             guard=partial(RequireAdminToken, token=settings.admin_token, public=PUBLIC),
             new_request_id=_new_request_id,
         ),
         keys=keys,
-        reconcile=reconcile,
+        reconcile=partial(_reconciled, reconciler, shared),
         close=close,
     )
 
 
-async def _emptied(gateway: Gateway, patience_s: float) -> None:
+def in_thread(step: Callable[..., object], *arguments: object) -> Step:
+    """A step that blocks."""
+    return partial(anyio.to_thread.run_sync, step, *arguments)
+
+
+async def _emptied(gateway: Gateway) -> None:
     """Returns when no request is under way, or when patience ends."""
-    with anyio.move_on_after(patience_s):
+    with anyio.move_on_after(_SETTLE_S):
         while gateway.in_flight:  # noqa: ASYNC110 - at a stop only: no request should pay for an event
             await anyio.sleep(0.05)
 
 
-def make_planner(snapshot: Snapshot) -> Planner:
-    """What decides under the configuration: the same for the server, for dry runs and for `penstock explain`."""
+async def _reconciled(reconciler: Reconciler, shared: RedisGate | None) -> Reconciled:
+    if shared is None:
+        return await reconciler.reconcile()
+    await shared.beat()  # whoever serves counts in Redis, and must hear of corrections
+    try:
+        return await reconciler.reconcile()
+    finally:
+        await shared.aclose()
+
+
+def make_planner(snapshot: Snapshot, *, caches: PromptCaches | None = None) -> Planner:
+    """What decides under the configuration: the same for the server, for dry runs and for `penstock explain`.
+
+    Without `caches`, as in the command, every deployment is cold.
+    """
     return Planner(
         snapshot,
         quality=TablePredictor(),
         counter=TokenCounter(load_encoding("o200k_base")),
         now=utc_now,
         unavailable=unavailable(snapshot),
+        caches=caches,
     )
 
 
@@ -248,6 +252,12 @@ def _redis_gate(snapshot: Snapshot, store: Store, *, process: str) -> RedisGate:
     )
 
 
+def _redis_marks(settings: Settings) -> RedisMarks | None:
+    if settings.redis is None:
+        return None
+    return RedisMarks(_required(settings.redis).reveal(), root=ROOT, monotonic_s=time.monotonic)
+
+
 def _required(server: Server) -> Secret:
     if server.url is None:
         raise MissingAddress(f"{server.url_from} is empty: it should hold the URL of a server that is configured.")
@@ -266,12 +276,6 @@ class MissingAddress(PenstockError):
     """A server is configured, and its address is not there. Starting without it would be starting without its money."""
 
     code = "missing_address"
-
-
-class _Readiness:
-    """Whether the data port welcomes requests."""
-
-    is_ready = False
 
 
 def _endpoints(settings: Settings) -> dict[ProviderName, Endpoint]:

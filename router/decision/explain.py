@@ -51,6 +51,7 @@ def profile_as_data(profile: RequestProfile) -> dict[str, Any]:
         "language": profile.language.value,
         "difficulty": profile.difficulty,
         "asks_cache": profile.asks_cache,
+        "cache_breakpoints": list(profile.cache_breakpoints),
     }
 
 
@@ -80,7 +81,18 @@ def as_table(decision: Decision, profile: RequestProfile) -> str:
     return "\n".join(lines)
 
 
-_HEADINGS = ("rank", "model", "provider", "quality", "expected $", "at worst $", "input", "output", "output limit")
+_HEADINGS = (
+    "rank",
+    "model",
+    "provider",
+    "quality",
+    "expected $",
+    "at worst $",
+    "input",
+    "cached",
+    "output",
+    "output limit",
+)
 
 
 def _row(rank: int, candidate: Candidate) -> tuple[str, ...]:
@@ -93,6 +105,7 @@ def _row(rank: int, candidate: Candidate) -> tuple[str, ...]:
         f"{estimate.expected_usd:.6f}",
         f"{estimate.worst_usd:.6f}",
         str(estimate.input_tokens),
+        str(estimate.cached_tokens),
         str(estimate.output_tokens),
         str(estimate.max_output_tokens),
     )

@@ -18,6 +18,13 @@ class PrefixMark(NamedTuple):
     tokens: int  # up to here, counted with the o200k_base vocabulary
 
 
+# Marks kept of a long prompt. The next turn of a conversation needs the end of this one, a few messages from its own
+# end: 24 are twenty parallel tool calls with room to spare. Another conversation shares only the beginning: tools,
+# system prompt, a first question. All marks of a long conversation would be kilobytes in every ledger entry.
+FIRST_MARKS = 4
+LAST_MARKS = 24
+
+
 @dataclass(frozen=True, slots=True)
 class RequestProfile:
     """A request in numbers and enums."""
@@ -36,10 +43,11 @@ class RequestProfile:
     tags: tuple[str, ...] = ()
     team: str = ""  # whose habits the experience speaks of
     effort: Effort | None = None  # as the client asked; None if it did not say
-    prefix: tuple[PrefixMark, ...] = ()  # of the prompt, shortest first
+    prefix: tuple[PrefixMark, ...] = ()  # of the prompt, shortest first; not all of them where it is long
     language: Language = Language.OTHER
     difficulty: float = 0.5  # 0 to 1, how hard it looks: a prior, not a probability
     asks_cache: bool = False  # somewhere in the prompt, to be kept in the provider's cache
+    cache_breakpoints: tuple[int, ...] = ()  # tokens up to each `cache_control` of the client's, shortest first
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ from router.keys import Caller
 from router.ledger import LedgerEntry, Outcome
 from router.limits.gate import Admission, Quota
 from router.storage.journal import End, Head, Intent, JournalUnwritable, Sent
+from router.tokens.prefix import session_id
 from router.units import nano_usd
 from router.upstream.client import UpstreamReply
 from router.upstream.outgoing import outgoing_body
@@ -157,7 +158,7 @@ class Exchange:
         denied: BudgetExhausted | None = None
         failed: UpstreamError | None = None
         for candidate in candidates:
-            body = outgoing_body(self.request, candidate.deployment, candidate.estimate)
+            body = outgoing_body(self.request, candidate.deployment, candidate.estimate, session_id=self._session_id)
             try:
                 call = await self._held(quota, candidate)
             except BudgetExhausted as error:
@@ -176,6 +177,11 @@ class Exchange:
             raise failed
         assert denied is not None  # the candidates are not empty: `require_choice` saw to it
         raise denied
+
+    @property
+    def _session_id(self) -> str:
+        assert self._plan is not None
+        return self._controls.session_id or session_id(self.request, self._plan.profile.prefix)
 
     def _has_tried_enough(self) -> bool:
         in_doubt = sum(1 for call in self._calls if call.error is not None and call.error.may_be_owed)

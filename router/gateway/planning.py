@@ -1,8 +1,9 @@
 """From a request to a decision, spending nothing: the part that production, dry runs and `penstock explain` share."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Protocol
 
 import msgspec
 
@@ -57,6 +58,14 @@ class Plan:
         )
 
 
+class PromptCaches(Protocol):
+    """What is remembered of providers' prompt caches."""
+
+    async def warm_tokens(self, profile: RequestProfile, conditions: Conditions, /) -> Mapping[DeploymentId, int]:
+        """Of the prompt's tokens, how many each deployment is likely to read from its cache. Never raises."""
+        ...
+
+
 class Planner:
     """Plans requests under one configuration."""
 
@@ -68,20 +77,24 @@ class Planner:
         counter: TokenCounter,
         now: Callable[[], datetime],
         unavailable: Mapping[DeploymentId, str],
+        caches: PromptCaches | None = None,
     ) -> None:
         self._snapshot = snapshot
         self._quality = quality
         self._counter = counter
         self._now = now
         self._unavailable = unavailable
+        self._caches = caches
 
     async def plan(self, team_name: TeamName, request: ChatRequest, controls: Controls) -> Plan:
         """The plan for a request. Raises UnknownModel or InvalidRequest if it names what its team does not have."""
         team = self._snapshot.teams[team_name]
         policy = _policy_for(team, request.model, controls)
-        count = await self._counter.count(request)
+        count = await self._counter.count(request, scope=team_name)
         profile = profile_of(request, count, controls, team=team_name)
         conditions = Conditions(now=self._now(), unavailable=self._unavailable)
+        if self._caches is not None:
+            conditions = replace(conditions, warm_tokens=await self._caches.warm_tokens(profile, conditions))
         return self._decided(team, policy, profile, conditions, controls)
 
     def downgraded(self, plan: Plan, controls: Controls) -> Plan:

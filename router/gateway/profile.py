@@ -43,6 +43,8 @@ def profile_of(request: ChatRequest, count: TokenCount, controls: Controls, *, t
         language=features.language,
         difficulty=features.difficulty,
         asks_cache=request.asks_cache,
+        prefix=count.prefix,
+        cache_breakpoints=count.breakpoints,
     )
 
 

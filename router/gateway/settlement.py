@@ -14,16 +14,19 @@ from router.wire.responses import Bill
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """Where finished requests are written down, from one entry: the journal, then the ledger, then the metrics."""
+    """Where finished requests go, as one entry: the journal, then the ledger, the metrics, and whoever learns."""
 
     journal: Callable[[LedgerEntry], None]
     ledger: Callable[[LedgerEntry], None]
     metrics: Callable[[LedgerEntry], None]
+    learning: tuple[Callable[[LedgerEntry], None], ...] = ()
 
     def book(self, entry: LedgerEntry) -> None:
         self.journal(entry)
         self.ledger(entry)
         self.metrics(entry)
+        for learn in self.learning:
+            learn(entry)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,16 +10,18 @@ for less than one slice at a time.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from anyio import CapacityLimiter, from_thread, to_thread
 from msgspec import Raw
 from tiktoken import Encoding
 
+from router.decision.facts import PrefixMark
 from router.tokens.images import image_tokens
+from router.tokens.prefix import PromptPrefix
 from router.tokens.slices import slices
 from router.tokens.tools import FURTHER_TOOL_TOKENS, TOOLS_TOKENS, tool_fragments
-from router.wire.requests import ChatRequest, Message, Part
+from router.wire.requests import ChatRequest, Message, Part, is_given
 
 MESSAGE_TOKENS = 3
 ROLE_TOKENS = 1  # every role's name is one token of o200k_base and of cl100k_base
@@ -36,6 +38,9 @@ class TokenCount:
     input_tokens: int  # of this counter's vocabulary, pictures included
     images: int
     is_exact: bool  # false with tools, schemas, files, pictures of unknown size, or text that had to be cut in a word
+    # What prompt caches go by, not what the count is: two counts are equal without it.
+    prefix: tuple[PrefixMark, ...] = field(default=(), compare=False)  # ends of messages, shortest first
+    breakpoints: tuple[int, ...] = field(default=(), compare=False)  # tokens up to each cache mark of the client's
 
 
 class TokenCounter:
@@ -45,15 +50,18 @@ class TokenCounter:
         self._encoding = encoding
         self._worker_threads = CapacityLimiter(worker_threads)  # its own, so that long texts starve nobody else
 
-    async def count(self, request: ChatRequest) -> TokenCount:
-        """The tokens of `request`. Cancellation ends the work in the thread at the next slice."""
-        if request.body_bytes <= INLINE_BODY_BYTES:
-            return self.count_now(request)
-        return await to_thread.run_sync(self._count_in_worker, request, limiter=self._worker_threads)
+    async def count(self, request: ChatRequest, *, scope: str = "") -> TokenCount:
+        """The tokens of `request`. Cancellation ends the work in the thread at the next slice.
 
-    def count_now(self, request: ChatRequest) -> TokenCount:
+        Prefixes of different scopes are never told to be equal.
+        """
+        if request.body_bytes <= INLINE_BODY_BYTES:
+            return self.count_now(request, scope=scope)
+        return await to_thread.run_sync(self._count_in_worker, request, scope, limiter=self._worker_threads)
+
+    def count_now(self, request: ChatRequest, *, scope: str = "") -> TokenCount:
         """The same, in the calling thread however long it takes (some 60 ms for a megabyte of prose)."""
-        return _Tally(self._encoding, _never_cancelled).of(request)
+        return _Tally(self._encoding, _never_cancelled).of(request, scope)
 
     def count_text(self, text: str) -> int:
         """The tokens of `text` alone, in the calling thread."""
@@ -61,8 +69,8 @@ class TokenCounter:
         tally.add_text(text)
         return tally.tokens
 
-    def _count_in_worker(self, request: ChatRequest) -> TokenCount:
-        return _Tally(self._encoding, from_thread.check_cancelled).of(request)
+    def _count_in_worker(self, request: ChatRequest, scope: str) -> TokenCount:
+        return _Tally(self._encoding, from_thread.check_cancelled).of(request, scope)
 
 
 def _never_cancelled() -> None:
@@ -81,13 +89,16 @@ class _Tally:
         self.images = 0
         self.is_exact = True
 
-    def of(self, request: ChatRequest) -> TokenCount:
-        for message in request.messages:
-            self._add_message(message)
+    def of(self, request: ChatRequest, scope: str) -> TokenCount:
         self._add_tools(request)
         self._add_response_format(request)
+        prefix = PromptPrefix(request, scope=scope)
+        prefix.root_ends(self.tokens, is_breakpoint=any(is_given(tool.cache_control) for tool in request.tools))
+        for message in request.messages:
+            self._add_message(message)
+            prefix.message_ends(message, self.tokens)
         self.tokens += PRIMING_TOKENS
-        return TokenCount(self.tokens, self.images, self.is_exact)
+        return TokenCount(self.tokens, self.images, self.is_exact, prefix.marks(), prefix.breakpoints())
 
     def add_text(self, text: str) -> None:
         for piece, ends_safely in slices(text):

@@ -2,7 +2,7 @@
 
 `model` is the provider's name for it; a limit on the output is always there, so that the hold bounds the bill; a
 stream always tells its usage; and OpenRouter gets `provider.max_price`, the rates behind the hold, so that it refuses
-rather than exceed them.
+rather than exceed them, and a `session_id`, so that it asks the provider again whose cache is warm.
 """
 
 from collections.abc import Mapping
@@ -19,8 +19,13 @@ _LIMITS = ("max_completion_tokens", "max_tokens")
 _OPENROUTER_ONLY = ("provider", "transforms", "usage", "session_id", "trace", "debug")
 
 
-def outgoing_body(request: ChatRequest, deployment: Deployment, estimate: Estimate) -> bytes:
-    """The JSON to send for `request` to `deployment` within the limits of `estimate`."""
+def outgoing_body(
+    request: ChatRequest, deployment: Deployment, estimate: Estimate, *, session_id: str | None = None
+) -> bytes:
+    """The JSON to send for `request` to `deployment` within the limits of `estimate`.
+
+    `session_id` goes to OpenRouter only, and only if the client has not named the conversation itself.
+    """
     kind = deployment.provider.kind
     limit_name = "max_completion_tokens" if _keeps_new_name(request, kind) else "max_tokens"
     changes: dict[str, Any] = {"model": deployment.upstream_model, limit_name: estimate.max_output_tokens}
@@ -32,6 +37,8 @@ def outgoing_body(request: ChatRequest, deployment: Deployment, estimate: Estima
             **request.provider_preferences,
             "max_price": _max_price(request.max_price, estimate.dearest_rates),
         }
+        if session_id is not None and not request.names_conversation:
+            changes["session_id"] = session_id
     else:
         without.extend(_OPENROUTER_ONLY)
     return request.body_with(changes, without=without)

@@ -1,4 +1,5 @@
-"""Our own request headers, `x-penstock-*`: what a client may ask of one request beyond its team's policy.
+"""Request headers that we act on: our own, `x-penstock-*`, by which a client may ask more of one request than the
+policy of its team does, and OpenRouter's `x-session-id`.
 
 A control that is unknown or malformed is an error, never ignored: a ceiling that was misspelt would be no ceiling.
 """
@@ -11,6 +12,8 @@ from decimal import Decimal, InvalidOperation
 from router.errors import InvalidRequest
 
 _PREFIX = b"x-penstock-"
+_SESSION = b"x-session-id"
+_MOST_SESSION_CHARS = 256  # OpenRouter's limit (openrouter.md §1.1)
 _TAG = re.compile(r"[A-Za-z0-9_.:/=-]{1,64}")
 _MOST_TAGS = 8
 _LEAST_USD = Decimal("1e-9")  # what is booked; 1e-999999 is a megabyte when written out
@@ -24,6 +27,7 @@ class Controls:
     policy: str | None = None
     tags: tuple[str, ...] = ()
     is_dry_run: bool = False
+    session_id: str | None = None  # the client's name for the conversation
 
 
 NO_CONTROLS = Controls()
@@ -31,7 +35,7 @@ NO_CONTROLS = Controls()
 
 def controls_from(headers: Iterable[tuple[bytes, bytes]]) -> Controls:
     """The controls among raw headers (names in lower case). Raises InvalidRequest naming the header at fault."""
-    found = [(name, value) for name, value in headers if name.startswith(_PREFIX)]
+    found = [(name, value) for name, value in headers if name.startswith(_PREFIX) or name == _SESSION]
     if not found:
         return NO_CONTROLS
     given: dict[str, str] = {}
@@ -46,6 +50,7 @@ def controls_from(headers: Iterable[tuple[bytes, bytes]]) -> Controls:
         policy=_policy(given.pop("x-penstock-policy", None)),
         tags=_tags(given.pop("x-penstock-tags", None)),
         is_dry_run=_flag(given.pop("x-penstock-dry-run", None)),
+        session_id=_session(given.pop("x-session-id", None)),
     )
     for name in given:
         raise _invalid(
@@ -93,6 +98,12 @@ def _tags(text: str | None) -> tuple[str, ...]:
             f"expected up to {_MOST_TAGS} tags separated by commas, each of 1 to 64 letters, digits or _.:/=-",
         )
     return tags
+
+
+def _session(text: str | None) -> str | None:
+    if text is not None and len(text) > _MOST_SESSION_CHARS:
+        raise _invalid("x-session-id", f"expected at most {_MOST_SESSION_CHARS} characters, got {len(text)}")
+    return text or None
 
 
 def _flag(text: str | None) -> bool:

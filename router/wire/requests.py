@@ -27,6 +27,12 @@ class Part(Struct):
     type: str
     text: str | None = None
     image_url: ImageUrl | None = None
+    # Read only to tell one prompt from another, as they came:
+    input_audio: Raw | UnsetType = UNSET
+    video_url: Raw | UnsetType = UNSET
+    input_video: Raw | UnsetType = UNSET
+    file: Raw | UnsetType = UNSET
+    cache_control: Raw | UnsetType = UNSET
 
 
 class ToolCallFunction(Struct):
@@ -56,6 +62,7 @@ class ToolFunction(Struct):
 class Tool(Struct):
     type: str = "function"
     function: ToolFunction | None = None
+    cache_control: Raw | UnsetType = UNSET
 
 
 class ResponseFormat(Struct):
@@ -87,6 +94,7 @@ class _ChatBody(Struct):
     reasoning_effort: str | None = None
     modalities: list[str] | None = None
     service_tier: str | None = None
+    cache_control: Raw | UnsetType = UNSET
     provider: dict[str, Raw] | None = None
     models: Raw | UnsetType = UNSET
     plugins: Raw | UnsetType = UNSET
@@ -113,6 +121,8 @@ class ChatRequest:
     asks_reasoning: bool
     asks_cache: bool  # somewhere, or for the whole prompt, with Anthropic's `cache_control`
     asks_one_hour_cache: bool  # somewhere in the prompt, a cache lifetime of an hour, which is dearer to write
+    caches_prompt: bool  # asks, at its top level, that the whole prompt be put into the provider's cache
+    names_conversation: bool  # by a `session_id` or `prompt_cache_key` of the client's own
     output_modalities: Sequence[str]
     provider_preferences: Mapping[str, Raw]  # OpenRouter's `provider` object, member by member
     max_price: Mapping[str, Decimal]  # its `max_price`, USD per million tokens; empty if it has none
@@ -126,6 +136,11 @@ class ChatRequest:
             members.pop(name, None)
         members.update(changes)
         return msgspec.json.encode(members)
+
+
+def is_given(member: Raw | UnsetType | None) -> bool:
+    """Whether a member that is kept raw is there, and not null."""
+    return isinstance(member, Raw) and bytes(member) != b"null"
 
 
 class ChatReader:
@@ -157,6 +172,8 @@ class ChatReader:
             asks_reasoning=_asks_reasoning(typed),
             asks_cache=b'"cache_control"' in body,  # escaped or quoted, it misleads a forecast and no hold
             asks_one_hour_cache=any(spelling in body for spelling in _ONE_HOUR),
+            caches_prompt=is_given(typed.cache_control),
+            names_conversation=any(is_given(members.get(name)) for name in _CONVERSATION_NAMES),
             output_modalities=typed.modalities or (),
             provider_preferences=typed.provider or {},
             max_price=_max_price(typed.provider or {}),
@@ -164,6 +181,9 @@ class ChatReader:
             body_bytes=len(body),
         )
 
+
+# By either, OpenRouter sends the requests of a conversation to one provider (openrouter.md §6).
+_CONVERSATION_NAMES = ("session_id", "prompt_cache_key")
 
 # OpenAI's own limit for `n` (its API reference, 2026).
 _MOST_CHOICES = 128

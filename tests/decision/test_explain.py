@@ -61,6 +61,7 @@ def test_a_decision_as_data() -> None:
             "language": "other",
             "difficulty": 0.5,
             "asks_cache": False,
+            "cache_breakpoints": [],
         },
         "candidates": [
             {
@@ -152,6 +153,7 @@ def test_a_profile_as_data_is_in_a_fixed_order() -> None:
         prefix=(PrefixMark(7, 400), PrefixMark(11, 1_000)),
         language=Language.DE,
         difficulty=0.62,
+        cache_breakpoints=(400,),
     )
 
     assert profile_as_data(profile) == {
@@ -173,6 +175,7 @@ def test_a_profile_as_data_is_in_a_fixed_order() -> None:
         "language": "de",
         "difficulty": 0.62,
         "asks_cache": False,
+        "cache_breakpoints": [400],
     }
 
 
@@ -189,9 +192,9 @@ def test_a_decision_as_a_table() -> None:
         "policy balanced/everyday · objective cheapest · good enough: 0.6000 · catalog c1\n"
         "request: 1000 input tokens (o200k), task chat, language other, difficulty 0.50, needs nothing special\n"
         "\n"
-        "  rank  model        provider  quality  expected $  at worst $  input  output  output limit\n"
-        "  1 ←   maker/flash  cloud     0.700    0.000170    0.000600    1000   350     1000\n"
-        "  2     maker/pro    local     0.800 ?  0.002500    0.008000    1100   350     1000\n"
+        "  rank  model        provider  quality  expected $  at worst $  input  cached  output  output limit\n"
+        "  1 ←   maker/flash  cloud     0.700    0.000170    0.000600    1000   0       350     1000\n"
+        "  2     maker/pro    local     0.800 ?  0.002500    0.008000    1100   0       350     1000\n"
         "\n"
         "rejected:\n"
         "  cloud:maker/opus  below_quality  predicted quality 0.4000 is below 0.6000"
@@ -205,8 +208,8 @@ def test_a_decision_without_rejections_as_a_table() -> None:
         "policy balanced/everyday · objective cheapest · good enough: 0.0000 · catalog c1\n"
         "request: 1000 input tokens (o200k), task chat, language other, difficulty 0.50, needs nothing special\n"
         "\n"
-        "  rank  model        provider  quality  expected $  at worst $  input  output  output limit\n"
-        "  1 ←   maker/flash  cloud     0.700    0.000170    0.000600    1000   350     1000"
+        "  rank  model        provider  quality  expected $  at worst $  input  cached  output  output limit\n"
+        "  1 ←   maker/flash  cloud     0.700    0.000170    0.000600    1000   0       350     1000"
     )
 
 
@@ -218,7 +221,7 @@ def test_a_decision_for_nobody_as_a_table() -> None:
         "policy balanced · objective cheapest · good enough: 0.0000 · catalog c1\n"
         "request: 1000 input tokens (o200k), task chat, language other, difficulty 0.50, needs image_input, tools\n"
         "\n"
-        "  rank  model  provider  quality  expected $  at worst $  input  output  output limit\n"
+        "  rank  model  provider  quality  expected $  at worst $  input  cached  output  output limit\n"
         "  nobody may serve this request\n"
         "\n"
         "rejected:\n"

@@ -1,0 +1,270 @@
+"""Prompt-cache memory: which deployment has lately read which beginnings of prompts, and how far to rely on it.
+
+Every answered request leaves the marks of its prompt (digests, no text) with the deployment that answered and the
+time. The next request looks its own marks up, and the longest known one says how many tokens that deployment is likely
+to read from its cache instead of billing them in full.
+
+How likely is learned, per deployment and age of the memory, as the share of the known tokens that providers then
+reported as cached. A model at OpenRouter has many hosts, of which only one is warm; a cache may be flushed early, or
+live longer than is published: each answer corrects the share. Fresh memories begin with nearly full confidence,
+memories past the published lifetime with none.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from router.catalog.catalog import Catalog, DeploymentId, ModelName
+from router.decision.facts import FIRST_MARKS, LAST_MARKS, Conditions, PrefixMark, RequestProfile
+from router.learning.cache_terms import ONE_HOUR_S, CacheTerms, cache_terms
+from router.ledger import LedgerEntry
+
+_MOST_MARKS = 100_000  # some 20 MB; at 3 new marks a turn an hour of 9 turns a second. The least recently used go first
+
+# Ages of a memory, in lifetimes of the provider's cache. The first is what the provider promises; the others hold what
+# it may keep beyond that, which only its replies tell.
+_AGES = (1.0, 2.0, 6.0)
+_LONGEST_KEPT_S = 3 * 3600.0
+_PRIOR_SHARES = (0.9, 0.0, 0.0)  # our judgement: sticky routing fails now and then, and nothing is promised later
+_PRIOR_WEIGHT = 2  # replies that the prior counts for
+_MOST_WEIGHT = 20  # a share follows the last score of replies, so that it is never too sure to change
+
+# Below this many tokens there is nothing to be gained that would be worth a question to Redis.
+_LEAST_TOKENS = 512
+
+
+class Sighting(NamedTuple):
+    """A deployment has read a prompt up to a mark."""
+
+    deployment: DeploymentId
+    at_s: float  # seconds since the epoch, by the clock of whoever saw it
+    is_end: bool  # the prompt ended there, and the answer came next
+
+
+class SharedMarks(Protocol):
+    """Sightings that several processes share. Neither call raises: what cannot be reached knows nothing."""
+
+    async def seen(self, digests: Sequence[int], /) -> Sequence[tuple[int, tuple[DeploymentId, float, bool]]]:
+        """The sightings at these marks: the digest, then deployment, time and whether the prompt ended there."""
+        ...
+
+    def put(
+        self, digests: Sequence[int], deployment: DeploymentId, /, *, at_s: float, end: int | None, keep_s: float
+    ) -> None:
+        """Keep the sighting at all these marks; at `end` the prompt ended. Returns at once."""
+        ...
+
+
+class Warmth:
+    """The memory of one process; with `shared`, of all that share it."""
+
+    def __init__(self, catalog: Catalog, *, shared: SharedMarks | None = None, most_marks: int = _MOST_MARKS) -> None:
+        self._deployments = {deployment.id: deployment for deployment in catalog}
+        self._terms = {deployment.id: cache_terms(deployment) for deployment in catalog}
+        self._shared = shared
+        self._most_marks = most_marks
+        self._sightings: OrderedDict[int, tuple[Sighting, ...]] = OrderedDict()
+        self._shares: dict[DeploymentId, list[_Share]] = {}
+        self._forgotten_until_s: dict[DeploymentId, float] = {}
+
+    async def warm_tokens(self, profile: RequestProfile, conditions: Conditions) -> Mapping[DeploymentId, int]:
+        """`look_up`, after asking what other processes have seen: one question, if the prompt is worth it."""
+        if profile.input_tokens < _LEAST_TOKENS:
+            return {}
+        if self._shared is not None:
+            for digest, sighting in await self._shared.seen([mark.digest for mark in profile.prefix]):
+                self._keep(digest, Sighting(*sighting))
+        return self.look_up(profile, conditions)
+
+    def look_up(self, profile: RequestProfile, conditions: Conditions) -> dict[DeploymentId, int]:
+        """Of the prompt's tokens, in each model's own, how many its deployment is likely to read from its cache.
+
+        Deployments of which nothing is expected are left out. Never more than the prompt has.
+        """
+        now_s = conditions.now.timestamp()
+        prefix, breakpoints, one_hour = profile.prefix, profile.cache_breakpoints, profile.asks_one_hour_cache
+        warm: dict[DeploymentId, int] = {}
+        for deployment_id in self._seen_in(prefix):
+            deployment = self._deployments[deployment_id]
+            ratio = conditions.experience.input_ratio(deployment.model, profile)
+            terms = self._terms[deployment_id]
+            known = self._known(deployment_id, prefix, breakpoints, ratio=ratio, now_s=now_s, one_hour=one_hour)
+            expected = int(sum(tokens * self._share(deployment_id, age).value for age, _, tokens in known))
+            if expected >= terms.step_tokens:
+                warm[deployment_id] = expected
+        return warm
+
+    def observe(self, entry: LedgerEntry) -> None:
+        """Learn from a finished request: what was read from the cache, then that its prompt is in it now."""
+        served = entry.served_by
+        if served is None:
+            return
+        deployment_id = DeploymentId(f"{served.provider}:{served.model}")
+        terms = self._terms.get(deployment_id)
+        if terms is None:
+            return  # left the catalog while the request was under way
+        profile = _read_profile(entry.profile_json)
+        if served.usage is not None and served.usage.input_tokens and profile.input_tokens:
+            ratio = served.usage.input_tokens / profile.input_tokens
+            known = self._known(
+                deployment_id,
+                profile.prefix,
+                profile.cache_breakpoints,
+                ratio=ratio,
+                now_s=entry.at.timestamp(),
+                one_hour=profile.asks_one_hour_cache,
+            )
+            self._learn(deployment_id, known, reported=served.usage.cached_tokens)
+        read_s = entry.duration_s if entry.first_token_s is None else entry.first_token_s  # read before it answered
+        self._remember(deployment_id, terms, profile, at_s=entry.at.timestamp() + read_s)
+
+    def forget(self, model: ModelName, *, now: datetime) -> None:
+        """The name stands for another model from now on: nothing is warm, and its caches may behave otherwise."""
+        for deployment in self._deployments.values():
+            if deployment.model.name == model:
+                self._forgotten_until_s[deployment.id] = now.timestamp()
+                self._shares.pop(deployment.id, None)
+
+    def shares(self) -> dict[DeploymentId, float]:
+        """Of the tokens that should be in its cache, the share that each deployment reported lately."""
+        return {deployment_id: shares[0].value for deployment_id, shares in self._shares.items()}
+
+    def _seen_in(self, prefix: Sequence[PrefixMark]) -> set[DeploymentId]:
+        """Which deployments have read some beginning of the prompt."""
+        sightings = self._sightings
+        seen = {each.deployment for mark in prefix for each in sightings.get(mark.digest, ())}
+        return seen & self._deployments.keys()
+
+    def _known(
+        self,
+        deployment_id: DeploymentId,
+        prefix: Sequence[PrefixMark],
+        breakpoints: Sequence[int],
+        *,
+        ratio: float,
+        now_s: float,
+        one_hour: bool,
+    ) -> list[tuple[int, int, int]]:
+        """Per age, freshest first: the age, tokens that are known at a fresher age, and tokens known beyond these."""
+        terms = self._terms[deployment_id]
+        lifetime_s = _lifetime_s(terms, one_hour=one_hour)
+        longest = [0] * len(_AGES)
+        for tokens, at_s in self._found(deployment_id, terms, prefix, breakpoints):
+            age = _age((now_s - at_s) / lifetime_s)
+            if age is not None and not longest[age]:
+                longest[age] = _readable(terms, int(tokens * ratio))
+                if age == 0:
+                    break  # the shorter marks are at most as long and as fresh
+        known: list[tuple[int, int, int]] = []
+        floor = 0
+        for age, tokens in enumerate(longest):
+            if tokens > floor:
+                known.append((age, floor, tokens - floor))
+                floor = tokens
+        return known
+
+    def _found(
+        self, deployment_id: DeploymentId, terms: CacheTerms, prefix: Sequence[PrefixMark], breakpoints: Sequence[int]
+    ) -> Iterator[tuple[int, float]]:
+        """Tokens of the marks that the deployment has read, and when, longest first."""
+        forgotten_s = self._forgotten_until_s.get(deployment_id, 0.0)
+        cached_until = prefix[-1].tokens if not terms.is_explicit and prefix else max(breakpoints, default=0)
+        for position in reversed(range(len(prefix))):
+            mark = prefix[position]
+            if mark.tokens > cached_until:
+                continue
+            for each in self._sightings.get(mark.digest, ()):
+                if each.deployment == deployment_id and each.at_s > forgotten_s:
+                    has_answer = each.is_end and terms.keeps_answers and _next_is_kept(position, len(prefix))
+                    yield prefix[position + 1].tokens if has_answer else mark.tokens, each.at_s
+
+    def _remember(self, deployment_id: DeploymentId, terms: CacheTerms, profile: "_Profile", *, at_s: float) -> None:
+        marks = profile.prefix
+        if terms.is_explicit:
+            marks = [mark for mark in marks if mark.tokens in profile.cache_breakpoints]
+        if not marks:
+            return
+        end = marks[-1].digest
+        sighting = Sighting(deployment_id, at_s, is_end=False)
+        for mark in marks[:-1]:
+            self._keep(mark.digest, sighting)
+        self._keep(end, sighting._replace(is_end=True))
+        if self._shared is not None and profile.input_tokens >= _LEAST_TOKENS:
+            keep_s = min(_AGES[-1] * _lifetime_s(terms, one_hour=profile.asks_one_hour_cache), _LONGEST_KEPT_S)
+            self._shared.put([mark.digest for mark in marks], deployment_id, at_s=at_s, end=end, keep_s=keep_s)
+
+    def _keep(self, digest: int, sighting: Sighting) -> None:
+        kept = self._sightings.get(digest, ())
+        for other in kept:
+            if other.deployment == sighting.deployment:
+                if other.at_s >= sighting.at_s:
+                    return
+                sighting = sighting._replace(is_end=sighting.is_end or other.is_end)
+                kept = tuple(each for each in kept if each is not other)
+        self._sightings[digest] = (*kept, sighting)
+        self._sightings.move_to_end(digest)
+        if len(self._sightings) > self._most_marks:
+            self._sightings.popitem(last=False)
+
+    def _learn(self, deployment_id: DeploymentId, known: Sequence[tuple[int, int, int]], *, reported: int) -> None:
+        for age, floor, tokens in known:
+            self._share(deployment_id, age).add(min(max(reported - floor, 0) / tokens, 1.0))
+
+    def _share(self, deployment_id: DeploymentId, age: int) -> "_Share":
+        shares = self._shares.get(deployment_id)
+        if shares is None:
+            shares = self._shares[deployment_id] = [_Share(prior) for prior in _PRIOR_SHARES]
+        return shares[age]
+
+
+class _Share:
+    """A running mean that begins with a prior and follows the last replies."""
+
+    __slots__ = ("_weight", "value")
+
+    def __init__(self, prior: float) -> None:
+        self.value = prior
+        self._weight = _PRIOR_WEIGHT
+
+    def add(self, sample: float) -> None:
+        self._weight = min(self._weight + 1, _MOST_WEIGHT)
+        self.value += (sample - self.value) / self._weight
+
+
+class _Profile(msgspec.Struct):
+    """What is read back of a ledger entry's profile."""
+
+    input_tokens: int = 0
+    prefix: list[PrefixMark] = []
+    cache_breakpoints: list[int] = []
+    asks_one_hour_cache: bool = False
+
+
+def _read_profile(profile_json: bytes) -> _Profile:
+    return msgspec.json.decode(profile_json, type=_Profile)
+
+
+def _lifetime_s(terms: CacheTerms, *, one_hour: bool) -> float:
+    return ONE_HOUR_S if one_hour and terms.is_explicit else terms.lifetime_s
+
+
+def _readable(terms: CacheTerms, tokens: int) -> int:
+    """What a provider reads of a beginning of that many tokens."""
+    return tokens - tokens % terms.step_tokens if tokens >= terms.minimum_tokens else 0
+
+
+def _next_is_kept(position: int, marks: int) -> bool:
+    """Whether the mark after this one is that of the next message: long prompts have a gap in their middle."""
+    if position + 1 >= marks:
+        return False
+    return marks < FIRST_MARKS + LAST_MARKS or position + 1 < FIRST_MARKS or position >= marks - LAST_MARKS
+
+
+def _age(lifetimes: float) -> int | None:
+    """Which of the ages a memory has; None if it is too old, or from the future: it was not there yet."""
+    if lifetimes < 0:
+        return None
+    return next((age for age, until in enumerate(_AGES) if lifetimes < until), None)

@@ -1,0 +1,40 @@
+"""The life of a process that serves: what is done before the first request, beside the requests, and after the last."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import anyio
+
+Step = Callable[[], Awaitable[object]]
+
+
+class Life:
+    """`lived` is the lifespan of the data app. It may be lived once."""
+
+    def __init__(self, *, starting: Sequence[Step], beside: Sequence[Step], stopping: Sequence[Step]) -> None:
+        """`starting` and `stopping` are done one after the other, in order; `beside` run until the stop begins."""
+        self._starting = starting
+        self._beside = beside
+        self._stopping = stopping
+        self.is_ready = False  # to be asked
+
+    @asynccontextmanager
+    async def lived(self, _: object) -> AsyncIterator[None]:
+        for step in self._starting:
+            await step()
+        async with anyio.create_task_group() as tasks:
+            for task in self._beside:
+                tasks.start_soon(_done, task)
+            self.is_ready = True
+            try:
+                yield
+            finally:
+                self.is_ready = False
+                tasks.cancel_scope.cancel()
+                with anyio.CancelScope(shield=True):
+                    for step in self._stopping:
+                        await step()
+
+
+async def _done(task: Step) -> None:
+    await task()

@@ -1,0 +1,164 @@
+"""Sightings of prompt beginnings that all processes share, in Redis: digests and deployments, no text.
+
+A look-up is one round trip, given up soon; what is learned is written by a task of its own. Nothing here ever fails a
+request: what cannot be reached is not known, and after a failure Redis is left alone for a moment, so that an outage
+does not make every request wait.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple, cast
+
+import anyio
+from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from router.catalog.catalog import DeploymentId
+
+_READ_TIMEOUT_S = 0.05  # a request waits for it, and may go on without
+_WRITE_TIMEOUT_S = 1.0
+_REST_S = 1.0  # after a failure
+_MOST_CONNECTIONS = 8
+_MOST_WAITING = 2_000  # requests whose marks are not written yet; the oldest are given up first
+_MOST_AT_ONCE = 100  # of these in one round trip
+
+# A mark is a hash: deployment -> milliseconds of the last sighting, with an `e` if a prompt ended there.
+_SEEN = """
+local found = {}
+for index, key in ipairs(KEYS) do
+  local fields = redis.call('HGETALL', key)
+  for at = 1, #fields, 2 do
+    found[#found + 1] = index
+    found[#found + 1] = fields[at]
+    found[#found + 1] = fields[at + 1]
+  end
+end
+return found
+"""
+# Argument 4 is the number of the key at which the prompt ended. Late news does not replace newer, nor shorten a life.
+_PUT = """
+local deployment, at_ms, keep_ms, ending = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+for index, key in ipairs(KEYS) do
+  local known = redis.call('HGET', key, deployment)
+  if not known or tonumber(string.match(known, '%d+')) < tonumber(at_ms) then
+    local mark = (index == ending or (known and string.sub(known, -1) == 'e')) and 'e' or ''
+    redis.call('HSET', key, deployment, at_ms .. mark)
+    if redis.call('PTTL', key) < tonumber(keep_ms) then
+      redis.call('PEXPIRE', key, keep_ms)
+    end
+  end
+end
+return 1
+"""
+
+log = logging.getLogger("penstock.cache")
+
+
+class SharedSighting(NamedTuple):
+    """A deployment has read a prompt up to a mark."""
+
+    deployment: DeploymentId
+    at_s: float
+    is_end: bool
+
+
+class _Waiting(NamedTuple):
+    keys: list[str]
+    arguments: tuple[str | int, ...]
+
+
+class RedisMarks:
+    """The shared sightings. `run` writes; without it nothing is ever written."""
+
+    def __init__(self, url: str, *, root: str, monotonic_s: Callable[[], float]) -> None:
+        self._prefix = f"{root}:warm:"
+        self._monotonic_s = monotonic_s
+        self._pool = ConnectionPool.from_url(
+            url,
+            decode_responses=True,
+            protocol=2,
+            retry=Retry(NoBackoff(), 0),
+            driver_info=None,  # Redis before 7.2 does not know what to do with it
+            socket_timeout=None,  # `_eval` has one for everything together
+        )
+        self._client: Redis = Redis(connection_pool=self._pool)
+        self._slots = asyncio.Semaphore(_MOST_CONNECTIONS)
+        self._rests_until_s = 0.0
+        self._is_out = False
+        self._waiting: deque[_Waiting] = deque(maxlen=_MOST_WAITING)
+        self._news = anyio.Event()
+
+    async def seen(self, digests: Sequence[int]) -> list[tuple[int, SharedSighting]]:
+        """What is known of these marks; nothing if Redis is slow or out of reach. Never raises."""
+        if not digests or self._monotonic_s() < self._rests_until_s:
+            return []
+        with anyio.CancelScope(shield=True):  # a request that goes away must not leave a reply half read
+            try:
+                async with asyncio.timeout(_READ_TIMEOUT_S), self._slots:
+                    keys = [self._key(digest) for digest in digests]
+                    reply = await cast("Awaitable[list[int | str]]", self._client.eval(_SEEN, len(keys), *keys))
+            except (RedisError, OSError) as error:  # TimeoutError is an OSError
+                self._fails(error)
+                return []
+        self._works()
+        return [
+            (digests[int(reply[at]) - 1], _sighting(str(reply[at + 1]), str(reply[at + 2])))
+            for at in range(0, len(reply), 3)
+        ]
+
+    def put(
+        self, digests: Sequence[int], deployment: DeploymentId, *, at_s: float, end: int | None, keep_s: float
+    ) -> None:
+        """Have it written that the deployment has read up to these marks; at `end` its prompt ended. Never raises."""
+        ending = digests.index(end) + 1 if end in digests else 0
+        keys = [self._key(digest) for digest in digests]
+        self._waiting.append(_Waiting(keys, (deployment, round(at_s * 1000), round(keep_s * 1000), ending)))
+        self._news.set()
+
+    async def run(self) -> None:
+        """Write what is put, until cancelled."""
+        while True:
+            await self._news.wait()
+            self._news = anyio.Event()
+            while self._waiting:
+                if self._monotonic_s() < self._rests_until_s:
+                    await anyio.sleep(_REST_S)
+                await self._write([self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_AT_ONCE))])
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
+        await self._pool.aclose()
+
+    async def _write(self, batch: Sequence[_Waiting]) -> None:
+        """A batch that cannot be written is given up: others know a little less."""
+        try:
+            async with asyncio.timeout(_WRITE_TIMEOUT_S), self._client.pipeline(transaction=False) as pipe:
+                for each in batch:
+                    pipe.eval(_PUT, len(each.keys), *each.keys, *each.arguments)
+                await pipe.execute()
+        except (RedisError, OSError) as error:
+            self._fails(error)
+        else:
+            self._works()
+
+    def _key(self, digest: int) -> str:
+        return f"{self._prefix}{digest:016x}"
+
+    def _fails(self, error: Exception) -> None:
+        self._rests_until_s = self._monotonic_s() + _REST_S
+        if not self._is_out:
+            self._is_out = True
+            log.warning("Redis does not answer for the prompt-cache memory, which is this process's own now: %r", error)
+
+    def _works(self) -> None:
+        if self._is_out:
+            self._is_out = False
+            log.warning("Redis answers again for the prompt-cache memory")
+
+
+def _sighting(deployment: str, value: str) -> SharedSighting:
+    return SharedSighting(DeploymentId(deployment), int(value.rstrip("e")) / 1000, value.endswith("e"))
