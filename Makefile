@@ -7,7 +7,7 @@ LOCKS := deploy/requirements
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench bench-quick torture-money lock clean
+.PHONY: help run test check format bench bench-quick torture-money mutation lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,16 +46,21 @@ torture-money: $(VENV)/dev.stamp ## crashes, concurrency, cut streams, full disk
 	@sh tests/servers.sh
 	@$(BIN)/python -m tests.torture money
 
+mutation: $(VENV)/mutation.stamp ## do the tests notice a changed line where money is reckoned? (long)
+	@sh tests/servers.sh
+	@nice -n 15 $(BIN)/python -m tests.mutation $(ARGS)
+
 lock: $(VENV)/dev.stamp ## renew the locked versions in deploy/requirements
 	@$(PIP) install pip-tools
 	@$(BIN)/pip-compile $(LOCK_FLAGS) -o $(LOCKS)/run.txt pyproject.toml $(LOCKS)/build.in
 	@$(BIN)/pip-compile $(LOCK_FLAGS) -o $(LOCKS)/dev.txt -c $(LOCKS)/run.txt --extra dev pyproject.toml $(LOCKS)/build.in
+	@$(BIN)/pip-compile $(LOCK_FLAGS) -o $(LOCKS)/mutation.txt -c $(LOCKS)/dev.txt $(LOCKS)/mutation.in
 
 LOCK_FLAGS := --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links \
 	--no-header --no-annotate
 
 clean: ## remove the virtual environment and everything the tools have cached
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage dist
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage dist mutants
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is as new as the last installation: a changed lock or pyproject.toml installs again.
@@ -69,6 +74,10 @@ $(VENV)/dev.stamp: $(LOCKS)/dev.txt pyproject.toml | $(BIN)/python
 	@echo "Installing Penstock and its development tools into $(VENV) (once, about a minute) …"
 	@$(PIP) install --require-hashes -r $(LOCKS)/dev.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/mutation.stamp: $(LOCKS)/mutation.txt $(VENV)/dev.stamp
+	@$(PIP) install --require-hashes -r $(LOCKS)/mutation.txt
 	@touch $@
 
 $(BIN)/python:

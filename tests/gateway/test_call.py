@@ -1,0 +1,328 @@
+"""One call at a provider: what is booked for it by what is known, and what the ledger keeps of it."""
+
+import json
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+
+import anyio
+import pytest
+
+from router.catalog.catalog import Deployment, Provider, ProviderKind, ProviderName
+from router.decision.eligibility import Candidate
+from router.errors import UpstreamBroken, UpstreamError, UpstreamRefused
+from router.gateway.call import LOST, RECORD_WAITS_S, Call
+from router.gateway.settlement import NOTHING_OWED, Charge
+from router.ledger import Attempt
+from router.limits.gate import Reservation
+from router.units import CostSource, Usage
+from router.upstream.client import Endpoint, UpstreamClient
+from router.upstream.transport import UpstreamTransport
+from router.wire.responses import Bill, ReplyReader
+from tests.decision.builders import always, per_mtok
+from tests.storage.entries import AT
+from tests.upstream.deployments import deployment, estimate
+from tests.upstream.faulty_server import DEADLINE_S, Peer, answer, faulty_server
+
+USAGE = Usage(input_tokens=1_000, output_tokens=200)
+COMPUTED = 1_000 * 100 + 200 * 400  # nano-dollars, at $0.10 and $0.40 per million
+PRICED = replace(deployment(), prices=always(per_mtok("0.1", "0.4")))
+HELD = 200_000
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+def call_of(its: Deployment = PRICED, *, held_nano_usd: int = HELD, is_sent: bool = True) -> Call:
+    candidate = Candidate(deployment=its, quality=0.5, quality_is_known=True, estimate=estimate())
+    call = Call(candidate, Reservation("req_1.1", held_nano_usd, windows=()), started_s=10.0)
+    call.is_sent = is_sent
+    return call
+
+
+def bill(usage: Usage = USAGE, *, nano_usd: int | None = None) -> Bill:
+    return Bill(usage, None if nano_usd is None else Decimal(nano_usd).scaleb(-9))
+
+
+def refused(status: int = 429) -> UpstreamError:
+    return UpstreamRefused("no", provider="openrouter", upstream_status=status)
+
+
+def broken() -> UpstreamError:
+    return UpstreamBroken("broke off", provider="openrouter")
+
+
+# By what is known already
+
+
+def test_a_new_call_knows_nothing_but_what_is_held_for_it() -> None:
+    call = call_of(is_sent=False)
+
+    assert (call.id, call.reservation.held_nano_usd, call.started_s) == ("req_1.1", HELD, 10.0)
+    unknown = (call.ended_s, call.generation_id, call.served_model, call.bill, call.error, call.charge)
+    assert unknown == (None,) * 6
+
+
+def test_a_cost_that_is_told_is_booked() -> None:
+    call = call_of()
+    call.bill = bill(nano_usd=123_456)
+
+    assert call.charge_told(AT) == Charge(123_456, CostSource.REPORTED)
+
+
+def test_tokens_that_are_told_are_booked_at_our_price() -> None:
+    call = call_of()
+    call.bill = bill()
+
+    assert call.charge_told(AT) == Charge(COMPUTED, CostSource.COMPUTED)
+
+
+def test_a_call_that_was_never_sent_owes_nothing() -> None:
+    assert call_of(is_sent=False).charge_told(AT) == NOTHING_OWED
+
+
+def test_a_call_that_was_sent_and_told_nothing_is_not_known_yet() -> None:
+    assert call_of().charge_told(AT) is None
+
+
+def test_a_call_that_was_refused_owes_nothing() -> None:
+    call = call_of()
+    call.error = refused()
+
+    assert not call.error.may_be_owed
+    assert call.charge_told(AT) == NOTHING_OWED
+
+
+def test_a_call_that_broke_off_may_be_owed() -> None:
+    call = call_of()
+    call.error = broken()
+
+    assert call.charge_told(AT) is None
+
+
+def test_an_error_in_the_middle_of_an_answer_may_be_owed() -> None:
+    call = call_of()
+    call.error, call.is_answered = refused(), True
+
+    assert call.charge_told(AT) is None
+
+
+def test_a_refusal_that_tells_a_cost_is_booked_at_it() -> None:
+    call = call_of()
+    call.error, call.bill = refused(), bill(nano_usd=5)
+
+    assert call.charge_told(AT) == Charge(5, CostSource.REPORTED)
+
+
+@pytest.mark.parametrize("nano_usd", [HELD + 1, 10 * HELD])
+def test_a_cost_above_the_hold_is_booked_and_complained_of(nano_usd: int, caplog: pytest.LogCaptureFixture) -> None:
+    call = call_of()
+    call.bill = bill(nano_usd=nano_usd)
+
+    assert call.charge_told(AT) == Charge(nano_usd, CostSource.REPORTED)
+    assert caplog.record_tuples == [
+        (
+            "penstock.money",
+            logging.ERROR,
+            f"call req_1.1 is told to cost {nano_usd} nano-dollars, and {HELD} were held",
+        )
+    ]
+
+
+def test_a_cost_of_all_that_is_held_is_nothing_to_complain_of(caplog: pytest.LogCaptureFixture) -> None:
+    call = call_of()
+    call.bill = bill(nano_usd=HELD)
+
+    assert call.charge_told(AT) == Charge(HELD, CostSource.REPORTED)
+    assert caplog.record_tuples == []
+
+
+def test_a_cost_of_more_than_ten_holds_is_not_believed() -> None:
+    call = call_of()
+    call.bill = bill(nano_usd=10 * HELD + 1)
+
+    assert call.charge_told(AT) is None
+
+
+def test_a_cost_that_is_not_believed_of_a_refused_call_is_nothing() -> None:
+    call = call_of()
+    call.error, call.bill = refused(), bill(nano_usd=10 * HELD + 1)
+
+    assert call.charge_told(AT) == NOTHING_OWED
+
+
+@pytest.mark.parametrize(("held", "told", "believed"), [(0, 1, True), (1, 10, True), (1, 11, False)])
+def test_a_call_that_was_held_to_be_free_may_cost_anything(held: int, told: int, believed: bool) -> None:
+    call = call_of(held_nano_usd=held)
+    call.bill = bill(nano_usd=told)
+
+    assert call.charge_told(AT) == (Charge(told, CostSource.REPORTED) if believed else None)
+
+
+# By the provider's record
+
+
+@dataclass
+class Records:
+    """A provider that answers each question about a call with the next of `answers`."""
+
+    client: UpstreamClient
+    asked: list[bytes]
+    slept_s: list[float] = field(default_factory=list)
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept_s.append(seconds)
+
+
+def record(nano_usd: int) -> bytes:
+    told = {"total_cost": nano_usd / 10**9, "native_tokens_prompt": 7, "native_tokens_completion": 3}
+    return answer(json.dumps({"data": told}).encode())
+
+
+NOT_YET = answer(b"{}", status=b"404 Not Found")
+ABSURD = answer(b'{"data":{"total_cost":-1}}')
+BILLED = Usage(input_tokens=7, output_tokens=3)
+
+
+@asynccontextmanager
+async def records(answers: Sequence[bytes], *, kind: ProviderKind = "openrouter") -> AsyncIterator[Records]:
+    left, asked = list(answers), list[bytes]()
+
+    async def script(peer: Peer) -> None:
+        while request := await peer.request():
+            asked.append(request.split(b" HTTP/")[0])
+            await peer.send(left.pop(0))
+
+    async with faulty_server(script) as server, UpstreamTransport(max_connections=2) as transport:
+        provider = Provider(ProviderName(kind), kind=kind, base_url=f"http://127.0.0.1:{server.origin.port}/api/v1")
+        endpoint = Endpoint(
+            provider, api_key=None, connect_s=DEADLINE_S, first_byte_s=DEADLINE_S, between_bytes_s=DEADLINE_S
+        )
+        yield Records(UpstreamClient(transport, {provider.name: endpoint}, ReplyReader()), asked)
+
+
+def in_doubt(its: Deployment = PRICED) -> Call:
+    call = call_of(its)
+    call.generation_id = "gen-1"
+    return call
+
+
+@pytest.mark.anyio
+async def test_the_providers_record_tells_what_a_call_cost() -> None:
+    call = in_doubt()
+
+    async with records([record(4_321)]) as provider:
+        charge = await call.charge_recorded(provider.client, provider.sleep)
+
+    assert charge == Charge(4_321, CostSource.RECORD)
+    assert call.bill is not None
+    assert call.bill.usage == BILLED
+    assert provider.asked == [b"GET /api/v1/generation?id=gen-1"]
+    assert provider.slept_s == [0.0]
+
+
+@pytest.mark.anyio
+async def test_a_record_that_is_late_is_asked_for_again_after_longer_and_longer_waits() -> None:
+    async with records([NOT_YET, ABSURD, NOT_YET, record(4_321)]) as provider:
+        charge = await in_doubt().charge_recorded(provider.client, provider.sleep)
+
+    assert charge == Charge(4_321, CostSource.RECORD)
+    assert provider.slept_s == [0.0, 0.25, 0.5, 1.0]
+
+
+@pytest.mark.anyio
+async def test_a_call_without_a_record_stays_booked_at_what_is_held() -> None:
+    call = in_doubt()
+
+    async with records([NOT_YET] * len(RECORD_WAITS_S)) as provider:
+        charge = await call.charge_recorded(provider.client, provider.sleep)
+
+    assert charge == Charge(HELD, CostSource.HELD)
+    assert call.bill is None
+    assert len(provider.asked) == len(RECORD_WAITS_S)
+    assert sum(provider.slept_s) == 15.75
+
+
+@pytest.mark.anyio
+async def test_a_call_that_the_provider_did_not_name_cannot_be_asked_about() -> None:
+    async with records([record(4_321)]) as provider:
+        charge = await call_of().charge_recorded(provider.client, provider.sleep)
+
+    assert charge == Charge(HELD, CostSource.HELD)
+    assert provider.asked == []
+
+
+@pytest.mark.anyio
+async def test_a_provider_without_records_is_not_asked() -> None:
+    its = replace(PRICED, provider=Provider(ProviderName("deepseek"), kind="deepseek", base_url="http://127.0.0.1:9"))
+
+    async with records([record(4_321)], kind="deepseek") as provider:
+        charge = await in_doubt(its).charge_recorded(provider.client, provider.sleep)
+
+    assert charge == Charge(HELD, CostSource.HELD)
+    assert provider.asked == []
+
+
+@pytest.mark.anyio
+async def test_a_provider_that_never_tells_does_not_keep_the_hold_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("router.gateway.call._RECORD_PATIENCE_S", 0.01)
+
+    async with records([]) as provider:
+        with anyio.fail_after(DEADLINE_S):
+            charge = await in_doubt().charge_recorded(provider.client, lambda _: anyio.sleep_forever())
+
+    assert charge == Charge(HELD, CostSource.HELD)
+
+
+# What the ledger keeps
+
+
+def test_a_call_that_was_answered_is_kept_with_its_bill_and_its_length() -> None:
+    call = call_of()
+    call.is_answered, call.ended_s = True, 12.5
+    call.generation_id, call.served_model = "gen-1", "deepseek/deepseek-v4-flash-20260423"
+    call.bill, call.charge = bill(nano_usd=123), Charge(123, CostSource.REPORTED)
+
+    assert call.attempt() == Attempt(
+        id="req_1.1",
+        model=PRICED.model.name,
+        provider=PRICED.provider.name,
+        outcome="ok",
+        served_model="deepseek/deepseek-v4-flash-20260423",
+        generation_id="gen-1",
+        usage=USAGE,
+        held_nano_usd=HELD,
+        cost_nano_usd=123,
+        source=CostSource.REPORTED,
+        duration_s=2.5,
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "is_answered", "outcome"),
+    [
+        (None, True, "ok"),
+        (None, False, "abandoned"),
+        (refused(429), False, "upstream_429"),
+        (broken(), True, "upstream_broken"),
+    ],
+)
+def test_a_call_is_kept_with_how_it_ended(error: UpstreamError | None, is_answered: bool, outcome: str) -> None:
+    call = call_of()
+    call.error, call.is_answered = error, is_answered
+    call.ended_s, call.charge = 11.0, NOTHING_OWED
+
+    assert call.attempt().outcome == outcome
+
+
+def test_a_call_whose_process_dies_is_kept_at_what_is_held() -> None:
+    call = call_of()
+
+    lost = call.attempt_if_lost(11.0)
+
+    assert (lost.outcome, lost.cost_nano_usd, lost.source, lost.usage) == (LOST, HELD, CostSource.HELD, None)
+    assert lost.duration_s == 1.0

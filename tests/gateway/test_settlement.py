@@ -1,0 +1,164 @@
+"""What a call cost, and how we know; what its answer would have cost at the baseline."""
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from router.catalog.catalog import Model, ModelName
+from router.catalog.prices import PriceEntry, PriceList
+from router.gateway.settlement import Books, Charge, baseline_nano_usd, charge_for
+from router.ledger import LedgerEntry
+from router.units import NO_USAGE, CostSource, Usage
+from router.wire.responses import Bill
+from tests.decision.builders import always, at, catalog, model, per_mtok
+from tests.storage.entries import AT, FLASH, GPT, attempt, entry
+
+CHEAP = per_mtok("1", "4", cached_input_usd="0.5", cache_write_usd="2")
+DEAR = per_mtok("10", "40", cached_input_usd="5", cache_write_usd="20")
+UNPRICED = PriceList(())
+USAGE = Usage(input_tokens=1_000, output_tokens=200, cached_tokens=100, cache_write_tokens=50, reasoning_tokens=30)
+IMPOSSIBLE = Usage(input_tokens=10, output_tokens=1, cached_tokens=11)
+
+
+def bill(usage: Usage = USAGE, *, told_usd: str | None = None) -> Bill:
+    return Bill(usage, None if told_usd is None else Decimal(told_usd))
+
+
+# The books
+
+
+def test_a_request_is_written_into_the_journal_then_the_ledger_then_the_metrics() -> None:
+    written: list[tuple[str, LedgerEntry]] = []
+    books = Books(
+        journal=lambda each: written.append(("journal", each)),
+        ledger=lambda each: written.append(("ledger", each)),
+        metrics=lambda each: written.append(("metrics", each)),
+    )
+    done = entry()
+
+    books.book(done)
+
+    assert written == [("journal", done), ("ledger", done), ("metrics", done)]
+
+
+# What a call cost
+
+
+def test_the_figure_the_provider_tells_counts_before_our_own() -> None:
+    deployment = at("openrouter", model("flash"), always(CHEAP))
+
+    assert charge_for(bill(told_usd="0.0123"), deployment, at=AT) == Charge(12_300_000, CostSource.REPORTED)
+
+
+def test_a_provider_that_tells_a_cost_of_nothing_is_owed_nothing() -> None:
+    deployment = at("openrouter", model("flash"), always(CHEAP))
+
+    assert charge_for(bill(told_usd="0"), deployment, at=AT) == Charge(0, CostSource.REPORTED)
+
+
+def test_tokens_without_a_cost_are_charged_at_our_price() -> None:
+    deployment = at("local", model("flash"), always(CHEAP))
+
+    # 850 plain tokens at $1, 100 cached at $0.50, 50 written at $2, 200 of output at $4 per million
+    assert charge_for(bill(), deployment, at=AT) == Charge(850_000 + 50_000 + 100_000 + 800_000, CostSource.COMPUTED)
+
+
+def test_tokens_are_charged_at_the_price_that_was_in_force_when_they_were_asked_for() -> None:
+    prices = PriceList(
+        (
+            *always(CHEAP).entries,
+            PriceEntry(always(DEAR).entries[0].price, source="a test", starts=AT + timedelta(hours=1)),
+        )
+    )
+    deployment = at("local", model("flash"), prices)
+
+    before, after = (charge_for(bill(), deployment, at=AT + timedelta(hours=hours)) for hours in (0, 1))
+
+    assert before == Charge(1_800_000, CostSource.COMPUTED)
+    assert after == Charge(18_000_000, CostSource.COMPUTED)
+
+
+def test_tokens_of_a_deployment_without_a_price_are_not_known_to_cost_anything() -> None:
+    assert charge_for(bill(), at("local", model("flash"), UNPRICED), at=AT) is None
+
+
+def test_a_usage_that_contradicts_itself_makes_no_charge() -> None:
+    assert charge_for(bill(IMPOSSIBLE), at("local", model("flash"), always(CHEAP)), at=AT) is None
+
+
+# What the baseline would have cost
+
+SERVED = model(FLASH)
+BASELINE = model(GPT)
+
+
+def at_baseline(
+    usage: Usage | None = USAGE, *, served: Model = SERVED, baseline: Model = BASELINE, prices: PriceList | None = None
+) -> int | None:
+    known = catalog(
+        at("openrouter", served, always(CHEAP)), at("openai", baseline, always(DEAR) if prices is None else prices)
+    )
+    return baseline_nano_usd([attempt(usage=usage)], GPT, known, at=AT)
+
+
+def test_the_baseline_costs_the_same_tokens_at_its_own_price_and_nothing_for_writing_a_cache() -> None:
+    # 900 plain tokens at $10, 100 cached at $5, 200 of output at $40 per million
+    assert at_baseline() == 9_000_000 + 500_000 + 8_000_000
+
+
+def test_the_baseline_makes_other_tokens_of_the_same_text() -> None:
+    served, baseline = replace(SERVED, token_ratio=2.0), replace(BASELINE, token_ratio=1.0)
+
+    assert at_baseline(served=served, baseline=baseline) == (9_000_000 + 500_000 + 8_000_000) // 2
+
+
+def test_what_the_baseline_would_have_cost_is_priced_at_the_time_of_the_request() -> None:
+    entries = always(DEAR).entries
+    past = PriceList((replace(entries[0], ends=AT),))
+
+    assert at_baseline(prices=past) is None
+    assert at_baseline(prices=PriceList((replace(entries[0], starts=AT),))) == 17_500_000
+
+
+def test_the_first_deployment_of_the_baseline_sets_its_price() -> None:
+    known = catalog(
+        at("openrouter", SERVED, always(CHEAP)),
+        at("openai", BASELINE, always(DEAR)),
+        at("azure", BASELINE, always(CHEAP)),
+    )
+
+    assert baseline_nano_usd([attempt(usage=USAGE)], GPT, known, at=AT) == 17_500_000
+
+
+def test_the_last_call_that_told_its_tokens_is_compared() -> None:
+    known = catalog(at("openrouter", SERVED, always(CHEAP)), at("openai", BASELINE, always(DEAR)))
+    first, last = (attempt(usage=Usage(input_tokens=tokens, output_tokens=0)) for tokens in (7, 3))
+
+    assert baseline_nano_usd([first, last, attempt(usage=None)], GPT, known, at=AT) == 30_000
+
+
+def test_a_cached_share_that_rounds_above_the_whole_is_not_compared() -> None:
+    assert at_baseline(IMPOSSIBLE) is None
+
+
+def test_nothing_is_compared_where_no_call_told_its_tokens() -> None:
+    assert at_baseline(usage=None) is None
+
+
+def test_a_call_that_used_no_tokens_would_have_cost_nothing_at_the_baseline() -> None:
+    assert at_baseline(NO_USAGE) == 0
+
+
+@pytest.mark.parametrize("baseline", [None, ModelName("not/in-the-catalog")])
+def test_nothing_is_compared_without_a_baseline_that_is_known(baseline: ModelName | None) -> None:
+    known = catalog(at("openrouter", SERVED, always(CHEAP)))
+
+    assert baseline_nano_usd([attempt(usage=USAGE)], baseline, known, at=AT) is None
+
+
+def test_nothing_is_compared_with_a_model_that_has_left_the_catalog() -> None:
+    known = catalog(at("openai", BASELINE, always(DEAR)))
+
+    assert baseline_nano_usd([attempt(usage=USAGE)], GPT, known, at=AT) is None

@@ -1,0 +1,25 @@
+"""How pytest runs under mutmut: the same examples for every mutant, and the tests that start a server last.
+
+A mutant counts as killed by its first failing test, so the order decides how long it takes, never what comes of it.
+"""
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Drawn once and for all, and never remembered: a mutant must not be judged by examples that another one left behind.
+settings.register_profile(
+    "mutation", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("mutation")
+
+_SLOW_FIXTURES = frozenset({"clocked_redis", "own_redis"})
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=_slowness)
+
+
+def _slowness(item: pytest.Item) -> tuple[bool, bool]:
+    fixtures = getattr(item, "fixturenames", ())
+    starts_redis = bool(_SLOW_FIXTURES.intersection(fixtures)) or "[redis" in item.name
+    return starts_redis, getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
