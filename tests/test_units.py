@@ -1,6 +1,6 @@
 """Tokens add up; dollars become nano-dollars and text without losing any."""
 
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal, localcontext
 
 import pytest
 from hypothesis import given
@@ -34,6 +34,11 @@ costs = st.decimals(0, 10**6, places=18)
 )
 def test_costs_are_booked_half_to_even_and_held_rounded_up(dollars: str, half_even: int, ceiling: int) -> None:
     assert (nano_usd(Decimal(dollars)), nano_usd_ceiling(Decimal(dollars))) == (half_even, ceiling)
+
+
+def test_a_cost_is_booked_the_same_however_the_rest_of_the_program_rounds() -> None:
+    with localcontext(rounding=ROUND_UP):
+        assert nano_usd(Decimal("0.0000000025")) == 2
 
 
 @given(costs)

@@ -8,7 +8,7 @@ import pytest
 
 from router.catalog.catalog import Capability, Deployment, Task
 from router.catalog.prices import Price, PriceEntry, PriceList, Rates, Tier
-from router.decision.estimate import Estimate, estimate
+from router.decision.estimate import Estimate, estimate, shortened
 from router.decision.facts import Conditions, RequestProfile
 from tests.decision.builders import CHAT, NOON, always, at, model, per_mtok
 
@@ -291,3 +291,47 @@ def test_a_hold_is_rounded_up_to_the_next_nano_dollar() -> None:
     # 4,000 x $0.00033/M is $0.00000132: 1,320 nano-dollars exactly; 4,001 bytes make 1,320.33.
     assert estimated(CHAT, odd).worst_nano_usd == 1_320
     assert estimated(replace(CHAT, input_bytes=4_001), odd).worst_nano_usd == 1_321
+
+
+class TestAShorterCall:
+    """Of a call held at 4,000 x $2/M + 1,000 x $10/M = $0.018, expected to answer with 350 tokens."""
+
+    @pytest.mark.parametrize(
+        ("left_usd", "limit", "worst_usd"),
+        [
+            ("0.1", 1_000, "0.018"),  # never longer than it was
+            ("0.018", 1_000, "0.018"),
+            ("0.01799", 999, "0.01799"),
+            ("0.0179899", 998, "0.01798"),
+            ("0.0115", 350, "0.0115"),  # just the usual answer: 4,000 x $2/M + 350 x $10/M
+        ],
+    )
+    def test_it_may_be_as_long_as_what_is_left_pays_for(self, left_usd: str, limit: int, worst_usd: str) -> None:
+        whole = estimated(CHAT, deployment())
+
+        shorter = shortened(whole, choices=1, left_usd=Decimal(left_usd))
+
+        assert shorter == replace(whole, max_output_tokens=limit, worst_usd=Decimal(worst_usd))
+
+    @pytest.mark.parametrize("left_usd", ["0.0114999", "0.008", "0"])
+    def test_there_is_none_if_the_usual_answer_does_not_fit(self, left_usd: str) -> None:
+        assert shortened(estimated(CHAT, deployment()), choices=1, left_usd=Decimal(left_usd)) is None
+
+    def test_what_is_left_is_shared_among_the_choices(self) -> None:
+        three = estimated(replace(CHAT, choices=3), deployment())
+
+        # $0.054 at worst, of which 3 x 4,000 x $2/M is input; $0.0105 more buys each choice its usual 350 tokens.
+        shorter = shortened(three, choices=3, left_usd=Decimal("0.0345"))
+
+        assert shorter == replace(three, max_output_tokens=350, worst_usd=Decimal("0.0345"))
+        assert shortened(three, choices=3, left_usd=Decimal("0.034499")) is None
+
+    def test_a_usual_answer_that_cannot_be_shared_evenly_is_rounded_down(self) -> None:
+        odd = replace(estimated(replace(CHAT, choices=3), deployment()), output_tokens=1_051)
+
+        assert shortened(odd, choices=3, left_usd=Decimal("0.0345")) is not None
+
+    def test_where_output_is_free_a_shorter_call_costs_the_same(self) -> None:
+        free_output = estimated(CHAT, deployment(always(per_mtok("2", "0"))))
+
+        assert shortened(free_output, choices=1, left_usd=Decimal(1)) is None

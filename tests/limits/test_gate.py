@@ -113,6 +113,30 @@ async def test_a_correction_counts_in_the_windows_that_hold_its_moment_and_are_o
     assert await states(gate) == [state(Per.HOUR, 100, spent=0, held=0), state(Per.DAY, 100, spent=60, held=0)]
 
 
+async def test_a_correction_counts_on_the_team_the_key_and_the_project(gate: Gate, clock: MovableClock) -> None:
+    scopes = three_scopes(100, 100, 100)
+    await gate.settle(await gate.reserve(scopes, reservation_id="r.1", nano_usd=1), nano_usd=1)
+
+    await gate.correct(scopes, at=clock.now(), nano_usd=8)
+
+    assert [(each.scope, each.spent_nano_usd) for each in await states(gate)] == [(TEAM, 9), (KEY, 9), (PROJECT, 9)]
+
+
+@pytest.mark.parametrize(
+    ("minutes", "spent"),
+    [(-30, 9), (-31, 1), (29, 9), (30, 1)],  # it is 9:30; the hour began half an hour ago
+)
+async def test_a_window_holds_its_first_moment_and_not_its_last(
+    gate: Gate, clock: MovableClock, minutes: int, spent: int
+) -> None:
+    hourly = quota(Budget(100, Per.HOUR))
+    await gate.settle(await gate.reserve(hourly, reservation_id="r.1", nano_usd=1), nano_usd=1)
+
+    await gate.correct(hourly, at=clock.now() + timedelta(minutes=minutes), nano_usd=8)
+
+    assert await states(gate) == [state(Per.HOUR, 100, spent=spent, held=0)]
+
+
 async def test_a_hold_may_use_a_budget_up_to_the_last_nano_dollar(gate: Gate) -> None:
     hundred = quota(Budget(100, Per.DAY))
 
@@ -325,6 +349,30 @@ async def test_who_waits_as_long_as_a_refusal_for_tokens_says_is_admitted(gate: 
     clock.advance(timedelta(seconds=60))
 
     await gate.admit(thousand, tokens=500)
+
+
+async def test_a_request_that_needs_the_whole_minute_to_itself_waits_for_it(gate: Gate, clock: MovableClock) -> None:
+    thousand = quota(limits=Limits(tokens_per_minute=1_000))
+    await gate.admit(thousand, tokens=1)
+
+    with pytest.raises(RateLimited) as refusal:
+        await gate.admit(thousand, tokens=1_000)
+    assert refusal.value.retry_after_s == 60
+    clock.advance(timedelta(seconds=60))
+
+    await gate.admit(thousand, tokens=1_000)
+
+
+async def test_nobody_waits_for_more_tokens_than_he_needs(gate: Gate, clock: MovableClock) -> None:
+    thousand = quota(limits=Limits(tokens_per_minute=1_000))
+    for tokens in (200, 300, 500):
+        await gate.admit(thousand, tokens=tokens)
+        clock.advance(timedelta(seconds=10))
+
+    for asked, retry_after_s in ((200, 30), (201, 40), (500, 40), (501, 50)):
+        with pytest.raises(RateLimited) as refusal:
+            await gate.admit(thousand, tokens=asked)
+        assert refusal.value.retry_after_s == retry_after_s
 
 
 async def test_a_request_that_no_minute_has_room_for_is_told_not_to_retry(gate: Gate) -> None:

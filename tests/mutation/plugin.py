@@ -4,11 +4,18 @@ A mutant counts as killed by its first failing test, so the order decides how lo
 """
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 # Drawn once and for all, and never remembered: a mutant must not be judged by examples that another one left behind.
+# Nor made smaller: that a test fails is all that is asked, and shrinking took longer than a mutant is given.
 settings.register_profile(
-    "mutation", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "mutation",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    phases=(Phase.explicit, Phase.generate),
+    report_multiple_bugs=False,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("mutation")
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 # A name is that of the module, of the changed function with a mark before it, and a number.
-_RESULT = re.compile(r"\s*(?P<module>[\w.]+?)\.x[ǁ_]\S+__mutmut_\d+: (?P<status>.+)")
+_RESULT = re.compile(r"\s*(?P<mutant>(?P<module>[\w.]+?)\.x[ǁ_]\S+__mutmut_\d+): (?P<status>.+)")
 
 KILLED = "killed"
 TIMEOUT = "timeout"
@@ -58,6 +58,12 @@ def rows(results: str, modules: Iterable[str]) -> list[Row]:
         if found is not None and found["module"] in statuses:
             statuses[found["module"]][found["status"]] += 1
     return [Row(module, counted) for module, counted in statuses.items()]
+
+
+def timed_out(results: str) -> list[str]:
+    """The names of mutants whose tests did not end in time."""
+    found = (_RESULT.fullmatch(line) for line in results.splitlines())
+    return [each["mutant"] for each in found if each is not None and each["status"] == TIMEOUT]
 
 
 def total(each: Iterable[Row]) -> Row:

@@ -1,6 +1,6 @@
 """The score is counted from what mutmut prints, and nothing is left out of it."""
 
-from tests.mutation.score import rows, table, total, unfinished
+from tests.mutation.score import rows, table, timed_out, total, unfinished
 
 RESULTS = """
     router.units.x_nano_usd__mutmut_1: killed
@@ -21,6 +21,10 @@ def test_every_mutant_of_a_module_counts_and_only_killed_ones_and_timeouts_for_i
     assert (units.percent, redis.percent) == (50.0, 50.0)
     assert ledger.mutants == 0
     assert total([units, redis, ledger]).mutants == 6
+
+
+def test_mutants_that_ran_out_of_time_are_known_by_name() -> None:
+    assert timed_out(RESULTS) == ["router.units.xǁUsageǁ__add____mutmut_1"]
 
 
 def test_a_mutant_that_was_not_tried_makes_the_score_unfinished() -> None:
