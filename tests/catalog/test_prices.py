@@ -188,6 +188,16 @@ def test_what_has_no_rate_of_its_own_costs_as_plain_input() -> None:
     assert plain.cached_input == plain.cache_write == plain.cache_write_1h == Decimal("0.000002")
 
 
+def test_what_has_a_rate_of_its_own_costs_by_it() -> None:
+    assert SONNET_4_6.base == Rates(
+        input=Decimal("0.000003"),
+        output=Decimal("0.000015"),
+        cached_input=Decimal("0.0000003"),
+        cache_write=Decimal("0.00000375"),
+        cache_write_1h=Decimal("0.000006"),
+    )
+
+
 @pytest.mark.parametrize(
     "usage",
     [

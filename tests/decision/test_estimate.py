@@ -6,10 +6,10 @@ from decimal import Decimal
 
 import pytest
 
-from router.catalog.catalog import Capability, Deployment, Task
+from router.catalog.catalog import Capability, Deployment, Model, Task
 from router.catalog.prices import Price, PriceEntry, PriceList, Rates, Tier
 from router.decision.estimate import Estimate, estimate, shortened
-from router.decision.facts import Conditions, RequestProfile
+from router.decision.facts import Conditions, NoExperience, RequestProfile
 from tests.decision.builders import CHAT, NOON, always, at, model, per_mtok
 
 CACHING = per_mtok("2", "10", cached_input_usd="0.2", cache_write_usd="2.5", cache_write_1h_usd="4")
@@ -76,6 +76,22 @@ def test_a_request_for_the_one_hour_cache_is_held_at_its_rate() -> None:
 )
 def test_tokens_are_counted_in_the_models_own_vocabulary_and_rounded_up(token_ratio: float, input_tokens: int) -> None:
     assert estimated(CHAT, deployment(token_ratio=token_ratio)).input_tokens == input_tokens
+
+
+class Streams(NoExperience):
+    """Has learned that streamed requests are twice as long."""
+
+    def input_ratio(self, model: Model, profile: RequestProfile) -> float:
+        return model.token_ratio * (2 if profile.is_stream else 1)
+
+
+@pytest.mark.parametrize(("is_stream", "input_tokens"), [(True, 2_000), (False, 1_000)])
+def test_what_was_learned_of_such_requests_counts(is_stream: bool, input_tokens: int) -> None:
+    experienced = replace(NOON, experience=Streams())
+
+    assert estimated(replace(CHAT, is_stream=is_stream), deployment(), conditions=experienced).input_tokens == (
+        input_tokens
+    )
 
 
 @pytest.mark.parametrize(

@@ -397,6 +397,7 @@ async def test_as_many_requests_as_allowed_are_under_way_and_one_more_when_one_h
     with pytest.raises(RateLimited) as refusal:
         await gate.admit(two, tokens=1)
     assert refusal.value.message == ("Team search has 2 requests under way and may have 2. Wait for one to end.")
+    assert refusal.value.retry_after_s == 1.0
     await gate.leave(first, tokens=1)
 
     await gate.admit(two, tokens=1)
