@@ -6,6 +6,8 @@ A mutant counts as killed by its first failing test, so the order decides how lo
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
+from router.limits.functions import BudgetFunctions
+
 # Drawn once and for all, and never remembered: a mutant must not be judged by examples that another one left behind.
 # Nor made smaller: that a test fails is all that is asked, and shrinking took longer than a mutant is given.
 settings.register_profile(
@@ -19,7 +21,19 @@ settings.register_profile(
 )
 settings.load_profile("mutation")
 
+# Tests whose Redis stands still in time of its own: none of them is about how soon it answers.
+_TIMELESS = frozenset({"test_gate.py", "test_gate_laws.py"})
+
 _SLOW_FIXTURES = frozenset({"clocked_redis", "own_redis"})
+
+
+@pytest.fixture(autouse=True)
+def patience_with_redis(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine kept busy by mutants is slow, and a test that fails for that alone would count as one that noticed."""
+    if request.path.name in _TIMELESS:
+        defaults = BudgetFunctions.call.__kwdefaults__
+        assert defaults is not None
+        monkeypatch.setitem(defaults, "timeout_s", 10.0)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
