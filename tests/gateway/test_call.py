@@ -1,16 +1,13 @@
 """One call at a provider: what is booked for it by what is known, and what the ledger keeps of it."""
 
-import json
 import logging
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from decimal import Decimal
 
 import anyio
 import pytest
 
-from router.catalog.catalog import Deployment, Provider, ProviderKind, ProviderName
+from router.catalog.catalog import Deployment, Provider, ProviderName
 from router.decision.eligibility import Candidate
 from router.errors import UpstreamBroken, UpstreamError, UpstreamRefused
 from router.gateway.call import LOST, RECORD_WAITS_S, Call
@@ -18,13 +15,12 @@ from router.gateway.settlement import NOTHING_OWED, Charge
 from router.ledger import Attempt
 from router.limits.gate import Reservation
 from router.units import CostSource, Usage
-from router.upstream.client import Endpoint, UpstreamClient
-from router.upstream.transport import UpstreamTransport
-from router.wire.responses import Bill, ReplyReader
+from router.wire.responses import Bill
 from tests.decision.builders import always, per_mtok
+from tests.gateway.records import ABSURD, BILLED, NOT_YET, record, records
 from tests.storage.entries import AT
 from tests.upstream.deployments import deployment, estimate
-from tests.upstream.faulty_server import DEADLINE_S, Peer, answer, faulty_server
+from tests.upstream.faulty_server import DEADLINE_S
 
 USAGE = Usage(input_tokens=1_000, output_tokens=200)
 COMPUTED = 1_000 * 100 + 200 * 400  # nano-dollars, at $0.10 and $0.40 per million
@@ -164,45 +160,6 @@ def test_a_call_that_was_held_to_be_free_may_cost_anything(held: int, told: int,
 
 
 # By the provider's record
-
-
-@dataclass
-class Records:
-    """A provider that answers each question about a call with the next of `answers`."""
-
-    client: UpstreamClient
-    asked: list[bytes]
-    slept_s: list[float] = field(default_factory=list)
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept_s.append(seconds)
-
-
-def record(nano_usd: int) -> bytes:
-    told = {"total_cost": nano_usd / 10**9, "native_tokens_prompt": 7, "native_tokens_completion": 3}
-    return answer(json.dumps({"data": told}).encode())
-
-
-NOT_YET = answer(b"{}", status=b"404 Not Found")
-ABSURD = answer(b'{"data":{"total_cost":-1}}')
-BILLED = Usage(input_tokens=7, output_tokens=3)
-
-
-@asynccontextmanager
-async def records(answers: Sequence[bytes], *, kind: ProviderKind = "openrouter") -> AsyncIterator[Records]:
-    left, asked = list(answers), list[bytes]()
-
-    async def script(peer: Peer) -> None:
-        while request := await peer.request():
-            asked.append(request.split(b" HTTP/")[0])
-            await peer.send(left.pop(0))
-
-    async with faulty_server(script) as server, UpstreamTransport(max_connections=2) as transport:
-        provider = Provider(ProviderName(kind), kind=kind, base_url=f"http://127.0.0.1:{server.origin.port}/api/v1")
-        endpoint = Endpoint(
-            provider, api_key=None, connect_s=DEADLINE_S, first_byte_s=DEADLINE_S, between_bytes_s=DEADLINE_S
-        )
-        yield Records(UpstreamClient(transport, {provider.name: endpoint}, ReplyReader()), asked)
 
 
 def in_doubt(its: Deployment = PRICED) -> Call:
