@@ -2,6 +2,8 @@
 
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from time import tzset
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -150,6 +152,14 @@ def test_the_dearest_rates_leave_out_tiers_that_cannot_be_reached() -> None:
     assert GPT_5_4.dearest(272_001) == GPT_5_4.tiers[0].rates
 
 
+def test_a_second_tier_counts_as_reachable_strictly_above_its_threshold() -> None:
+    dearer = Rates.per_mtok(input_usd=Decimal(7), output_usd=Decimal(30))
+    price = Price(GPT_5_4.base, (*GPT_5_4.tiers, Tier(above_input_tokens=500_000, rates=dearer)))
+
+    assert price.dearest(500_000) == GPT_5_4.tiers[0].rates
+    assert price.dearest(500_001) == dearer
+
+
 def test_a_cache_write_at_anthropic_is_billed_as_it_was_seen() -> None:
     """OpenRouter, Sonnet 4.6, March 2026: 3,211 of 3,214 input tokens were written; the prompt cost $0.01205025."""
     usage = Usage(input_tokens=3_214, output_tokens=100, cache_write_tokens=3_211)
@@ -278,6 +288,56 @@ def test_every_price_in_force_within_a_stretch_is_found_also_one_that_is_over_be
 
     assert prices.in_force(Stretch(at, timedelta(minutes=15))) == (cheap, dear, cheap)
     assert prices.in_force(Stretch(at, timedelta(minutes=4))) == (cheap,)
+
+
+CHEAP, DEAR = (Price(Rates.per_mtok(input_usd=Decimal(figure), output_usd=Decimal(figure))) for figure in (1, 9))
+
+
+def at_daytime(hour: int, minute: int = 0, second: int = 0, *, day: int = 23) -> datetime:
+    return datetime(2026, 11, day, hour, minute, second, tzinfo=UTC)
+
+
+def dear_between(starts: time, ends: time) -> PriceList:
+    return PriceList((PriceEntry(CHEAP, source="base"), PriceEntry(DEAR, source="for a while", daily=(starts, ends))))
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "prices"),
+    [
+        (at_daytime(5), at_daytime(5, 59, 59), [CHEAP]),
+        (at_daytime(5), at_daytime(6), [CHEAP]),  # it begins half a minute later
+        (at_daytime(6, 0, 29), at_daytime(6, 0, 29), [CHEAP]),
+        (at_daytime(6, 0, 29), at_daytime(6, 0, 30), [CHEAP, DEAR]),
+        (at_daytime(6, 0, 30), at_daytime(6, 1), [DEAR]),
+        (at_daytime(6, 0, 30), at_daytime(7), [DEAR, CHEAP]),
+        (at_daytime(7), at_daytime(7, 30), [CHEAP]),
+        (at_daytime(6, 30), at_daytime(6, 30, day=25), [DEAR, CHEAP, DEAR, CHEAP, DEAR]),
+        (at_daytime(23), at_daytime(6, 0, 30, day=24), [CHEAP, DEAR]),  # over midnight
+    ],
+)
+def test_each_change_within_a_stretch_is_named_once_in_order(
+    start: datetime, end: datetime, prices: list[Price]
+) -> None:
+    assert dear_between(time(6, 0, 30), time(7)).in_force(start, end) == prices
+
+
+@pytest.mark.parametrize("zone", ["Asia/Kathmandu", "America/New_York"])
+def test_the_day_of_a_price_is_that_of_utc_wherever_the_machine_and_the_moment_are(
+    zone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    tzset()
+    start = at_daytime(23).astimezone(ZoneInfo(zone))
+
+    try:
+        prices = dear_between(time(0), time(1)).in_force(start, start + timedelta(hours=1, minutes=30))
+        is_dear = dear_between(time(23), time(0)).at(start) == DEAR
+    finally:
+        monkeypatch.undo()
+        tzset()
+
+    assert prices == [CHEAP, DEAR]
+    assert is_dear
 
 
 @st.composite

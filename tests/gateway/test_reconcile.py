@@ -207,7 +207,8 @@ def killed(directory: Path, *left: Record, name: str = "dead") -> None:
 
 
 def lost(request_id: str, *, cost_nano_usd: int = HELD) -> LedgerEntry:
-    return entry(request_id, replace(IN_DOUBT, id=f"{request_id}.1", cost_nano_usd=cost_nano_usd))
+    """A request of one call, which its provider had not named yet: nobody can ask about it."""
+    return entry(request_id, replace(IN_DOUBT, id=f"{request_id}.1", cost_nano_usd=cost_nano_usd, generation_id=None))
 
 
 def doubtful(request_id: str, *, at: datetime = AT, provider: str = "openrouter") -> LedgerEntry:
