@@ -101,8 +101,11 @@ class World(Protocol):
     def start(self, process: int, quotas: Iterable[Quota]) -> None:
         """Kill the process, if it lives, and start another in its place."""
 
-    def lose(self, first: int) -> None:
-        """Whatever the gates' processes do not keep themselves is gone; `first` notices it first."""
+    def lose(self, first: int, *, is_late: bool) -> None:
+        """Whatever the gates' processes do not keep themselves is gone.
+
+        `first` notices it first; whether the other does so in time or when counters are rebuilt already, `is_late` says.
+        """
 
     def beat(self, process: int) -> None:
         """The process has its turn in the background."""
@@ -147,7 +150,7 @@ class OneProcess:
         gate.recover(quotas, self.books.spent_since)
         self.gates[process] = gate
 
-    def lose(self, first: int) -> None:
+    def lose(self, first: int, *, is_late: bool) -> None:
         pass
 
     def beat(self, process: int) -> None:
@@ -177,7 +180,7 @@ class ManyProcesses:
         self.clock = SharedClock(START, server)
         self._edges = [BudgetFunctions(server.url, root=self._root) for _ in range(2)]
         self._gates = [self._gate(edge, ()) for edge in self._edges]
-        self._attach(0)
+        self._attach(0, is_late=False)
 
     @property
     def gates(self) -> Sequence[Gate]:
@@ -206,9 +209,9 @@ class ManyProcesses:
         self._gates[process] = self._gate(self._edges[process], quotas)
         self.beat(process)
 
-    def lose(self, first: int) -> None:
+    def lose(self, first: int, *, is_late: bool) -> None:
         self._server.wipe()
-        self._attach(first)
+        self._attach(first, is_late=is_late)
 
     def beat(self, process: int) -> None:
         self.run(self._gates[process].beat())
@@ -221,13 +224,14 @@ class ManyProcesses:
             self.run(edge.aclose())
         self._runner.close()
 
-    def _attach(self, first: int) -> None:
-        """The first leads the rebuilding; both register before it opens, as the quarantine makes them."""
-        for process in (first, 1 - first):
-            self.beat(process)
+    def _attach(self, first: int, *, is_late: bool) -> None:
+        """The first leads the rebuilding; the other registers during the quarantine, or after it."""
+        self.beat(first)
+        if not is_late:
+            self.beat(1 - first)
         self.clock.advance(timedelta(seconds=self._QUARANTINE_S))
-        for process in (first, 1 - first):
-            self.beat(process)
+        self.beat(first)
+        self.beat(1 - first)
 
     def _gate(self, edge: BudgetFunctions, quotas: Iterable[Quota]) -> RedisGate:
         return RedisGate(
@@ -322,20 +326,15 @@ class GateAgainstModel(RuleBasedStateMachine):
         self.world.clock.advance(timedelta(seconds=seconds))
 
     @precondition(lambda self: self.model and self.world.keeps_holds)
-    @rule(process=processes)
-    def beat(self, process: int) -> None:
-        self.steps["beat"] += 1
-        number = process % len(self.living)
-        self.world.beat(number)
-        self.living[number].heard_at = self.world.clock.now()
-
-    @precondition(lambda self: self.model and self.world.keeps_holds)
-    @rule(process=processes)
-    def look_for_orphans(self, process: int) -> None:
+    @rule(seconds=st.sampled_from([0, 9, 49, 59, 61, 600]), heard=st.sets(processes), process=processes)
+    def look_for_orphans(self, seconds: int, heard: set[int], process: int) -> None:
         """A hold whose process was heard of within a lease is never among them; one that was not is, and stays held."""
-        found = self.world.orphans(process % len(self.living))
-        self.steps["orphans: found"] += len(found) > 0
-        self.steps["orphans: none"] += not found
+        self.world.clock.advance(timedelta(seconds=seconds))
+        for number in heard:
+            self.world.beat(number)
+            self.living[number].heard_at = self.world.clock.now()
+        found = self.world.orphans(process)
+        self.steps[f"orphans: {'found' if found else 'none'}"] += 1
         # Without a budget nothing is held.
         held = [each for each in self.model if each.held >= 0 and each.reservation and each.reservation.windows]
         silent_s = {each.id: self.silent_s(each) for each in held}
@@ -365,11 +364,11 @@ class GateAgainstModel(RuleBasedStateMachine):
         self.begin(number, {**old, scope: replace(old[scope], budgets=changed)})
 
     @precondition(lambda self: self.model and self.world.keeps_holds)
-    @rule(first=processes)
-    def lose_state(self, first: int) -> None:
+    @rule(first=processes, is_late=st.booleans())
+    def lose_state(self, first: int, is_late: bool) -> None:
         """What the living processes hold and have settled is not lost; the holds of dead ones are."""
-        self.steps["state lost"] += 1
-        self.world.lose(first)
+        self.steps[f"state lost{', one late' if is_late else ''}"] += 1
+        self.world.lose(first, is_late=is_late)
         for process in self.living:
             process.heard_at = self.world.clock.now()
         for spending in self.model:
