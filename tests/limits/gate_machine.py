@@ -104,7 +104,7 @@ class World(Protocol):
     def lose(self, first: int, *, is_late: bool) -> None:
         """Whatever the gates' processes do not keep themselves is gone.
 
-        `first` notices it first; whether the other does so in time or when counters are rebuilt already, `is_late` says.
+        `first` notices it first; the other in time or, if it `is_late`, when the counters are rebuilt already.
         """
 
     def beat(self, process: int) -> None:

@@ -70,7 +70,7 @@ def chat(model: str, text: str, *, is_stream: bool, max_tokens: int) -> bytes:
     return json.dumps({**fields, "stream": is_stream}).encode()
 
 
-async def send(ask: Ask, port: int) -> Answer:
+async def send(ask: Ask, port: int, *, patience_s: float = _PATIENCE_S) -> Answer:
     """Make the request once. Never raises for what the network does."""
     loop = asyncio.get_running_loop()
     started_s = loop.time()
@@ -81,7 +81,7 @@ async def send(ask: Ask, port: int) -> Answer:
     received = b""
     end = End.BROKEN
     try:
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(patience_s):
             writer.write(ask.head() + ask.body)
             received, is_cut = await _received(reader, ask.cut_after_bytes)
             end = End.HUNG_UP if is_cut else End.ANSWERED

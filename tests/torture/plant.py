@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -181,6 +181,10 @@ class Plant:
         )
 
 
+def _nothing_more(_: int) -> Mapping[str, str]:
+    return {}
+
+
 @contextmanager
 def running_plant(
     setting: Setting,
@@ -189,22 +193,31 @@ def running_plant(
     teams: Mapping[str, str],
     time_scale: float,
     keys_per_team: int = 1,
-    environment: Mapping[str, str] | None = None,
+    environment: Callable[[int], Mapping[str, str]] = _nothing_more,
+    redis_environment: Mapping[str, str] | None = None,
     state: Path | None = None,
     is_started: bool = True,
 ) -> Iterator[Plant]:
-    """The sandbox, the stores of the setting, and replicas under the shipped catalog with these teams."""
+    """The sandbox, the stores of the setting, and replicas under the shipped catalog with these teams.
+
+    `environment` says what each replica, by its number, finds in its surroundings besides ours.
+    """
     directory = setting.directory / name
     directory.mkdir(parents=True)
     state = state or directory / "state"
     state.mkdir(exist_ok=True)
     with ExitStack() as running:
         sandbox_port = running.enter_context(_sandbox(directory, seed=setting.seed, time_scale=time_scale))
-        shared = running.enter_context(running_stores(directory)) if setting.stores == "shared" else None
+        shared = (
+            running.enter_context(running_stores(directory, redis_environment or {}))
+            if setting.stores == "shared"
+            else None
+        )
         config = _configured(directory, teams, sandbox_port=sandbox_port, is_shared=shared is not None)
-        surroundings = {**_environment(state, shared), **(environment or {})}
+        surroundings = _environment(state, shared)
         replicas = [
-            Replica(config, surroundings, directory / f"replica-{number}.log") for number in range(setting.replicas)
+            Replica(config, {**surroundings, **environment(number)}, directory / f"replica-{number}.log")
+            for number in range(setting.replicas)
         ]
         keys = _keys(state, shared, teams, keys_per_team)
         plant = Plant(directory, sandbox_port, replicas, shared, state, keys)
