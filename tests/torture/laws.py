@@ -102,7 +102,6 @@ def _in_redis(setting: Setting) -> Iterator[NewWorld]:
         raise CannotRun("redis-server or PostgreSQL is not installed (Debian: redis-server, postgresql)")
     with closing(RedisServer(setting.directory)) as redis, running_server(found) as server:
         redis.start()
-        redis.use_test_clock()
         with server.new_schema() as place, places.opened(place) as store:
 
             def new_world() -> AbstractContextManager[World]:
