@@ -106,7 +106,7 @@ class World(Protocol):
         """Where a gate says that every budget stands."""
 
     def start(self, process: int, quotas: Iterable[Quota]) -> None:
-        """Kill the process, if it lives, and start another in its place."""
+        """Kill the process, if it lives, and start another in its place, which the others hear of."""
 
     def lose(self, first: int, *, is_late: bool) -> None:
         """Whatever the gates' processes do not keep themselves is gone.
@@ -193,7 +193,8 @@ class ManyProcesses:
         self._runner = asyncio.Runner()
         self.clock = SharedClock(START, server)
         self._edges = [_Patient(server.url, root=self._root) for _ in range(2)]
-        self._gates = [self._gate(edge, ()) for edge in self._edges]
+        self._names = [secrets.token_hex(8) for _ in range(2)]
+        self._gates = [self._gate(process, ()) for process in range(2)]
         self._attach(0, is_late=False)
 
     @property
@@ -219,9 +220,13 @@ class ManyProcesses:
 
     def start(self, process: int, quotas: Iterable[Quota]) -> None:
         self.run(self._edges[process].aclose())  # killed: it says no farewell
+        dead, self._names[process] = self._names[process], secrets.token_hex(8)
         self._edges[process] = _Patient(self._server.url, root=self._root)
-        self._gates[process] = self._gate(self._edges[process], quotas)
+        self._gates[process] = self._gate(process, quotas)
         self.beat(process)
+        self.run(self._gates[process].bury(dead))  # its journal was found
+        for each in range(2):
+            self.beat(each)
 
     def lose(self, first: int, *, is_late: bool) -> None:
         self._server.wipe()
@@ -239,22 +244,25 @@ class ManyProcesses:
         self._runner.close()
 
     def _attach(self, first: int, *, is_late: bool) -> None:
-        """The first leads the rebuilding; the other registers during the quarantine, or after it."""
+        """The first leads the rebuilding; the other registers meanwhile, or so late that it is not waited for."""
         self.beat(first)
         if not is_late:
             self.beat(1 - first)
         self.clock.advance(timedelta(seconds=self._QUARANTINE_S))
         self.beat(first)
+        if is_late:
+            self.clock.advance(timedelta(seconds=LEASE_S + 1))
+            self.beat(first)
         self.beat(1 - first)
 
-    def _gate(self, edge: BudgetFunctions, quotas: Iterable[Quota]) -> RedisGate:
+    def _gate(self, process: int, quotas: Iterable[Quota]) -> RedisGate:
         return RedisGate(
-            edge,
+            self._edges[process],
             self.books,
             quotas=quotas,
             monotonic_s=self.clock.monotonic_s,
             new_id=lambda: secrets.token_hex(8),
-            process=secrets.token_hex(8),
+            process=self._names[process],
             quarantine_s=self._QUARANTINE_S,
         )
 
@@ -484,6 +492,8 @@ class GateAgainstModel(RuleBasedStateMachine):
     def begin(self, number: int, scopes: dict[ScopeId, Scope]) -> None:
         self.living[number] = Process(scopes, self.world.clock.now())
         self.world.start(number, [self.quota(self.living[number], SCOPES)])
+        for process in self.living:
+            process.heard_at = self.world.clock.now()
 
     def silent_s(self, spending: Spending) -> float:
         """How long ago it was last heard of the process behind a hold."""
