@@ -9,14 +9,14 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tests.torture.books import BookedCall, Comparison, LedgerReader, bill, compared, is_settled, nano_usd
-from tests.torture.load import Answer, Ask, chat, counted, p99_s, send
+from tests.torture.agreement import agreement, budgets_at_rest, money, read, spent_by_scope
+from tests.torture.books import is_settled, nano_usd
+from tests.torture.load import Answer, Ask, asking, chat, counted, p99_s, send, spend_to_the_end
 from tests.torture.plant import STOPS_AT_CANCEL, Key, Plant, running_plant
-from tests.torture.result import Figure, Result, at_least, at_most, equal, none, told
+from tests.torture.result import Figure, Result, at_least, at_most, none, told
 from tests.torture.setting import Setting
 from tests.torture.stores import CannotRun, SharedStores
 
@@ -24,13 +24,11 @@ TITLE = "outages of Redis and PostgreSQL"
 
 _WORKERS = 16
 _FREE_WORKERS = 4
-_PAUSE_S = 0.05  # of a client, between two requests
 _TIME_SCALE = 0.05
 _ANSWER_P99_S = 0.3
 _RECOVERED_WITHIN_S = 2.0
 _LATE_ATTACH_WITHIN_S = 5.0
 _SETTLED_WITHIN_S = 60.0
-_EXHAUSTED_WITHIN_S = 60.0
 
 # Each outage has a team of its own. A request holds 50,000 to 100,000 and costs about a third of it.
 _LIMIT_NANO_USD = 20_000_000
@@ -124,14 +122,14 @@ async def _closed(setting: Setting) -> tuple[Figure, ...]:
         for outage in _OUTAGES:
             phases[outage.name] = await _suffered(plant, outage, setting, outage_s)
         has_settled = await asyncio.to_thread(is_settled, plant, within_s=_SETTLED_WITHIN_S)
-        calls, comparison = _read(plant)
-        budgets = await _budgets(plant)
-    spent = _spent(calls)
+        calls, comparison = read(plant)
+        budgets = await budgets_at_rest(plant)
+    spent = spent_by_scope(calls)
     figures: list[Figure] = []
     for name, phase in phases.items():
         figures += _seen(name, phase, is_refused=all(outage.is_refused or outage.name != name for outage in _OUTAGES))
         figures.append(none("  overspent, nano-USD", max(spent["team", _team(name)] - _LIMIT_NANO_USD, 0)))
-    return (*figures, *_money(comparison, has_settled), *_agreement(budgets, spent))
+    return (*figures, *money(comparison, has_settled), *agreement(budgets, spent))
 
 
 def _team(outage: str) -> str:
@@ -156,19 +154,19 @@ async def _suffered(plant: Plant, outage: _Outage, setting: Setting, outage_s: f
     assert plant.shared is not None
     keys, chance, phase = plant.keys[_team(outage.name)], setting.chance(outage.name), _Phase()
     if outage.name != "absent":
-        async with _clients(plant, keys, chance, []):
+        async with asking(_asks(keys, chance), plant.replicas, [], workers=_WORKERS):
             await asyncio.sleep(0.3)
             await asyncio.to_thread(outage.prepare, plant.shared)
             await asyncio.sleep(0.3)
             await asyncio.to_thread(outage.begin, plant.shared)
-    async with _clients(plant, plant.keys["free"], chance, phase.free, workers=_FREE_WORKERS):
+    async with asking(_asks(plant.keys["free"], chance), plant.replicas, phase.free, workers=_FREE_WORKERS):
         if outage.end is not None:
-            async with _clients(plant, keys, chance, phase.during):
+            async with asking(_asks(keys, chance), plant.replicas, phase.during, workers=_WORKERS):
                 await asyncio.sleep(outage_s)
             await asyncio.to_thread(outage.end, plant.shared)
-        async with _clients(plant, keys, chance, phase.recovering):
+        async with asking(_asks(keys, chance), plant.replicas, phase.recovering, workers=_WORKERS):
             phase.recovered_s = await _served_after_s(plant, keys[0])
-    await _exhaust(plant, keys, ("",), chance, phase.afterwards)
+    await spend_to_the_end(_asks(keys, chance), plant.replicas, phase.afterwards)
     return phase
 
 
@@ -207,32 +205,34 @@ async def _with_allowance(setting: Setting) -> tuple[Figure, ...]:
     ) as plant:
         assert plant.shared is not None
         keys = plant.keys["allowed"]
-        await _until_slices_are_held(plant, keys, chance)
         for name, leave, come_back in (
             ("killed", plant.shared.redis.kill, plant.shared.redis.start),
             ("frozen", plant.shared.redis.freeze, plant.shared.redis.thaw),
         ):
             during: list[Answer] = []
+            await _until_slices_are_held(plant, keys, chance)
             await asyncio.to_thread(leave)
-            async with _clients(plant, keys, chance, during, tags=("", _PROJECT)):
+            async with asking(_asks(keys, chance, tags=("", _PROJECT)), plant.replicas, during, workers=_WORKERS):
                 await asyncio.sleep(outage_s)
             await asyncio.to_thread(come_back)
             await _served_after_s(plant, keys[0])
             served[name] = sum(answer.status == 200 for answer in during)
             phase.during += during
-        await _exhaust(plant, keys, (_PROJECT, ""), chance, phase.afterwards)
+        for key in keys:
+            for tag in (_PROJECT, ""):
+                await spend_to_the_end(_asks([key], chance, tags=[tag]), plant.replicas, phase.afterwards)
         has_settled = await asyncio.to_thread(is_settled, plant, within_s=_SETTLED_WITHIN_S)
-        calls, comparison = _read(plant)
-        budgets = await _budgets(plant)
-    spent = _spent(calls)
+        calls, comparison = read(plant)
+        budgets = await budgets_at_rest(plant)
+    spent = spent_by_scope(calls)
     return (
         told("with an allowance: answers meanwhile", counted(phase.during)),
         *(at_least(f"  served while Redis was {name}", number, 1) for name, number in served.items()),
         at_most("  refusal p99, s", p99_s(phase.refused), _ANSWER_P99_S),
         at_least("  refused for want of money in the end", sum(each.status == 429 for each in phase.afterwards), 1),
         *(none(f"  overspent by budgets of a {kind}, nano-USD", _overspent(kind, spent)) for kind in _ALLOWANCE_LIMITS),
-        *_money(comparison, has_settled),
-        *_agreement(budgets, spent),
+        *money(comparison, has_settled),
+        *agreement(budgets, spent),
     )
 
 
@@ -256,51 +256,6 @@ def _overspent(kind: str, spent: Mapping[tuple[str, str], int]) -> int:
     return sum(max(sum_ - limit, 0) for scope, sum_ in spent.items() if scope[0] == kind)
 
 
-# Clients
-
-
-@asynccontextmanager
-async def _clients(
-    plant: Plant,
-    keys: Sequence[Key],
-    chance: random.Random,
-    answers: list[Answer],
-    *,
-    workers: int = _WORKERS,
-    tags: Sequence[str] = ("",),
-) -> AsyncIterator[None]:
-    """Clients that ask as long as the context is open; answers that come after it are kept too."""
-    is_over = False
-
-    async def client(me: int) -> None:
-        while not is_over:
-            ask = _ask(chance.choice(keys), chance, chance.choice(tags))
-            answers.append(await send(ask, plant.replicas[me % len(plant.replicas)].port))
-            await asyncio.sleep(_PAUSE_S)
-
-    async with asyncio.TaskGroup() as tasks:
-        for me in range(workers):
-            tasks.create_task(client(me))
-        yield
-        is_over = True
-
-
-async def _exhaust(
-    plant: Plant, keys: Sequence[Key], tags: Sequence[str], chance: random.Random, answers: list[Answer]
-) -> None:
-    """Spend until each key with each tag has been refused for want of money, by several clients at the same time."""
-    for key in keys:
-        for tag in tags:
-            found: list[Answer] = []
-            async with _clients(plant, [key], chance, found, tags=(tag,)):
-                deadline_s = time.monotonic() + _EXHAUSTED_WITHIN_S
-                while sum(each.status == 429 for each in found) < _WORKERS:
-                    await asyncio.sleep(0.1)
-                    if time.monotonic() > deadline_s:
-                        break
-            answers += found
-
-
 async def _served_after_s(plant: Plant, key: Key) -> float:
     """How long until a request is let in or refused for want of money: either way the budget is known again."""
     started_s, chance = time.monotonic(), random.Random(0)
@@ -312,59 +267,12 @@ async def _served_after_s(plant: Plant, key: Key) -> float:
     return passed_s
 
 
+def _asks(keys: Sequence[Key], chance: random.Random, *, tags: Sequence[str] = ("",)) -> Iterator[Ask]:
+    """Without end."""
+    while True:
+        yield _ask(chance.choice(keys), chance, chance.choice(tags))
+
+
 def _ask(key: Key, chance: random.Random, tags: str = "") -> Ask:
     text = f"Tell me about tea, number {chance.getrandbits(32):08x}."
     return Ask(key, chat("auto", text, is_stream=chance.random() < 0.5, max_tokens=200), tags=tags)
-
-
-# Money
-
-
-def _read(plant: Plant) -> tuple[list[BookedCall], Comparison]:
-    ledger = LedgerReader(plant)
-    calls = ledger.calls()
-    return calls, compared(bill(plant), calls, ledger.requests())
-
-
-def _spent(calls: Iterable[BookedCall]) -> Counter[tuple[str, str]]:
-    """What the ledger says for every scope, by kind and name."""
-    spent = Counter[tuple[str, str]]()
-    for call in calls:
-        for scope in (("team", call.team), ("key", call.key_id), *(("project", tag) for tag in call.tags)):
-            spent[scope] += call.cost_nano_usd
-    return spent
-
-
-async def _budgets(plant: Plant) -> dict[tuple[str, str], tuple[int, int]]:
-    """Spent and held of every budget, once nothing is held any more, or it is too late for that."""
-    deadline_s = time.monotonic() + _SLICES_WITHIN_S
-    while True:
-        await asyncio.sleep(plant.budgets_lag_s)
-        answer = await asyncio.to_thread(plant.replicas[0].admin, "/admin/budgets")
-        told_ = {
-            (each["kind"], each["name"]): (nano_usd(each["spent_usd"]), nano_usd(each["held_usd"]))
-            for each in answer["budgets"]
-        }
-        if not any(held for _, held in told_.values()) or time.monotonic() > deadline_s:
-            return told_
-
-
-def _agreement(
-    budgets: Mapping[tuple[str, str], tuple[int, int]], spent: Mapping[tuple[str, str], int]
-) -> tuple[Figure, ...]:
-    unequal = {scope: sum_ - spent.get(scope, 0) for scope, (sum_, _) in budgets.items() if sum_ != spent.get(scope, 0)}
-    return (
-        none("held in the end, nano-USD", sum(held for _, held in budgets.values())),
-        none(f"of {len(budgets)} budgets, settled sum is not the ledger's", len(unequal)),
-        *(told(f"    {kind}, settled - ledger, nano-USD", by) for (kind, _), by in unequal.items()),
-    )
-
-
-def _money(comparison: Comparison, has_settled: bool) -> tuple[Figure, ...]:
-    return (
-        equal("everything settled", int(has_settled), 1),
-        none("ledger rows lost", len(comparison.missing)),
-        none("duplicates", comparison.duplicates),
-        none("billed calls with another cost in the ledger", len(comparison.different)),
-        none("ledger - bill, nano-USD", comparison.ledger_nano_usd - comparison.bill_nano_usd),
-    )
