@@ -10,5 +10,5 @@
 | stores.py | Redis and PostgreSQL servers of our own, which can be frozen, killed and emptied |
 | load.py | clients: what each sends, when it hangs up, what came back |
 | books.py | the bill, the ledger and the journals, read from outside, and how they compare |
-| crash.py, crowd.py, cuts.py, full_disk.py, outages.py, clock.py, bound.py | one experiment each |
+| crash.py, crowd.py, cuts.py, full_disk.py, outages.py, clock.py, laws.py, bound.py | one experiment each |
 """

@@ -16,7 +16,7 @@ from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from tests.torture import bound, clock, crash, crowd, cuts, full_disk, outages
+from tests.torture import bound, clock, crash, crowd, cuts, full_disk, laws, outages, paused
 from tests.torture.result import Result, as_data, as_table
 from tests.torture.setting import Setting
 from tests.torture.stores import CannotRun
@@ -39,7 +39,9 @@ EXPERIMENTS: Mapping[str, Experiment] = {
     "c": cuts,
     "d": full_disk,
     "e": clock,
+    "f": laws,
     "s": outages,
+    "p": paused,
     "g": bound,
 }
 

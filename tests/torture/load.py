@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
@@ -12,6 +14,9 @@ from tests.torture.plant import Key, Replica
 
 _PATIENCE_S = 60.0  # a client that gets nothing for so long gives up
 _RETRY_S = 0.05  # between attempts at a replica that is being restarted
+_PAUSE_S = 0.05  # of a client, between two requests
+_SPENDERS = 16
+_SPENT_WITHIN_S = 60.0
 
 
 class End(Enum):
@@ -58,6 +63,12 @@ class Answer:
     def has_retry_after(self) -> bool:
         return b"\r\nretry-after:" in self.head.lower()
 
+    @property
+    def request_id(self) -> str | None:
+        """What the ledger calls the request, if the answer says so."""
+        lines = (line.partition(b": ") for line in self.head.lower().split(b"\r\n"))
+        return next((value.decode() for name, _, value in lines if name == b"x-request-id"), None)
+
     def error(self) -> dict[str, Any]:
         """The error of an answer that is one."""
         found: dict[str, Any] = json.loads(self.content)["error"]
@@ -70,7 +81,7 @@ def chat(model: str, text: str, *, is_stream: bool, max_tokens: int) -> bytes:
     return json.dumps({**fields, "stream": is_stream}).encode()
 
 
-async def send(ask: Ask, port: int) -> Answer:
+async def send(ask: Ask, port: int, *, patience_s: float = _PATIENCE_S) -> Answer:
     """Make the request once. Never raises for what the network does."""
     loop = asyncio.get_running_loop()
     started_s = loop.time()
@@ -81,7 +92,7 @@ async def send(ask: Ask, port: int) -> Answer:
     received = b""
     end = End.BROKEN
     try:
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(patience_s):
             writer.write(ask.head() + ask.body)
             received, is_cut = await _received(reader, ask.cut_after_bytes)
             end = End.HUNG_UP if is_cut else End.ANSWERED
@@ -118,6 +129,37 @@ async def send_all(asks: Sequence[Ask], replicas: Sequence[Replica], *, workers:
 
     await in_parallel(len(asks), workers=workers, work=one)
     return answers
+
+
+@asynccontextmanager
+async def asking(
+    asks: Iterator[Ask], replicas: Sequence[Replica], answers: list[Answer], *, workers: int
+) -> AsyncIterator[None]:
+    """Clients that ask as long as the context is open; answers that come after it are kept too."""
+    is_over = False
+
+    async def client(me: int) -> None:
+        while not is_over:
+            answers.append(await send(next(asks), replicas[me % len(replicas)].port))
+            await asyncio.sleep(_PAUSE_S)
+
+    async with asyncio.TaskGroup() as tasks:
+        for me in range(workers):
+            tasks.create_task(client(me))
+        yield
+        is_over = True
+
+
+async def spend_to_the_end(asks: Iterator[Ask], replicas: Sequence[Replica], answers: list[Answer]) -> None:
+    """Ask until there is no money any more, or it takes too long: several refusals, as holds are given back."""
+    found: list[Answer] = []
+    deadline_s = time.monotonic() + _SPENT_WITHIN_S
+    async with asking(asks, replicas, found, workers=_SPENDERS):
+        while sum(each.status == 429 for each in found) < _SPENDERS:
+            await asyncio.sleep(0.1)
+            if time.monotonic() > deadline_s:
+                break
+    answers += found
 
 
 def counted(answers: Iterable[Answer]) -> str:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -30,6 +30,10 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 _START_S = 60.0  # what a process may take until it answers, on a busy machine
 _STOP_S = 60.0
 _REDIS_ENV, _POSTGRES_ENV = "TORTURE_REDIS_URL", "TORTURE_POSTGRES_URL"
+_SHARED = f"""
+redis: {{{{url_env: {_REDIS_ENV}{{redis_options}}}}}}
+postgres: {{{{url_env: {_POSTGRES_ENV}}}}}
+"""
 
 # Two models of the shipped catalog, by what happens to the bill when a stream is given up: DeepInfra, which serves
 # the first, stops billing then; Google, which serves the second, bills to the end (router/sandbox/stock.py).
@@ -115,6 +119,15 @@ class Replica:
         self.process.kill()
         self.process.wait()
 
+    def pause(self) -> None:
+        """SIGSTOP: it lives, and does nothing."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
     def stop(self) -> None:
         """SIGTERM, and wait for it to end in order."""
         if self.process is None or self.process.poll() is not None:
@@ -181,6 +194,10 @@ class Plant:
         )
 
 
+def _nothing_more(_: int) -> Mapping[str, str]:
+    return {}
+
+
 @contextmanager
 def running_plant(
     setting: Setting,
@@ -189,22 +206,34 @@ def running_plant(
     teams: Mapping[str, str],
     time_scale: float,
     keys_per_team: int = 1,
-    environment: Mapping[str, str] | None = None,
+    environment: Callable[[int], Mapping[str, str]] = _nothing_more,
+    redis_environment: Mapping[str, str] | None = None,
+    redis_options: str = "",
     state: Path | None = None,
     is_started: bool = True,
 ) -> Iterator[Plant]:
-    """The sandbox, the stores of the setting, and replicas under the shipped catalog with these teams."""
+    """The sandbox, the stores of the setting, and replicas under the shipped catalog with these teams.
+
+    `environment` says what each replica, by its number, finds in its surroundings besides ours; `redis_options` are
+    further keys of the section `redis` in penstock.yaml.
+    """
     directory = setting.directory / name
     directory.mkdir(parents=True)
     state = state or directory / "state"
     state.mkdir(exist_ok=True)
     with ExitStack() as running:
         sandbox_port = running.enter_context(_sandbox(directory, seed=setting.seed, time_scale=time_scale))
-        shared = running.enter_context(running_stores(directory)) if setting.stores == "shared" else None
-        config = _configured(directory, teams, sandbox_port=sandbox_port, is_shared=shared is not None)
-        surroundings = {**_environment(state, shared), **(environment or {})}
+        shared = (
+            running.enter_context(running_stores(directory, redis_environment or {}))
+            if setting.stores == "shared"
+            else None
+        )
+        stores = _SHARED.format(redis_options=redis_options) if shared is not None else ""
+        config = _configured(directory, teams, sandbox_port=sandbox_port, stores=stores)
+        surroundings = _environment(state, shared)
         replicas = [
-            Replica(config, surroundings, directory / f"replica-{number}.log") for number in range(setting.replicas)
+            Replica(config, {**surroundings, **environment(number)}, directory / f"replica-{number}.log")
+            for number in range(setting.replicas)
         ]
         keys = _keys(state, shared, teams, keys_per_team)
         plant = Plant(directory, sandbox_port, replicas, shared, state, keys)
@@ -232,7 +261,7 @@ def _keys(state: Path, shared: SharedStores | None, teams: Iterable[str], count:
     return made
 
 
-def _configured(directory: Path, teams: Mapping[str, str], *, sandbox_port: int, is_shared: bool) -> Path:
+def _configured(directory: Path, teams: Mapping[str, str], *, sandbox_port: int, stores: str) -> Path:
     config = directory / "config"
     shutil.copytree(CHECKOUT / "config", config)
     for shipped in (config / "teams").glob("*.yaml"):
@@ -241,9 +270,7 @@ def _configured(directory: Path, teams: Mapping[str, str], *, sandbox_port: int,
         (config / "teams" / f"{team}.yaml").write_text(text)
     main = config / "penstock.yaml"
     text = main.read_text().replace("https://openrouter.ai/api/v1", f"http://127.0.0.1:{sandbox_port}/api/v1")
-    if is_shared:
-        text += f"\nredis: {{url_env: {_REDIS_ENV}}}\npostgres: {{url_env: {_POSTGRES_ENV}}}\n"
-    main.write_text(text)
+    main.write_text(text + stores)
     return config
 
 

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -54,21 +54,25 @@ def wait_for_port(port: int, *, process: "subprocess.Popen[bytes] | None" = None
 class RedisServer:
     """A Redis that writes its data down only when it is told to."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
+        """`environment` is added to our own."""
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._directory = directory
+        self._environment = {**os.environ, **environment}  # noqa: TID251 - a child inherits our surroundings
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Begin, with nothing in it."""
+        """Begin with what was last saved, or with nothing."""
         program = shutil.which("redis-server") or shutil.which("valkey-server")
         if program is None:
             raise CannotRun("redis-server is not installed (Debian: apt-get install redis-server)")
         self._directory.mkdir(parents=True, exist_ok=True)
         options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
         with (self._directory / "redis.log").open("ab") as log:
-            self._process = subprocess.Popen([program, *options], cwd=self._directory, stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                [program, *options], cwd=self._directory, env=self._environment, stdout=log, stderr=log
+            )
         wait_for_port(self.port, process=self._process)
 
     def freeze(self) -> None:
@@ -79,15 +83,24 @@ class RedisServer:
 
     def wipe(self) -> None:
         """Forget everything, as after a restart without a snapshot."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
-            connection.sendall(b"FLUSHALL\r\n")
-            connection.recv(64)
+        self._command(b"FLUSHALL")
+
+    def save(self) -> None:
+        """Write a snapshot, which the next start will read."""
+        self._command(b"SAVE")
 
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def _command(self, command: bytes) -> None:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+            connection.sendall(command + b"\r\n")
+            answer = connection.recv(64)
+        if not answer.startswith(b"+OK"):
+            raise CannotRun(f"Redis answers {answer!r} to {command!r}")
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None
@@ -146,8 +159,8 @@ class SharedStores:
 
 
 @contextmanager
-def running_stores(directory: Path) -> Iterator[SharedStores]:
-    redis, postgres = RedisServer(directory / "redis"), PostgresServer()
+def running_stores(directory: Path, redis_environment: Mapping[str, str]) -> Iterator[SharedStores]:
+    redis, postgres = RedisServer(directory / "redis", redis_environment), PostgresServer()
     try:
         redis.start()
         postgres.start()
