@@ -70,8 +70,8 @@ class Sketch:
 
     def as_data(self) -> list[Any]:
         """JSON-ready."""
-        self._rescale()
-        return [self._sum, [[bucket, count] for bucket, count in sorted(self._buckets.items())]]
+        by = self._newest
+        return [self._sum / by, [[bucket, count / by] for bucket, count in sorted(self._buckets.items())]]
 
     @classmethod
     def from_data(cls, data: list[Any]) -> "Sketch":
