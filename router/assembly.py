@@ -4,10 +4,12 @@ import os
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 
 import anyio
 import anyio.to_thread
@@ -15,12 +17,15 @@ from starlette.types import ASGIApp
 
 from router.catalog.catalog import DeploymentId, ProviderName
 from router.config.snapshot import ProviderAccess, Server, Settings, Snapshot
+from router.decision.facts import Experience
 from router.errors import PenstockError
 from router.gateway.dispatch import Clock, Gateway, Quotas
 from router.gateway.planning import Planner, PromptCaches
 from router.gateway.reconcile import Reconciled, Reconciler
 from router.gateway.settlement import Books
 from router.keys import Secret
+from router.learning.experience import LearnedExperience
+from router.learning.keeping import Keeper
 from router.learning.warmth import Warmth
 from router.limits.functions import ROOT, BudgetFunctions
 from router.limits.gate import Gate
@@ -87,15 +92,22 @@ def assemble(snapshot: Snapshot) -> House:
     reader = ReplyReader()
     transport = UpstreamTransport()
     client = UpstreamClient(transport, _endpoints(settings), reader)
+    experience = make_experience(snapshot)
+    keeper = Keeper(experience, store, now=utc_now)
     gateway = Gateway(
         snapshot,
-        planner=make_planner(snapshot, caches=warmth),
+        planner=make_planner(snapshot, experience, caches=warmth),
         gate=gate,
         client=client,
         reader=reader,
         journal=journal,
         is_strict=settings.durability == "strict",
-        books=Books(journal=journal.done, ledger=writer.put, metrics=metrics.observe, learning=(warmth.observe,)),
+        books=Books(
+            journal=journal.done,
+            ledger=writer.put,
+            metrics=metrics.observe,
+            learning=(warmth.observe, experience.observe),
+        ),
         clock=Clock(monotonic_s=time.monotonic, sleep=anyio.sleep),
     )
     metrics.watch(Gauges(in_flight=lambda: gateway.in_flight, ledger_lag_s=writer.lag_s, budgets=gate.states))
@@ -110,7 +122,7 @@ def assemble(snapshot: Snapshot) -> House:
         await anyio.to_thread.run_sync(store.close)
 
     starting: list[Step] = [in_thread(journal.start), in_thread(keys.refresh)]
-    beside: list[Step] = [keys.keep_fresh, reconciler.run]
+    beside: list[Step] = [keys.keep_fresh, reconciler.run, keeper.run]
     # The server has cancelled what is still under way: it is settled before the books are closed.
     stopping: list[Step] = [partial(_emptied, gateway), transport.aclose, partial(_emptied, gateway)]
     if shared is None:
@@ -127,9 +139,9 @@ def assemble(snapshot: Snapshot) -> House:
         beside.append(marks.run)
         stopping.append(marks.aclose)
     life = Life(
-        starting=[*starting, in_thread(writer.start)],
+        starting=[*starting, in_thread(keeper.load), in_thread(writer.start)],
         beside=beside,
-        stopping=[*stopping, in_thread(writer.close, _FLUSH_S), in_thread(journal.close), close, *after],
+        stopping=[*stopping, keeper.save, in_thread(writer.close, _FLUSH_S), in_thread(journal.close), close, *after],
     )
 
     def is_ready() -> bool:
@@ -189,7 +201,22 @@ async def _reconciled(reconciler: Reconciler, shared: RedisGate | None) -> Recon
         await shared.aclose()
 
 
-def make_planner(snapshot: Snapshot, *, caches: PromptCaches | None = None) -> Planner:
+def make_experience(snapshot: Snapshot) -> LearnedExperience:
+    """An experience that has learned nothing yet."""
+    return LearnedExperience({name: of[0].model.token_ratio for name, of in snapshot.catalog.deployments.items()})
+
+
+def kept_experience(snapshot: Snapshot) -> LearnedExperience:
+    """What the configuration's servers have learned and written down. Raises StoreUnavailable. Blocks."""
+    experience = make_experience(snapshot)
+    settings = snapshot.settings
+    if settings.postgres is not None or _sqlite_path(settings).exists():  # looking makes no store
+        with closing(open_store(settings)) as store:
+            Keeper(experience, store, now=utc_now).load()
+    return experience
+
+
+def make_planner(snapshot: Snapshot, experience: Experience, *, caches: PromptCaches | None = None) -> Planner:
     """What decides under the configuration: the same for the server, for dry runs and for `penstock explain`.
 
     Without `caches`, as in the command, every deployment is cold.
@@ -200,6 +227,7 @@ def make_planner(snapshot: Snapshot, *, caches: PromptCaches | None = None) -> P
         counter=TokenCounter(load_encoding("o200k_base")),
         now=utc_now,
         unavailable=unavailable(snapshot),
+        experience=experience,
         caches=caches,
     )
 
@@ -233,8 +261,12 @@ def with_sandbox(snapshot: Snapshot, base_url: str) -> Snapshot:
 def open_store(settings: Settings) -> Store:
     """Ledger and keys: PostgreSQL if it is configured, else SQLite in the state directory."""
     if settings.postgres is None:
-        return SqliteStore(settings.state_dir / "penstock.sqlite")
+        return SqliteStore(_sqlite_path(settings))
     return PostgresStore(_required(settings.postgres))
+
+
+def _sqlite_path(settings: Settings) -> Path:
+    return settings.state_dir / "penstock.sqlite"
 
 
 def _redis_gate(snapshot: Snapshot, store: Store, *, process: str) -> RedisGate:

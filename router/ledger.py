@@ -37,6 +37,8 @@ class Attempt:
     cost_nano_usd: int
     source: CostSource
     duration_s: float
+    first_token_s: float | None = None  # of a stream: from the call to its first event
+    finish_reason: str | None = None  # as the reply gives it; `length` means that the limit cut the answer off
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,13 @@ from typing import BinaryIO
 import anyio
 import click
 
-from router.assembly import make_planner, unavailable, with_sandbox
+from router.assembly import kept_experience, make_planner, unavailable, with_sandbox
 from router.cli.configuration import config_option, known_team, loaded
 from router.cli.output import as_json
 from router.config.snapshot import Snapshot
 from router.decision.explain import as_data, as_table
+from router.decision.facts import NO_EXPERIENCE, Experience
+from router.errors import PenstockError
 from router.gateway.planning import Plan
 from router.keys import TeamName
 from router.wire.controls import NO_CONTROLS
@@ -36,7 +38,7 @@ def explain(config: Path | None, team: str | None, request_file: BinaryIO, *, is
     if len(unavailable(snapshot)) == sum(1 for _ in snapshot.catalog):
         click.echo("note: no provider has a key, so this is what `make run` would choose in its sandbox", err=True)
         snapshot = with_sandbox(snapshot, "http://127.0.0.1/api/v1")
-    plan = anyio.run(partial(_plan, snapshot, name, request_file.read()))
+    plan = anyio.run(partial(_plan, snapshot, _experience(snapshot), name, request_file.read()))
     if is_json:
         click.echo(as_json(as_data(plan.decision, plan.profile)))
     else:
@@ -44,8 +46,17 @@ def explain(config: Path | None, team: str | None, request_file: BinaryIO, *, is
     sys.exit(0 if plan.decision.chosen else 1)
 
 
-async def _plan(snapshot: Snapshot, team: TeamName, body: bytes) -> Plan:
-    return await make_planner(snapshot).plan(team, ChatReader().read(body), NO_CONTROLS)
+async def _plan(snapshot: Snapshot, experience: Experience, team: TeamName, body: bytes) -> Plan:
+    return await make_planner(snapshot, experience).plan(team, ChatReader().read(body), NO_CONTROLS)
+
+
+def _experience(snapshot: Snapshot) -> Experience:
+    """What the server has written down, at most half a minute ago; without its store, what it began with."""
+    try:
+        return kept_experience(snapshot)
+    except PenstockError as error:
+        click.echo(f"note: what was learned cannot be read, so this is what is expected at first: {error}", err=True)
+        return NO_EXPERIENCE
 
 
 def _team(snapshot: Snapshot, name: str | None) -> TeamName:

@@ -52,6 +52,10 @@ class StreamedAnswer:
         return self._editor.generation_id
 
     @property
+    def finish_reason(self) -> str | None:
+        return self._editor.finish_reason
+
+    @property
     def served_model(self) -> str | None:
         return self._editor.served_model
 

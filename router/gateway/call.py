@@ -36,6 +36,8 @@ class Call:
         "charge",
         "ended_s",
         "error",
+        "finish_reason",
+        "first_token_s",
         "generation_id",
         "is_answered",
         "is_sent",
@@ -51,6 +53,8 @@ class Call:
         self.ended_s: float | None = None
         self.generation_id: str | None = None
         self.served_model: str | None = None
+        self.first_token_s: float | None = None  # of a stream: from the call to its first event
+        self.finish_reason: str | None = None
         self.bill: Bill | None = None
         self.error: UpstreamError | None = None
         self.is_sent = False  # from here on the provider may have it, and bill it
@@ -127,4 +131,6 @@ class Call:
             cost_nano_usd=charge.nano_usd,
             source=charge.source,
             duration_s=ended_s - self.started_s,
+            first_token_s=self.first_token_s,
+            finish_reason=self.finish_reason,
         )

@@ -226,6 +226,7 @@ class Exchange:
             raise UpstreamBroken(f"{provider} answered with something other than a completion.", provider=provider)
         self._name_generation(call, facts.generation_id)
         call.served_model = facts.model
+        call.finish_reason = facts.finish_reason
         call.bill = facts.bill
         if facts.error is not None:
             raise self._gateway.reader.error(facts.error, provider=provider)
@@ -244,6 +245,7 @@ class Exchange:
         finally:
             self._name_generation(call, stream.generation_id)
             call.bill = stream.bill
+        call.first_token_s = self._gateway.monotonic_s() - call.started_s
         self._stream = stream
 
     def _name_generation(self, call: Call, generation_id: str | None) -> None:
@@ -306,6 +308,7 @@ class Exchange:
         await stream.finish()
         self._name_generation(call, stream.generation_id)
         call.served_model = stream.served_model
+        call.finish_reason = stream.finish_reason
         call.bill = stream.bill
         call.error = stream.cut
 

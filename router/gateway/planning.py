@@ -13,7 +13,7 @@ from router.decision.decide import Decision, decide
 from router.decision.eligibility import Candidate
 from router.decision.estimate import shortened
 from router.decision.explain import rejections_as_data
-from router.decision.facts import Conditions, RequestProfile
+from router.decision.facts import NO_EXPERIENCE, Conditions, Experience, RequestProfile
 from router.decision.policy import Policy, pinned
 from router.errors import InvalidRequest, NothingEligible, UnknownModel
 from router.gateway.profile import profile_of, tightening_of
@@ -77,6 +77,7 @@ class Planner:
         counter: TokenCounter,
         now: Callable[[], datetime],
         unavailable: Mapping[DeploymentId, str],
+        experience: Experience = NO_EXPERIENCE,
         caches: PromptCaches | None = None,
     ) -> None:
         self._snapshot = snapshot
@@ -85,6 +86,7 @@ class Planner:
         self._now = now
         self._unavailable = unavailable
         self._caches = caches
+        self._experience = experience
 
     async def plan(self, team_name: TeamName, request: ChatRequest, controls: Controls) -> Plan:
         """The plan for a request. Raises UnknownModel or InvalidRequest if it names what its team does not have."""
@@ -92,7 +94,7 @@ class Planner:
         policy = _policy_for(team, request.model, controls)
         count = await self._counter.count(request, scope=team_name)
         profile = profile_of(request, count, controls, team=team_name)
-        conditions = Conditions(now=self._now(), unavailable=self._unavailable)
+        conditions = Conditions(now=self._now(), unavailable=self._unavailable, experience=self._experience)
         if self._caches is not None:
             conditions = replace(conditions, warm_tokens=await self._caches.warm_tokens(profile, conditions))
         return self._decided(team, policy, profile, conditions, controls)

@@ -1,5 +1,8 @@
 """What finished requests teach: learned, mutable state that needs no I/O of its own.
 
-It is fed with `LedgerEntry` values, as the metrics are, and consulted before a decision. `cache_terms`: what providers
-publish about their prompt caches; `warmth`: which deployment has which beginnings of prompts in its cache.
+It is fed with `LedgerEntry` values, as the metrics are, and consulted before a decision. `outputs` learns how long
+answers are, `ratios` how many tokens a provider reports for those we count, `latencies` how fast a deployment is;
+`sketch` is the histogram they keep, `experience` the three together, as decisions ask them, and `keeping` loads it at a
+start and writes it to the store. `cache_terms`: what providers publish about their prompt caches; `warmth`: which
+deployment has which beginnings of prompts in its cache.
 """

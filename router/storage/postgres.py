@@ -115,6 +115,15 @@ class PostgresStore:
                 found |= rows.call_ids(connection.execute(_sql(statements.booked(len(some))), some))
         return found & set(call_ids)
 
+    def learned(self, name: str) -> bytes | None:
+        with self._transaction() as connection:
+            found = connection.execute(_sql(statements.LEARNED), (name,)).fetchone()
+            return bytes(found[0]) if found else None
+
+    def keep_learned(self, name: str, content: bytes, at: datetime) -> None:
+        with self._transaction() as connection:
+            connection.execute(_sql(statements.KEEP_LEARNED), (name, content, rows.moment_text(at)))
+
     def add(self, key: ApiKey) -> None:
         with self._transaction() as connection:
             connection.execute(_sql(statements.ADD_KEY), rows.key_row(key))

@@ -166,6 +166,8 @@ def _attempt_row(attempt: Attempt) -> Row:
         attempt.cost_nano_usd,
         attempt.source.value,
         attempt.duration_s,
+        attempt.first_token_s,
+        attempt.finish_reason,
     )
 
 

@@ -77,6 +77,11 @@ SQLITE: tuple[str, ...] = (
     CREATE INDEX entries_by_at ON entries (at, team, key_id, tags, cost_nano_usd);
     CREATE INDEX attempts_in_doubt ON attempts (entry_id) WHERE source = 'held' AND generation_id > '';
     """,
+    """
+    ALTER TABLE attempts ADD COLUMN first_token_s REAL;
+    ALTER TABLE attempts ADD COLUMN finish_reason TEXT;
+    CREATE TABLE learned (name TEXT PRIMARY KEY, content BLOB NOT NULL, at TEXT NOT NULL) WITHOUT ROWID, STRICT;
+    """,
 )
 
 # Text is compared byte by byte, as SQLite does, whatever the language of the database.
@@ -136,6 +141,15 @@ POSTGRES: tuple[str, ...] = (
         created_at TIMESTAMPTZ NOT NULL,
         expires_at TIMESTAMPTZ,
         revoked_at TIMESTAMPTZ
+    );
+    """,
+    """
+    ALTER TABLE attempts ADD COLUMN first_token_s DOUBLE PRECISION;
+    ALTER TABLE attempts ADD COLUMN finish_reason TEXT COLLATE "C";
+    CREATE TABLE learned (
+        name TEXT COLLATE "C" PRIMARY KEY,
+        content BYTEA NOT NULL,
+        at TIMESTAMPTZ NOT NULL
     );
     """,
 )

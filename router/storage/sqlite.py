@@ -93,6 +93,15 @@ class SqliteStore:
                 found |= rows.call_ids(connection.execute(statements.booked(len(some)), some))
         return found & set(call_ids)
 
+    def learned(self, name: str) -> bytes | None:
+        with self._connected() as connection:
+            found = connection.execute(statements.LEARNED, (name,)).fetchone()
+            return bytes(found[0]) if found else None
+
+    def keep_learned(self, name: str, content: bytes, at: datetime) -> None:
+        with self._connected() as connection:
+            connection.execute(statements.KEEP_LEARNED, (name, content, rows.moment_text(at)))
+
     def add(self, key: ApiKey) -> None:
         with self._connected() as connection:
             connection.execute(statements.ADD_KEY, rows.key_row(key))

@@ -41,6 +41,8 @@ ATTEMPT_COLUMNS = (
     "cost_nano_usd",
     "source",
     "duration_s",
+    "first_token_s",
+    "finish_reason",
 )
 
 
@@ -84,6 +86,12 @@ AMEND_ATTEMPT = """
 AMEND_ENTRY = """
     UPDATE entries SET cost_nano_usd = (SELECT SUM(cost_nano_usd) FROM attempts WHERE entry_id = entries.id)
     WHERE request_id = ?
+"""
+
+LEARNED = "SELECT content FROM learned WHERE name = ?"
+KEEP_LEARNED = """
+    INSERT INTO learned (name, content, at) VALUES (?, ?, ?)
+    ON CONFLICT (name) DO UPDATE SET content = excluded.content, at = excluded.at
 """
 
 ADD_KEY = "INSERT INTO keys (id, team, name, digest, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)"

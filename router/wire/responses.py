@@ -84,6 +84,12 @@ class ReplyFacts:
     bill: Bill | None
     error: bytes | None  # the error object as received, top-level or of the first choice that has one
 
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the answer ended: `length` if that cut any choice off, else the last choice's reason."""
+        reasons = [choice.finish_reason for choice in self.choices if choice.finish_reason]
+        return _short("length" if "length" in reasons else reasons[-1]) if reasons else None
+
 
 class GenerationRecord(Struct):
     """The provider's own record of a call (OpenRouter `GET /generation`), fetched after a reply that told no cost."""

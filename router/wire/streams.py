@@ -88,6 +88,7 @@ class StreamEditor:
         "_shows_usage",
         "bill",
         "error",
+        "finish_reason",
         "generation_id",
         "has_begun",
         "is_done",
@@ -98,6 +99,7 @@ class StreamEditor:
     def __init__(self, reader: ReplyReader, *, shows_usage: bool, choices: int) -> None:
         self.bill: Bill | None = None
         self.error: bytes | None = None  # the provider's error object, as received
+        self.finish_reason: str | None = None  # of the choice that finished last; `length` if that cut any of them
         self.generation_id: str | None = None
         self.served_model: str | None = None
         self.serving_provider: str | None = None
@@ -223,6 +225,8 @@ class StreamEditor:
         self.serving_provider = self.serving_provider or facts.provider
         if facts.bill is not None:
             self.bill = facts.bill
+        if self.finish_reason != "length":
+            self.finish_reason = facts.finish_reason or self.finish_reason
         if self.error is not None:
             return
         if facts.error is not None:

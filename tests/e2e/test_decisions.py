@@ -2,11 +2,12 @@
 
 import json
 import random
+from pathlib import Path
 
 import httpx2
 import pytest
 
-from tests.e2e.conftest import Proxy, run_penstock
+from tests.e2e.conftest import Proxy, Sandbox, run_penstock, running_proxy
 
 _EASY = "What should I call my cat?"
 _DEMANDING = (
@@ -48,12 +49,14 @@ def test_explain_dry_run_and_production_agree_on_two_hundred_random_requests(pro
         assert served.headers["x-penstock-decision"] == "/".join(filter(None, (dry["policy"], dry["rule"])))
 
 
-def test_the_command_says_the_same_as_a_dry_run(proxy: Proxy) -> None:
+def test_the_command_says_the_same_as_a_dry_run(sandbox: Sandbox, tmp_path: Path) -> None:
+    """At a proxy that has learned nothing yet: what one has, the command knows half a minute later."""
     chance = random.Random(11)
-    for _ in range(10):
-        body = _random_body(chance)
+    with running_proxy(tmp_path, sandbox.base_url) as proxy:
+        for _ in range(10):
+            body = _random_body(chance)
 
-        assert _explained(proxy, "search", body) == proxy.chat("search", body, x_penstock_dry_run="1").json()
+            assert _explained(proxy, "search", body) == proxy.chat("search", body, x_penstock_dry_run="1").json()
 
 
 def test_explain_prints_a_table_for_people(proxy: Proxy) -> None:

@@ -100,6 +100,8 @@ attempts = st.builds(
     cost_nano_usd=_nano_usd,
     source=st.sampled_from(CostSource),
     duration_s=st.floats(0, 600),
+    first_token_s=st.none() | st.floats(0, 60),
+    finish_reason=st.none() | st.sampled_from(["stop", "length"]) | st.text(max_size=20),
 )
 
 entries = st.builds(

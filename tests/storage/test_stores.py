@@ -72,6 +72,7 @@ def as_kept(each: LedgerEntry) -> LedgerEntry:
             id=f"{each.request_id}.{number}",
             served_model=call.served_model and call.served_model.replace("\0", "\ufffd"),
             generation_id=call.generation_id and call.generation_id.replace("\0", "\ufffd"),
+            finish_reason=call.finish_reason and call.finish_reason.replace("\0", "\ufffd"),
         )
         for number, call in enumerate(each.attempts, start=1)
     ]
@@ -560,3 +561,19 @@ def test_two_who_write_the_same_entries_in_opposite_orders_do_not_wait_for_each_
 
     (total,) = any_store.spend((), None)
     assert total.requests == 2_000
+
+
+# What has been learned
+
+
+def test_what_was_kept_last_under_a_name_is_found_there(any_store: Store) -> None:
+    any_store.keep_learned("experience", b"\x00first", AT)
+    any_store.keep_learned("other", b"another's", AT)
+    any_store.keep_learned("experience", b"second", AT + HOUR)
+
+    assert any_store.learned("experience") == b"second"
+    assert any_store.learned("other") == b"another's"
+
+
+def test_under_a_name_that_was_never_used_there_is_nothing(any_store: Store) -> None:
+    assert any_store.learned("experience") is None

@@ -1,0 +1,152 @@
+"""How long answers are: `Outputs`, by who asks which model what, from the general to the particular.
+
+Three groups learn from every answer: all requests of a kind of task and depth of thought; these at one model; and these
+of one team with prompts of a size. A group of few answers leans on the wider one, and the widest on the priors in
+`decision.facts`: each is worth ten answers.
+
+Expected dollars add up over many requests, so the forecast is a mean, not a median: half of all answers being dearer
+would say nothing of how much dearer. One answer that ran away counts for eight usual ones at most. An answer that its
+limit cut off says "at least so many": it counts as what longer answers of its group have come to on average.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from router.catalog.catalog import Capability, Effort, ModelName, Task
+from router.decision.facts import OutputForecast, RequestProfile, usual_output
+from router.learning.sketch import Sketch
+
+_Key = tuple[str, ModelName]  # a group without its model, and the model; an empty one stands for all
+
+_LEAN = 10.0  # how many answers the wider group is worth
+_MOST_TIMES_USUAL = 8.0
+_TAIL_LEAN = 2.0  # how many longer answers the guess of what a cut answer might have become is worth
+ALL_MODELS = ModelName("")
+
+
+class _Habit:
+    """The answers of one group."""
+
+    __slots__ = ("output", "output_mean", "reasoning", "reasoning_mean", "weight")
+
+    def __init__(self, output: Sketch, reasoning: Sketch) -> None:
+        self.output = output
+        self.reasoning = reasoning
+        self.refresh()
+
+    def refresh(self) -> None:
+        self.weight = self.output.weight
+        self.output_mean = self.output.mean if self.weight else 0.0
+        self.reasoning_mean = self.reasoning.mean if self.weight else 0.0
+
+
+class Outputs:
+    """Forecasts, and what they are made from. Bounded: of more than `most_groups` the one unheard of longest goes."""
+
+    def __init__(self, *, most_groups: int = 3_000) -> None:
+        self._most_groups = most_groups
+        self._habits: dict[_Key, _Habit] = {}  # the one heard of last is the last
+        self._asked: tuple[RequestProfile | None, Effort | None, tuple[str, str], OutputForecast] = (
+            None,
+            None,
+            ("", ""),
+            OutputForecast(0, 0),
+        )
+
+    def __len__(self) -> int:
+        return len(self._habits)
+
+    def forecast(self, model: ModelName, profile: RequestProfile, effort: Effort | None) -> OutputForecast:
+        """Tokens per choice where nothing limits the answer."""
+        asked = self._asked
+        if asked[0] is not profile or asked[1] is not effort:  # the candidates of one decision share all but the model
+            asked = self._asked = (profile, effort, _groups(profile, effort), _prior(profile, effort))
+        (general, particular), prior = asked[2], asked[3]
+        output, reasoning = self._blended(((general, ALL_MODELS), (general, model), (particular, model)), prior)
+        return OutputForecast(round(output) or 1, round(reasoning))
+
+    def observe(
+        self,
+        model: ModelName,
+        profile: RequestProfile,
+        effort: Effort | None,
+        *,
+        output_tokens: float,
+        reasoning_tokens: float,
+        is_cut: bool,
+    ) -> None:
+        """An answer of so many tokens a choice; `is_cut` if it would have been longer."""
+        general, particular = _groups(profile, effort)
+        prior = _prior(profile, effort)
+        keys = ((general, ALL_MODELS), (general, model), (particular, model))
+        usual, _ = self._blended(keys, prior)
+        if is_cut:
+            output_tokens = self._completed(keys, output_tokens, prior)
+        output_tokens = min(output_tokens, _MOST_TIMES_USUAL * usual)
+        for key in keys:
+            habit = self._habits.pop(key, None) or _Habit(Sketch(), Sketch())
+            self._habits[key] = habit
+            habit.output.add(output_tokens)
+            habit.reasoning.add(min(reasoning_tokens, output_tokens))
+            habit.refresh()
+        while len(self._habits) > self._most_groups:
+            del self._habits[next(iter(self._habits))]
+
+    def quantile(self, share: float, model: ModelName, profile: RequestProfile, effort: Effort | None) -> float | None:
+        """Of the narrowest group with ten answers, the tokens that so large a share of them stays below."""
+        general, particular = _groups(profile, effort)
+        for key in ((particular, model), (general, model), (general, ALL_MODELS)):
+            habit = self._habits.get(key)
+            if habit is not None and habit.weight >= _LEAN:
+                return habit.output.quantile(share)
+        return None
+
+    def forget(self, model: ModelName) -> None:
+        """What was learned of a model that is another one now. What all models taught together stays."""
+        for key in [key for key in self._habits if key[1] == model]:
+            del self._habits[key]
+
+    def as_data(self) -> Iterator[list[Any]]:
+        """JSON-ready, one group after the other, the one heard of last at the end; others may be learned meanwhile."""
+        for (group, model), habit in list(self._habits.items()):
+            yield [group, model, habit.output.as_data(), habit.reasoning.as_data()]
+
+    def take(self, data: list[Any]) -> None:
+        """A group from `as_data`. Raises ValueError or TypeError if it is none."""
+        group, model, output, reasoning = data
+        self._habits[(str(group), ModelName(model))] = _Habit(Sketch.from_data(output), Sketch.from_data(reasoning))
+
+    def _blended(self, keys: tuple[_Key, _Key, _Key], prior: OutputForecast) -> tuple[float, float]:
+        output, reasoning = float(prior.output_tokens), float(prior.reasoning_tokens)
+        for key in keys:
+            habit = self._habits.get(key)
+            if habit is not None:
+                share = habit.weight / (habit.weight + _LEAN)
+                output += share * (habit.output_mean - output)
+                reasoning += share * (habit.reasoning_mean - reasoning)
+        return output, reasoning
+
+    def _completed(self, keys: tuple[_Key, _Key, _Key], at_least: float, prior: OutputForecast) -> float:
+        """What an answer may have become that was cut off at so many tokens."""
+        weight, total = _TAIL_LEAN, _TAIL_LEAN * (at_least + prior.output_tokens)
+        for key in keys[1:]:
+            habit = self._habits.get(key)
+            if habit is not None:
+                more, mean = habit.output.above(at_least)
+                weight, total = weight + more, total + more * mean
+        return total / weight
+
+
+def _groups(profile: RequestProfile, effort: Effort | None) -> tuple[str, str]:
+    """The kind of request, and the team's own with prompts of that size, in steps of four times as much."""
+    depth = effort.value if effort is not None else "thinking" if _is_thinking(profile, effort) else ""
+    general = f"{profile.task.value}/{depth}"
+    return general, f"{general}/{profile.team}/{(profile.input_tokens.bit_length() + 1) // 2}"
+
+
+def _prior(profile: RequestProfile, effort: Effort | None) -> OutputForecast:
+    return usual_output(Task(profile.task), is_thinking=_is_thinking(profile, effort))
+
+
+def _is_thinking(profile: RequestProfile, effort: Effort | None) -> bool:
+    return Capability.REASONING in profile.needs and effort is not Effort.NONE

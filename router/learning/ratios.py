@@ -1,0 +1,179 @@
+"""How many input tokens a provider reports for those we count: `Ratios`, by model, language and kind of text.
+
+Only OpenAI's vocabulary is local. Another one makes more or fewer tokens of the same text, by a factor that depends
+above all on the language; and each provider adds tokens of its own, for its template, for tools (549 at Claude), for a
+schema, and counts pictures in its own way. So what is learned of a model is
+
+    reported = (slope + of its language + of its kind) x counted + template + tools + schema + each image
+
+and each part takes from an error the share that fits how uncertain it still is, as a Kalman filter does. The language
+may be far from the model's slope and the kind only a little from its language, so few requests teach the former and
+many the latter. Errors are taken relative to the length of the prompt. Everything stays a little uncertain, so that
+old lessons fade; and an error far beyond what is usual counts as one that is just beyond it.
+"""
+
+from collections.abc import Iterator, Mapping
+from math import log2, sqrt
+from typing import Any
+
+from router.catalog.catalog import Capability, ModelName
+from router.decision.facts import RequestProfile
+
+# How uncertain each part is at first, as variances: of reported / counted for the slopes, of tokens for the rest. The
+# catalog's ratio is right to a tenth (openrouter.md §8); languages differ by up to three times it.
+_SLOPE, _LANGUAGE, _KIND = 0.1**2, 0.3**2, 0.04**2
+_TEMPLATE, _TOOLS, _SCHEMA, _IMAGE = 10.0**2, 300.0**2, 300.0**2, 500.0**2
+_FORGET = 1e-6  # added to the variance of a slope by each request
+_FORGET_TOKENS = 0.1
+_NOISE, _LEAST_NOISE = 0.02**2, 0.003**2  # of one request around what is expected: at first, and at least
+_FAR_OFF = 3.0  # standard deviations
+_MOST_KINDS = 500  # of one model; the one unheard of longest goes
+_LEAST_RATIO = 0.1  # no vocabulary is known to be below
+
+_Part = list[float]  # a value and its variance
+_PARTS = 4  # template, tools, schema, each image
+
+
+class _Vocabulary:
+    """What is known of one model."""
+
+    __slots__ = ("_covariance", "_kinds", "_languages", "_noise", "_overhead", "_slope")
+
+    def __init__(self, ratio: float) -> None:
+        self._slope: _Part = [ratio, _SLOPE]
+        self._languages: dict[str, _Part] = {}
+        self._kinds: dict[str, _Part] = {}  # the one heard of last is the last
+        self._overhead = [0.0] * _PARTS  # tokens
+        first = (_TEMPLATE, _TOOLS, _SCHEMA, _IMAGE)
+        self._covariance = [[first[row] if row == column else 0.0 for column in range(_PARTS)] for row in range(_PARTS)]
+        self._noise = _NOISE
+
+    def ratio(self, language: str, kind: str, features: tuple[float, ...]) -> float:
+        ratio = self._slope[0]
+        if (of_language := self._languages.get(language)) is not None:
+            ratio += of_language[0]
+        if (of_kind := self._kinds.get(kind)) is not None:
+            ratio += of_kind[0]
+        for tokens, feature in zip(self._overhead, features, strict=True):
+            if feature:
+                ratio += tokens * feature
+        return ratio
+
+    def follow(self, language: str, kind: str, features: tuple[float, ...], reported: float) -> None:
+        """`reported` is what was reported for each token counted."""
+        off = reported - self.ratio(language, kind, features)
+        slopes = (
+            self._slope,
+            self._languages.setdefault(language, [0.0, _LANGUAGE]),
+            self._kinds.pop(kind, None) or [0.0, _KIND],
+        )
+        self._kinds[kind] = slopes[2]
+        if len(self._kinds) > _MOST_KINDS:
+            del self._kinds[next(iter(self._kinds))]
+        towards = [sum(each * feature for each, feature in zip(row, features, strict=True)) for row in self._covariance]
+        uncertain = sum(slope[1] for slope in slopes)
+        uncertain += max(0.0, sum(each * feature for each, feature in zip(towards, features, strict=True)))
+        total = uncertain + self._noise
+        far = _FAR_OFF * sqrt(total)
+        off = min(max(off, -far), far)
+        for slope in slopes:
+            share = slope[1] / total
+            slope[0] += share * off
+            slope[1] = slope[1] * (1 - share) + _FORGET
+        for row in range(_PARTS):
+            share = towards[row] / total
+            self._overhead[row] += share * off
+            for column in range(_PARTS):
+                self._covariance[row][column] -= share * towards[column]
+            if features[row]:
+                self._covariance[row][row] = max(self._covariance[row][row], 0.0) + _FORGET_TOKENS
+        # What is left after the update is noise, but for what was uncertain still.
+        left = off * self._noise / total
+        self._noise = max(_LEAST_NOISE, 0.98 * self._noise + 0.02 * left * left * total / self._noise)
+
+    def as_data(self) -> list[Any]:
+        kinds = [[kind, *part] for kind, part in self._kinds.items()]
+        languages = [[language, *part] for language, part in self._languages.items()]
+        return [self._slope, languages, kinds, self._overhead, self._covariance, self._noise]
+
+    @classmethod
+    def from_data(cls, data: list[Any]) -> "_Vocabulary":
+        slope, languages, kinds, overhead, covariance, noise = data
+        known = cls(1.0)
+        known._slope = [float(each) for each in slope]
+        known._languages = {str(name): [float(value), float(variance)] for name, value, variance in languages}
+        known._kinds = {str(name): [float(value), float(variance)] for name, value, variance in kinds}
+        known._overhead = [float(each) for each in overhead]
+        known._covariance = [[float(each) for each in row] for row in covariance]
+        known._noise = float(noise)
+        if [len(known._overhead), *map(len, known._covariance)] != [_PARTS] * (_PARTS + 1) or len(known._slope) != 2:
+            raise ValueError("not a vocabulary")
+        return known
+
+
+class Ratios:
+    """Of as many models as the catalog has."""
+
+    def __init__(self, token_ratios: Mapping[ModelName, float]) -> None:
+        self._token_ratios = token_ratios  # the catalog's: what to expect at first
+        self._vocabularies: dict[ModelName, _Vocabulary] = {}
+        self._asked: tuple[RequestProfile | None, str, str, tuple[float, ...]] = (None, "", "", ())
+
+    def ratio(self, model: ModelName, profile: RequestProfile) -> float | None:
+        """Tokens to expect for each that we count; None if nothing has been learned of the model."""
+        known = self._vocabularies.get(model)
+        if known is None:
+            return None
+        asked = self._asked
+        if asked[0] is not profile:  # the candidates of one decision share all but the model
+            asked = self._asked = (profile, profile.language.value, _kind(profile), _features(profile))
+        ratio = known.ratio(asked[1], asked[2], asked[3])
+        # Of plain text no vocabulary makes more tokens than it has bytes.
+        most = profile.input_bytes / (profile.input_tokens or 1)
+        if ratio > most and not (profile.needs or profile.images or profile.has_unbounded_parts):
+            return most
+        return ratio if ratio > _LEAST_RATIO else _LEAST_RATIO
+
+    def observe(self, model: ModelName, profile: RequestProfile, *, reported: int) -> None:
+        """A provider has reported so many input tokens for the request."""
+        if profile.input_tokens <= 0 or reported <= 0 or profile.has_unbounded_parts:
+            return  # nobody counted what is in a file
+        known = self._vocabularies.get(model)
+        if known is None:
+            known = self._vocabularies[model] = _Vocabulary(self._token_ratios.get(model, 1.0))
+        known.follow(profile.language.value, _kind(profile), _features(profile), reported / profile.input_tokens)
+
+    def forget(self, model: ModelName) -> None:
+        self._vocabularies.pop(model, None)
+
+    def as_data(self) -> Iterator[list[Any]]:
+        """JSON-ready, one model after the other; others may be learned meanwhile."""
+        for model, known in list(self._vocabularies.items()):
+            yield [model, known.as_data()]
+
+    def take(self, data: list[Any]) -> None:
+        """A model from `as_data`. Raises ValueError or TypeError if it is none."""
+        model, known = data
+        self._vocabularies[ModelName(model)] = _Vocabulary.from_data(known)
+
+
+def _kind(profile: RequestProfile) -> str:
+    """What the ratio depends on within a language.
+
+    Bytes per token of ours tell kinds of text apart without reading them: 1.5 for figures, 4.5 for English prose. In
+    steps of a fifth, so that texts of one kind are in one or two of them.
+    """
+    # With pictures the bytes are theirs.
+    step = "" if profile.images else round(4 * log2(max(profile.input_bytes / (profile.input_tokens or 1), 0.01)))
+    return f"{profile.language.value}/{profile.task.value}/{step}"
+
+
+def _features(profile: RequestProfile) -> tuple[float, ...]:
+    """What is in the prompt beside text, per token counted: template, tools, schema, images."""
+    each = 1 / (profile.input_tokens or 1)
+    return (
+        each,
+        each if Capability.TOOLS in profile.needs else 0.0,
+        each if Capability.JSON_SCHEMA in profile.needs else 0.0,
+        each * profile.images,
+    )
