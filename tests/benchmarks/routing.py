@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import anyio
 import msgspec
@@ -91,13 +91,23 @@ SHIPPED = (("search", "balanced"), ("research", "thorough"))
 _DIRECT_RATES = {FLASH: ("0.15", "0.6", "0.003"), PRO: ("0.66", "1.98", "0.022")}
 
 
+# Whether the planner knows what is cached; `this turn` leaves out what a choice means for the turns that follow.
+Memory = Literal["ahead", "this turn", "none"]
+_NAMES: Mapping[Memory, str] = {
+    "ahead": "cache-aware",
+    "this turn": "cache-aware, this turn only",
+    "none": "cache-blind",
+}
+_PAIR: tuple[Memory, Memory] = ("ahead", "none")
+
+
 @dataclass(frozen=True, slots=True)
 class Way:
     """One way of routing one workload."""
 
     workload: Workload
     policy: str
-    remembers: bool
+    memory: Memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +136,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a tenth of the conversations: does it work at all")
     share = 10 if parser.parse_args().quick else 1
     whole = _shortened(Workload("agents"), share)
-    ways = [Way(whole, CLOSE.name, remembers) for remembers in (True, False)]
-    ways += [Way(whole, policy.name, remembers=False) for policy in ALONE]
+    ways = [Way(whole, CLOSE.name, memory) for memory in _NAMES]
+    ways += [Way(whole, policy.name, "none") for policy in ALONE]
     variations = list(_variations(_shortened(Workload("agents"), 5 * share)))
-    pairs = [Way(load, policy, remembers) for load, policy in variations for remembers in (True, False)]
+    pairs = [Way(workload, policy, memory) for workload, policy in variations for memory in _PAIR]
     with ProcessPoolExecutor() as processes:
         bills = list(_with_progress(processes.map(billed, ways + pairs), len(ways + pairs)))
     is_met = _print_table(ways, bills)
@@ -165,7 +175,7 @@ def _with_progress(bills: Iterator[Bill], total: int) -> Iterator[Bill]:
 
 
 def _print_table(ways: Sequence[Way], bills: Sequence[Bill]) -> bool:
-    workload, blind = ways[0].workload, bills[1]
+    workload, blind = ways[0].workload, bills[list(_NAMES).index("none")]
     turns = workload.conversations * workload.turns
     print(
         f"{workload.conversations} conversations of {workload.turns} turns; "
@@ -173,7 +183,7 @@ def _print_table(ways: Sequence[Way], bills: Sequence[Bill]) -> bool:
     )
     print(f"{'routing':<32}{'bill $':>8}{'of blind':>10}{'cached':>8}{'switches':>10}  requests by deployment")
     for way, bill in zip(ways, bills, strict=False):
-        name = {True: "cache-aware", False: "cache-blind"}[way.remembers] if way.policy == CLOSE.name else way.policy
+        name = _NAMES[way.memory] if way.policy == CLOSE.name else way.policy
         share = f"{100 * bill.nano_usd / blind.nano_usd:.0f} %"
         used = ", ".join(
             f"{name} {count}" for name, count in sorted(bill.deployments.items(), key=lambda each: -each[1])
@@ -230,7 +240,7 @@ class Simulation:
         self._reader = ChatReader()
         self._replies = ReplyReader()
         self._encode = msgspec.json.Encoder().encode
-        self._outlook = Outlook(Warmth(snapshot.catalog), remembers=way.remembers)
+        self._outlook = Outlook(Warmth(snapshot.catalog), memory=way.memory)
         self._planner = Planner(
             snapshot,
             quality=TablePredictor(),
@@ -325,16 +335,19 @@ class Simulation:
 class Outlook:
     """What the planner is told of caches and of answers: the first by production's memory, if it is asked at all."""
 
-    def __init__(self, warmth: Warmth, *, remembers: bool) -> None:
+    def __init__(self, warmth: Warmth, *, memory: Memory) -> None:
         self._warmth = warmth
-        self._remembers = remembers
+        self._memory = memory
         self._lengths = LearnedLengths()
 
     async def outlook(
         self, profile: RequestProfile, conditions: Conditions, candidates: Sequence[Deployment]
     ) -> Conditions:
         conditions = replace(conditions, experience=self._lengths)
-        return await self._warmth.outlook(profile, conditions, candidates) if self._remembers else conditions
+        if self._memory == "none":
+            return conditions
+        foreseen = await self._warmth.outlook(profile, conditions, candidates)
+        return foreseen if self._memory == "ahead" else replace(foreseen, further_turns=0)
 
     def observe(self, plan: Plan, usage: Usage, entry: LedgerEntry) -> None:
         self._lengths.learn(plan.decision.ranked[0].deployment, plan.profile, usage.output_tokens)
