@@ -7,7 +7,7 @@ LOCKS := deploy/requirements
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench bench-quick torture-money mutation lock clean
+.PHONY: help run test check format bench bench-quick bench-routing torture-money mutation lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,6 +41,9 @@ bench: $(VENV)/dev.stamp ## CPU per request, latency and memory, beside nginx in
 bench-quick: $(VENV)/dev.stamp ## the same, one short round: does it work at all
 	@sh tests/servers.sh
 	@$(BIN)/python -m tests.benchmarks --quick
+
+bench-routing: $(VENV)/dev.stamp ## the sandbox's bill of 500 conversations, with and without prompt-cache memory
+	@$(BIN)/python -m tests.benchmarks.routing
 
 torture-money: $(VENV)/dev.stamp ## crashes, concurrency, cut streams, full disks: is the money right? (long)
 	@sh tests/servers.sh

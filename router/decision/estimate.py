@@ -8,7 +8,7 @@ from math import ceil
 import msgspec
 
 from router.catalog.catalog import Capability, Deployment
-from router.catalog.prices import Price, Rates, Stretch, dearest_of
+from router.catalog.prices import ZERO, Price, Rates, Stretch, dearest_of
 from router.decision.facts import Conditions, RequestProfile
 from router.units import nano_usd_ceiling
 
@@ -38,6 +38,12 @@ class Estimate(msgspec.Struct, frozen=True):
     worst_usd: Decimal  # no call within the limits sent can cost more
     dearest_rates: Rates  # the rates behind `worst_usd`
     cache_write_tokens: int = 0  # of the input, expected to be written to the prompt cache for money
+    later_usd: Decimal = ZERO  # what the further turns of the conversation are expected to cost if it stays there
+
+    @property
+    def ranked_usd(self) -> Decimal:
+        """What is compared: a model that is cheap now and dear to stay with is dear."""
+        return self.expected_usd + self.later_usd if self.later_usd else self.expected_usd
 
     @property
     def worst_nano_usd(self) -> int:
@@ -132,9 +138,8 @@ class Estimator:
             cached_tokens = input_tokens
         output_tokens = (usual_tokens if usual_tokens < limit else limit) * choices
         reasoning_tokens = usual_reasoning_tokens * choices
-        expected_usd, cache_write_tokens = self._expected(
-            deployment, price.rates(input_tokens), input_tokens, cached_tokens, output_tokens
-        )
+        rates = price.rates(input_tokens)
+        expected_usd, cache_write_tokens = self._expected(deployment, rates, input_tokens, cached_tokens, output_tokens)
         return Estimate(
             input_tokens=input_tokens,
             output_tokens=output_tokens,
@@ -146,7 +151,31 @@ class Estimator:
             worst_usd=worst_usd if choices == 1 else choices * worst_usd,
             dearest_rates=dearest,
             cache_write_tokens=cache_write_tokens,
+            later_usd=self._later_usd(deployment, rates, expected_usd, input_tokens, cached_tokens, cache_write_tokens)
+            if self._conditions.further_turns
+            else ZERO,
         )
+
+    def _later_usd(
+        self,
+        deployment: Deployment,
+        rates: Rates,
+        expected_usd: Decimal,
+        input_tokens: int,
+        cached_tokens: int,
+        cache_write_tokens: int,
+    ) -> Decimal:
+        """What the turns to come will cost there: each like this one, but for what is in the cache by then, and with
+        a prompt that has grown: what a turn adds is new when it comes and in the cache from then on."""
+        conditions, fresh_rate = self._conditions, rates.input
+        if cache_write_tokens:
+            fresh_rate = rates.cache_write_1h if self._profile.asks_one_hour_cache else rates.cache_write
+        turns = conditions.further_turns
+        later_tokens = min(conditions.later_tokens.get(deployment.id, 0), input_tokens)
+        each_usd = expected_usd - (later_tokens - cached_tokens) * (fresh_rate - rates.cached_input)
+        growth_tokens = conditions.growth_tokens * input_tokens // max(self._profile.input_tokens, 1)
+        reread_rate = rates.cached_input if later_tokens else fresh_rate
+        return turns * each_usd + growth_tokens * (turns * fresh_rate + turns * (turns - 1) // 2 * reread_rate)
 
     def _limit(self, deployment: Deployment, input_tokens: int) -> int:
         """The output limit to send: the client's own, else the default cut down to what the deployment can do."""

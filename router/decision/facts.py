@@ -140,4 +140,8 @@ class Conditions:
     unavailable: Mapping[DeploymentId, str] = field(default_factory=dict)  # why nobody should be sent there now
     seed: int = 0  # breaks exact ties, so that replicas with equal prices share the load, reproducibly
     warm_tokens: Mapping[DeploymentId, int] = field(default_factory=dict)  # of the prompt, likely in the cache there
+    # A choice binds the turns that follow: they will find the prompt in the cache of whoever is chosen now.
+    further_turns: int = 0  # of this conversation, expected while caches last
+    growth_tokens: int = 0  # what each of them is expected to add to the prompt, counted with o200k_base
+    later_tokens: Mapping[DeploymentId, int] = field(default_factory=dict)  # of the prompt, in the cache there by then
     experience: Experience = NO_EXPERIENCE

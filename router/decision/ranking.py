@@ -14,17 +14,17 @@ _LEAST_QUALITY = Decimal("0.000001")
 
 
 def cheapest(candidate: Candidate) -> tuple[Any, ...]:
-    return (candidate.estimate.expected_usd, -candidate.quality)
+    return (candidate.estimate.ranked_usd, -candidate.quality)
 
 
 def best(candidate: Candidate) -> tuple[Any, ...]:
-    return (-candidate.quality, candidate.estimate.expected_usd)
+    return (-candidate.quality, candidate.estimate.ranked_usd)
 
 
 def value(candidate: Candidate) -> tuple[Any, ...]:
     """Expected dollars per good answer."""
     quality = max(Decimal(repr(candidate.quality)), _LEAST_QUALITY)
-    return (candidate.estimate.expected_usd / quality, -candidate.quality)
+    return (candidate.estimate.ranked_usd / quality, -candidate.quality)
 
 
 _KEYS: dict[Objective, Callable[[Candidate], tuple[Any, ...]]] = {

@@ -1,13 +1,13 @@
 """From a request to a decision, spending nothing: the part that production, dry runs and `penstock explain` share."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 import msgspec
 
-from router.catalog.catalog import DeploymentId, ModelName
+from router.catalog.catalog import Deployment, DeploymentId, ModelName
 from router.config.snapshot import Snapshot, Team
 from router.decision.decide import Decision, decide
 from router.decision.eligibility import Candidate
@@ -61,8 +61,10 @@ class Plan:
 class PromptCaches(Protocol):
     """What is remembered of providers' prompt caches."""
 
-    async def warm_tokens(self, profile: RequestProfile, conditions: Conditions, /) -> Mapping[DeploymentId, int]:
-        """Of the prompt's tokens, how many each deployment is likely to read from its cache. Never raises."""
+    async def outlook(
+        self, profile: RequestProfile, conditions: Conditions, candidates: Sequence[Deployment], /
+    ) -> Conditions:
+        """The conditions, with what is in the caches now and what will be in the turns to come. Never raises."""
         ...
 
 
@@ -96,7 +98,9 @@ class Planner:
         profile = profile_of(request, count, controls, team=team_name)
         conditions = Conditions(now=self._now(), unavailable=self._unavailable, experience=self._experience)
         if self._caches is not None:
-            conditions = replace(conditions, warm_tokens=await self._caches.warm_tokens(profile, conditions))
+            models = policy.terms_for(profile, tightening_of(controls)).candidates
+            candidates = [deployment for model in models for deployment in self._snapshot.catalog.of(model)]
+            conditions = await self._caches.outlook(profile, conditions, candidates)
         return self._decided(team, policy, profile, conditions, controls)
 
     def downgraded(self, plan: Plan, controls: Controls) -> Plan:

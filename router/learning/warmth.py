@@ -6,18 +6,19 @@ to read from its cache instead of billing them in full.
 
 How likely is learned, per deployment and age of the memory, as the share of the known tokens that providers then
 reported as cached. A model at OpenRouter has many hosts, of which only one is warm; a cache may be flushed early, or
-live longer than is published: each answer corrects the share. Fresh memories begin with nearly full confidence,
-memories past the published lifetime with none.
+live longer than is published: each answer corrects the share. Fresh memories begin with full confidence, memories past
+the published lifetime with none.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
 import msgspec
 
-from router.catalog.catalog import Catalog, DeploymentId, ModelName
+from router.catalog.catalog import Catalog, Deployment, DeploymentId, ModelName
 from router.decision.facts import FIRST_MARKS, LAST_MARKS, Conditions, PrefixMark, RequestProfile
 from router.learning.cache_terms import ONE_HOUR_S, CacheTerms, cache_terms
 from router.ledger import LedgerEntry
@@ -28,9 +29,17 @@ _MOST_MARKS = 100_000  # some 20 MB; at 3 new marks a turn an hour of 9 turns a 
 # it may keep beyond that, which only its replies tell.
 _AGES = (1.0, 2.0, 6.0)
 _LONGEST_KEPT_S = 3 * 3600.0
-_PRIOR_SHARES = (0.9, 0.0, 0.0)  # our judgement: sticky routing fails now and then, and nothing is promised later
+# What is published is believed until replies say otherwise: who was doubted beforehand would never be tried.
+_PRIOR_SHARES = (1.0, 0.0, 0.0)
 _PRIOR_WEIGHT = 2  # replies that the prior counts for
 _MOST_WEIGHT = 20  # a share follows the last score of replies, so that it is never too sure to change
+
+# How many turns of the same kind will follow is learned per team, alias and kind of task, from how many requests go on
+# from an earlier one of their kind. A turn of another kind may have other candidates, so nothing is said of it.
+_TURN_S = 300.0  # within the shortest lifetime that is usual: later turns find nothing in the caches
+_PRIOR_CONTINUED = 0.5
+_MOST_REQUESTS = 200  # a share follows so many of the last requests
+_MOST_TURNS = 10  # no choice is bound to a future longer than that, whatever the past was like
 
 # Below this many tokens there is nothing to be gained that would be worth a question to Redis.
 _LEAST_TOKENS = 512
@@ -41,20 +50,20 @@ class Sighting(NamedTuple):
 
     deployment: DeploymentId
     at_s: float  # seconds since the epoch, by the clock of whoever saw it
-    is_end: bool  # the prompt ended there, and the answer came next
+    ended: str  # the kind of task of the prompt that ended there, before the answer; empty: none did
 
 
 class SharedMarks(Protocol):
     """Sightings that several processes share. Neither call raises: what cannot be reached knows nothing."""
 
-    async def seen(self, digests: Sequence[int], /) -> Sequence[tuple[int, tuple[DeploymentId, float, bool]]]:
-        """The sightings at these marks: the digest, then deployment, time and whether the prompt ended there."""
+    async def seen(self, digests: Sequence[int], /) -> Sequence[tuple[int, tuple[DeploymentId, float, str]]]:
+        """The sightings at these marks: the digest, then the members of `Sighting`."""
         ...
 
     def put(
-        self, digests: Sequence[int], deployment: DeploymentId, /, *, at_s: float, end: int | None, keep_s: float
+        self, digests: Sequence[int], deployment: DeploymentId, /, *, at_s: float, ended: str, keep_s: float
     ) -> None:
-        """Keep the sighting at all these marks; at `end` the prompt ended. Returns at once."""
+        """Keep the sighting at all these marks; at the last of them the prompt ended. Returns at once."""
         ...
 
 
@@ -67,19 +76,33 @@ class Warmth:
         self._shared = shared
         self._most_marks = most_marks
         self._sightings: OrderedDict[int, tuple[Sighting, ...]] = OrderedDict()
-        self._shares: dict[DeploymentId, list[_Share]] = {}
+        self._shares: dict[DeploymentId, list[_Mean]] = {}
+        self._habits: dict[tuple[str, str, str], _Habit] = {}
         self._forgotten_until_s: dict[DeploymentId, float] = {}
 
-    async def warm_tokens(self, profile: RequestProfile, conditions: Conditions) -> Mapping[DeploymentId, int]:
-        """`look_up`, after asking what other processes have seen: one question, if the prompt is worth it."""
+    async def outlook(
+        self, profile: RequestProfile, conditions: Conditions, candidates: Sequence[Deployment]
+    ) -> Conditions:
+        """`foreseen`, after asking what other processes have seen: one question, if the prompt is worth it."""
         if profile.input_tokens < _LEAST_TOKENS:
-            return {}
+            return conditions
         if self._shared is not None:
             for digest, sighting in await self._shared.seen([mark.digest for mark in profile.prefix]):
                 self._keep(digest, Sighting(*sighting))
-        return self.look_up(profile, conditions)
+        return self.foreseen(profile, conditions, candidates)
 
-    def look_up(self, profile: RequestProfile, conditions: Conditions) -> dict[DeploymentId, int]:
+    def foreseen(self, profile: RequestProfile, conditions: Conditions, candidates: Sequence[Deployment]) -> Conditions:
+        """The conditions, with what the caches are likely to hold: now, and in the turns that are likely to follow."""
+        further_turns = self._further_turns(profile)
+        return replace(
+            conditions,
+            warm_tokens=self.warm_tokens(profile, conditions),
+            further_turns=further_turns,
+            growth_tokens=round(self._habit(profile.team, profile.alias, profile.task).growth_tokens.value),
+            later_tokens=self._later_tokens(profile, conditions, candidates) if further_turns else {},
+        )
+
+    def warm_tokens(self, profile: RequestProfile, conditions: Conditions) -> dict[DeploymentId, int]:
         """Of the prompt's tokens, in each model's own, how many its deployment is likely to read from its cache.
 
         Deployments of which nothing is expected are left out. Never more than the prompt has.
@@ -97,6 +120,24 @@ class Warmth:
                 warm[deployment_id] = expected
         return warm
 
+    def _later_tokens(
+        self, profile: RequestProfile, conditions: Conditions, candidates: Sequence[Deployment]
+    ) -> dict[DeploymentId, int]:
+        """Of the prompt's tokens, how many the next turn will find cached at each candidate, if this one goes there."""
+        later: dict[DeploymentId, int] = {}
+        for deployment in candidates:
+            terms = self._terms[deployment.id]
+            tokens = max(profile.cache_breakpoints, default=0) if terms.is_explicit else profile.input_tokens
+            ratio = conditions.experience.input_ratio(deployment.model, profile)
+            share = self._share(deployment.id, 0).value
+            later[deployment.id] = int(_readable(terms, int(tokens * ratio)) * share)
+        return later
+
+    def _further_turns(self, profile: RequestProfile) -> int:
+        """If each turn is followed by another with the same probability."""
+        continued = self._habit(profile.team, profile.alias, profile.task).continued.value
+        return min(round(continued / (1 - continued)), _MOST_TURNS) if continued < 1 else _MOST_TURNS
+
     def observe(self, entry: LedgerEntry) -> None:
         """Learn from a finished request: what was read from the cache, then that its prompt is in it now."""
         served = entry.served_by
@@ -107,6 +148,11 @@ class Warmth:
         if terms is None:
             return  # left the catalog while the request was under way
         profile = _read_profile(entry.profile_json)
+        habit = self._habit(entry.team, entry.alias, profile.task)
+        earlier_tokens = self._continues(profile.prefix, profile.task, entry.at.timestamp())
+        habit.continued.add(earlier_tokens is not None)
+        if earlier_tokens is not None:
+            habit.growth_tokens.add(profile.input_tokens - earlier_tokens)
         if served.usage is not None and served.usage.input_tokens and profile.input_tokens:
             ratio = served.usage.input_tokens / profile.input_tokens
             known = self._known(
@@ -178,7 +224,7 @@ class Warmth:
                 continue
             for each in self._sightings.get(mark.digest, ()):
                 if each.deployment == deployment_id and each.at_s > forgotten_s:
-                    has_answer = each.is_end and terms.keeps_answers and _next_is_kept(position, len(prefix))
+                    has_answer = each.ended and terms.keeps_answers and _next_is_kept(position, len(prefix))
                     yield prefix[position + 1].tokens if has_answer else mark.tokens, each.at_s
 
     def _remember(self, deployment_id: DeploymentId, terms: CacheTerms, profile: "_Profile", *, at_s: float) -> None:
@@ -187,14 +233,15 @@ class Warmth:
             marks = [mark for mark in marks if mark.tokens in profile.cache_breakpoints]
         if not marks:
             return
-        end = marks[-1].digest
-        sighting = Sighting(deployment_id, at_s, is_end=False)
+        sighting = Sighting(deployment_id, at_s, ended="")
         for mark in marks[:-1]:
             self._keep(mark.digest, sighting)
-        self._keep(end, sighting._replace(is_end=True))
+        self._keep(marks[-1].digest, sighting._replace(ended=profile.task))
         if self._shared is not None and profile.input_tokens >= _LEAST_TOKENS:
             keep_s = min(_AGES[-1] * _lifetime_s(terms, one_hour=profile.asks_one_hour_cache), _LONGEST_KEPT_S)
-            self._shared.put([mark.digest for mark in marks], deployment_id, at_s=at_s, end=end, keep_s=keep_s)
+            self._shared.put(
+                [mark.digest for mark in marks], deployment_id, at_s=at_s, ended=profile.task, keep_s=keep_s
+            )
 
     def _keep(self, digest: int, sighting: Sighting) -> None:
         kept = self._sightings.get(digest, ())
@@ -202,7 +249,7 @@ class Warmth:
             if other.deployment == sighting.deployment:
                 if other.at_s >= sighting.at_s:
                     return
-                sighting = sighting._replace(is_end=sighting.is_end or other.is_end)
+                sighting = sighting._replace(ended=sighting.ended or other.ended)
                 kept = tuple(each for each in kept if each is not other)
         self._sightings[digest] = (*kept, sighting)
         self._sightings.move_to_end(digest)
@@ -213,31 +260,57 @@ class Warmth:
         for age, floor, tokens in known:
             self._share(deployment_id, age).add(min(max(reported - floor, 0) / tokens, 1.0))
 
-    def _share(self, deployment_id: DeploymentId, age: int) -> "_Share":
+    def _continues(self, prefix: Sequence[PrefixMark], task: str, now_s: float) -> int | None:
+        """The tokens of the prompt of the same kind, answered a short time ago, from which this one goes on."""
+        for mark in reversed(prefix[-LAST_MARKS:-1]):
+            for each in self._sightings.get(mark.digest, ()):
+                if each.ended == task and 0 <= now_s - each.at_s < _TURN_S:
+                    return mark.tokens
+        return None
+
+    def _habit(self, team: str, alias: str, task: str) -> "_Habit":
+        habit = self._habits.get((team, alias, task))
+        if habit is None:
+            habit = self._habits[team, alias, task] = _Habit(
+                continued=_Mean(_PRIOR_CONTINUED, most_weight=_MOST_REQUESTS),
+                growth_tokens=_Mean(0.0, most_weight=_MOST_REQUESTS),
+            )
+        return habit
+
+    def _share(self, deployment_id: DeploymentId, age: int) -> "_Mean":
         shares = self._shares.get(deployment_id)
         if shares is None:
-            shares = self._shares[deployment_id] = [_Share(prior) for prior in _PRIOR_SHARES]
+            shares = self._shares[deployment_id] = [_Mean(prior) for prior in _PRIOR_SHARES]
         return shares[age]
 
 
-class _Share:
+class _Mean:
     """A running mean that begins with a prior and follows the last replies."""
 
-    __slots__ = ("_weight", "value")
+    __slots__ = ("_most_weight", "_weight", "value")
 
-    def __init__(self, prior: float) -> None:
+    def __init__(self, prior: float, *, most_weight: int = _MOST_WEIGHT) -> None:
         self.value = prior
         self._weight = _PRIOR_WEIGHT
+        self._most_weight = most_weight
 
     def add(self, sample: float) -> None:
-        self._weight = min(self._weight + 1, _MOST_WEIGHT)
+        self._weight = min(self._weight + 1, self._most_weight)
         self.value += (sample - self.value) / self._weight
+
+
+class _Habit(NamedTuple):
+    """How conversations go on."""
+
+    continued: _Mean  # share of requests that go on from an earlier one
+    growth_tokens: _Mean  # what those add to its prompt
 
 
 class _Profile(msgspec.Struct):
     """What is read back of a ledger entry's profile."""
 
     input_tokens: int = 0
+    task: str = ""
     prefix: list[PrefixMark] = []
     cache_breakpoints: list[int] = []
     asks_one_hour_cache: bool = False

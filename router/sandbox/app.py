@@ -26,7 +26,7 @@ from router.sandbox.prompt_tokens import TokenCounter
 from router.sandbox.refusals import Refusal, invalid, not_found
 from router.sandbox.request_log import RequestLog
 from router.sandbox.seeds import repeatable
-from router.sandbox.stock import STOCK
+from router.sandbox.stock import STOCK, Stock
 
 _LARGEST_PAGE = 1_000
 
@@ -38,16 +38,17 @@ def sandbox_app(
     time_scale: float = 1.0,
     seed: int = 0,
     fault_rate: float = 0.0,
+    stock: Stock = STOCK,
 ) -> ASGIApp:
     """A simulated OpenRouter with an empty bill.
 
     `count_tokens` counts o200k_base tokens; it is called from worker threads for long prompts. `clock` gives the time
     in UTC; it dates generations and ends prompt caches. Delays are real seconds times `time_scale`; 0 means none.
-    `fault_rate` is the share of requests, 0 to 1, that go wrong without being asked to. Must run directly under
-    uvicorn: middleware that wraps `send` takes away the means to drop a connection.
+    `fault_rate` is the share of requests, 0 to 1, that go wrong without being asked to. `stock` is what is on sale.
+    Must run directly under uvicorn: middleware that wraps `send` takes away the means to drop a connection.
     """
     desk = Desk(
-        stock=STOCK,
+        stock=stock,
         writer=Writer(count_tokens=count_tokens, seed=seed),
         faults=FaultSource(rate=fault_rate, seed=repeatable("faults", seed)),
         cache=PromptCache(clock=clock),

@@ -26,7 +26,8 @@ _MOST_CONNECTIONS = 8
 _MOST_WAITING = 2_000  # requests whose marks are not written yet; the oldest are given up first
 _MOST_AT_ONCE = 100  # of these in one round trip
 
-# A mark is a hash: deployment -> milliseconds of the last sighting, with an `e` if a prompt ended there.
+# A mark is a hash: deployment -> "milliseconds:task", the time of the last sighting and, if a prompt ended there, of
+# which kind of task.
 _SEEN = """
 local found = {}
 for index, key in ipairs(KEYS) do
@@ -39,14 +40,15 @@ for index, key in ipairs(KEYS) do
 end
 return found
 """
-# Argument 4 is the number of the key at which the prompt ended. Late news does not replace newer, nor shorten a life.
+# The prompt ended at the last key. Late news does not replace newer, nor shorten a life.
 _PUT = """
-local deployment, at_ms, keep_ms, ending = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local deployment, at_ms, keep_ms, ended = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 for index, key in ipairs(KEYS) do
-  local known = redis.call('HGET', key, deployment)
-  if not known or tonumber(string.match(known, '%d+')) < tonumber(at_ms) then
-    local mark = (index == ending or (known and string.sub(known, -1) == 'e')) and 'e' or ''
-    redis.call('HSET', key, deployment, at_ms .. mark)
+  local known = redis.call('HGET', key, deployment) or '0:'
+  local known_ms, known_ended = string.match(known, '^(%d+):(.*)$')
+  if tonumber(known_ms) < tonumber(at_ms) then
+    local task = index == #KEYS and ended or known_ended
+    redis.call('HSET', key, deployment, at_ms .. ':' .. task)
     if redis.call('PTTL', key) < tonumber(keep_ms) then
       redis.call('PEXPIRE', key, keep_ms)
     end
@@ -56,14 +58,6 @@ return 1
 """
 
 log = logging.getLogger("penstock.cache")
-
-
-class SharedSighting(NamedTuple):
-    """A deployment has read a prompt up to a mark."""
-
-    deployment: DeploymentId
-    at_s: float
-    is_end: bool
 
 
 class _Waiting(NamedTuple):
@@ -92,8 +86,11 @@ class RedisMarks:
         self._waiting: deque[_Waiting] = deque(maxlen=_MOST_WAITING)
         self._news = anyio.Event()
 
-    async def seen(self, digests: Sequence[int]) -> list[tuple[int, SharedSighting]]:
-        """What is known of these marks; nothing if Redis is slow or out of reach. Never raises."""
+    async def seen(self, digests: Sequence[int]) -> list[tuple[int, tuple[DeploymentId, float, str]]]:
+        """What is known of these marks: the digest, then deployment, time, and the task whose prompt ended there.
+
+        Nothing if Redis is slow or out of reach. Never raises.
+        """
         if not digests or self._monotonic_s() < self._rests_until_s:
             return []
         with anyio.CancelScope(shield=True):  # a request that goes away must not leave a reply half read
@@ -110,13 +107,10 @@ class RedisMarks:
             for at in range(0, len(reply), 3)
         ]
 
-    def put(
-        self, digests: Sequence[int], deployment: DeploymentId, *, at_s: float, end: int | None, keep_s: float
-    ) -> None:
-        """Have it written that the deployment has read up to these marks; at `end` its prompt ended. Never raises."""
-        ending = digests.index(end) + 1 if end in digests else 0
+    def put(self, digests: Sequence[int], deployment: DeploymentId, *, at_s: float, ended: str, keep_s: float) -> None:
+        """Have it written that the deployment has read up to these marks, at the last of which a prompt ended."""
         keys = [self._key(digest) for digest in digests]
-        self._waiting.append(_Waiting(keys, (deployment, round(at_s * 1000), round(keep_s * 1000), ending)))
+        self._waiting.append(_Waiting(keys, (deployment, round(at_s * 1000), round(keep_s * 1000), ended)))
         self._news.set()
 
     async def run(self) -> None:
@@ -160,5 +154,6 @@ class RedisMarks:
             log.warning("Redis answers again for the prompt-cache memory")
 
 
-def _sighting(deployment: str, value: str) -> SharedSighting:
-    return SharedSighting(DeploymentId(deployment), int(value.rstrip("e")) / 1000, value.endswith("e"))
+def _sighting(deployment: str, value: str) -> tuple[DeploymentId, float, str]:
+    at_ms, _, ended = value.partition(":")
+    return DeploymentId(deployment), int(at_ms) / 1000, ended

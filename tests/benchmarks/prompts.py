@@ -14,12 +14,13 @@ _SYSTEM = (
     "You are the assistant of a regional water authority. Answer in plain language, name the source of every figure, "
     "and say so when the documents you were given do not answer the question. Keep to three short paragraphs."
 )
-_WORDS = (
+_TEXT = (
     "the of a to in for with on after before under between valley river reservoir inflow spillway turbine gate "
     "engineer report season rainfall measured level metres downstream village budget maintenance pressure "
     "concrete survey autumn snow melt forecast risk section table figure agreed reviewed raised lowered "
     "released stored expected average maximum daily hourly because although while therefore however"
 )
+WORDS = tuple(_TEXT.split())
 
 
 class PromptSeries:
@@ -53,12 +54,11 @@ class PromptSeries:
 
 def _prose(length: int) -> str:
     """About `length` ASCII characters of made-up sentences, the same on every run."""
-    words = _WORDS.split()
     rng = random.Random(7)  # any fixed seed would do
     sentences: list[str] = []
     total = 0
     while total < length:
-        sentence = " ".join(rng.choices(words, k=rng.randint(7, 16))).capitalize() + "."
+        sentence = " ".join(rng.choices(WORDS, k=rng.randint(7, 16))).capitalize() + "."
         sentences.append(sentence)
         total += len(sentence) + 1
     return " ".join(sentences)[:length]
