@@ -42,7 +42,7 @@ bench-quick: $(VENV)/dev.stamp ## the same, one short round: does it work at all
 	@sh tests/servers.sh
 	@$(BIN)/python -m tests.benchmarks --quick
 
-torture-money: $(VENV)/dev.stamp ## crashes, concurrency, cut streams, full disks: is the money right? (long)
+torture-money: $(VENV)/dev.stamp ## crashes, crowds, outages, clocks, on both kinds of stores: is the money right? (an hour)
 	@sh tests/servers.sh
 	@$(BIN)/python -m tests.torture money
 
