@@ -110,7 +110,14 @@ def assemble(snapshot: Snapshot) -> House:
         ),
         clock=Clock(monotonic_s=time.monotonic, sleep=anyio.sleep),
     )
-    metrics.watch(Gauges(in_flight=lambda: gateway.in_flight, ledger_lag_s=writer.lag_s, budgets=gate.states))
+    metrics.watch(
+        Gauges(
+            in_flight=lambda: gateway.in_flight,
+            ledger_lag_s=writer.lag_s,
+            budgets=gate.states,
+            cache_hits=warmth.shares,
+        )
+    )
 
     reconciler = Reconciler(
         gateway, store, journals=journals, now=utc_now, booked=metrics.observe, corrected=metrics.corrected

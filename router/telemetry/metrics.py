@@ -4,7 +4,7 @@ Label values come from the configuration only: entries carry aliases and models 
 client. Metric names and labels are listed in docs/metrics.md, and a test holds the two together.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
@@ -15,6 +15,7 @@ from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPEN
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics_text
 from prometheus_client.registry import Collector
 
+from router.catalog.catalog import DeploymentId
 from router.decision.eligibility import Reason
 from router.ledger import Attempt, DoubtfulCall, LedgerEntry
 from router.quotas import BudgetState, ScopeKind
@@ -37,6 +38,7 @@ class Gauges:
     in_flight: Callable[[], int]
     ledger_lag_s: Callable[[], float]
     budgets: Callable[[], list[BudgetState]]
+    cache_hits: Callable[[], Mapping[DeploymentId, float]] = dict  # share of what should be in a prompt cache that was
 
 
 class Metrics:
@@ -136,6 +138,7 @@ class Metrics:
         )
         lag.set_function(gauges.ledger_lag_s)
         self.registry.register(_BudgetCollector(gauges.budgets))
+        self.registry.register(_CacheCollector(gauges.cache_hits))
 
     def refused(self, code: str) -> None:
         """Count a request that never came to a decision."""
@@ -244,6 +247,29 @@ class _BudgetCollector(Collector):
             ),
             GaugeMetricFamily(
                 "penstock_budget_held_usd", "Set aside for calls under way.", labels=("team", "project", "per")
+            ),
+        )
+
+
+class _CacheCollector(Collector):
+    """How far prompt caches keep what they promise, read when scraped."""
+
+    def __init__(self, cache_hits: Callable[[], Mapping[DeploymentId, float]]) -> None:
+        self._cache_hits = cache_hits
+
+    def collect(self) -> Iterable[Metric]:
+        (hits,) = self.describe()
+        for deployment_id, share in self._cache_hits().items():
+            provider, _, model = deployment_id.partition(":")
+            hits.add_metric((model, provider), share)
+        return (hits,)
+
+    def describe(self) -> tuple[GaugeMetricFamily]:
+        return (
+            GaugeMetricFamily(
+                "penstock_prompt_cache_hit_ratio",
+                "Cached tokens reported divided by those expected, lately.",
+                labels=("model", "provider"),
             ),
         )
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from router.catalog.catalog import DeploymentId
 from router.decision.eligibility import Reason
 from router.ledger import Outcome
 from router.quotas import BudgetState, Per, ScopeId
@@ -51,7 +52,10 @@ def exported() -> list[Described]:
 def eventful() -> Metrics:
     state = BudgetState(ScopeId.of_team("search"), Per.DAY, limit_nano_usd=1, spent_nano_usd=0, held_nano_usd=0)
     metrics = Metrics(version="0.1.0", config_version="0123456789ab")
-    metrics.watch(Gauges(in_flight=lambda: 0, ledger_lag_s=lambda: 0.0, budgets=lambda: [state]))
+    hits = {DeploymentId("openrouter:openai/gpt-5.5"): 0.9}
+    metrics.watch(
+        Gauges(in_flight=lambda: 0, ledger_lag_s=lambda: 0.0, budgets=lambda: [state], cache_hits=lambda: hits)
+    )
     metrics.refused("invalid_api_key")
     metrics.observe(entry("saved", rejected=((GPT, Reason.UNPRICED),)))
     metrics.observe(entry("dearer", baseline_nano_usd=0))

@@ -353,3 +353,43 @@ class TestAShorterCall:
         free_output = estimated(CHAT, deployment(always(per_mtok("2", "0"))))
 
         assert shortened(free_output, choices=1, left_usd=Decimal(1)) is None
+
+
+class TestTheTurnsToCome:
+    """Each like this one, but for what is cached by then; what they add is new once and read again ever after."""
+
+    WHERE = deployment(always(per_mtok("2", "10", cached_input_usd="0.2")))
+    AHEAD = replace(NOON, further_turns=3, growth_tokens=100, later_tokens={WHERE.id: 900})
+
+    def test_none_are_expected_unless_they_are_foreseen(self) -> None:
+        alone = estimated(CHAT, self.WHERE)
+
+        assert (alone.later_usd, alone.ranked_usd) == (Decimal(0), alone.expected_usd)
+
+    @pytest.mark.parametrize("warm", [0, 500])
+    def test_they_find_the_prompt_in_the_cache_wherever_it_is_sent_now(self, warm: int) -> None:
+        ahead = estimated(CHAT, self.WHERE, conditions=replace(self.AHEAD, warm_tokens={self.WHERE.id: warm}))
+
+        # 3 x (100 x $2/M + 900 x $0.2/M + 350 x $10/M) + 100 new three times at $2/M, and 3 x 100 again at $0.2/M.
+        assert ahead.later_usd == Decimal("0.0123")
+        assert ahead.ranked_usd == ahead.expected_usd + Decimal("0.0123")
+
+    def test_where_nothing_will_be_cached_they_pay_for_everything_again(self) -> None:
+        # 3 x (1,000 x $2/M + 350 x $10/M) + 3 x 100 x $2/M and 3 x 100 again at $2/M.
+        assert estimated(CHAT, self.WHERE, conditions=replace(self.AHEAD, later_tokens={})).later_usd == Decimal(
+            "0.0177"
+        )
+
+    def test_growth_is_counted_in_the_models_own_tokens(self) -> None:
+        where = deployment(always(per_mtok("2", "10")), token_ratio=1.5)
+
+        # 3 x (1,500 x $2/M + 350 x $10/M) + 6 x 150 x $2/M.
+        assert estimated(CHAT, where, conditions=replace(self.AHEAD, later_tokens={})).later_usd == Decimal("0.0213")
+
+    def test_nothing_that_is_paid_to_be_written_now_is_paid_for_again(self) -> None:
+        asking = replace(CHAT, input_tokens=2_000, asks_cache=True)
+        where = deployment(always(CACHING))
+        ahead = estimated(asking, where, conditions=replace(NOON, further_turns=1, later_tokens={where.id: 2_000}))
+
+        assert ahead.expected_usd == Decimal("0.0085")  # 2,000 x $2.5/M + 350 x $10/M
+        assert ahead.later_usd == Decimal("0.0039")  # 2,000 x $0.2/M + 350 x $10/M

@@ -72,6 +72,7 @@ def test_a_decision_as_data() -> None:
                 "quality": 0.7,
                 "quality_is_known": True,
                 "expected_usd": "0.0001700",
+                "later_usd": "0",
                 "worst_usd": "0.0006000",
                 "input_tokens": 1_000,
                 "output_tokens": 350,
@@ -89,6 +90,7 @@ def test_a_decision_as_data() -> None:
                 "quality": 0.8,
                 "quality_is_known": False,
                 "expected_usd": "0.002500",
+                "later_usd": "0",
                 "worst_usd": "0.008000",
                 "input_tokens": 1_100,
                 "output_tokens": 350,
@@ -192,9 +194,10 @@ def test_a_decision_as_a_table() -> None:
         "policy balanced/everyday · objective cheapest · good enough: 0.6000 · catalog c1\n"
         "request: 1000 input tokens (o200k), task chat, language other, difficulty 0.50, needs nothing special\n"
         "\n"
-        "  rank  model        provider  quality  expected $  at worst $  input  cached  output  output limit\n"
-        "  1 ←   maker/flash  cloud     0.700    0.000170    0.000600    1000   0       350     1000\n"
-        "  2     maker/pro    local     0.800 ?  0.002500    0.008000    1100   0       350     1000\n"
+        "  rank  model        provider  quality  expected $  later $   at worst $  input  cached  "
+        "output  output limit\n"
+        "  1 ←   maker/flash  cloud     0.700    0.000170    0.000000  0.000600    1000   0       350     1000\n"
+        "  2     maker/pro    local     0.800 ?  0.002500    0.000000  0.008000    1100   0       350     1000\n"
         "\n"
         "rejected:\n"
         "  cloud:maker/opus  below_quality  predicted quality 0.4000 is below 0.6000"
@@ -208,8 +211,9 @@ def test_a_decision_without_rejections_as_a_table() -> None:
         "policy balanced/everyday · objective cheapest · good enough: 0.0000 · catalog c1\n"
         "request: 1000 input tokens (o200k), task chat, language other, difficulty 0.50, needs nothing special\n"
         "\n"
-        "  rank  model        provider  quality  expected $  at worst $  input  cached  output  output limit\n"
-        "  1 ←   maker/flash  cloud     0.700    0.000170    0.000600    1000   0       350     1000"
+        "  rank  model        provider  quality  expected $  later $   at worst $  input  cached  "
+        "output  output limit\n"
+        "  1 ←   maker/flash  cloud     0.700    0.000170    0.000000  0.000600    1000   0       350     1000"
     )
 
 
@@ -221,7 +225,7 @@ def test_a_decision_for_nobody_as_a_table() -> None:
         "policy balanced · objective cheapest · good enough: 0.0000 · catalog c1\n"
         "request: 1000 input tokens (o200k), task chat, language other, difficulty 0.50, needs image_input, tools\n"
         "\n"
-        "  rank  model  provider  quality  expected $  at worst $  input  cached  output  output limit\n"
+        "  rank  model  provider  quality  expected $  later $  at worst $  input  cached  output  output limit\n"
         "  nobody may serve this request\n"
         "\n"
         "rejected:\n"

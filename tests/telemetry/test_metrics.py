@@ -12,7 +12,7 @@ from prometheus_client.core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families as text_families
 
-from router.catalog.catalog import ModelName
+from router.catalog.catalog import DeploymentId, ModelName
 from router.ledger import Attempt, LedgerEntry, Outcome
 from router.quotas import BudgetState, Per, ScopeId
 from router.telemetry.metrics import Gauges, Metrics
@@ -139,6 +139,18 @@ def test_gauges_are_read_when_they_are_scraped() -> None:
     assert value(metrics, "penstock_budget_spent_usd", team="search", project="", per="month") == 1e-9
     assert value(metrics, "penstock_budget_held_usd", team="search", project="", per="month") == 2e-8
     assert value(metrics, "penstock_budget_limit_usd", team="ads", project="", per="day") == 0
+
+
+def test_what_prompt_caches_keep_of_what_they_promise_is_read_at_the_scrape() -> None:
+    hits = {DeploymentId("openrouter:openai/gpt-5.5"): 0.25}
+    metrics = Metrics(version="0.1.0", config_version="0123456789ab")
+    metrics.watch(Gauges(in_flight=int, ledger_lag_s=float, budgets=list, cache_hits=lambda: hits))
+
+    hits[DeploymentId("deepseek:deepseek/deepseek-v4-flash")] = 1.0
+
+    ratio = "penstock_prompt_cache_hit_ratio"
+    assert value(metrics, ratio, provider="openrouter", model="openai/gpt-5.5") == 0.25
+    assert value(metrics, ratio, provider="deepseek", model="deepseek/deepseek-v4-flash") == 1
 
 
 # Laws

@@ -141,3 +141,30 @@ def test_numbers_escapes_and_unknown_members_go_out_as_they_came(kind: ProviderK
     assert odd in out
     assert rb'"messages":[{"role":"user","content":"\u0068i"}]' in out
     assert out.startswith(b'{"model":"deepseek-chat",')
+
+
+def session(kind: ProviderKind, **members: object) -> object:
+    request = READER.read(json.dumps({"model": "auto", "messages": MESSAGES, **members}).encode())
+    body = json.loads(outgoing_body(request, deployment(kind), estimate(), session_id="ours"))
+    return body.get("session_id")
+
+
+def test_openrouter_alone_gets_a_session() -> None:
+    assert {kind: session(kind) for kind in KINDS} == {
+        "openrouter": "ours",
+        "deepseek": None,
+        "openai_compatible": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("own", "sent_on"),
+    [
+        ({"session_id": "theirs"}, "theirs"),
+        ({"session_id": None}, "ours"),
+        ({"prompt_cache_key": "theirs"}, None),
+        ({"prompt_cache_key": None}, "ours"),
+    ],
+)
+def test_the_clients_own_name_for_the_conversation_wins(own: dict[str, object], sent_on: str | None) -> None:
+    assert session("openrouter", **own) == sent_on

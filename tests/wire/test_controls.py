@@ -111,3 +111,12 @@ def test_a_control_of_any_bytes_is_refused_and_not_echoed_at_length() -> None:
         with pytest.raises(InvalidRequest) as caught:
             controls_from([(b"x-penstock-" + name, b"\xff" * 5000)])
         assert len(caught.value.message) < 300
+
+
+def test_a_session_id_in_openrouters_header_is_taken_up_to_its_limit() -> None:
+    assert controls_from([(b"x-session-id", b"s" * 256)]) == Controls(session_id="s" * 256)
+    assert controls_from([(b"x-session-id", b"")]) == NO_CONTROLS
+    with pytest.raises(InvalidRequest) as caught:
+        controls_from([(b"x-session-id", b"s" * 257)])
+
+    assert (caught.value.param, caught.value.code) == ("x-session-id", "invalid_control")
