@@ -318,7 +318,7 @@ def dear_between(starts: time, ends: time) -> PriceList:
 def test_each_change_within_a_stretch_is_named_once_in_order(
     start: datetime, end: datetime, prices: list[Price]
 ) -> None:
-    assert dear_between(time(6, 0, 30), time(7)).in_force(start, end) == prices
+    assert dear_between(time(6, 0, 30), time(7)).in_force(Stretch(start, end - start)) == tuple(prices)
 
 
 @pytest.mark.parametrize("zone", ["Asia/Kathmandu", "America/New_York"])
@@ -330,13 +330,13 @@ def test_the_day_of_a_price_is_that_of_utc_wherever_the_machine_and_the_moment_a
     start = at_daytime(23).astimezone(ZoneInfo(zone))
 
     try:
-        prices = dear_between(time(0), time(1)).in_force(start, start + timedelta(hours=1, minutes=30))
+        prices = dear_between(time(0), time(1)).in_force(Stretch(start, timedelta(hours=1, minutes=30)))
         is_dear = dear_between(time(23), time(0)).at(start) == DEAR
     finally:
         monkeypatch.undo()
         tzset()
 
-    assert prices == [CHEAP, DEAR]
+    assert prices == (CHEAP, DEAR)
     assert is_dear
 
 

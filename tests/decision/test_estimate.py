@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, time
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from router.catalog.catalog import Capability, Deployment, Model, Task
@@ -327,7 +328,7 @@ class TestAShorterCall:
 
         shorter = shortened(whole, choices=1, left_usd=Decimal(left_usd))
 
-        assert shorter == replace(whole, max_output_tokens=limit, worst_usd=Decimal(worst_usd))
+        assert shorter == msgspec.structs.replace(whole, max_output_tokens=limit, worst_usd=Decimal(worst_usd))
 
     @pytest.mark.parametrize("left_usd", ["0.0114999", "0.008", "0"])
     def test_there_is_none_if_the_usual_answer_does_not_fit(self, left_usd: str) -> None:
@@ -339,11 +340,11 @@ class TestAShorterCall:
         # $0.054 at worst, of which 3 x 4,000 x $2/M is input; $0.0105 more buys each choice its usual 350 tokens.
         shorter = shortened(three, choices=3, left_usd=Decimal("0.0345"))
 
-        assert shorter == replace(three, max_output_tokens=350, worst_usd=Decimal("0.0345"))
+        assert shorter == msgspec.structs.replace(three, max_output_tokens=350, worst_usd=Decimal("0.0345"))
         assert shortened(three, choices=3, left_usd=Decimal("0.034499")) is None
 
     def test_a_usual_answer_that_cannot_be_shared_evenly_is_rounded_down(self) -> None:
-        odd = replace(estimated(replace(CHAT, choices=3), deployment()), output_tokens=1_051)
+        odd = msgspec.structs.replace(estimated(replace(CHAT, choices=3), deployment()), output_tokens=1_051)
 
         assert shortened(odd, choices=3, left_usd=Decimal("0.0345")) is not None
 
