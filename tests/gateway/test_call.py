@@ -2,12 +2,14 @@
 
 import logging
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 
 import anyio
 import pytest
 
 from router.catalog.catalog import Deployment, Provider, ProviderName
+from router.catalog.prices import PriceList
 from router.decision.eligibility import Candidate
 from router.errors import UpstreamBroken, UpstreamError, UpstreamRefused
 from router.gateway.call import LOST, RECORD_WAITS_S, Call
@@ -56,8 +58,9 @@ def broken() -> UpstreamError:
 
 
 def test_a_new_call_knows_nothing_but_what_is_held_for_it() -> None:
-    call = call_of(is_sent=False)
+    call = Call(call_of().candidate, Reservation("req_1.1", HELD, windows=()), started_s=10.0)
 
+    assert (call.is_sent, call.is_answered) == (False, False)
     assert (call.id, call.reservation.held_nano_usd, call.started_s) == ("req_1.1", HELD, 10.0)
     unknown = (call.ended_s, call.generation_id, call.served_model, call.bill, call.error, call.charge)
     assert unknown == (None,) * 6
@@ -75,6 +78,15 @@ def test_tokens_that_are_told_are_booked_at_our_price() -> None:
     call.bill = bill()
 
     assert call.charge_told(AT) == Charge(COMPUTED, CostSource.COMPUTED)
+
+
+def test_tokens_that_are_told_are_booked_at_the_price_of_their_time() -> None:
+    began = replace(PRICED.prices.entries[0], starts=AT)
+    call = call_of(replace(PRICED, prices=PriceList((began,))))
+    call.bill = bill()
+
+    assert call.charge_told(AT) == Charge(COMPUTED, CostSource.COMPUTED)
+    assert call.charge_told(AT - timedelta(seconds=1)) is None
 
 
 def test_a_call_that_was_never_sent_owes_nothing() -> None:

@@ -26,7 +26,7 @@ from router.ledger import DoubtfulCall, LedgerEntry, Outcome
 from router.limits.gate import Quota
 from router.limits.memory import MemoryGate
 from router.quality.predictor import TablePredictor
-from router.quotas import NO_ALLOWANCE, NO_LIMITS, Budget, Per, ScopeId
+from router.quotas import NO_LIMITS, Allowance, Budget, Per, ScopeId, ScopeKind
 from router.storage.errors import StoreUnavailable
 from router.storage.journal import Done, Intent, Journal, Record, Sent
 from router.storage.sqlite import SqliteStore
@@ -50,7 +50,7 @@ TEAM = Team(
     zone=ZoneInfo("UTC"),
     budgets=(Budget(10**9, Per.DAY),),
     limits=NO_LIMITS,
-    each_key=NO_ALLOWANCE,
+    each_key=Allowance((Budget(10**8, Per.DAY),)),
     projects={},
     aliases={},
     policies={},
@@ -218,7 +218,7 @@ def doubtful(request_id: str, *, at: datetime = AT, provider: str = "openrouter"
     return entry(request_id, call, at=at)
 
 
-SEARCH = (ScopeId.of_team("search"),)
+SEARCH = (ScopeId.of_team("search"), ScopeId("search", ScopeKind.KEY, entry().key_id))
 
 
 # What dead processes left

@@ -21,16 +21,14 @@ settings.register_profile(
 )
 settings.load_profile("mutation")
 
-# Tests whose Redis stands still in time of its own: none of them is about how soon it answers.
-_TIMELESS = frozenset({"test_gate.py", "test_gate_laws.py"})
-
-_SLOW_FIXTURES = frozenset({"clocked_redis", "own_redis"})
-
 
 @pytest.fixture(autouse=True)
 def patience_with_redis(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine kept busy by mutants is slow, and a test that fails for that alone would count as one that noticed."""
-    if request.path.name in _TIMELESS:
+    """A machine kept busy by mutants is slow, and a test that fails for that alone would count as one that noticed.
+
+    Only tests with a Redis of their own, in real time, are about how soon it answers.
+    """
+    if "own_redis" not in request.fixturenames:
         defaults = BudgetFunctions.call.__kwdefaults__
         assert defaults is not None
         monkeypatch.setitem(defaults, "timeout_s", 10.0)
@@ -40,7 +38,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_slowness)
 
 
-def _slowness(item: pytest.Item) -> tuple[bool, bool]:
+def _slowness(item: pytest.Item) -> tuple[bool, bool, bool]:
+    """Tests that wait for a Redis of their own in real time come last, those that start one before them."""
     fixtures = getattr(item, "fixturenames", ())
-    starts_redis = bool(_SLOW_FIXTURES.intersection(fixtures)) or "[redis" in item.name
-    return starts_redis, getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+    return (
+        "own_redis" in fixtures,
+        "clocked_redis" in fixtures or "[redis" in item.name,
+        getattr(getattr(item, "obj", None), "is_hypothesis_test", False),
+    )
