@@ -31,7 +31,7 @@ def models(config: Path | None, *, is_json: bool) -> None:
 
 def _row(deployment: Deployment, now: datetime) -> dict[str, str | int | None]:
     entry = deployment.prices.entry_at(now)
-    rates = entry.price.base if entry else None
+    rates = entry.price.base if entry and entry.price else None
     return {
         "model": deployment.model.name,
         "provider": deployment.provider.name,

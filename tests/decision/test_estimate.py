@@ -291,3 +291,13 @@ def test_a_hold_is_rounded_up_to_the_next_nano_dollar() -> None:
     # 4,000 x $0.00033/M is $0.00000132: 1,320 nano-dollars exactly; 4,001 bytes make 1,320.33.
     assert estimated(CHAT, odd).worst_nano_usd == 1_320
     assert estimated(replace(CHAT, input_bytes=4_001), odd).worst_nano_usd == 1_321
+
+
+def test_the_worst_case_has_room_for_the_fees_of_the_call_and_of_every_image() -> None:
+    with_fees = replace(PLAIN, request=Decimal("0.005"), image=Decimal("0.01"))
+    pictures = replace(CHAT, images=3, choices=2)
+
+    without = estimated(pictures, deployment(always(PLAIN)))
+    result = estimated(pictures, deployment(always(with_fees)))
+
+    assert result.worst_usd == without.worst_usd + 2 * (Decimal("0.005") + 3 * Decimal("0.01"))
