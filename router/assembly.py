@@ -3,20 +3,25 @@
 import os
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 
 import anyio
 import anyio.to_thread
 from starlette.types import ASGIApp
 
-from router.catalog.catalog import DeploymentId, ProviderName
+from router.catalog.book import PriceBook
+from router.catalog.catalog import Catalog, DeploymentId, ModelName, ProviderName
+from router.catalog.listing import ListingReader
 from router.config.snapshot import ProviderAccess, Server, Settings, Snapshot
 from router.errors import PenstockError
 from router.gateway.dispatch import Clock, Gateway, Quotas
+from router.gateway.live_prices import Listeners, LivePrices
 from router.gateway.planning import Planner, PromptCaches
 from router.gateway.reconcile import Reconciled, Reconciler
 from router.gateway.settlement import Books
@@ -46,6 +51,7 @@ from router.telemetry.metrics import Gauges, Metrics
 from router.tokens.count import TokenCounter
 from router.tokens.vocabulary import load_encoding
 from router.upstream.client import Endpoint, UpstreamClient
+from router.upstream.listing import listed_models
 from router.upstream.transport import UpstreamTransport
 from router.wire.requests import ChatReader
 from router.wire.responses import ReplyReader
@@ -87,9 +93,15 @@ def assemble(snapshot: Snapshot) -> House:
     reader = ReplyReader()
     transport = UpstreamTransport()
     client = UpstreamClient(transport, _endpoints(settings), reader)
+    listeners = Listeners(
+        price_changed=metrics.price_changed,
+        repointed=metrics.repointed,
+        forget=(lambda model: warmth.forget(model, now=utc_now()),),
+    )
+    prices = live_prices(snapshot, store, client, listeners)
     gateway = Gateway(
         snapshot,
-        planner=make_planner(snapshot, caches=warmth),
+        planner=make_planner(snapshot, lambda: prices.catalog, caches=warmth),
         gate=gate,
         client=client,
         reader=reader,
@@ -98,7 +110,14 @@ def assemble(snapshot: Snapshot) -> House:
         books=Books(journal=journal.done, ledger=writer.put, metrics=metrics.observe, learning=(warmth.observe,)),
         clock=Clock(monotonic_s=time.monotonic, sleep=anyio.sleep),
     )
-    metrics.watch(Gauges(in_flight=lambda: gateway.in_flight, ledger_lag_s=writer.lag_s, budgets=gate.states))
+    metrics.watch(
+        Gauges(
+            in_flight=lambda: gateway.in_flight,
+            ledger_lag_s=writer.lag_s,
+            budgets=gate.states,
+            price_ages_s=prices.ages_s,
+        )
+    )
 
     reconciler = Reconciler(
         gateway, store, journals=journals, now=utc_now, booked=metrics.observe, corrected=metrics.corrected
@@ -109,8 +128,8 @@ def assemble(snapshot: Snapshot) -> House:
         await transport.aclose()
         await anyio.to_thread.run_sync(store.close)
 
-    starting: list[Step] = [in_thread(journal.start), in_thread(keys.refresh)]
-    beside: list[Step] = [keys.keep_fresh, reconciler.run]
+    starting: list[Step] = [in_thread(journal.start), in_thread(keys.refresh), in_thread(prices.load)]
+    beside: list[Step] = [keys.keep_fresh, prices.run, reconciler.run]
     # The server has cancelled what is still under way: it is settled before the books are closed.
     stopping: list[Step] = [partial(_emptied, gateway), transport.aclose, partial(_emptied, gateway)]
     if shared is None:
@@ -189,18 +208,37 @@ async def _reconciled(reconciler: Reconciler, shared: RedisGate | None) -> Recon
         await shared.aclose()
 
 
-def make_planner(snapshot: Snapshot, *, caches: PromptCaches | None = None) -> Planner:
+def make_planner(snapshot: Snapshot, catalog: Callable[[], Catalog], *, caches: PromptCaches | None = None) -> Planner:
     """What decides under the configuration: the same for the server, for dry runs and for `penstock explain`.
 
+    `catalog` is the configuration's at the prices in force, asked for each request.
     Without `caches`, as in the command, every deployment is cold.
     """
     return Planner(
         snapshot,
+        catalog=catalog,
         quality=TablePredictor(),
         counter=TokenCounter(load_encoding("o200k_base")),
         now=utc_now,
         unavailable=unavailable(snapshot),
         caches=caches,
+    )
+
+
+def live_prices(snapshot: Snapshot, store: Store, client: UpstreamClient, listeners: Listeners) -> LivePrices:
+    """The catalog at the prices in force. A provider for which no key is configured is not asked."""
+    return LivePrices(
+        snapshot.catalog,
+        providers=[
+            name
+            for name, access in snapshot.settings.providers.items()
+            if access.provider.kind == "openrouter" and access.api_key is not None
+        ],
+        read=partial(listed_models, client, ListingReader()),
+        store=store,
+        times=snapshot.settings.prices,
+        now=utc_now,
+        listeners=listeners,
     )
 
 
@@ -233,8 +271,38 @@ def with_sandbox(snapshot: Snapshot, base_url: str) -> Snapshot:
 def open_store(settings: Settings) -> Store:
     """Ledger and keys: PostgreSQL if it is configured, else SQLite in the state directory."""
     if settings.postgres is None:
-        return SqliteStore(settings.state_dir / "penstock.sqlite")
+        return SqliteStore(_sqlite_file(settings))
     return PostgresStore(_required(settings.postgres))
+
+
+def price_book(settings: Settings) -> PriceBook:
+    """What providers' own lists have said so far. Raises StoreUnavailable."""
+    if settings.postgres is None and not _sqlite_file(settings).exists():
+        return PriceBook()  # nothing has been served yet, and to look is no reason to make a file
+    with closing(open_store(settings)) as store:
+        return PriceBook().with_rows(store.prices())
+
+
+@asynccontextmanager
+async def prices_to_refresh(snapshot: Snapshot) -> AsyncIterator[LivePrices]:
+    """The prices in force for a command that reads them anew, once."""
+    with closing(open_store(snapshot.settings)) as store:
+        transport = UpstreamTransport()
+        client = UpstreamClient(transport, _endpoints(snapshot.settings), ReplyReader())
+        try:
+            prices = live_prices(snapshot, store, client, Listeners(price_changed=_ignored, repointed=_ignored))
+            await anyio.to_thread.run_sync(prices.load)
+            yield prices
+        finally:
+            await transport.aclose()
+
+
+def _ignored(_: ModelName) -> None:
+    """A command that ends at once has nobody to tell."""
+
+
+def _sqlite_file(settings: Settings) -> Path:
+    return settings.state_dir / "penstock.sqlite"
 
 
 def _redis_gate(snapshot: Snapshot, store: Store, *, process: str) -> RedisGate:

@@ -37,6 +37,7 @@ class Attempt:
     cost_nano_usd: int
     source: CostSource
     duration_s: float
+    version: str | None = None  # of the model, as the reply named it or as the name stood for then; None: not known
 
 
 @dataclass(frozen=True, slots=True)

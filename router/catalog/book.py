@@ -5,6 +5,7 @@ book is what can be bought now.
 """
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -148,10 +149,12 @@ def published_tariff(deployment: Deployment, now: datetime) -> Tariff | None:
     return None
 
 
-def with_book(catalog: Catalog, book: PriceBook, doubts: Mapping[Name, Doubt]) -> Catalog:
+def with_book(
+    catalog: Catalog, book: PriceBook, doubts: Mapping[Name, Doubt], *, since: datetime | None = None
+) -> Catalog:
     """The configuration's catalog at the prices of the book; holds cover what is in doubt too.
 
-    Its version is that of the configuration's catalog as long as the book has nothing to say about it.
+    Prices that ended before `since` are left out, as a catalog that holds years of them takes long to make. Its version is that of the configuration's catalog as long as the book has nothing to say about it.
     """
     if not any(name_of(deployment) in book.rows or name_of(deployment) in doubts for deployment in catalog):
         return catalog
@@ -162,7 +165,7 @@ def with_book(catalog: Catalog, book: PriceBook, doubts: Mapping[Name, Doubt]) -
         digest.update(repr(doubts.get(name_of(deployment))).encode())
     return Catalog(
         deployments={
-            model: tuple(_priced(each, book, doubts) for each in deployments)
+            model: tuple(_priced(each, book, doubts, since) for each in deployments)
             for model, deployments in catalog.deployments.items()
         },
         version=digest.hexdigest()[:_VERSION_DIGITS],
@@ -174,11 +177,14 @@ def name_of(deployment: Deployment) -> Name:
     return deployment.provider.name, deployment.upstream_model
 
 
-def _priced(deployment: Deployment, book: PriceBook, doubts: Mapping[Name, Doubt]) -> Deployment:
+def _priced(
+    deployment: Deployment, book: PriceBook, doubts: Mapping[Name, Doubt], since: datetime | None
+) -> Deployment:
     rows, doubt = book.rows.get(name_of(deployment), ()), doubts.get(name_of(deployment))
     if not rows and doubt is None:
         return deployment
-    live = [entry for row in rows for entry in _entries(row.tariff, row.source, row.starts)]
+    first = 0 if since is None else max(bisect_right(rows, since, key=lambda row: row.starts) - 1, 0)
+    live = [entry for row in rows[first:] for entry in _entries(row.tariff, row.source, row.starts)]
     doubted = () if doubt is None else _entries(doubt.tariff, "not confirmed", None)
     return replace(
         deployment,

@@ -9,7 +9,8 @@ import anyio
 import click
 
 from router.assembly import make_planner, unavailable, with_sandbox
-from router.cli.configuration import config_option, known_team, loaded
+from router.catalog.book import with_book
+from router.cli.configuration import book_of, config_option, known_team, loaded
 from router.cli.output import as_json
 from router.config.snapshot import Snapshot
 from router.decision.explain import as_data, as_table
@@ -45,7 +46,8 @@ def explain(config: Path | None, team: str | None, request_file: BinaryIO, *, is
 
 
 async def _plan(snapshot: Snapshot, team: TeamName, body: bytes) -> Plan:
-    return await make_planner(snapshot).plan(team, ChatReader().read(body), NO_CONTROLS)
+    catalog = with_book(snapshot.catalog, book_of(snapshot), {})
+    return await make_planner(snapshot, lambda: catalog).plan(team, ChatReader().read(body), NO_CONTROLS)
 
 
 def _team(snapshot: Snapshot, name: str | None) -> TeamName:

@@ -77,6 +77,20 @@ SQLITE: tuple[str, ...] = (
     CREATE INDEX entries_by_at ON entries (at, team, key_id, tags, cost_nano_usd);
     CREATE INDEX attempts_in_doubt ON attempts (entry_id) WHERE source = 'held' AND generation_id > '';
     """,
+    """
+    ALTER TABLE attempts ADD COLUMN version TEXT;
+    CREATE TABLE prices (
+        provider TEXT NOT NULL,
+        upstream_model TEXT NOT NULL,
+        starts TEXT NOT NULL,
+        version TEXT,
+        tariff TEXT,
+        source TEXT NOT NULL,
+        first_seen TEXT NOT NULL,
+        last_seen TEXT NOT NULL,
+        PRIMARY KEY (provider, upstream_model, starts)
+    ) WITHOUT ROWID, STRICT;
+    """,
 )
 
 # Text is compared byte by byte, as SQLite does, whatever the language of the database.
@@ -136,6 +150,20 @@ POSTGRES: tuple[str, ...] = (
         created_at TIMESTAMPTZ NOT NULL,
         expires_at TIMESTAMPTZ,
         revoked_at TIMESTAMPTZ
+    );
+    """,
+    """
+    ALTER TABLE attempts ADD COLUMN version TEXT COLLATE "C";
+    CREATE TABLE prices (
+        provider TEXT COLLATE "C" NOT NULL,
+        upstream_model TEXT COLLATE "C" NOT NULL,
+        starts TIMESTAMPTZ NOT NULL,
+        version TEXT COLLATE "C",
+        tariff TEXT COLLATE "C",
+        source TEXT COLLATE "C" NOT NULL,
+        first_seen TIMESTAMPTZ NOT NULL,
+        last_seen TIMESTAMPTZ NOT NULL,
+        PRIMARY KEY (provider, upstream_model, starts)
     );
     """,
 )

@@ -51,7 +51,16 @@ def exported() -> list[Described]:
 def eventful() -> Metrics:
     state = BudgetState(ScopeId.of_team("search"), Per.DAY, limit_nano_usd=1, spent_nano_usd=0, held_nano_usd=0)
     metrics = Metrics(version="0.1.0", config_version="0123456789ab")
-    metrics.watch(Gauges(in_flight=lambda: 0, ledger_lag_s=lambda: 0.0, budgets=lambda: [state]))
+    metrics.watch(
+        Gauges(
+            in_flight=lambda: 0,
+            ledger_lag_s=lambda: 0.0,
+            budgets=lambda: [state],
+            price_ages_s=lambda: {"openrouter": 1.0},
+        )
+    )
+    metrics.price_changed(GPT)
+    metrics.repointed(GPT)
     metrics.refused("invalid_api_key")
     metrics.observe(entry("saved", rejected=((GPT, Reason.UNPRICED),)))
     metrics.observe(entry("dearer", baseline_nano_usd=0))

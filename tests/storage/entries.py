@@ -100,6 +100,7 @@ attempts = st.builds(
     cost_nano_usd=_nano_usd,
     source=st.sampled_from(CostSource),
     duration_s=st.floats(0, 600),
+    version=st.none() | st.text(max_size=20),
 )
 
 entries = st.builds(
