@@ -154,7 +154,8 @@ def with_book(
 ) -> Catalog:
     """The configuration's catalog at the prices of the book; holds cover what is in doubt too.
 
-    Prices that ended before `since` are left out, as a catalog that holds years of them takes long to make. Its version is that of the configuration's catalog as long as the book has nothing to say about it.
+    Prices that ended before `since` are left out, as a catalog that holds years of them takes long to make. The version
+    is that of the configuration's catalog as long as the book has nothing to say about it.
     """
     if not any(name_of(deployment) in book.rows or name_of(deployment) in doubts for deployment in catalog):
         return catalog

@@ -294,3 +294,13 @@ def test_a_tariff_is_read_back_as_it_was_written(one: Decimal, other: Decimal) -
     written = Tariff.all_day(Price(Rates.per_mtok(input_usd=one, output_usd=other, request_usd=one)))
 
     assert from_data(as_data(written)) == written
+
+
+def test_prices_that_ended_long_ago_need_not_be_in_the_catalog() -> None:
+    rows = [row(f"0.{number}", starts=DAY + timedelta(days=number)) for number in range(1, 6)]
+    book = PriceBook().with_rows(rows)
+
+    prices = only(with_book(catalog(), book, {}, since=DAY + timedelta(days=3, hours=1))).prices
+
+    assert [entry.starts for entry in prices.entries] == [each.starts for each in rows[2:]]
+    assert prices.at(DAY + timedelta(days=3, hours=1)) == price("0.3")
