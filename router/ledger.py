@@ -39,6 +39,7 @@ class Attempt:
     duration_s: float
     first_token_s: float | None = None  # of a stream: from the call to its first event
     finish_reason: str | None = None  # as the reply gives it; `length` means that the limit cut the answer off
+    version: str | None = None  # of the model, as the reply named it or as the name stood for then; None: not known
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,7 @@ class Deployment:
     max_output_tokens: int
     context_tokens: int
     lacks: frozenset[Capability] = frozenset()  # what the model can do, and this provider does not offer
+    version: str | None = None  # what `upstream_model` stands for now, as far as its provider tells; names move
     id: DeploymentId = field(init=False)
     # What every decision asks, worked out once.
     capabilities: frozenset[Capability] = field(init=False, repr=False, compare=False)  # here

@@ -113,6 +113,8 @@ def _rates(section: RatesSection) -> Rates:
         cached_input_usd=section.cached_input_usd_per_mtok,
         cache_write_usd=section.cache_write_usd_per_mtok,
         cache_write_1h_usd=section.cache_write_1h_usd_per_mtok,
+        request_usd=section.request_usd,
+        image_usd=section.image_usd,
     )
 
 

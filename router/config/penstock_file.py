@@ -6,7 +6,7 @@ from pathlib import Path
 from router.catalog.catalog import Provider, ProviderName
 from router.config.schema import OutageSection, PenstockFile, ProviderSection, RedisSection
 from router.config.settings import secret, state_directory
-from router.config.snapshot import Listen, ProviderAccess, Server, Settings, Timeouts
+from router.config.snapshot import Listen, PriceRefresh, ProviderAccess, Server, Settings, Timeouts
 from router.quotas import OutageAllowance
 from router.units import nano_usd
 
@@ -31,6 +31,7 @@ def settings(file: PenstockFile, *, directory: Path, environment: Mapping[str, s
             first_byte_s=file.timeouts.first_byte_s,
             between_bytes_s=file.timeouts.between_bytes_s,
         ),
+        prices=PriceRefresh(every_s=file.prices.refresh_s or None),
         providers={
             ProviderName(name): _access(ProviderName(name), section, directory, environment)
             for name, section in file.providers.items()

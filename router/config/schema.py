@@ -32,6 +32,7 @@ _MODEL = re.compile(r"[A-Za-z0-9~][A-Za-z0-9._~-]*(/[A-Za-z0-9][A-Za-z0-9._:-]*)
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/=@-]{0,63}")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
+_LEAST_REFRESH_S = 60  # OpenRouter lets its list be kept for 300 s (cache-control, openrouter.md §4.1)
 _RESERVED_NAME = "other"  # what metrics call a label value that the configuration does not know
 
 
@@ -250,6 +251,21 @@ class TimeoutsSection(Section):
     between_bytes_s: Annotated[Seconds, Field(description="longest silence within an answer")] = 120.0
 
 
+class PricesSection(Section):
+    """How the prices that providers tell themselves are kept fresh."""
+
+    refresh_s: Annotated[
+        Annotated[float, BeforeValidator(_ratio), Field(ge=0, le=86_400)],
+        Field(description="how often OpenRouter's /models is read: from 60, or 0 for never"),
+    ] = 300.0
+
+    @model_validator(mode="after")
+    def _not_too_often(self) -> "PricesSection":
+        if 0 < self.refresh_s < _LEAST_REFRESH_S:
+            raise _fault(f"expected 0 (never) or at least {_LEAST_REFRESH_S}, got {self.refresh_s:g}", "refresh_s")
+        return self
+
+
 class ProviderSection(Section):
     kind: Annotated[
         Literal["openrouter", "deepseek", "openai_compatible"], Field(description="which dialect and price list apply")
@@ -279,6 +295,7 @@ class PenstockFile(Section):
         int, Field(ge=1_024, le=1_073_741_824, description="longest request body taken; longer ones get 413")
     ] = 33_554_432
     timeouts: TimeoutsSection = TimeoutsSection()
+    prices: PricesSection = PricesSection()
     stop_grace_s: Annotated[
         Seconds, Field(description="what a stop allows requests under way to end by themselves")
     ] = 30.0
@@ -312,6 +329,8 @@ class RatesSection(Section):
     cached_input_usd_per_mtok: Annotated[Usd | None, Field(description="default: as plain input")] = None
     cache_write_usd_per_mtok: Annotated[Usd | None, Field(description="all in; default: as plain input")] = None
     cache_write_1h_usd_per_mtok: Annotated[Usd | None, Field(description="default: as cache_write")] = None
+    request_usd: Annotated[Usd, Field(description="for each call, beside its tokens")] = Decimal(0)
+    image_usd: Annotated[Usd, Field(description="for each input image, beside its tokens")] = Decimal(0)
 
 
 class TierSection(RatesSection):

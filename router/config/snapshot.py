@@ -37,6 +37,14 @@ class Timeouts:
 
 
 @dataclass(frozen=True, slots=True)
+class PriceRefresh:
+    """When providers' own price lists are read."""
+
+    every_s: float | None = 300.0  # None: never by a server
+    confirm_s: float = 60.0  # a sudden change counts if it is read again at least so long after; not a key of the file
+
+
+@dataclass(frozen=True, slots=True)
 class ProviderAccess:
     """A provider and how we reach it."""
 
@@ -69,6 +77,7 @@ class Settings:
     stop_grace_s: float
     timeouts: Timeouts
     providers: Mapping[ProviderName, ProviderAccess]
+    prices: PriceRefresh = PriceRefresh()
     admin_token_from: str | None = None  # the variable or file that should hold it, for messages
 
 

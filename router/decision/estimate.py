@@ -8,13 +8,9 @@ from math import ceil
 import msgspec
 
 from router.catalog.catalog import Capability, Deployment
-from router.catalog.prices import ZERO, Price, Rates, Stretch, dearest_of
+from router.catalog.prices import IMAGE_TOKENS_BOUND, ZERO, Price, Rates, Stretch, dearest_of
 from router.decision.facts import Conditions, RequestProfile
 from router.units import nano_usd_ceiling
-
-# A whole image becomes at most so many input tokens at any launch provider: the dearest rule known is OpenAI's patch
-# rule, 1,536 patches at 2.46 tokens (openrouter.md §8), doubled because its multipliers are disputed.
-_IMAGE_TOKENS_BOUND = 7_558
 
 # Providers add a prompt of their own when tools or a schema are given: 549 tokens at Claude is the longest known
 # (openrouter.md §8), rounded up to a power of two above it.
@@ -229,7 +225,7 @@ def _input_tokens_bound(profile: RequestProfile) -> int | None:
     """
     if profile.has_unbounded_parts:
         return None
-    bound = profile.input_bytes + profile.images * _IMAGE_TOKENS_BOUND
+    bound = profile.input_bytes + profile.images * IMAGE_TOKENS_BOUND
     if profile.needs & _WITH_PROMPT:
         bound += _TOOL_PROMPT_TOKENS_BOUND
     return bound

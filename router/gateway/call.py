@@ -8,7 +8,7 @@ import anyio
 
 from router.decision.eligibility import Candidate
 from router.errors import UpstreamError
-from router.gateway.settlement import NOTHING_OWED, Charge, charge_for
+from router.gateway.settlement import NOTHING_OWED, Charge, charge_for, version_served
 from router.ledger import Attempt
 from router.limits.gate import Reservation
 from router.units import CostSource
@@ -71,10 +71,10 @@ class Call:
             return self.error.outcome
         return "ok" if self.is_answered else "abandoned"
 
-    def charge_told(self, at: datetime) -> Charge | None:
+    def charge_told(self, at: datetime, *, images: int) -> Charge | None:
         """What to book by what is known already; None if the provider's record has to be asked."""
         if self.bill is not None:
-            charge = charge_for(self.bill, self.candidate.deployment, at=at)
+            charge = charge_for(self.bill, self.candidate.deployment, at=at, images=images)
             if charge is not None and not self._is_absurd(charge):
                 return charge
         refused = self.error is not None and not self.error.may_be_owed and not self.is_answered
@@ -133,4 +133,5 @@ class Call:
             duration_s=ended_s - self.started_s,
             first_token_s=self.first_token_s,
             finish_reason=self.finish_reason,
+            version=version_served(deployment, self.served_model),
         )

@@ -7,7 +7,6 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from router.catalog.catalog import Catalog
 from router.config.snapshot import Snapshot, Team
 from router.gateway.answer import MOST_DRAINS
 from router.gateway.planning import Planner
@@ -53,7 +52,6 @@ class Gateway:
         self.books = books
         self.monotonic_s = clock.monotonic_s
         self.sleep = clock.sleep
-        self.catalog: Catalog = snapshot.catalog
         self.config_version = snapshot.version
         self.quotas = Quotas(snapshot)
         self.encode = msgspec.json.Encoder().encode

@@ -270,7 +270,7 @@ class Exchange:
         assert self._plan is not None
         for call in self._calls:
             if call.charge is None:
-                charge = call.charge_told(self._plan.conditions.now)
+                charge = call.charge_told(self._plan.conditions.now, images=self._plan.profile.images)
                 if charge is not None:
                     call.charge = charge
                     await self._gateway.gate.settle(call.reservation, nano_usd=charge.nano_usd)
@@ -332,9 +332,7 @@ class Exchange:
         if self._plan is None:
             return None
         attempts = tuple(call.attempt() for call in self._calls if call.charge is not None)
-        return baseline_nano_usd(
-            attempts, self._plan.team.baseline, self._gateway.catalog, at=self._plan.conditions.now
-        )
+        return baseline_nano_usd(attempts, self._plan.team.baseline, self._plan.catalog, at=self._plan.conditions.now)
 
     def _entry_if_lost(self, call: Call) -> LedgerEntry:
         """What is to be booked if this process dies while the call is under way: the sum held."""

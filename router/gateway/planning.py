@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from router.catalog.catalog import Deployment, DeploymentId, ModelName
+from router.catalog.catalog import Catalog, Deployment, DeploymentId, ModelName
 from router.config.snapshot import Snapshot, Team
 from router.decision.decide import Decision, decide
 from router.decision.eligibility import Candidate
@@ -34,6 +34,7 @@ class Plan:
     profile: RequestProfile
     conditions: Conditions
     decision: Decision
+    catalog: Catalog  # as it was then: prices may change while the request is under way
 
     def require_choice(self) -> None:
         """Raises NothingEligible, with every rejection, if nobody may serve the request."""
@@ -75,6 +76,7 @@ class Planner:
         self,
         snapshot: Snapshot,
         *,
+        catalog: Callable[[], Catalog],
         quality: QualityPredictor,
         counter: TokenCounter,
         now: Callable[[], datetime],
@@ -83,6 +85,7 @@ class Planner:
         caches: PromptCaches | None = None,
     ) -> None:
         self._snapshot = snapshot
+        self._catalog = catalog  # at the prices in force now
         self._quality = quality
         self._counter = counter
         self._now = now
@@ -94,31 +97,40 @@ class Planner:
         """The plan for a request. Raises UnknownModel or InvalidRequest if it names what its team does not have."""
         team = self._snapshot.teams[team_name]
         policy = _policy_for(team, request.model, controls)
+        catalog = self._catalog()
         count = await self._counter.count(request, scope=team_name)
         profile = profile_of(request, count, controls, team=team_name)
         conditions = Conditions(now=self._now(), unavailable=self._unavailable, experience=self._experience)
         if self._caches is not None:
             models = policy.terms_for(profile, tightening_of(controls)).candidates
-            candidates = [deployment for model in models for deployment in self._snapshot.catalog.of(model)]
+            candidates = [deployment for model in models for deployment in catalog.of(model)]
             conditions = await self._caches.outlook(profile, conditions, candidates)
-        return self._decided(team, policy, profile, conditions, controls)
+        return self._decided(team, policy, profile, conditions, controls, catalog)
 
     def downgraded(self, plan: Plan, controls: Controls) -> Plan:
         """The plan for a team whose money is spent: the policy's cheapest models, however good."""
-        return self._decided(plan.team, plan.policy.downgraded(), plan.profile, plan.conditions, controls)
+        return self._decided(plan.team, plan.policy.downgraded(), plan.profile, plan.conditions, controls, plan.catalog)
 
     def _decided(
-        self, team: Team, policy: Policy, profile: RequestProfile, conditions: Conditions, controls: Controls
+        self,
+        team: Team,
+        policy: Policy,
+        profile: RequestProfile,
+        conditions: Conditions,
+        controls: Controls,
+        catalog: Catalog,
     ) -> Plan:
         decision = decide(
             profile,
             policy,
-            self._snapshot.catalog,
+            catalog,
             conditions,
             quality=self._quality,
             tightening=tightening_of(controls),
         )
-        return Plan(team=team, policy=policy, profile=profile, conditions=conditions, decision=decision)
+        return Plan(
+            team=team, policy=policy, profile=profile, conditions=conditions, decision=decision, catalog=catalog
+        )
 
 
 def _policy_for(team: Team, model: str, controls: Controls) -> Policy:

@@ -7,7 +7,9 @@ from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from router.catalog.book import PriceRow
 from router.catalog.catalog import ModelName, ProviderName
+from router.catalog.tariffs import as_data, from_data
 from router.keys import ApiKey, KeyId, TeamName
 from router.ledger import Attempt, DoubtfulCall, LedgerEntry, SpendRow
 from router.quotas import ScopeId, ScopeKind
@@ -77,6 +79,20 @@ def key_row(key: ApiKey) -> Row:
     return (key.id, key.team, key.name, key.digest, moment_text(key.created_at), expires_at)
 
 
+def price_row(row: PriceRow) -> Row:
+    """The values of statements.KEEP_PRICE."""
+    return (
+        row.provider,
+        _keepable(row.upstream_model),
+        moment_text(row.starts),
+        None if row.version is None else _keepable(row.version),
+        None if row.tariff is None else json.dumps(as_data(row.tariff), separators=(",", ":")),
+        _keepable(row.source),
+        moment_text(row.first_seen),
+        moment_text(row.last_seen),
+    )
+
+
 def moment_text(moment: datetime) -> str:
     """UTC with microseconds always written, so that text order is time order."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
@@ -98,6 +114,21 @@ def api_key(found: Found) -> ApiKey:
         created_at=moment(created_at),
         expires_at=moment(expires_at) if expires_at else None,
         revoked_at=moment(revoked_at) if revoked_at else None,
+    )
+
+
+def found_price(found: Found) -> PriceRow:
+    """From the columns of statements.ALL_PRICES."""
+    provider, upstream_model, starts, version, tariff, source, first_seen, last_seen = found
+    return PriceRow(
+        provider=ProviderName(provider),
+        upstream_model=upstream_model,
+        version=version,
+        tariff=None if tariff is None else from_data(json.loads(tariff)),
+        source=source,
+        starts=moment(starts),
+        first_seen=moment(first_seen),
+        last_seen=moment(last_seen),
     )
 
 
@@ -168,6 +199,7 @@ def _attempt_row(attempt: Attempt) -> Row:
         attempt.duration_s,
         attempt.first_token_s,
         attempt.finish_reason,
+        attempt.version,
     )
 
 

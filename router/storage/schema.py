@@ -82,6 +82,20 @@ SQLITE: tuple[str, ...] = (
     ALTER TABLE attempts ADD COLUMN finish_reason TEXT;
     CREATE TABLE learned (name TEXT PRIMARY KEY, content BLOB NOT NULL, at TEXT NOT NULL) WITHOUT ROWID, STRICT;
     """,
+    """
+    ALTER TABLE attempts ADD COLUMN version TEXT;
+    CREATE TABLE prices (
+        provider TEXT NOT NULL,
+        upstream_model TEXT NOT NULL,
+        starts TEXT NOT NULL,
+        version TEXT,
+        tariff TEXT,
+        source TEXT NOT NULL,
+        first_seen TEXT NOT NULL,
+        last_seen TEXT NOT NULL,
+        PRIMARY KEY (provider, upstream_model, starts)
+    ) WITHOUT ROWID, STRICT;
+    """,
 )
 
 # Text is compared byte by byte, as SQLite does, whatever the language of the database.
@@ -150,6 +164,20 @@ POSTGRES: tuple[str, ...] = (
         name TEXT COLLATE "C" PRIMARY KEY,
         content BYTEA NOT NULL,
         at TIMESTAMPTZ NOT NULL
+    );
+    """,
+    """
+    ALTER TABLE attempts ADD COLUMN version TEXT COLLATE "C";
+    CREATE TABLE prices (
+        provider TEXT COLLATE "C" NOT NULL,
+        upstream_model TEXT COLLATE "C" NOT NULL,
+        starts TIMESTAMPTZ NOT NULL,
+        version TEXT COLLATE "C",
+        tariff TEXT COLLATE "C",
+        source TEXT COLLATE "C" NOT NULL,
+        first_seen TIMESTAMPTZ NOT NULL,
+        last_seen TIMESTAMPTZ NOT NULL,
+        PRIMARY KEY (provider, upstream_model, starts)
     );
     """,
 )

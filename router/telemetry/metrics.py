@@ -39,6 +39,7 @@ class Gauges:
     ledger_lag_s: Callable[[], float]
     budgets: Callable[[], list[BudgetState]]
     cache_hits: Callable[[], Mapping[DeploymentId, float]] = dict  # share of what should be in a prompt cache that was
+    price_ages_s: Callable[[], Mapping[str, float]] = dict  # by provider
 
 
 class Metrics:
@@ -112,6 +113,15 @@ class Metrics:
             ("model",),
             registry=registry,
         )
+        self._price_changes = Counter(
+            "penstock_price_changes", "Changes of a model's price at a provider.", ("model",), registry=registry
+        )
+        self._repointed = Counter(
+            "penstock_model_repointed",
+            "How often a provider has put another version behind a model's name.",
+            ("model",),
+            registry=registry,
+        )
         self._duration = _histogram(registry, "request_duration_seconds", "From admission to settlement.", _DURATION_S)
         self._first_token = _histogram(
             registry, "time_to_first_token_seconds", "From admission to the first byte for the client.", _FIRST_TOKEN_S
@@ -139,10 +149,17 @@ class Metrics:
         lag.set_function(gauges.ledger_lag_s)
         self.registry.register(_BudgetCollector(gauges.budgets))
         self.registry.register(_CacheCollector(gauges.cache_hits))
+        self.registry.register(_PriceAgeCollector(gauges.price_ages_s))
 
     def refused(self, code: str) -> None:
         """Count a request that never came to a decision."""
         self._client_errors.labels(code).inc()
+
+    def price_changed(self, model: str) -> None:
+        self._price_changes.labels(model).inc()
+
+    def repointed(self, model: str) -> None:
+        self._repointed.labels(model).inc()
 
     def observe(self, entry: LedgerEntry) -> None:
         """Count everything about one finished request."""
@@ -270,6 +287,28 @@ class _CacheCollector(Collector):
                 "penstock_prompt_cache_hit_ratio",
                 "Cached tokens reported divided by those expected, lately.",
                 labels=("model", "provider"),
+            ),
+        )
+
+
+class _PriceAgeCollector(Collector):
+    """How old the prices of every provider are that tells its own, read when scraped."""
+
+    def __init__(self, ages_s: Callable[[], Mapping[str, float]]) -> None:
+        self._ages_s = ages_s
+
+    def collect(self) -> Iterable[Metric]:
+        (age,) = self.describe()
+        for provider, age_s in self._ages_s().items():
+            age.add_metric((provider,), age_s)
+        return (age,)
+
+    def describe(self) -> tuple[GaugeMetricFamily]:
+        return (
+            GaugeMetricFamily(
+                "penstock_price_age_seconds",
+                "Since the provider's own list of prices was last read whole.",
+                labels=("provider",),
             ),
         )
 

@@ -54,8 +54,16 @@ def eventful() -> Metrics:
     metrics = Metrics(version="0.1.0", config_version="0123456789ab")
     hits = {DeploymentId("openrouter:openai/gpt-5.5"): 0.9}
     metrics.watch(
-        Gauges(in_flight=lambda: 0, ledger_lag_s=lambda: 0.0, budgets=lambda: [state], cache_hits=lambda: hits)
+        Gauges(
+            in_flight=lambda: 0,
+            ledger_lag_s=lambda: 0.0,
+            budgets=lambda: [state],
+            cache_hits=lambda: hits,
+            price_ages_s=lambda: {"openrouter": 1.0},
+        )
     )
+    metrics.price_changed(GPT)
+    metrics.repointed(GPT)
     metrics.refused("invalid_api_key")
     metrics.observe(entry("saved", rejected=((GPT, Reason.UNPRICED),)))
     metrics.observe(entry("dearer", baseline_nano_usd=0))

@@ -243,6 +243,7 @@ class Simulation:
         self._outlook = Outlook(Warmth(snapshot.catalog), memory=way.memory)
         self._planner = Planner(
             snapshot,
+            catalog=lambda: snapshot.catalog,
             quality=TablePredictor(),
             counter=TokenCounter(cast("Encoding", encoding)),
             now=lambda: self._now,

@@ -393,3 +393,13 @@ class TestTheTurnsToCome:
 
         assert ahead.expected_usd == Decimal("0.0085")  # 2,000 x $2.5/M + 350 x $10/M
         assert ahead.later_usd == Decimal("0.0039")  # 2,000 x $0.2/M + 350 x $10/M
+
+
+def test_the_worst_case_has_room_for_the_fees_of_the_call_and_of_every_image() -> None:
+    with_fees = replace(PLAIN, request=Decimal("0.005"), image=Decimal("0.01"))
+    pictures = replace(CHAT, images=3, choices=2)
+
+    without = estimated(pictures, deployment(always(PLAIN)))
+    result = estimated(pictures, deployment(always(with_fees)))
+
+    assert result.worst_usd == without.worst_usd + 2 * (Decimal("0.005") + 3 * Decimal("0.01"))

@@ -159,7 +159,14 @@ def _gateway(state_dir: Path, counter: TokenCounter, gate: TellingGate, client: 
     snapshot = Snapshot(settings=_settings(state_dir), catalog=catalog(), teams={TEAM.name: TEAM}, version="v1")
     return Gateway(
         snapshot,
-        planner=Planner(snapshot, quality=TablePredictor(), counter=counter, now=lambda: NOW, unavailable={}),
+        planner=Planner(
+            snapshot,
+            catalog=lambda: snapshot.catalog,
+            quality=TablePredictor(),
+            counter=counter,
+            now=lambda: NOW,
+            unavailable={},
+        ),
         gate=gate,
         client=client,
         reader=ReplyReader(),

@@ -102,6 +102,7 @@ attempts = st.builds(
     duration_s=st.floats(0, 600),
     first_token_s=st.none() | st.floats(0, 60),
     finish_reason=st.none() | st.sampled_from(["stop", "length"]) | st.text(max_size=20),
+    version=st.none() | st.text(max_size=20),
 )
 
 entries = st.builds(

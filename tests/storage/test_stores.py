@@ -6,7 +6,8 @@ from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
+from decimal import Decimal
 from itertools import product
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -15,6 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from router.catalog.book import PriceRow
+from router.catalog.prices import Price, Rates, Tier
+from router.catalog.tariffs import Tariff, Window
 from router.keys import ApiKey, KeyId, TeamName
 from router.ledger import GROUP_NAMES, Attempt, DoubtfulCall, LedgerEntry, Outcome, SpendRow
 from router.quotas import ScopeId, ScopeKind
@@ -71,6 +75,7 @@ def as_kept(each: LedgerEntry) -> LedgerEntry:
             call,
             id=f"{each.request_id}.{number}",
             served_model=call.served_model and call.served_model.replace("\0", "\ufffd"),
+            version=call.version and call.version.replace("\0", "\ufffd"),
             generation_id=call.generation_id and call.generation_id.replace("\0", "\ufffd"),
             finish_reason=call.finish_reason and call.finish_reason.replace("\0", "\ufffd"),
         )
@@ -577,3 +582,47 @@ def test_what_was_kept_last_under_a_name_is_found_there(any_store: Store) -> Non
 
 def test_under_a_name_that_was_never_used_there_is_nothing(any_store: Store) -> None:
     assert any_store.learned("experience") is None
+
+
+PRICE = Price(
+    Rates.per_mtok(input_usd=Decimal("0.105"), output_usd=Decimal("0.21"), request_usd=Decimal("0.001")),
+    (Tier(200_000, Rates.per_mtok(input_usd=Decimal(1), output_usd=Decimal(3))),),
+)
+PRICE_ROW = PriceRow(
+    provider=OPENROUTER,
+    upstream_model=FLASH,
+    version=f"{FLASH}-20260423",
+    tariff=Tariff((Window((time(1), time(4)), PRICE), Window((time(4), time(1)), Price(PRICE.base)))),
+    source="openrouter /models",
+    starts=AT,
+    first_seen=AT - HOUR,
+    last_seen=AT,
+)
+
+
+def test_prices_are_read_back_as_they_were_kept_by_name_oldest_first(any_store: Store) -> None:
+    later = replace(PRICE_ROW, starts=AT + HOUR, version=None, tariff=None)
+    other = replace(PRICE_ROW, upstream_model=GPT)
+
+    any_store.keep_prices([other, later, PRICE_ROW])
+
+    assert any_store.prices() == [PRICE_ROW, later, other]
+
+
+def test_a_price_once_kept_is_never_edited_only_when_it_was_last_seen_moves_on(any_store: Store) -> None:
+    any_store.keep_prices([PRICE_ROW])
+
+    any_store.keep_prices([replace(PRICE_ROW, tariff=None, version="other", last_seen=AT + HOUR)])
+    any_store.keep_prices([replace(PRICE_ROW, last_seen=AT - HOUR)])
+
+    assert any_store.prices() == [replace(PRICE_ROW, last_seen=AT + HOUR)]
+
+
+def test_two_processes_that_keep_the_same_prices_at_once_keep_them_once(places: Places) -> None:
+    names = [f"maker/model-{number}" for number in range(20)]
+    rows = [replace(PRICE_ROW, upstream_model=name) for name in names]
+    with places() as place, opened(place) as one, opened(place) as other, ThreadPoolExecutor(2) as threads:
+        for _ in range(5):
+            list(threads.map(lambda each: each[0].keep_prices(each[1]), [(one, rows), (other, rows[::-1])]))
+
+        assert sorted(row.upstream_model for row in one.prices()) == sorted(names)

@@ -24,7 +24,8 @@ def test_the_books_agree_with_the_bill_under_torture(experiment: Experiment, tmp
     try:
         result = asyncio.run(experiment.run(setting, "pytest tests/torture"))
     except CannotRun as reason:
-        assert os.environ.get("CI") != "true", reason  # noqa: TID251 - CI has all that is needed
+        if os.environ.get("CI") == "true":  # noqa: TID251 - CI has all that is needed
+            raise
         pytest.skip(str(reason))
 
     assert not result.missed, as_table([result])
