@@ -268,6 +268,7 @@ def test_a_call_that_was_answered_is_kept_with_its_bill_and_its_length() -> None
         cost_nano_usd=123,
         source=CostSource.REPORTED,
         duration_s=2.5,
+        version="deepseek/deepseek-v4-flash-20260423",
     )
 
 
