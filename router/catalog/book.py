@@ -99,7 +99,7 @@ def review(
     """
     known = newest.tariff if newest else published
     reading = tariff_of(listed.pricing, now=now, before=known) if listed.pricing else None
-    first_seen, is_believed = now, known is None or not _is_doubtful(known, reading)
+    first_seen, is_believed = now, known is None or not _is_doubtful(known, reading, with_fees=newest is not None)
     if not is_believed and doubt is not None and _agree(doubt.tariff, reading):
         first_seen = doubt.first_seen
         is_believed = now - first_seen >= confirm_after
@@ -116,8 +116,8 @@ def review(
     return Review(row, is_new=True, doubt=doubted)
 
 
-def _is_doubtful(known: Tariff, reading: Tariff | None) -> bool:
-    return reading is None or is_sudden(known, reading)
+def _is_doubtful(known: Tariff, reading: Tariff | None, *, with_fees: bool) -> bool:
+    return reading is None or is_sudden(known, reading, with_fees=with_fees)
 
 
 def _agree(first: Tariff | None, second: Tariff | None) -> bool:

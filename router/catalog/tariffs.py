@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, time
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 from router.catalog.prices import Origin, Price, PriceEntry, Rates, Tier, is_within
@@ -25,6 +26,7 @@ _RATE_NAMES = (
     "image",
     "web_search",
 )
+_FEE_NAMES = _RATE_NAMES[-3:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +65,22 @@ class Tariff:
             yield from window.daily or ()
 
 
-def is_sudden(old: Tariff, new: Tariff) -> bool:
-    """Whether any rate, at any hour and length of input, changes by SUDDEN_FACTOR or more, up or down.
+def is_sudden(old: Tariff, new: Tariff, *, with_fees: bool = True) -> bool:
+    """Whether any rate that we pay, at any hour and length of input, changes by SUDDEN_FACTOR or more, up or down.
 
-    From nothing to something, and back, is a change without measure, and sudden.
+    From nothing to something, and back, is a change without measure, and sudden. `with_fees` is False where the old
+    tariff is from a list that knows no fees for calls and images.
     """
+    rates = len(_RATE_NAMES) - len(_FEE_NAMES) if not with_fees else len(_RATE_NAMES) - 1  # nobody pays for searches
     moments = {time(), *old.edges(), *new.edges()}
-    return any(_leaps(old.at(moment), new.at(moment)) for moment in moments)
+    return any(_leaps(old.at(moment), new.at(moment), rates) for moment in moments)
 
 
-def _leaps(old: Price, new: Price) -> bool:
+def _leaps(old: Price, new: Price, rates: int) -> bool:
     lengths = {0, *(tier.above_input_tokens + 1 for price in (old, new) for tier in price.tiers)}
-    return any(_is_leap(*pair) for length in lengths for pair in _pairs(old.rates(length), new.rates(length)))
+    return any(
+        _is_leap(*pair) for length in lengths for pair in islice(_pairs(old.rates(length), new.rates(length)), rates)
+    )
 
 
 def _pairs(old: Rates, new: Rates) -> Iterator[tuple[Decimal, Decimal]]:
@@ -112,7 +118,7 @@ def _differences(old: Price, new: Price, moment: time) -> Iterator[str]:
 
 
 def _shown(name: str, rate: Decimal) -> str:
-    return _plain(rate) if name in ("request", "image", "web_search") else _per_mtok(rate)
+    return _plain(rate) if name in _FEE_NAMES else _per_mtok(rate)
 
 
 def _per_mtok(rate: Decimal) -> str:

@@ -16,7 +16,7 @@ import anyio.to_thread
 from router.catalog.book import Doubt, Name, PriceBook, PriceRow, name_of, published_tariff, review, with_book
 from router.catalog.catalog import Catalog, Deployment, ModelName, ProviderName
 from router.catalog.listing import Listed
-from router.catalog.tariffs import described
+from router.catalog.tariffs import Tariff, described
 from router.config.snapshot import PriceRefresh
 from router.errors import PenstockError
 from router.storage.store import PriceStore
@@ -145,7 +145,7 @@ class LivePrices:
                 each,
                 provider=provider,
                 newest=self._book.newest(name),
-                published=published_tariff(self._deployments[name][0], now),
+                published=self._shipped(name),
                 doubt=self._doubts.get(name),
                 now=now,
                 confirm_after=timedelta(seconds=self._times.confirm_s),
@@ -165,11 +165,10 @@ class LivePrices:
             self._doubts.pop(name, None)
             return
         if self._doubts.get(name) != doubt:
-            row = self._book.newest(name)
+            change = described(self._known(name), doubt.tariff)
             log.warning(
-                "price of %s:%s leaps (%s): not believed before it is read again; holds cover both",
-                *name, described(row.tariff if row else None, doubt.tariff),
-            )  # fmt: skip
+                "price of %s:%s leaps (%s): not believed before it is read again; holds cover both", *name, change
+            )
         self._doubts[name] = doubt
 
     def _complain(self, name: Name, problem: str | None) -> None:
@@ -190,7 +189,7 @@ class LivePrices:
 
     def _announce(self, name: Name, old: PriceRow | None, new: PriceRow) -> None:
         deployments = self._deployments.get(name, [])
-        known = old.tariff if old else next((published_tariff(each, new.starts) for each in deployments), None)
+        known = old.tariff if old else self._shipped(name)
         if new.tariff != known and (old is not None or known is not None):
             log.warning("price of %s:%s changed: %s (USD per million tokens)", *name, described(known, new.tariff))
             for deployment in deployments:
@@ -213,6 +212,14 @@ class LivePrices:
         fresh = [row for row in rows if row.name in self._deployments and known.get((row.name, row.starts)) != row]
         if fresh:
             self._adopt(fresh)
+
+    def _known(self, name: Name) -> Tariff | None:
+        row = self._book.newest(name)
+        return row.tariff if row else self._shipped(name)
+
+    def _shipped(self, name: Name) -> Tariff | None:
+        """What the shipped price list says: it counts until the book has a row."""
+        return published_tariff(self._deployments[name][0], self._now()) if name in self._deployments else None
 
     def _priced(self) -> Catalog:
         return with_book(self._base, self._book, self._doubts, since=self._now() - _KEPT)

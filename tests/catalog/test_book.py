@@ -142,6 +142,28 @@ def test_the_first_reading_is_compared_with_the_shipped_price_list() -> None:
     assert unknown.row.tariff == tariff("0.5")
 
 
+def test_the_shipped_price_list_knows_no_fees_so_that_they_are_not_sudden_in_the_first_reading() -> None:
+    listed = reading("0.1")
+    assert listed.pricing is not None
+    with_fees = replace(
+        listed.pricing, figures={**listed.pricing.figures, "request": Decimal(1), "web_search": Decimal(1)}
+    )
+
+    first = reviewed(replace(listed, pricing=with_fees), published=tariff("0.1"))
+    later = reviewed(replace(listed, pricing=with_fees), newest=row("0.1"))
+
+    assert (first.is_new, first.doubt) == (True, None)
+    assert later.doubt is not None
+
+
+def test_a_fee_for_searches_is_never_sudden_as_nobody_pays_it() -> None:
+    listed = reading("0.1")
+    assert listed.pricing is not None
+    with_searches = replace(listed.pricing, figures={**listed.pricing.figures, "web_search": Decimal(1)})
+
+    assert reviewed(replace(listed, pricing=with_searches), newest=row("0.1")).is_new
+
+
 def test_a_price_that_is_gone_is_a_row_without_price_once_that_is_confirmed() -> None:
     gone = reviewed(reading(None), newest=row("0.1"), doubt=Doubt(None, first_seen=DAY))
     back = reviewed(reading("0.1"), newest=gone.row)
