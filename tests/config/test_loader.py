@@ -389,3 +389,19 @@ def test_keys_and_projects_may_have_money_of_their_own(write: Write) -> None:
     assert only.each_key.budgets == (Budget(5 * 10**9, Per.DAY),)
     assert only.each_key.limits == Limits(concurrent=2)
     assert only.projects["nightly"].budgets == (Budget(10**9, Per.WEEK),)
+
+
+@pytest.mark.parametrize(("written", "every_s"), [("0", None), ("60", 60.0), ("3600", 3600.0)])
+def test_prices_are_read_as_often_as_is_written_and_never_at_zero(
+    write: Write, written: str, every_s: float | None
+) -> None:
+    main = MAIN + f"prices: {{refresh_s: {written}}}\n"
+
+    assert loaded(write()).settings.prices.every_s == 300.0
+    assert loaded(write(main=main)).settings.prices.every_s == every_s
+
+
+def test_prices_are_read_no_oftener_than_once_a_minute(write: Write) -> None:
+    [problem] = problems_of(write(main=MAIN + "prices: {refresh_s: 59.5}\n"))
+
+    assert problem.endswith("expected 0 (never) or at least 60, got 59.5")
