@@ -226,7 +226,7 @@ def kept_experience(snapshot: Snapshot) -> LearnedExperience:
 def make_planner(snapshot: Snapshot, experience: Experience, *, caches: PromptCaches | None = None) -> Planner:
     """What decides under the configuration: the same for the server, for dry runs and for `penstock explain`.
 
-    Without `caches`, as in the command, every deployment is cold.
+    Without `caches`, as in the command, nothing is remembered: every deployment is cold.
     """
     return Planner(
         snapshot,
@@ -235,7 +235,7 @@ def make_planner(snapshot: Snapshot, experience: Experience, *, caches: PromptCa
         now=utc_now,
         unavailable=unavailable(snapshot),
         experience=experience,
-        caches=caches,
+        caches=caches or Warmth(snapshot.catalog),
     )
 
 
