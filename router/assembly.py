@@ -243,8 +243,12 @@ def make_planner(
 ) -> Planner:
     """What decides under the configuration: the same for the server, for dry runs and for `penstock explain`.
 
+<<<<<<< HEAD
     `catalog` is the configuration's at the prices in force, asked for each request.
     Without `caches`, as in the command, every deployment is cold.
+=======
+    Without `caches`, as in the command, nothing is remembered: every deployment is cold.
+>>>>>>> cache
     """
     return Planner(
         snapshot,
@@ -254,7 +258,7 @@ def make_planner(
         now=utc_now,
         unavailable=unavailable(snapshot),
         experience=experience,
-        caches=caches,
+        caches=caches or Warmth(snapshot.catalog),
     )
 
 
