@@ -243,12 +243,8 @@ def make_planner(
 ) -> Planner:
     """What decides under the configuration: the same for the server, for dry runs and for `penstock explain`.
 
-<<<<<<< HEAD
     `catalog` is the configuration's at the prices in force, asked for each request.
-    Without `caches`, as in the command, every deployment is cold.
-=======
     Without `caches`, as in the command, nothing is remembered: every deployment is cold.
->>>>>>> cache
     """
     return Planner(
         snapshot,
