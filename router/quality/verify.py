@@ -43,6 +43,11 @@ class Verdict:
     def passed(self) -> bool:
         return self.failed is None and self.is_known
 
+    @property
+    def word(self) -> str:
+        """As the ledger keeps it: the check that failed, else `passed`, or `unknown`."""
+        return self.failed.value if self.failed else "passed" if self.is_known else "unknown"
+
 
 class Verifier:
     """The checks of one request; schemas are compiled once, when they are first needed."""
