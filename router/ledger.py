@@ -22,6 +22,9 @@ class Outcome(StrEnum):
     LOST = "lost"  # the process died while a call was under way; what was held for it is booked
 
 
+FAILED_VERIFICATION = "failed_verification"  # the outcome of a call whose answer failed a check of the policy
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One call to a provider."""
@@ -29,7 +32,7 @@ class Attempt:
     id: str  # of the hold behind it: request id and number
     model: ModelName
     provider: ProviderName
-    outcome: str  # `ok`, or the code of the error
+    outcome: str  # `ok`, `failed_verification`, or the code of the error
     served_model: str | None  # what the reply says served it; providers re-point names
     generation_id: str | None  # the provider's own id of the call
     usage: Usage | None  # None: the provider never told
@@ -40,6 +43,7 @@ class Attempt:
     first_token_s: float | None = None  # of a stream: from the call to its first event
     finish_reason: str | None = None  # as the reply gives it; `length` means that the limit cut the answer off
     version: str | None = None  # of the model, as the reply named it or as the name stood for then; None: not known
+    verification: str | None = None  # the check that its answer failed, else `passed`, `unknown`; None: not verified
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +79,15 @@ class LedgerEntry:
     @property
     def served_by(self) -> Attempt | None:
         """The attempt whose answer the client got, or None."""
-        return self.attempts[-1] if self.attempts and self.outcome in _ANSWERED else None
+        if not self.attempts or self.outcome not in _ANSWERED:
+            return None
+        if self.outcome is Outcome.CUT:
+            return self.attempts[-1]
+        # After an answer that failed a check, the better model may have failed altogether.
+        return next((each for each in reversed(self.attempts) if each.outcome in _GAVE_AN_ANSWER), self.attempts[-1])
 
 
+_GAVE_AN_ANSWER = frozenset({"ok", FAILED_VERIFICATION})
 _ANSWERED = frozenset({Outcome.OK, Outcome.CLIENT_GONE, Outcome.CUT})
 
 

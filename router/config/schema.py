@@ -17,6 +17,8 @@ from pydantic_core import PydanticCustomError
 
 from router.catalog.catalog import Capability, Task
 from router.decision.policy import Objective
+from router.quality.schemas import CannotVerify, compiled_pattern
+from router.quality.verify import CheckKind
 from router.quotas import Per, WhenSpent
 
 FAULT = "penstock"  # the type of our own pydantic errors; their `key` says which key of the entry is meant, if any
@@ -138,6 +140,22 @@ def _without_repeats(names: list[str]) -> list[str]:
     if twice is not None:
         raise _fault(f"expected each model once, got '{twice}' twice")
     return names
+
+
+def _pattern(text: str) -> str:
+    try:
+        compiled_pattern(text)
+    except CannotVerify:
+        raise _fault(
+            f"expected a regular expression without look-around and back-references (they cannot be matched in linear "
+            f"time), got '{text[:100]}'"
+        ) from None
+    return text
+
+
+def _one_or_more_checks(value: object) -> object:
+    """`verify: non_empty` is short for `verify: [non_empty]`."""
+    return [value] if isinstance(value, str | dict) else value
 
 
 def _time_zone(text: str) -> str:
@@ -515,6 +533,43 @@ class WhenSection(Section):
         return self
 
 
+class CheckSection(Section):
+    """An entry of `verify`: a word, or `regex` with its pattern."""
+
+    kind: Annotated[CheckKind, Field(strict=False)]
+    pattern: str | None = None
+
+
+def _check(value: object) -> CheckSection:
+    if isinstance(value, str) and value in _CHECK_WORDS:
+        return CheckSection(kind=CheckKind(value))
+    if not isinstance(value, dict) or set(value) != {"regex"} or not isinstance(value["regex"], str):
+        hint = f"'{value}'" if isinstance(value, str) else "something else"
+        raise _fault(f"expected {', '.join(_CHECK_WORDS)} or {{regex: PATTERN}}, got {hint}")
+    return CheckSection(kind=CheckKind.REGEX, pattern=_pattern(value["regex"]))
+
+
+_CHECK_WORDS = tuple(kind.value for kind in CheckKind if kind is not CheckKind.REGEX)
+_CHECK_SCHEMA = {
+    "anyOf": [
+        {"enum": list(_CHECK_WORDS), "type": "string"},
+        {
+            "type": "object",
+            "properties": {
+                "regex": {"type": "string", "description": "found anywhere; write ^ and $ for the whole text"}
+            },
+            "required": ["regex"],
+            "additionalProperties": False,
+        },
+    ]
+}
+Checks = Annotated[
+    list[Annotated[CheckSection, BeforeValidator(_check), WithJsonSchema(_CHECK_SCHEMA)]],
+    BeforeValidator(_one_or_more_checks),
+    Field(json_schema_extra=_or_a_single_one, description="what an answer must pass; else a better model is asked"),
+]
+
+
 class RuleSection(Section):
     """Replaces single terms of its policy for the requests it matches; the first rule that applies is the only one."""
 
@@ -524,12 +579,15 @@ class RuleSection(Section):
     objective: ObjectiveWord | None = None
     quality: FloorSection | None = None
     max_cost_usd: Annotated[Usd | None, Field(description="what one request may cost at worst")] = None
+    verify: Checks | None = None
 
     @model_validator(mode="after")
     def _changes_something(self) -> "RuleSection":
-        if not (self.candidates or self.objective or self.quality) and self.max_cost_usd is None:
+        is_silent = self.max_cost_usd is None and self.verify is None
+        if not (self.candidates or self.objective or self.quality) and is_silent:
             raise _fault(
-                "expected at least one of candidates, objective, quality, max_cost_usd: the rule changes nothing"
+                "expected at least one of candidates, objective, quality, max_cost_usd, verify: the rule changes "
+                "nothing"
             )
         return self
 
@@ -548,6 +606,13 @@ class PolicySection(Section):
     banned_models: Annotated[list[Text], Field(description="never these, whatever a rule says")] = []
     banned_providers: Annotated[list[Text], Field(description="never at these, whatever a rule says")] = []
     rules: list[RuleSection] = []
+    verify: Checks = []
+    max_escalations: Annotated[
+        int, Field(ge=1, le=3, description="better models asked after an answer that failed a check")
+    ] = 1
+    buffer: Annotated[
+        bool, Field(description="collect streamed answers before the client gets them, so that they can be verified")
+    ] = False
 
     @model_validator(mode="after")
     def _rule_names_differ(self) -> "PolicySection":

@@ -7,6 +7,7 @@ from router.config.schema import (
     AliasSection,
     AllowanceSection,
     BudgetSection,
+    CheckSection,
     FloorSection,
     LimitsSection,
     PolicySection,
@@ -17,6 +18,7 @@ from router.config.schema import (
 from router.config.snapshot import Team
 from router.decision.policy import Match, Policy, QualityFloor, Rule, pinned
 from router.keys import TeamName
+from router.quality.verify import Check
 from router.quotas import Allowance, Budget, Limits
 from router.units import nano_usd
 
@@ -72,6 +74,9 @@ def _policy(name: str, section: PolicySection) -> Policy:
         banned_models=frozenset(_models(section.banned_models)),
         banned_providers=frozenset(ProviderName(provider) for provider in section.banned_providers),
         rules=tuple(_rule(rule) for rule in section.rules),
+        verify=_checks(section.verify),
+        max_escalations=section.max_escalations,
+        buffers_streams=section.buffer,
     )
 
 
@@ -83,7 +88,12 @@ def _rule(section: RuleSection) -> Rule:
         objective=section.objective,
         floor=_floor(section.quality),
         max_cost_usd=section.max_cost_usd,
+        verify=None if section.verify is None else _checks(section.verify),
     )
+
+
+def _checks(sections: list[CheckSection]) -> tuple[Check, ...]:
+    return tuple(Check(section.kind, section.pattern) for section in sections)
 
 
 def _match(section: WhenSection) -> Match:

@@ -23,10 +23,27 @@ def as_data(decision: Decision, profile: RequestProfile) -> dict[str, Any]:
         "quality_floor": None if floor is None else {"at_least": floor.at_least, "of": floor.of},
         "quality_bar": round(decision.quality_bar, 6),
         "max_cost_usd": _plain(decision.terms.max_cost_usd),
+        "verify": _verification(decision, profile),
         "catalog_version": decision.catalog_version,
         "profile": profile_as_data(profile),
         "candidates": [_candidate(rank, candidate) for rank, candidate in enumerate(decision.ranked, start=1)],
         "rejections": rejections_as_data(decision.rejected),
+    }
+
+
+def _verification(decision: Decision, profile: RequestProfile) -> dict[str, Any] | None:
+    """The checks of the policy, and which of them an answer to this request will be put to; None if it has none."""
+    terms = decision.terms
+    if not terms.verify:
+        return None
+    applying = terms.checks_for(profile)
+    return {
+        "checks": [
+            {"check": check.kind.value, "pattern": check.pattern, "applies": check in applying}
+            for check in terms.verify
+        ],
+        "max_escalations": terms.max_escalations,
+        "buffer": terms.buffers_streams,
     }
 
 
@@ -70,8 +87,11 @@ def as_table(decision: Decision, profile: RequestProfile) -> str:
         f"request: {profile.input_tokens} input tokens (o200k), task {profile.task.value}, "
         f"language {profile.language.value}, difficulty {profile.difficulty:.2f}, "
         f"needs {', '.join(sorted(profile.needs)) or 'nothing special'}",
-        "",
     ]
+    if decision.terms.verify:
+        checks = ", ".join(check.kind.value for check in decision.terms.checks_for(profile))
+        lines.append(f"verified by: {checks or 'nothing, as none of the checks applies'}")
+    lines.append("")
     lines += _aligned([_HEADINGS, *(_row(rank, each) for rank, each in enumerate(decision.ranked, start=1))])
     if not decision.ranked:
         lines.append("  nobody may serve this request")

@@ -7,6 +7,7 @@ from typing import Literal
 
 from router.catalog.catalog import Capability, ModelName, ProviderName, Task
 from router.decision.facts import RequestProfile, Tightening
+from router.quality.verify import Check, CheckKind
 
 
 class Objective(StrEnum):
@@ -55,6 +56,7 @@ class Rule:
     objective: Objective | None = None
     floor: QualityFloor | None = None
     max_cost_usd: Decimal | None = None
+    verify: tuple[Check, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,9 @@ class Policy:
     banned_models: frozenset[ModelName] = frozenset()
     banned_providers: frozenset[ProviderName] = frozenset()
     rules: tuple[Rule, ...] = ()
+    verify: tuple[Check, ...] = ()  # what an answer must pass; else a better model is asked
+    max_escalations: int = 1  # better models asked for one request
+    buffers_streams: bool = False  # collect a streamed answer before the client gets it, so that it can be verified
 
     def terms_for(self, profile: RequestProfile, tightening: Tightening) -> "Terms":
         """The terms for one request: the policy's, changed by the first rule that applies, narrowed by the request."""
@@ -83,6 +88,9 @@ class Policy:
                 rule.max_cost_usd if rule and rule.max_cost_usd is not None else self.max_cost_usd,
                 tightening.max_cost_usd,
             ),
+            verify=self.verify if rule is None or rule.verify is None else rule.verify,
+            max_escalations=self.max_escalations,
+            buffers_streams=self.buffers_streams,
         )
 
     def downgraded(self) -> "Policy":
@@ -101,6 +109,25 @@ class Terms:
     floor: QualityFloor | None
     min_quality: float | None  # the request's own floor, an absolute probability
     max_cost_usd: Decimal | None
+    verify: tuple[Check, ...] = ()
+    max_escalations: int = 1
+    buffers_streams: bool = False
+
+    def checks_for(self, profile: RequestProfile) -> tuple[Check, ...]:
+        """The checks that an answer to this request is put to; none if the client gets it as it comes."""
+        if profile.is_stream and not self.buffers_streams:
+            return ()
+        return tuple(check for check in self.verify if _concerns(check.kind, profile))
+
+
+def _concerns(kind: CheckKind, profile: RequestProfile) -> bool:
+    match kind:
+        case CheckKind.JSON_SCHEMA:
+            return not profile.needs.isdisjoint({Capability.JSON_SCHEMA, Capability.JSON_OBJECT})
+        case CheckKind.TOOL_ARGUMENTS:
+            return Capability.TOOLS in profile.needs
+        case CheckKind.REGEX | CheckKind.NON_EMPTY | CheckKind.NOT_TRUNCATED:
+            return True
 
 
 def pinned(model: ModelName) -> Policy:

@@ -71,7 +71,7 @@ class ChatEndpoint:
         request = read_chat_request(body)
         size = await measure(request, desk.writer.count_tokens)
         admission, fault = self._route(request, size, headers.get(HEADER))
-        choices = desk.writer.write(admission, empties_arguments=fault.empties_arguments)
+        choices = desk.writer.write(admission, empties_arguments=fault.empties_arguments, breaks_json=fault.breaks_json)
         return Order(
             id=f"gen-{int(created_at.timestamp())}-{''.join(desk.ids.choices(_ID_CHARACTERS, k=20))}",
             admission=admission,

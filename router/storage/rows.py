@@ -200,6 +200,7 @@ def _attempt_row(attempt: Attempt) -> Row:
         attempt.first_token_s,
         attempt.finish_reason,
         attempt.version,
+        attempt.verification,
     )
 
 

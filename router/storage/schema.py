@@ -96,6 +96,7 @@ SQLITE: tuple[str, ...] = (
         PRIMARY KEY (provider, upstream_model, starts)
     ) WITHOUT ROWID, STRICT;
     """,
+    "ALTER TABLE attempts ADD COLUMN verification TEXT",
 )
 
 # Text is compared byte by byte, as SQLite does, whatever the language of the database.
@@ -180,6 +181,7 @@ POSTGRES: tuple[str, ...] = (
         PRIMARY KEY (provider, upstream_model, starts)
     );
     """,
+    'ALTER TABLE attempts ADD COLUMN verification TEXT COLLATE "C"',
 )
 
 _LOCK = 0x50454E53544F434B  # "PENSTOCK" in ASCII; of two processes that migrate one database, one waits

@@ -44,6 +44,7 @@ ATTEMPT_COLUMNS = (
     "first_token_s",
     "finish_reason",
     "version",
+    "verification",
 )
 
 
@@ -61,7 +62,8 @@ LATEST = """
     SELECT e.request_id, e.at, e.team, e.alias, e.policy, e.rule, e.outcome, e.cost_nano_usd, e.baseline_nano_usd,
            e.duration_s, a.model, a.provider, a.served_model, a.version, a.input_tokens, a.output_tokens, a.source
     FROM entries AS e LEFT JOIN attempts AS a ON a.entry_id = e.id
-         AND a.number = (SELECT MAX(number) FROM attempts WHERE entry_id = e.id)
+         AND a.number = (SELECT number FROM attempts WHERE entry_id = e.id
+                         ORDER BY outcome IN ('ok', 'failed_verification') DESC, number DESC LIMIT 1)
     ORDER BY e.at DESC, e.id DESC LIMIT ?
 """
 

@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 
 from router.catalog.catalog import DeploymentId
 from router.decision.eligibility import Reason
-from router.ledger import Attempt, DoubtfulCall, LedgerEntry
+from router.ledger import FAILED_VERIFICATION, Attempt, DoubtfulCall, LedgerEntry
 from router.quotas import BudgetState, ScopeKind
 from router.telemetry.money import NanoUsdCounter
 from router.units import CostSource, Usage, usd
@@ -99,6 +99,12 @@ class Metrics:
             "penstock_fallbacks",
             "Calls made because another one failed.",
             ("from_model", "to_model", "reason"),
+            registry=registry,
+        )
+        self._escalations = Counter(
+            "penstock_escalations",
+            "Answers that failed a check of their policy, so that a better model was asked.",
+            ("team", "policy", "check"),
             registry=registry,
         )
         self._missing_usage = Counter(
@@ -200,7 +206,11 @@ class Metrics:
             if attempt.usage is not None:
                 self._observe_tokens(entry, attempt.model, attempt.usage)
         for failed, following in zip(entry.attempts, entry.attempts[1:], strict=False):
-            self._fallbacks.labels(failed.model, following.model, failed.outcome).inc()
+            if failed.outcome == FAILED_VERIFICATION:
+                self._fallbacks.labels(failed.model, following.model, "verification").inc()
+                self._escalations.labels(entry.team, entry.policy, failed.verification or _NONE).inc()
+            else:
+                self._fallbacks.labels(failed.model, following.model, failed.outcome).inc()
 
     def _observe_tokens(self, entry: LedgerEntry, model: str, usage: Usage) -> None:
         for kind, tokens in (

@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from router.catalog.catalog import DeploymentId
 from router.decision.eligibility import Reason
-from router.ledger import Outcome
+from router.ledger import FAILED_VERIFICATION, Outcome
 from router.quotas import BudgetState, Per, ScopeId
 from router.telemetry.metrics import Gauges, Metrics
 from router.units import CostSource
@@ -68,6 +68,7 @@ def eventful() -> Metrics:
     metrics.observe(entry("saved", rejected=((GPT, Reason.UNPRICED),)))
     metrics.observe(entry("dearer", baseline_nano_usd=0))
     metrics.observe(entry("fell_back", attempt(outcome="upstream_503"), attempt(usage=None)))
+    metrics.observe(entry("escalated", attempt(outcome=FAILED_VERIFICATION, verification="regex"), attempt()))
     return metrics
 
 

@@ -41,6 +41,7 @@ def test_a_decision_as_data() -> None:
         "quality_floor": {"at_least": 0.75, "of": "best_candidate"},
         "quality_bar": 0.6,
         "max_cost_usd": "0.10",
+        "verify": None,
         "catalog_version": "c1",
         "profile": {
             "alias": "auto",

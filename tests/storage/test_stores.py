@@ -20,7 +20,7 @@ from router.catalog.book import PriceRow
 from router.catalog.prices import Price, Rates, Tier
 from router.catalog.tariffs import Tariff, Window
 from router.keys import ApiKey, KeyId, TeamName
-from router.ledger import GROUP_NAMES, Attempt, DoubtfulCall, LedgerEntry, Outcome, SpendRow
+from router.ledger import FAILED_VERIFICATION, GROUP_NAMES, Attempt, DoubtfulCall, LedgerEntry, Outcome, SpendRow
 from router.quotas import ScopeId, ScopeKind
 from router.storage.errors import UnwritableEntry
 from router.storage.store import Store
@@ -476,6 +476,12 @@ def test_the_latest_entries_come_newest_first_with_the_call_that_answered(any_st
         ("req_refused", None),
     ]
     assert any_store.latest(1) == latest[:1]
+
+
+def test_the_call_that_answered_is_shown_though_a_better_model_failed_after_it(any_store: Store) -> None:
+    any_store.write([entry("req_1", attempt(outcome=FAILED_VERIFICATION), attempt(model=GPT, outcome="upstream_503"))])
+
+    assert [row["model"] for row in any_store.latest(1)] == [FLASH]
 
 
 # Keys

@@ -13,7 +13,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as text_families
 
 from router.catalog.catalog import DeploymentId, ModelName
-from router.ledger import Attempt, LedgerEntry, Outcome
+from router.ledger import FAILED_VERIFICATION, Attempt, LedgerEntry, Outcome
 from router.quotas import BudgetState, Per, ScopeId
 from router.telemetry.metrics import Gauges, Metrics
 from router.units import CostSource
@@ -74,6 +74,26 @@ def test_a_call_that_failed_and_its_replacement_are_both_counted_and_paid(metric
     assert value(metrics, "penstock_fallbacks_total", from_model=GPT, to_model=FLASH, reason="upstream_timeout") == 1
     assert total(metrics, "penstock_spend_usd_total", model=GPT, source="held") == 500e-9
     assert total(metrics, "penstock_spend_usd_total", model=FLASH, source="reported") == 70e-9
+
+
+def test_an_answer_that_failed_a_check_is_an_escalation_once_a_better_model_was_asked(metrics: Metrics) -> None:
+    failed = attempt(outcome=FAILED_VERIFICATION, verification="json_schema")
+    metrics.observe(entry("req_1", failed, attempt(model=GPT, verification="passed")))
+    metrics.observe(entry("req_2", failed))
+
+    assert value(metrics, "penstock_escalations_total", team="search", policy="balanced", check="json_schema") == 1
+    assert value(metrics, "penstock_fallbacks_total", from_model=FLASH, to_model=GPT, reason="verification") == 1
+    assert total(metrics, "penstock_attempts_total", outcome=FAILED_VERIFICATION) == 2
+    assert total(metrics, "penstock_requests_total", model=GPT) == 1
+    assert total(metrics, "penstock_requests_total", model=FLASH) == 1
+
+
+def test_a_request_whose_better_model_failed_altogether_counts_for_the_one_that_answered(metrics: Metrics) -> None:
+    failed = attempt(outcome=FAILED_VERIFICATION, verification="regex")
+    metrics.observe(entry("req_1", failed, attempt(model=GPT, outcome="upstream_503", usage=None, cost_nano_usd=0)))
+
+    assert total(metrics, "penstock_requests_total", model=FLASH) == 1
+    assert total(metrics, "penstock_requests_total", model=GPT) == 0
 
 
 def test_tokens_are_counted_by_kind_and_parts_stay_parts(metrics: Metrics) -> None:
