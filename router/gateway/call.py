@@ -134,4 +134,5 @@ class Call:
             first_token_s=self.first_token_s,
             finish_reason=self.finish_reason,
             version=version_served(deployment, self.served_model),
+            effort=self.candidate.effort,
         )

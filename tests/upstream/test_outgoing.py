@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.catalog.catalog import ProviderKind
-from router.upstream.outgoing import outgoing_body
+from router.upstream.outgoing import Orders, outgoing_body
 from router.wire.requests import ChatReader
 from tests.upstream.deployments import deployment, estimate
 
@@ -145,7 +145,7 @@ def test_numbers_escapes_and_unknown_members_go_out_as_they_came(kind: ProviderK
 
 def session(kind: ProviderKind, **members: object) -> object:
     request = READER.read(json.dumps({"model": "auto", "messages": MESSAGES, **members}).encode())
-    body = json.loads(outgoing_body(request, deployment(kind), estimate(), session_id="ours"))
+    body = json.loads(outgoing_body(request, deployment(kind), estimate(), orders=Orders(session_id="ours")))
     return body.get("session_id")
 
 
