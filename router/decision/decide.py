@@ -135,7 +135,9 @@ class _Case:
         return [each for each in able if each.deployment.id not in refusals], admitted
 
     def _examined(self, deployment: Deployment, terms: Terms, estimator: Estimator) -> Candidate | Rejection:
-        effort = effort_to_set(self.profile, deployment, wish=terms.reasoning_effort, most=terms.max_reasoning_effort)
+        effort, wish, most = None, terms.reasoning_effort, terms.max_reasoning_effort
+        if wish is not None or most is not None:
+            effort = effort_to_set(self.profile, deployment, wish=wish, most=most)
         forecast = estimator.at(deployment, effort=effort)
         question = Question(deployment, forecast, self.profile, self.policy, terms, self.conditions, effort)
         refused = rejection(question)
@@ -148,5 +150,5 @@ class _Case:
             quality_is_known=self.quality.is_known(deployment.model, self.profile.task),
             estimate=forecast,
             effort=effort,
-            latency_ms=expected_latency_ms(question),
+            latency_ms=None if terms.max_latency_ms is None else expected_latency_ms(question),
         )

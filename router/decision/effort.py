@@ -24,7 +24,7 @@ def effort_to_set(
     `wish` is for clients that say nothing, `most` for everybody. Where the catalog knows a model's efforts, the
     strongest that is not above is taken: providers round an effort they do not know upwards.
     """
-    if (wish is None and most is None) or not _can_think(deployment):
+    if (wish is None and most is None) or Capability.REASONING not in deployment.capabilities:
         return None
     asked = profile.effort
     if asked is not None:
@@ -45,14 +45,10 @@ def effort_to_set(
 def above_most(deployment: Deployment, most: Effort | None) -> Effort | None:
     """The least the model can think, if even that is more than allowed."""
     efforts = deployment.model.efforts
-    if most is None or not efforts or not _can_think(deployment):
+    if most is None or not efforts or Capability.REASONING not in deployment.capabilities:
         return None
     least = min(efforts, key=_STRENGTH.__getitem__)
     return least if _STRENGTH[least] > _STRENGTH[most] else None
-
-
-def _can_think(deployment: Deployment) -> bool:
-    return Capability.REASONING in deployment.model.capabilities and Capability.REASONING not in deployment.lacks
 
 
 def _known(deployment: Deployment, level: Effort) -> Effort:

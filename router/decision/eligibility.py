@@ -130,24 +130,29 @@ def affordable(question: Question) -> str | None:
 
 def thinks_little_enough(question: Question) -> str | None:
     most = question.terms.max_reasoning_effort
+    if most is None:
+        return None
     least = above_most(question.deployment, most)
-    if least is None or most is None:
+    if least is None:
         return None
     return f"it cannot think less than {least.value} and at most {most.value} is allowed"
 
 
 def fast_enough(question: Question) -> str | None:
     """Who has not been measured yet passes, or nobody ever would be."""
-    ceiling, latency_ms = question.terms.max_latency_ms, expected_latency_ms(question)
-    if ceiling is None or latency_ms is None or latency_ms <= ceiling:
+    ceiling = question.terms.max_latency_ms
+    if ceiling is None:
+        return None
+    latency_ms = expected_latency_ms(question)
+    if latency_ms is None or latency_ms <= ceiling:
         return None
     return f"it is expected to take {latency_ms} ms and the limit is {ceiling} ms"
 
 
 def expected_latency_ms(question: Question) -> int | None:
-    """Until the first token of a stream, or the end of a whole answer; None if no limit was set, or it is not known."""
+    """Until the first token of a stream, or the end of a whole answer; None if it is not known."""
     estimate = question.estimate
-    if question.terms.max_latency_ms is None or estimate is None:
+    if estimate is None:
         return None
     latency = question.conditions.experience.latency(question.deployment)
     if latency is None:
