@@ -26,6 +26,7 @@ from router.gateway.live_prices import Listeners, LivePrices
 from router.gateway.planning import Planner, PromptCaches
 from router.gateway.reconcile import Reconciled, Reconciler
 from router.gateway.settlement import Books
+from router.gateway.shadow import Shadows
 from router.keys import Secret
 from router.learning.experience import LearnedExperience
 from router.learning.keeping import Keeper
@@ -104,6 +105,9 @@ def assemble(snapshot: Snapshot) -> House:
         forget=(experience.forget, lambda model: warmth.forget(model, now=utc_now())),
     )
     prices = live_prices(snapshot, store, client, listeners)
+    shadows = Shadows(
+        skipped=lambda plan, shadow, why: metrics.shadow_skipped(plan.team.name, plan.policy.name, shadow.model, why)
+    )
     gateway = Gateway(
         snapshot,
         planner=make_planner(snapshot, experience, lambda: prices.catalog, caches=warmth),
@@ -119,6 +123,7 @@ def assemble(snapshot: Snapshot) -> House:
             learning=(warmth.observe, experience.observe),
         ),
         clock=Clock(monotonic_s=time.monotonic, sleep=anyio.sleep),
+        copy_to_shadow=shadows.offer,
     )
     metrics.watch(
         Gauges(
@@ -140,7 +145,7 @@ def assemble(snapshot: Snapshot) -> House:
         await anyio.to_thread.run_sync(store.close)
 
     starting: list[Step] = [in_thread(journal.start), in_thread(keys.refresh), in_thread(prices.load)]
-    beside: list[Step] = [keys.keep_fresh, prices.run, reconciler.run, keeper.run]
+    beside: list[Step] = [keys.keep_fresh, prices.run, reconciler.run, keeper.run, partial(shadows.run, gateway)]
     # The server has cancelled what is still under way: it is settled before the books are closed.
     stopping: list[Step] = [partial(_emptied, gateway), transport.aclose, partial(_emptied, gateway)]
     if shared is None:

@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from router.catalog.catalog import ModelName, ProviderName
+from router.catalog.catalog import Effort, ModelName, ProviderName
 from router.keys import KeyId, TeamName
 from router.quotas import ScopeId
 from router.units import CostSource, Usage
@@ -19,6 +19,7 @@ class Outcome(StrEnum):
     CUT = "cut"  # the answer broke off, or an error came in the middle of it
     FAILED = "failed"  # no provider answered
     REFUSED = "refused"  # we refused: nothing eligible, no money, a limit
+    SHADOW = "shadow"  # no request, but a copy of one, sent to a model that is only measured
     LOST = "lost"  # the process died while a call was under way; what was held for it is booked
 
 
@@ -44,6 +45,7 @@ class Attempt:
     finish_reason: str | None = None  # as the reply gives it; `length` means that the limit cut the answer off
     version: str | None = None  # of the model, as the reply named it or as the name stood for then; None: not known
     verification: str | None = None  # the check that its answer failed, else `passed`, `unknown`; None: not verified
+    effort: Effort | None = None  # it was told by the policy; None: as the client asks. Learned from, not kept
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,8 +140,9 @@ def _problems_between(main: Document | None, models: Document | None, teams: Seq
     known_models = references.names_in(models, "models")
     if models is not None:
         yield from references.problems_of_models(models, providers)
+    regions = references.regions_in(main, models)
     for team in teams:
-        yield from references.problems_of_team(team, models=known_models, providers=providers)
+        yield from references.problems_of_team(team, models=known_models, providers=providers, regions=regions)
     yield from _problems_of_team_names(teams)
 
 

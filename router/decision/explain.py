@@ -1,12 +1,13 @@
 """A `Decision` in words: as plain data for machines, as a table for people."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
 from router.decision.decide import Decision
 from router.decision.eligibility import Candidate, Rejection
 from router.decision.facts import RequestProfile
+from router.decision.policy import Terms
 
 
 def as_data(decision: Decision, profile: RequestProfile) -> dict[str, Any]:
@@ -24,6 +25,9 @@ def as_data(decision: Decision, profile: RequestProfile) -> dict[str, Any]:
         "quality_bar": round(decision.quality_bar, 6),
         "max_cost_usd": _plain(decision.terms.max_cost_usd),
         "verify": _verification(decision, profile),
+        **_further_terms(decision.terms),
+        "arm": decision.arm,
+        "notes": list(notes(decision)),
         "catalog_version": decision.catalog_version,
         "profile": profile_as_data(profile),
         "candidates": [_candidate(rank, candidate) for rank, candidate in enumerate(decision.ranked, start=1)],
@@ -72,6 +76,45 @@ def profile_as_data(profile: RequestProfile) -> dict[str, Any]:
     }
 
 
+def notes(decision: Decision) -> tuple[str, ...]:
+    """What the figures alone do not say: which arm was drawn, what is set in the request, what is not known."""
+    terms = decision.terms
+    told: list[str] = []
+    if terms.weights:
+        shares = ", ".join(f"{model} {share:g}" for model, share in terms.weights)
+        fell = f"this request falls to {decision.arm}" if decision.arm else "this request is left to the objective"
+        told.append(f"shares {shares}: {fell}")
+    for candidate in decision.ranked:
+        if candidate.effort is not None:
+            told.append(f"{candidate.deployment.id} is asked for reasoning effort {candidate.effort.value}")
+        if terms.max_latency_ms is not None and candidate.latency_ms is None:
+            told.append(f"{candidate.deployment.id} has not been measured yet, so max_latency_ms lets it pass")
+    return tuple(told)
+
+
+def _further_terms(terms: Terms) -> dict[str, Any]:
+    data = terms.data
+    return {
+        "min_quality": terms.min_quality,
+        "max_latency_ms": terms.max_latency_ms,
+        "reasoning_effort": terms.reasoning_effort and terms.reasoning_effort.value,
+        "max_reasoning_effort": terms.max_reasoning_effort and terms.max_reasoning_effort.value,
+        "weights": [list(arm) for arm in terms.weights],
+        "only_providers": _sorted(terms.only_providers),
+        "data": {
+            "zdr": data.zdr,
+            "deny_collection": data.deny_collection,
+            "regions": _sorted(data.regions),
+            "only": _sorted(data.only),
+            "ignore": _sorted(data.ignore),
+        },
+    }
+
+
+def _sorted(names: Iterable[str] | None) -> list[str] | None:
+    return None if names is None else sorted(names)
+
+
 def rejections_as_data(rejected: Sequence[Rejection]) -> list[dict[str, Any]]:
     return [
         {"deployment": each.deployment, "model": each.model, "reason": each.reason.value, "detail": each.detail}
@@ -95,6 +138,7 @@ def as_table(decision: Decision, profile: RequestProfile) -> str:
     lines += _aligned([_HEADINGS, *(_row(rank, each) for rank, each in enumerate(decision.ranked, start=1))])
     if not decision.ranked:
         lines.append("  nobody may serve this request")
+    lines += [f"  {note}" for note in notes(decision)]
     if decision.rejected:
         lines += ["", "rejected:"]
         lines += _aligned([(each.deployment, each.reason.value, each.detail) for each in decision.rejected])
@@ -152,6 +196,8 @@ def _candidate(rank: int, candidate: Candidate) -> dict[str, Any]:
         "reasoning_tokens": estimate.reasoning_tokens,
         "input_tokens_bound": estimate.input_tokens_bound,
         "max_output_tokens": estimate.max_output_tokens,
+        "effort": candidate.effort and candidate.effort.value,
+        "latency_ms": candidate.latency_ms,
     }
 
 

@@ -144,4 +144,5 @@ class Call:
             finish_reason=self.finish_reason,
             version=version_served(deployment, self.served_model),
             verification=None if self.verdict is None else self.verdict.word,
+            effort=self.candidate.effort,
         )

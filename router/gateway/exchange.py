@@ -37,7 +37,7 @@ from router.storage.journal import End, Head, Intent, JournalUnwritable, Sent
 from router.tokens.prefix import session_id
 from router.units import nano_usd
 from router.upstream.client import MAX_BODY_BYTES, UpstreamReply
-from router.upstream.outgoing import outgoing_body
+from router.upstream.outgoing import Orders, outgoing_body
 from router.wire.answers import answers_in, answers_in_events
 from router.wire.controls import Controls
 from router.wire.requests import ChatRequest
@@ -60,6 +60,7 @@ class Exchange:
         controls: Controls,
         request_id: str,
         received_s: float,
+        shadow: Plan | None = None,  # this is a copy, planned already, that nobody waits for (gateway/shadow.py)
     ) -> None:
         self.request = request
         self.request_id = request_id
@@ -70,6 +71,7 @@ class Exchange:
         self._caller = caller
         self._controls = controls
         self._received_s = received_s
+        self._shadow = shadow
         self._plan: Plan | None = None
         self._admission: Admission | None = None
         self._calls: list[Call] = []
@@ -129,7 +131,9 @@ class Exchange:
 
         Raises CallerError (nothing was sent) or UpstreamError (nobody answered; failed calls are booked all the same).
         """
-        plan = self._plan = await self._gateway.planner.plan(self._caller.team, self.request, self._controls)
+        plan = self._plan = self._shadow or await self._gateway.planner.plan(
+            self._caller.team, self.request, self._controls
+        )
         try:
             plan.require_choice()
             quota = self._gateway.quotas.of(self._caller, plan.profile.tags)
@@ -157,7 +161,7 @@ class Exchange:
         except BudgetExhausted as error:
             denied = error
         if denied.may_downgrade:
-            plan = self._plan = self._gateway.planner.downgraded(plan, self._controls)
+            plan = self._plan = self._gateway.planner.downgraded(plan)
             try:
                 return await self._ask_in_order(quota, plan.decision.ranked)
             except BudgetExhausted as error:
@@ -195,7 +199,8 @@ class Exchange:
     def _body_for(self, candidate: Candidate) -> bytes:
         assert self._plan is not None
         conversation = self._controls.session_id or session_id(self.request, self._plan.profile.prefix)
-        return outgoing_body(self.request, candidate.deployment, candidate.estimate, session_id=conversation)
+        orders = Orders(candidate.effort, self._plan.decision.terms.data, conversation)
+        return outgoing_body(self.request, candidate.deployment, candidate.estimate, orders=orders)
 
     async def _verify(self, quota: Quota) -> None:
         """Put the answer to the policy's checks, and as long as it fails one, ask a better model, as often as allowed.
@@ -389,7 +394,10 @@ class Exchange:
                     await self._gateway.gate.settle(call.reservation, nano_usd=call.charge.nano_usd)
             if self._admission is not None:
                 await self._gateway.gate.leave(self._admission, tokens=self._tokens_used(self._admission))
-            self._gateway.books.book(self._entry(self._plan, ended_s=now_s))
+            if self._calls or self._shadow is None:  # a copy that was never sent is no request of anybody's
+                self._gateway.books.book(self._entry(self._plan, ended_s=now_s))
+        if self._outcome() is Outcome.OK:
+            self._gateway.copy_to_shadow(self._plan, self.request, self._caller, self.request_id)
 
     async def _settle_in_doubt(self) -> None:
         for call in self._calls:
@@ -417,6 +425,8 @@ class Exchange:
         return sum(usage.input_tokens + usage.output_tokens for usage in usages)
 
     def _outcome(self) -> Outcome:
+        if self._shadow is not None:
+            return Outcome.SHADOW
         if self._refusal is not None:
             return Outcome.REFUSED if isinstance(self._refusal, CallerError) else Outcome.FAILED
         if self.answered is None:
@@ -436,7 +446,9 @@ class Exchange:
         assert self._plan is not None
         now_s = self._gateway.monotonic_s()
         return replace(
-            self._entry(self._plan, ended_s=now_s), outcome=Outcome.LOST, attempts=(call.attempt_if_lost(now_s),)
+            self._entry(self._plan, ended_s=now_s),
+            outcome=Outcome.LOST if self._shadow is None else Outcome.SHADOW,
+            attempts=(call.attempt_if_lost(now_s),),
         )
 
     def _entry(self, plan: Plan, *, ended_s: float) -> LedgerEntry:

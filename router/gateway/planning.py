@@ -1,7 +1,7 @@
 """From a request to a decision, spending nothing: the part that production, dry runs and `penstock explain` share."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -13,12 +13,14 @@ from router.decision.decide import Decision, decide
 from router.decision.eligibility import Candidate
 from router.decision.estimate import shortened
 from router.decision.explain import rejections_as_data
-from router.decision.facts import NO_EXPERIENCE, Conditions, Experience, RequestProfile
-from router.decision.policy import Policy, pinned
+from router.decision.facts import NO_EXPERIENCE, NO_TIGHTENING, Conditions, Experience, RequestProfile, Tightening
+from router.decision.policy import Policy, Shadow, shadowing
 from router.errors import InvalidRequest, NothingEligible, UnknownModel
+from router.gateway.conversation import conversation_seed
 from router.gateway.profile import profile_of, tightening_of
 from router.keys import TeamName
 from router.quality.predictor import QualityPredictor
+from router.quotas import shadow_tag
 from router.tokens.count import TokenCounter
 from router.units import usd
 from router.wire.controls import Controls
@@ -35,6 +37,7 @@ class Plan:
     conditions: Conditions
     decision: Decision
     catalog: Catalog  # as it was then: prices may change while the request is under way
+    tightening: Tightening = NO_TIGHTENING
 
     def require_choice(self) -> None:
         """Raises NothingEligible, with every rejection, if nobody may serve the request."""
@@ -100,16 +103,34 @@ class Planner:
         catalog = self._catalog()
         count = await self._counter.count(request, scope=team_name)
         profile = profile_of(request, count, controls, team=team_name)
-        conditions = Conditions(now=self._now(), unavailable=self._unavailable, experience=self._experience)
+        tightening = tightening_of(controls, request.data_preferences)
+        conditions = Conditions(
+            now=self._now(),
+            unavailable=self._unavailable,
+            seed=conversation_seed(request, profile, controls),
+            experience=self._experience,
+        )
         if self._caches is not None:
-            models = policy.terms_for(profile, tightening_of(controls)).candidates
+            models = policy.terms_for(profile, tightening, conditions.now).candidates
             candidates = [deployment for model in models for deployment in catalog.of(model)]
             conditions = await self._caches.outlook(profile, conditions, candidates)
-        return self._decided(team, policy, profile, conditions, controls, catalog)
+        return self._decided(team, policy, profile, conditions, tightening, catalog)
 
-    def downgraded(self, plan: Plan, controls: Controls) -> Plan:
+    def downgraded(self, plan: Plan) -> Plan:
         """The plan for a team whose money is spent: the policy's cheapest models, however good."""
-        return self._decided(plan.team, plan.policy.downgraded(), plan.profile, plan.conditions, controls, plan.catalog)
+        policy = plan.policy.downgraded()
+        return self._decided(plan.team, policy, plan.profile, plan.conditions, plan.tightening, plan.catalog)
+
+    def shadowed(self, plan: Plan, shadow: Shadow) -> Plan:
+        """The plan for a copy of the request to a model that is only to be measured."""
+        return self._decided(
+            replace(plan.team, baseline=None),
+            shadowing(plan.policy, plan.decision.terms, shadow),
+            replace(plan.profile, tags=(shadow_tag(plan.policy.name),), is_stream=True),
+            plan.conditions,
+            replace(plan.tightening, min_quality=None, max_latency_ms=None),
+            plan.catalog,
+        )
 
     def _decided(
         self,
@@ -117,7 +138,7 @@ class Planner:
         policy: Policy,
         profile: RequestProfile,
         conditions: Conditions,
-        controls: Controls,
+        tightening: Tightening,
         catalog: Catalog,
     ) -> Plan:
         decision = decide(
@@ -126,11 +147,9 @@ class Planner:
             catalog,
             conditions,
             quality=self._quality,
-            tightening=tightening_of(controls),
+            tightening=tightening,
         )
-        return Plan(
-            team=team, policy=policy, profile=profile, conditions=conditions, decision=decision, catalog=catalog
-        )
+        return Plan(team, policy, profile, conditions, decision, catalog, tightening)
 
 
 def _policy_for(team: Team, model: str, controls: Controls) -> Policy:
@@ -141,7 +160,7 @@ def _policy_for(team: Team, model: str, controls: Controls) -> Policy:
     """
     policy = team.aliases.get(model)
     if policy is None and ModelName(model) in team.models():
-        policy = pinned(ModelName(model))
+        policy = team.pin(ModelName(model))
     if policy is None:
         raise UnknownModel(
             f"Team {team.name} has no alias and may use no model {model[:100]!r}. "

@@ -12,8 +12,8 @@ limit cut off says "at least so many": it counts as what longer answers of its g
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from router.catalog.catalog import Capability, Effort, ModelName, Task
-from router.decision.facts import OutputForecast, RequestProfile, usual_output
+from router.catalog.catalog import Effort, ModelName, Task
+from router.decision.facts import OutputForecast, RequestProfile, is_thinking, usual_output
 from router.learning.sketch import Sketch
 
 _Key = tuple[str, ModelName]  # a group without its model, and the model; an empty one stands for all
@@ -160,14 +160,10 @@ def _forecast(output: float, reasoning: float) -> OutputForecast:
 
 def _groups(profile: RequestProfile, effort: Effort | None) -> tuple[str, str]:
     """The kind of request, and the team's own with prompts of that size, in steps of four times as much."""
-    depth = effort.value if effort is not None else "thinking" if _is_thinking(profile, effort) else ""
+    depth = effort.value if effort is not None else "thinking" if is_thinking(profile, effort) else ""
     general = f"{profile.task.value}/{depth}"
     return general, f"{general}/{profile.team}/{(profile.input_tokens.bit_length() + 1) // 2}"
 
 
 def _prior(profile: RequestProfile, effort: Effort | None) -> OutputForecast:
-    return usual_output(Task(profile.task), is_thinking=_is_thinking(profile, effort))
-
-
-def _is_thinking(profile: RequestProfile, effort: Effort | None) -> bool:
-    return Capability.REASONING in profile.needs and effort is not Effort.NONE
+    return usual_output(Task(profile.task), is_thinking=is_thinking(profile, effort))

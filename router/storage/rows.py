@@ -12,7 +12,7 @@ from router.catalog.catalog import ModelName, ProviderName
 from router.catalog.tariffs import as_data, from_data
 from router.keys import ApiKey, KeyId, TeamName
 from router.ledger import Attempt, DoubtfulCall, LedgerEntry, SpendRow
-from router.quotas import ScopeId, ScopeKind
+from router.quotas import ScopeId, ScopeKind, shadowed_policy
 from router.storage.errors import UnwritableEntry
 from router.units import Usage
 
@@ -178,9 +178,13 @@ def spent_by_scope(found: Iterable[Found]) -> dict[ScopeId, int]:
     spent: defaultdict[ScopeId, int] = defaultdict(int)
     for team, key_id, tags, cost in found:
         nano_usd = int(cost)
+        tags_read: list[str] = json.loads(tags)
+        if tags_read and shadowed_policy(tags_read[0]) is not None:
+            spent[ScopeId(team, ScopeKind.PROJECT, tags_read[0])] += nano_usd  # its own budget, and nobody else's
+            continue
         spent[ScopeId.of_team(team)] += nano_usd
         spent[ScopeId(team, ScopeKind.KEY, key_id)] += nano_usd
-        for tag in json.loads(tags):
+        for tag in tags_read:
             spent[ScopeId(team, ScopeKind.PROJECT, tag)] += nano_usd
     return dict(spent)
 

@@ -17,11 +17,12 @@ from prometheus_client.registry import Collector
 
 from router.catalog.catalog import DeploymentId
 from router.decision.eligibility import Reason
-from router.ledger import FAILED_VERIFICATION, Attempt, DoubtfulCall, LedgerEntry
+from router.ledger import FAILED_VERIFICATION, Attempt, DoubtfulCall, LedgerEntry, Outcome
 from router.quotas import BudgetState, ScopeKind
 from router.telemetry.money import NanoUsdCounter
 from router.units import CostSource, Usage, usd
 
+_ANSWERED = "ok"  # the outcome of a call that was answered
 _NONE = "none"  # the model or provider of a request that reached none
 
 _DURATION_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -142,6 +143,21 @@ class Metrics:
         self._count_ratio = _histogram(
             registry, "token_count_ratio", "Input tokens reported divided by input tokens counted.", _RATIO
         )
+        self._shadows = Counter(
+            "penstock_shadows",
+            "Copies of requests to models that are only measured, and those that were not sent.",
+            ("team", "policy", "model", "outcome"),
+            registry=registry,
+        )
+        self._shadow_duration = _histogram_of_models(
+            registry, "shadow_duration_seconds", "Of answered copies, to the end of the answer.", _DURATION_S
+        )
+        self._shadow_first_token = _histogram_of_models(
+            registry,
+            "shadow_first_token_seconds",
+            "Of answered copies, to the beginning of the answer.",
+            _FIRST_TOKEN_S,
+        )
         Info("penstock_build", "What is running.", registry=registry).info({"version": version})
         Info("penstock_config", "The configuration in force.", registry=registry).info({"version": config_version})
 
@@ -168,7 +184,10 @@ class Metrics:
         self._repointed.labels(model).inc()
 
     def observe(self, entry: LedgerEntry) -> None:
-        """Count everything about one finished request."""
+        """Count everything about one finished request, or about a copy of one."""
+        if entry.outcome is Outcome.SHADOW:
+            self._observe_shadow(entry)
+            return
         served = entry.served_by
         model = served.model if served else _NONE
         provider = served.provider if served else _NONE
@@ -183,6 +202,10 @@ class Metrics:
         if served is not None:
             self._observe_answer(entry, served)
 
+    def shadow_skipped(self, team: str, policy: str, model: str, why: str) -> None:
+        """Count a copy that was not sent: nobody may serve it, its budget is spent, or too many were waiting."""
+        self._shadows.labels(team, policy, model, why).inc()
+
     def corrected(self, call: DoubtfulCall, cost_nano_usd: int) -> None:
         """Count a call by its record that was counted as held. Calls that an earlier process counted are left out:
         what it counted is gone with it."""
@@ -196,6 +219,18 @@ class Metrics:
         if "application/openmetrics-text" in accept:
             return openmetrics_text(self.registry), OPENMETRICS_TYPE  # type: ignore[no-untyped-call]  # 0.26 has no types here
         return text(self.registry), TEXT_TYPE
+
+    def _observe_shadow(self, entry: LedgerEntry) -> None:
+        """What it used and cost counts as everything does; what came of it, and how long it took, on its own."""
+        self._observe_attempts(entry)
+        if not entry.attempts:
+            return
+        last = entry.attempts[-1]
+        self._shadows.labels(entry.team, entry.policy, last.model, last.outcome).inc()
+        if last.outcome == _ANSWERED:
+            self._shadow_duration.labels(last.model).observe(entry.duration_s)
+            if entry.first_token_s is not None:
+                self._shadow_first_token.labels(last.model).observe(entry.first_token_s)
 
     def _observe_attempts(self, entry: LedgerEntry) -> None:
         for number, attempt in enumerate(entry.attempts, start=1):
@@ -331,3 +366,9 @@ def _registered(registry: CollectorRegistry, name: str, documentation: str, labe
 
 def _histogram(registry: CollectorRegistry, name: str, documentation: str, buckets: tuple[float, ...]) -> Histogram:
     return Histogram(f"penstock_{name}", documentation, buckets=buckets, registry=registry)
+
+
+def _histogram_of_models(
+    registry: CollectorRegistry, name: str, documentation: str, buckets: tuple[float, ...]
+) -> Histogram:
+    return Histogram(f"penstock_{name}", documentation, ("model",), buckets=buckets, registry=registry)

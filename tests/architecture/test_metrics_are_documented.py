@@ -69,6 +69,7 @@ def eventful() -> Metrics:
     metrics.observe(entry("dearer", baseline_nano_usd=0))
     metrics.observe(entry("fell_back", attempt(outcome="upstream_503"), attempt(usage=None)))
     metrics.observe(entry("escalated", attempt(outcome=FAILED_VERIFICATION, verification="regex"), attempt()))
+    metrics.observe(entry("copy", outcome=Outcome.SHADOW))
     return metrics
 
 

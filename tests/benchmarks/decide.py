@@ -21,7 +21,8 @@ from time import process_time
 from router.catalog.catalog import Capability, Catalog, Deployment, Task
 from router.catalog.prices import Price, PriceEntry, PriceList, Tier
 from router.decision.decide import Decision, decide
-from router.decision.policy import Match, Policy, QualityFloor, Rule
+from router.decision.matching import Match
+from router.decision.policy import Policy, QualityFloor, Rule
 from router.learning.experience import LearnedExperience
 from router.quality.predictor import TablePredictor
 from tests.decision.builders import CHAT, NOON, at, catalog, model, per_mtok, policy

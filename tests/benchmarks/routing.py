@@ -44,7 +44,7 @@ from router.tokens.count import TokenCounter
 from router.tokens.prefix import session_id
 from router.tokens.vocabulary import load_encoding
 from router.units import CostSource, Usage
-from router.upstream.outgoing import outgoing_body
+from router.upstream.outgoing import Orders, outgoing_body
 from router.wire.controls import NO_CONTROLS
 from router.wire.requests import ChatReader
 from router.wire.responses import ReplyReader
@@ -283,9 +283,8 @@ class Simulation:
         plan = await self._planner.plan(TEAM, request, NO_CONTROLS)
         plan.require_choice()
         chosen = plan.decision.ranked[0]
-        body = outgoing_body(
-            request, chosen.deployment, chosen.estimate, session_id=session_id(request, plan.profile.prefix)
-        )
+        orders = Orders(session_id=session_id(request, plan.profile.prefix))
+        body = outgoing_body(request, chosen.deployment, chosen.estimate, orders=orders)
         sandbox = self._sandboxes[chosen.deployment.provider.name]
         reply = await _called(sandbox, "POST", "/api/v1/chat/completions", body)
         facts = self._replies.facts(reply)

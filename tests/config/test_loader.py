@@ -11,7 +11,8 @@ from router.catalog.catalog import Capability, ModelName, Provider, ProviderName
 from router.catalog.prices import Price, PriceEntry, Rates
 from router.config.loader import load, warnings
 from router.config.snapshot import Listen, Settings, Timeouts
-from router.decision.policy import Match, Objective, Policy, QualityFloor, Rule, pinned
+from router.decision.matching import Match
+from router.decision.policy import Objective, Policy, QualityFloor, Rule, pinned
 from router.keys import TeamName
 from router.quotas import Budget, Limits, Per, WhenSpent
 from tests.config.conftest import MAIN, MODELS, TEAM, Write, loaded, problems_of

@@ -8,7 +8,8 @@ from router.catalog.catalog import Capability, Effort, Task
 from router.decision.decide import Decision, decide
 from router.decision.explain import as_data, as_table, profile_as_data, rejections_as_data
 from router.decision.facts import PrefixMark, RequestProfile
-from router.decision.policy import Match, Policy, QualityFloor, Rule
+from router.decision.matching import Match
+from router.decision.policy import Policy, QualityFloor, Rule
 from router.quality.language import Language
 from router.quality.predictor import TablePredictor
 from tests.decision.builders import CHAT, NOON, always, at, catalog, model, per_mtok, policy
@@ -42,6 +43,15 @@ def test_a_decision_as_data() -> None:
         "quality_bar": 0.6,
         "max_cost_usd": "0.10",
         "verify": None,
+        "min_quality": None,
+        "max_latency_ms": None,
+        "reasoning_effort": None,
+        "max_reasoning_effort": None,
+        "weights": [],
+        "only_providers": None,
+        "data": {"zdr": False, "deny_collection": False, "regions": None, "only": None, "ignore": []},
+        "arm": None,
+        "notes": [],
         "catalog_version": "c1",
         "profile": {
             "alias": "auto",
@@ -82,6 +92,8 @@ def test_a_decision_as_data() -> None:
                 "reasoning_tokens": 0,
                 "input_tokens_bound": 4_000,
                 "max_output_tokens": 1_000,
+                "effort": None,
+                "latency_ms": None,
             },
             {
                 "rank": 2,
@@ -100,6 +112,8 @@ def test_a_decision_as_data() -> None:
                 "reasoning_tokens": 0,
                 "input_tokens_bound": 4_000,
                 "max_output_tokens": 1_000,
+                "effort": None,
+                "latency_ms": None,
             },
         ],
         "rejections": [

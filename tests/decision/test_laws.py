@@ -24,7 +24,8 @@ from router.decision.eligibility import Reason
 from router.decision.estimate import Estimate, estimate
 from router.decision.explain import as_data
 from router.decision.facts import NO_TIGHTENING, Conditions, RequestProfile, Tightening
-from router.decision.policy import Match, Objective, Policy, QualityFloor, Rule
+from router.decision.matching import Match
+from router.decision.policy import Objective, Policy, QualityFloor, Rule
 from router.decision.ranking import best, cheapest, value
 from router.quality.predictor import TablePredictor
 from router.units import Usage

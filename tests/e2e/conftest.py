@@ -35,8 +35,11 @@ class Sandbox:
 
     def last_request(self) -> dict[str, object]:
         """The body of the last chat request, as the sandbox received it."""
-        request: dict[str, object] = self.http.get("/sandbox/requests").json()["requests"][-1]["body"]
-        return request
+        return self.requests()[-1]
+
+    def requests(self) -> list[dict[str, object]]:
+        """The bodies of the latest chat requests, in the order in which they came."""
+        return [each["body"] for each in self.http.get("/sandbox/requests").json()["requests"]]
 
 
 @dataclass(frozen=True, slots=True)

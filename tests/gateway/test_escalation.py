@@ -47,7 +47,7 @@ def _plan(profile: RequestProfile = LIMITED, *, max_cost_usd: str | None = None,
         objective=Objective.BEST if best_first else Objective.CHEAPEST,
     )
     decision = decide(profile, rules, CATALOG, NOON, quality=TablePredictor())
-    return Plan(team=TEAM, policy=rules, profile=profile, conditions=NOON, decision=decision)
+    return Plan(team=TEAM, policy=rules, profile=profile, conditions=NOON, decision=decision, catalog=CATALOG)
 
 
 def _names(plan: Plan, *asked: str, spent_nano_usd: int = 0) -> list[str]:

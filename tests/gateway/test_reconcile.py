@@ -174,6 +174,7 @@ def _gateway(state_dir: Path, counter: TokenCounter, gate: TellingGate, client: 
         is_strict=False,
         books=Books(journal=_nowhere, ledger=_nowhere, metrics=_nowhere),
         clock=Clock(monotonic_s=lambda: 0.0, sleep=anyio.sleep),
+        copy_to_shadow=lambda *_: None,
     )
 
 

@@ -21,7 +21,7 @@ from router.catalog.prices import Price, Rates, Tier
 from router.catalog.tariffs import Tariff, Window
 from router.keys import ApiKey, KeyId, TeamName
 from router.ledger import FAILED_VERIFICATION, GROUP_NAMES, Attempt, DoubtfulCall, LedgerEntry, Outcome, SpendRow
-from router.quotas import ScopeId, ScopeKind
+from router.quotas import ScopeId, ScopeKind, shadow_tag
 from router.storage.errors import UnwritableEntry
 from router.storage.store import Store
 from router.units import NO_USAGE, CostSource, Usage
@@ -296,6 +296,26 @@ def test_a_request_with_two_tags_is_spent_in_both_projects_and_once_by_the_team(
         "app=web": 5,
         "batch": 15,
     }
+
+
+def test_what_a_shadow_costs_counts_against_its_own_budget_and_nobody_elses(any_store: Store) -> None:
+    tag = shadow_tag("balanced")
+    any_store.write(
+        [
+            entry("req_1", attempt(cost_nano_usd=5)),
+            entry("req_1.shadow", attempt(cost_nano_usd=7), outcome=Outcome.SHADOW, tags=(tag,)),
+        ]
+    )
+
+    spent = any_store.spent_since(AT)
+
+    assert spent[SEARCH] == 5
+    assert spent[ScopeId("search", ScopeKind.PROJECT, tag)] == 7
+    assert sum(nano_usd for scope, nano_usd in spent.items() if scope.kind is ScopeKind.KEY) == 5
+    assert [(row.group, row.cost_nano_usd) for row in any_store.spend(("outcome",), None)] == [
+        (("shadow",), 7),
+        (("ok",), 5),
+    ]
 
 
 def test_moments_of_any_time_zone_and_precision_are_compared_as_moments(any_store: Store) -> None:

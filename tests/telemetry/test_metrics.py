@@ -185,10 +185,13 @@ def test_metrics_add_up_to_the_entries(observed: list[LedgerEntry]) -> None:
         metrics.observe(each)
 
     calls = [call for each in observed for call in each.attempts]
-    assert total(metrics, "penstock_requests_total") == len(observed)
-    assert total(metrics, "penstock_decisions_total") == len(observed)
+    requests = [each for each in observed if each.outcome is not Outcome.SHADOW]
+    copies = [each for each in observed if each.outcome is Outcome.SHADOW and each.attempts]
+    assert total(metrics, "penstock_requests_total") == len(requests)
+    assert total(metrics, "penstock_decisions_total") == len(requests)
+    assert total(metrics, "penstock_shadows_total") == len(copies)
     assert total(metrics, "penstock_attempts_total") == len(calls)
-    assert total(metrics, "penstock_rejections_total") == sum(len(each.rejected) for each in observed)
+    assert total(metrics, "penstock_rejections_total") == sum(len(each.rejected) for each in requests)
     assert spent_nano_usd(metrics) == {
         key: sum(call.cost_nano_usd for each in observed for call in each.attempts if booked(each, call) == key)
         for key in {booked(each, call) for each in observed for call in each.attempts}
