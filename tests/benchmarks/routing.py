@@ -5,7 +5,7 @@
 
 The planner is production's, with the shipped catalog and its prices; answers, prompt caches and bills are the
 sandbox's, which shares no code with it; time is simulated. `cache-blind` is the same planner without the memory: it
-ranks by what a request would cost if nothing were cached. docs/routing.md describes the setting.
+ranks by what a request would cost if nothing were cached. docs/prompt-caches.md describes the setting.
 """
 
 import argparse

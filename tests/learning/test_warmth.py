@@ -70,6 +70,12 @@ def test_every_use_begins_the_lifetime_anew() -> None:
     assert known.warm_tokens(FIRST, at(450)) == {GPT.id: READ}
 
 
+def test_an_entry_that_comes_late_does_not_make_a_memory_older() -> None:
+    known = after(answered(FIRST, GPT, after_s=200), answered(FIRST, GPT))
+
+    assert known.warm_tokens(SECOND, at(450)) == {GPT.id: READ}
+
+
 def test_a_request_that_came_before_the_answer_knows_nothing_of_it() -> None:
     assert after(answered(FIRST, GPT, after_s=10)).warm_tokens(SECOND, at(10)) == {}
 
