@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.quotas import NO_LIMITS, Limits, Per, Window, window
+from router.quotas import NO_LIMITS, Limits, OutageAllowance, Per, Window, window
 
 BERLIN = ZoneInfo("Europe/Berlin")
 SAO_PAULO = ZoneInfo("America/Sao_Paulo")
@@ -183,6 +183,15 @@ def test_windows_follow_each_other_through_every_change_of_clocks(per: Per, zone
     found = list(dict.fromkeys(window(per, now, zone) for now in half_hours))
 
     assert all(earlier.ends == later.starts for earlier, later in pairwise(found))
+
+
+@pytest.mark.parametrize(("limit", "size"), [(0, 0), (49, 0), (50, 1), (5_049, 100), (5_050, 101), (10**6, 300)])
+def test_what_is_set_aside_of_a_budget_is_a_share_rounded_down_and_never_more_than_allowed(
+    limit: int, size: int
+) -> None:
+    of = OutageAllowance(per_mille=20, at_most_nano_usd=300).slice_of(limit)
+
+    assert (of, type(of)) == (size, int)
 
 
 def test_no_limits_limit_nothing() -> None:

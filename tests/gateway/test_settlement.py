@@ -29,18 +29,19 @@ def bill(usage: Usage = USAGE, *, told_usd: str | None = None) -> Bill:
 # The books
 
 
-def test_a_request_is_written_into_the_journal_then_the_ledger_then_the_metrics() -> None:
+def test_a_request_is_written_into_the_journal_then_the_ledger_then_the_metrics_and_then_learned_from() -> None:
     written: list[tuple[str, LedgerEntry]] = []
     books = Books(
         journal=lambda each: written.append(("journal", each)),
         ledger=lambda each: written.append(("ledger", each)),
         metrics=lambda each: written.append(("metrics", each)),
+        learning=(lambda each: written.append(("first", each)), lambda each: written.append(("second", each))),
     )
     done = entry()
 
     books.book(done)
 
-    assert written == [("journal", done), ("ledger", done), ("metrics", done)]
+    assert written == [(name, done) for name in ("journal", "ledger", "metrics", "first", "second")]
 
 
 # What a call cost

@@ -4,6 +4,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -11,7 +12,7 @@ import anyio
 import pytest
 
 from router.errors import BudgetExhausted, RateLimited, Unavailable
-from router.limits.functions import BudgetFunctions
+from router.limits.functions import BudgetFunctions, NoAnswer, Reply
 from router.limits.gate import Quota, Reservation, Scope
 from router.limits.redis import RedisGate
 from router.quotas import NO_LIMITS, Budget, Limits, OutageAllowance, Per, ScopeId, ScopeKind
@@ -316,3 +317,138 @@ async def test_in_an_outage_each_process_counts_the_pace_by_itself(own_redis: Re
             await gate.admit(two, tokens=1)
         await gate.leave(first, tokens=1)
         await gate.admit(two, tokens=1)
+
+
+# On a clock that the test moves. Here it is the answers of Redis that get lost, not the calls.
+
+
+class Deaf(BudgetFunctions):
+    """Redis does what it is told, and nobody hears that it has."""
+
+    async def call(self, function: str, *arguments: str | int, timeout_s: float = 1.0) -> Reply:
+        await super().call(function, *arguments, timeout_s=timeout_s)
+        raise NoAnswer("The test says so.")
+
+
+@asynccontextmanager
+async def deaf(gate: RedisGate, server: RedisServer, *, root: str) -> AsyncIterator[None]:
+    """No answer reaches the gate meanwhile; afterwards it is attached again."""
+    hearing = gate._link.functions
+    gate._link.functions = Deaf(server.url, root=root)
+    try:
+        yield
+    finally:
+        await gate._link.functions.aclose()
+        gate._link.functions = hearing
+    await gate.beat()
+    assert gate.is_open
+
+
+@asynccontextmanager
+async def timeless(
+    server: RedisServer, *, root: str, allowance: OutageAllowance | None = ALLOWANCE
+) -> AsyncIterator[tuple[RedisGate, SharedClock]]:
+    """A gate that is open."""
+    clock = SharedClock(datetime(2026, 11, 23, 9, 30, tzinfo=UTC), server)
+    gate = gate_on(server, Books(), monotonic_s=clock.monotonic_s, root=root, quarantine_s=0, allowance=allowance)
+    await gate.beat()
+    yield gate, clock
+    await gate.aclose()
+
+
+async def test_what_is_drawn_in_an_outage_is_a_hold_like_any_other(clocked_redis: RedisServer) -> None:
+    async with timeless(clocked_redis, root="{drawn}") as (gate, _):
+        by_redis = await hold(gate, "by Redis", 150)
+        gate._link.is_open = False
+
+        drawn = await hold(gate, "by the slice", 150)
+
+        assert drawn == replace(by_redis, id="by the slice")
+        assert await hold(gate, "by the slice", 150) == drawn
+        assert gate.still_holds(drawn)
+        with pytest.raises(Unavailable):
+            await hold(gate, "too much", 51)
+        await hold(gate, "the rest", 50)
+        await gate.settle(drawn, nano_usd=33)
+        await gate.beat()
+        assert await stands(gate) == (33, 150 + 200)  # by Redis; the slice, for what is under way
+
+
+async def test_a_call_that_redis_holds_though_its_answer_was_lost_is_counted_once(clocked_redis: RedisServer) -> None:
+    async with timeless(clocked_redis, root="{lost}") as (gate, _):
+        async with deaf(gate, clocked_redis, root="{lost}"):
+            drawn = await hold(gate, "r.1", 150)
+        assert await stands(gate) == (0, 150 + 200)
+
+        await gate.settle(drawn, nano_usd=33)
+
+        assert await stands(gate) == (33, 200)
+
+
+async def test_a_hold_that_redis_made_and_nobody_heard_of_is_let_go(clocked_redis: RedisServer) -> None:
+    async with timeless(clocked_redis, root="{unheard}", allowance=None) as (gate, _):
+        async with deaf(gate, clocked_redis, root="{unheard}"):
+            with pytest.raises(Unavailable):
+                await hold(gate, "r.1", 150)
+
+        assert await stands(gate) == (0, 0)
+
+
+async def test_a_request_that_redis_counted_and_nobody_heard_of_counts_no_more(clocked_redis: RedisServer) -> None:
+    one = Quota((Scope(TEAM, (), Limits(concurrent=1, tokens_per_minute=10)),), BERLIN)
+    async with timeless(clocked_redis, root="{uncounted}", allowance=None) as (gate, _):
+        async with deaf(gate, clocked_redis, root="{uncounted}"):
+            with pytest.raises(Unavailable):
+                await gate.admit(one, tokens=7)
+
+        await gate.admit(one, tokens=10)
+
+
+async def test_a_correction_whose_answer_was_lost_is_told_again_and_counted_once(clocked_redis: RedisServer) -> None:
+    async with timeless(clocked_redis, root="{again}", allowance=None) as (gate, clock):
+        async with deaf(gate, clocked_redis, root="{again}"):
+            await gate.correct(OF_TEAM, at=clock.now(), nano_usd=30)
+
+        assert await stands(gate) == (30, 0)
+
+
+async def test_requests_that_are_counted_here_in_an_outage_end_here(clocked_redis: RedisServer) -> None:
+    ten = Quota((Scope(TEAM, (), Limits(concurrent=2, tokens_per_minute=10)),), BERLIN)
+    async with timeless(clocked_redis, root="{here}") as (gate, _):
+        gate._link.is_open = False
+        first = await gate.admit(ten, tokens=6)
+        with pytest.raises(RateLimited):
+            await gate.admit(ten, tokens=5)
+
+        await gate.leave(first, tokens=3)
+
+        await gate.admit(ten, tokens=7)
+        with pytest.raises(RateLimited):
+            await gate.admit(ten, tokens=1)
+
+
+async def test_a_call_paid_from_a_slice_is_still_held_when_others_are_not(clocked_redis: RedisServer) -> None:
+    async with timeless(clocked_redis, root="{still}") as (gate, clock):
+        by_redis = await hold(gate, "by Redis", 1)
+        gate._link.is_open = False
+        drawn = await hold(gate, "by the slice", 1)
+
+        clock.advance(timedelta(seconds=1))
+
+        assert (gate.still_holds(by_redis), gate.still_holds(drawn)) == (False, True)
+
+
+@pytest.mark.parametrize(("spent", "held"), [(7_800, 200), (7_801, 0)])
+async def test_a_slice_is_kept_as_long_as_ten_times_as_much_is_left(
+    clocked_redis: RedisServer, spent: int, held: int
+) -> None:
+    root = f"{{left {spent}}}"
+    async with timeless(clocked_redis, root=root) as (gate, clock):
+        assert await stands(gate) == (0, 200)
+        await gate.settle(await hold(gate, "most of it", spent), nano_usd=spent)
+
+        for _ in range(2):
+            clock.advance(timedelta(seconds=1))
+            await gate.beat()
+
+        assert await stands(gate) == (spent, held)
