@@ -7,10 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.catalog.catalog import Capability, ModelName, Task
+from router.catalog.catalog import Capability, Effort, ModelName, Task
+from router.decision.data_rules import DataRules
 from router.decision.facts import NO_TIGHTENING, Tightening
 from router.decision.matching import Match
-from router.decision.policy import Objective, Policy, QualityFloor, Rule, Terms, pinned
+from router.decision.policy import Objective, Policy, QualityFloor, Rule, Shadow, Terms, pinned, shadowing
+from router.quality.verify import Check, CheckKind
+from router.quotas import Budget, Per
 from tests.decision.builders import CHAT, NOON, policy
 
 FLASH, PRO, OPUS = ModelName("flash"), ModelName("pro"), ModelName("opus")
@@ -205,3 +208,34 @@ def test_a_downgrade_leaves_the_requests_own_floor_standing() -> None:
 
 def _usd(figure: str | None) -> Decimal | None:
     return None if figure is None else Decimal(figure)
+
+
+def test_a_shadow_is_held_to_what_guards_the_request_and_to_nothing_else() -> None:
+    shadow = Shadow(PRO, 0.1, Budget(1_000, Per.DAY))
+    strict = replace(
+        BALANCED,
+        candidates=(FLASH,),
+        banned_models=frozenset({OPUS}),
+        max_latency_ms=10,
+        weights=((FLASH, 0.5),),
+        verify=(Check(CheckKind.NON_EMPTY),),
+        shadow=shadow,
+        rules=(Rule("eu", ALWAYS, data=DataRules(zdr=True), max_reasoning_effort=Effort.LOW),),
+    )
+    tightened = Tightening(max_cost_usd=Decimal("0.01"), data=DataRules(deny_collection=True))
+    terms = strict.terms_for(CHAT, tightened, NOON.now)
+
+    copied = shadowing(strict, terms, shadow)
+
+    assert copied.terms_for(CHAT, NO_TIGHTENING, NOON.now) == Terms(
+        rule=None,
+        candidates=(PRO,),
+        objective=Objective.CHEAPEST,
+        floor=None,
+        min_quality=None,
+        max_cost_usd=Decimal("0.01"),
+        max_reasoning_effort=Effort.LOW,
+        data=DataRules(zdr=True, deny_collection=True),
+    )
+    assert copied.banned_models == {OPUS}
+    assert copied.shadow is None
