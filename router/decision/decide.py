@@ -7,9 +7,11 @@ from router.decision.arms import drawn
 from router.decision.effort import effort_to_set
 from router.decision.eligibility import (
     Candidate,
+    Checks,
     Question,
     Rejection,
     below_bar,
+    checks_for,
     expected_latency_ms,
     quality_bar,
     rejection,
@@ -108,9 +110,10 @@ class _Case:
             default_max_output_tokens=self.policy.default_max_output_tokens,
             max_cost_usd=terms.max_cost_usd,
         )
+        checks = checks_for(terms)
         for model in terms.candidates:
             for deployment in self.catalog.of(model):
-                candidate = self._examined(deployment, terms, estimator)
+                candidate = self._examined(deployment, terms, estimator, checks)
                 if isinstance(candidate, Rejection):
                     rejected.append(candidate)
                 else:
@@ -134,13 +137,15 @@ class _Case:
         rejected.extend(refusals[each.deployment.id] for each in able if each.deployment.id in refusals)
         return [each for each in able if each.deployment.id not in refusals], admitted
 
-    def _examined(self, deployment: Deployment, terms: Terms, estimator: Estimator) -> Candidate | Rejection:
+    def _examined(
+        self, deployment: Deployment, terms: Terms, estimator: Estimator, checks: Checks
+    ) -> Candidate | Rejection:
         effort, wish, most = None, terms.reasoning_effort, terms.max_reasoning_effort
         if wish is not None or most is not None:
             effort = effort_to_set(self.profile, deployment, wish=wish, most=most)
         forecast = estimator.at(deployment, effort=effort)
         question = Question(deployment, forecast, self.profile, self.policy, terms, self.conditions, effort)
-        refused = rejection(question)
+        refused = rejection(question, checks)
         if refused is not None:
             return refused
         assert forecast is not None  # the check `priced` refuses what has no estimate

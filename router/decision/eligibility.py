@@ -167,7 +167,9 @@ def expected_latency_ms(question: Question) -> int | None:
 _SLOWEST = 0.01  # tokens per second: below is standstill, and must not divide by zero
 
 
-CHECKS: tuple[tuple[Reason, Callable[[Question], str | None]], ...] = (
+Checks = tuple[tuple[Reason, Callable[[Question], str | None]], ...]
+
+CHECKS: Checks = (
     (Reason.BANNED, not_banned),
     (Reason.DATA_RULES, handles_data),
     (Reason.UNAVAILABLE, available),
@@ -181,9 +183,20 @@ CHECKS: tuple[tuple[Reason, Callable[[Question], str | None]], ...] = (
 )
 
 
-def rejection(question: Question) -> Rejection | None:
+# What few policies demand; a check that is never asked costs the others nothing.
+_SELDOM = frozenset({Reason.DATA_RULES, Reason.OVER_MAX_EFFORT, Reason.TOO_SLOW})
+_USUAL_CHECKS = tuple((reason, check) for reason, check in CHECKS if reason not in _SELDOM)
+
+
+def checks_for(terms: Terms) -> Checks:
+    """The checks that may speak under these terms, in the order of `CHECKS`."""
+    is_usual = terms.data is NO_DATA_RULES and terms.max_reasoning_effort is None and terms.max_latency_ms is None
+    return _USUAL_CHECKS if is_usual else CHECKS
+
+
+def rejection(question: Question, checks: Checks = CHECKS) -> Rejection | None:
     """The first check that speaks against the deployment, or None."""
-    for reason, check in CHECKS:
+    for reason, check in checks:
         detail = check(question)
         if detail is not None:
             return _rejection(question.deployment, reason, detail)
