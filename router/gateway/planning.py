@@ -13,8 +13,9 @@ from router.decision.decide import Decision, decide
 from router.decision.eligibility import Candidate
 from router.decision.estimate import shortened
 from router.decision.explain import rejections_as_data
-from router.decision.facts import NO_EXPERIENCE, Conditions, Experience, RequestProfile
+from router.decision.facts import NO_EXPERIENCE, NO_TIGHTENING, Conditions, Experience, RequestProfile, Tightening
 from router.decision.policy import Policy, pinned
+from router.decision.recorded import DecisionRecord, record_of, remembering
 from router.errors import InvalidRequest, NothingEligible, UnknownModel
 from router.gateway.profile import profile_of, tightening_of
 from router.keys import TeamName
@@ -34,6 +35,19 @@ class Plan:
     profile: RequestProfile
     conditions: Conditions
     decision: Decision
+    tightening: Tightening = NO_TIGHTENING
+    asked_policy: str | None = None  # by the header x-penstock-policy
+    is_downgraded: bool = False
+
+    def record(self) -> DecisionRecord:
+        """What is needed to decide the same again."""
+        return record_of(
+            self.decision,
+            self.conditions,
+            tightening=self.tightening,
+            policy=self.asked_policy,
+            is_downgraded=self.is_downgraded,
+        )
 
     def require_choice(self) -> None:
         """Raises NothingEligible, with every rejection, if nobody may serve the request."""
@@ -93,10 +107,12 @@ class Planner:
     async def plan(self, team_name: TeamName, request: ChatRequest, controls: Controls) -> Plan:
         """The plan for a request. Raises UnknownModel or InvalidRequest if it names what its team does not have."""
         team = self._snapshot.teams[team_name]
-        policy = _policy_for(team, request.model, controls)
+        policy = policy_for(team, request.model, chosen=controls.policy)
         count = await self._counter.count(request, scope=team_name)
         profile = profile_of(request, count, controls, team=team_name)
-        conditions = Conditions(now=self._now(), unavailable=self._unavailable, experience=self._experience)
+        conditions = remembering(
+            Conditions(now=self._now(), unavailable=self._unavailable, experience=self._experience)
+        )
         if self._caches is not None:
             models = policy.terms_for(profile, tightening_of(controls)).candidates
             candidates = [deployment for model in models for deployment in self._snapshot.catalog.of(model)]
@@ -105,27 +121,33 @@ class Planner:
 
     def downgraded(self, plan: Plan, controls: Controls) -> Plan:
         """The plan for a team whose money is spent: the policy's cheapest models, however good."""
-        return self._decided(plan.team, plan.policy.downgraded(), plan.profile, plan.conditions, controls)
+        cheapest = self._decided(plan.team, plan.policy.downgraded(), plan.profile, plan.conditions, controls)
+        return replace(cheapest, is_downgraded=True)
 
     def _decided(
         self, team: Team, policy: Policy, profile: RequestProfile, conditions: Conditions, controls: Controls
     ) -> Plan:
+        tightening = tightening_of(controls)
         decision = decide(
-            profile,
-            policy,
-            self._snapshot.catalog,
-            conditions,
-            quality=self._quality,
-            tightening=tightening_of(controls),
+            profile, policy, self._snapshot.catalog, conditions, quality=self._quality, tightening=tightening
         )
-        return Plan(team=team, policy=policy, profile=profile, conditions=conditions, decision=decision)
+        return Plan(
+            team=team,
+            policy=policy,
+            profile=profile,
+            conditions=conditions,
+            decision=decision,
+            tightening=tightening,
+            asked_policy=controls.policy,
+        )
 
 
-def _policy_for(team: Team, model: str, controls: Controls) -> Policy:
-    """The policy behind what the client wrote in `model`.
+def policy_for(team: Team, model: str, *, chosen: str | None) -> Policy:
+    """The policy behind what the client wrote in `model`. Raises UnknownModel, InvalidRequest.
 
-    An alias of the team counts first; then any model that the team's policies may choose, which is thereby pinned. The
-    header `x-penstock-policy` puts another policy of the same team in place of an alias's; it cannot unpin a model.
+    An alias of the team counts first; then any model that the team's policies may choose, which is thereby pinned.
+    `chosen`, from the header `x-penstock-policy`, puts another policy of the same team in place of an alias's; it
+    cannot unpin a model.
     """
     policy = team.aliases.get(model)
     if policy is None and ModelName(model) in team.models():
@@ -135,12 +157,12 @@ def _policy_for(team: Team, model: str, controls: Controls) -> Policy:
             f"Team {team.name} has no alias and may use no model {model[:100]!r}. "
             f"Its aliases are: {', '.join(sorted(team.aliases)) or 'none'}."
         )
-    if controls.policy is None:
-        return policy
-    chosen = team.policies.get(controls.policy)
     if chosen is None:
+        return policy
+    replacement = team.policies.get(chosen)
+    if replacement is None:
         raise InvalidRequest(
-            f"Header x-penstock-policy: team {team.name} has no policy {controls.policy[:100]!r}. "
+            f"Header x-penstock-policy: team {team.name} has no policy {chosen[:100]!r}. "
             f"It has: {', '.join(sorted(team.policies)) or 'none'}.",
             param="x-penstock-policy",
             code="invalid_control",
@@ -151,4 +173,4 @@ def _policy_for(team: Team, model: str, controls: Controls) -> Policy:
             param="x-penstock-policy",
             code="invalid_control",
         )
-    return chosen
+    return replacement

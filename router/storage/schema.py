@@ -82,6 +82,9 @@ SQLITE: tuple[str, ...] = (
     ALTER TABLE attempts ADD COLUMN finish_reason TEXT;
     CREATE TABLE learned (name TEXT PRIMARY KEY, content BLOB NOT NULL, at TEXT NOT NULL) WITHOUT ROWID, STRICT;
     """,
+    """
+    ALTER TABLE entries ADD COLUMN conditions BLOB NOT NULL DEFAULT x'';
+    """,
 )
 
 # Text is compared byte by byte, as SQLite does, whatever the language of the database.
@@ -151,6 +154,9 @@ POSTGRES: tuple[str, ...] = (
         content BYTEA NOT NULL,
         at TIMESTAMPTZ NOT NULL
     );
+    """,
+    """
+    ALTER TABLE entries ADD COLUMN conditions BYTEA NOT NULL DEFAULT '';
     """,
 )
 

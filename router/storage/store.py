@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import Protocol
 
 from router.keys import KeyStore
-from router.ledger import Ledger
+from router.ledger import History, Ledger
 
 
-class Store(Ledger, KeyStore, Protocol):
+class Store(Ledger, History, KeyStore, Protocol):
     """Ledger, keys and what has been learned. Every method raises StoreUnavailable if they cannot be reached now."""
 
     def booked(self, call_ids: Collection[str]) -> set[str]:
