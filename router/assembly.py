@@ -32,6 +32,8 @@ from router.limits.gate import Gate
 from router.limits.memory import MemoryGate
 from router.limits.redis import RedisGate
 from router.quality.predictor import TablePredictor
+from router.replay.learned import NoMemory, NothingLearned
+from router.replay.replay import Faculties
 from router.sandbox.app import sandbox_app
 from router.server.admin import Budgets, MetricsPage, Requests, RequireAdminToken, Spend
 from router.server.app import PUBLIC, admin_app, data_app
@@ -230,6 +232,11 @@ def make_planner(snapshot: Snapshot, experience: Experience, *, caches: PromptCa
         experience=experience,
         caches=caches,
     )
+
+
+def make_faculties() -> Faculties:
+    """What decides and learns in a replay, as in production."""
+    return Faculties(quality=TablePredictor(), learner=NothingLearned(), memory_then=NoMemory(), memory_now=NoMemory())
 
 
 def make_sandbox(*, time_scale: float, seed: int, fault_rate: float) -> ASGIApp:

@@ -50,13 +50,14 @@ class DecisionRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     answers: Answers | None = None  # None: nothing had been learned, the priors spoke
 
     def conditions(self, conditions: Conditions) -> Conditions:
-        """The conditions of then, at the same moment; `conditions` says what was not asked for then."""
+        """The conditions of then. `conditions` tells the moment, what nobody asked for then, and where the prompt is
+        warm, or no longer, because of what has been decided differently since."""
         experience = NO_EXPERIENCE if self.answers is None else Recalled(self.answers, conditions.experience)
         return replace(
             conditions,
             seed=self.seed,
             unavailable=dict.fromkeys(self.unavailable, WAS_UNAVAILABLE),
-            warm_tokens={**conditions.warm_tokens, **self.warm_tokens},
+            warm_tokens={**self.warm_tokens, **conditions.warm_tokens},
             experience=experience,
         )
 
