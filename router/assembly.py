@@ -20,6 +20,7 @@ from router.config.snapshot import ProviderAccess, Server, Settings, Snapshot
 from router.decision.facts import Experience
 from router.errors import PenstockError
 from router.gateway.dispatch import Clock, Gateway, Quotas
+from router.gateway.past import DecideAgain
 from router.gateway.planning import Planner, PromptCaches
 from router.gateway.reconcile import Reconciled, Reconciler
 from router.gateway.settlement import Books
@@ -39,8 +40,10 @@ from router.server.admin import Budgets, MetricsPage, Requests, RequireAdminToke
 from router.server.app import PUBLIC, admin_app, data_app
 from router.server.auth import KeyRing, RequireKey
 from router.server.console import Console
+from router.server.explaining import Explain, Explaining, ExplainPage
 from router.server.life import Life, Step
 from router.server.openai import ChatCompletions, Models
+from router.server.pages import EXPLAIN_PATH
 from router.storage.journal import Journal
 from router.storage.lock import DirectoryLock
 from router.storage.pepper import pepper
@@ -117,6 +120,13 @@ def assemble(snapshot: Snapshot) -> House:
     reconciler = Reconciler(
         gateway, store, journals=journals, now=utc_now, booked=metrics.observe, corrected=metrics.corrected
     )
+    explaining = Explaining(
+        snapshot,
+        planner=gateway.planner,
+        again=DecideAgain(snapshot, quality=TablePredictor()),
+        history=store,
+        max_body_bytes=settings.max_body_bytes,
+    )
     keys = KeyRing(store, pepper=open_pepper(settings), teams=frozenset(snapshot.teams), now=utc_now)
 
     async def close() -> None:
@@ -170,6 +180,10 @@ def assemble(snapshot: Snapshot) -> House:
                 "/admin/requests": Requests(store),
                 "/admin/budgets": Budgets(gate.states),
                 "/": Console(store, budgets=gate.states, now=utc_now, version=VERSION, config_version=snapshot.version),
+            },
+            questions={
+                "/admin/explain": Explain(explaining),
+                EXPLAIN_PATH: ExplainPage(explaining, now=utc_now, version=VERSION),
             },
             is_ready=is_ready,
             guard=partial(RequireAdminToken, token=settings.admin_token, public=PUBLIC),
