@@ -18,7 +18,7 @@ from tests.storage.entries import attempt, entry
 pytestmark = pytest.mark.anyio
 
 EVIL = "<script>alert('x')</script>&\"'"
-_VOID = {"meta"}
+_VOID = {"meta", "input"}
 
 
 class Page(HTMLParser):
