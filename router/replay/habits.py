@@ -23,7 +23,7 @@ from router.units import CostSource, Usage
 # All of these are our judgement.
 _MANY = 200  # answers of each of two models to one kind of request: their ratio needs no help of other kinds
 _ENOUGH = 20  # answers of a model, before anything about it is believed
-_ROUNDS = 30  # of fitting; it converges in some ten
+_ROUNDS = 200  # of fitting: few answers to shared kinds let it converge slowly, and it takes milliseconds
 
 # Relative errors, one standard deviation. Where the ledger has not enough of a model, its answers may be half as long
 # again as those of another (mean lengths of public models differ by a factor of two at most). That models keep their
