@@ -3,12 +3,12 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import msgspec
 
 from router.catalog.catalog import Catalog, ModelName
-from router.config.snapshot import Listen, Settings, Snapshot, Team, Timeouts
+from router.config.loader import load
+from router.config.snapshot import Snapshot
 from router.decision.decide import decide
 from router.decision.explain import profile_as_data
 from router.decision.facts import Conditions, RequestProfile
@@ -17,13 +17,14 @@ from router.decision.recorded import record_of
 from router.keys import TeamName
 from router.ledger import LedgerEntry
 from router.quality.predictor import TablePredictor
-from router.quotas import NO_ALLOWANCE, Limits
 from router.replay.habits import Habits, Observations
 from router.replay.judge import Judge
 from router.replay.learned import NoMemory, NothingLearned, PromptMemory
 from router.units import CostSource, Usage
 from tests.decision.builders import CHAT, always, at, catalog, model, per_mtok, policy
 from tests.storage.entries import attempt, entry
+
+_SHIPPED = load(Path(__file__).resolve().parents[2] / "config", environment={})
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 CHEAP = at("openrouter", model("maker/cheap", quality=0.6), always(per_mtok("1", "2", cached_input_usd="0.1")))
@@ -38,32 +39,11 @@ USAGE = Usage(input_tokens=1_000, output_tokens=100, cached_tokens=200)
 
 def house(rules: Policy, *, among: Catalog = CATALOG, team: str = "search", **policies: Policy) -> Snapshot:
     """A configuration whose team has the alias `auto` for these rules."""
-    settings = Settings(
-        listen=Listen("127.0.0.1", 0),
-        admin=Listen("127.0.0.1", 0),
-        admin_token=None,
-        state_dir=Path("/nowhere"),
-        durability="fast",
-        postgres=None,
-        redis=None,
-        max_body_bytes=1_000,
-        stop_grace_s=1,
-        timeouts=Timeouts(1, 1, 1),
-        providers={},
-    )
     name = TeamName(team)
-    one = Team(
-        name=name,
-        baseline=None,
-        zone=ZoneInfo("UTC"),
-        budgets=(),
-        limits=Limits(),
-        each_key=NO_ALLOWANCE,
-        projects={},
-        aliases={"auto": rules},
-        policies={rules.name: rules, **policies},
+    one = replace(
+        _SHIPPED.teams[TeamName("search")], name=name, aliases={"auto": rules}, policies={rules.name: rules, **policies}
     )
-    return Snapshot(settings=settings, catalog=among, teams={name: one}, version="v1")
+    return replace(_SHIPPED, catalog=among, teams={name: one}, version="v1")
 
 
 def booked(
