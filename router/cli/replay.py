@@ -74,10 +74,14 @@ def _progress(entries: int) -> Iterator[Callable[[int], None]]:
 
 def _told(data: dict[str, Any]) -> str:
     """The report for people."""
+    whose = f" of team {data['team']}" if data["team"] else ""
+    since = data["since"] or "the beginning"
+    if not data["requests"]:
+        return f"The ledger has no requests{whose} since {since}; try an earlier --since, or see `penstock spend`."
     judged, unjudged = data["judged"], data["not_judged"]
     missing = sum(each["requests"] for each in unjudged)
     parts = [
-        f"{data['requests']} requests since {data['since'] or 'the beginning'}, ${data['then_usd']} then; against "
+        f"{data['requests']} requests{whose} since {since}, ${data['then_usd']} then; against "
         f"{data['against']['directory']} ({data['against']['version']})\n"
         f"{judged['requests']} judged: ${judged['then_usd']} then, ${judged['now_usd']} now "
         f"(${judged['now_low_usd']} to ${judged['now_high_usd']}; {judged['estimated']['requests']} of them estimated)"
@@ -85,8 +89,6 @@ def _told(data: dict[str, Any]) -> str:
         f"predicted quality {_quality(judged['quality_then'])} then, {_quality(judged['quality_now'])} now\n"
         f"{data['decided_the_same']} of {data['decided_again']} decisions are the same to the letter"
     ]
-    if not data["requests"]:
-        return f"The ledger has no requests since {data['since'] or 'the beginning'}; try an earlier --since."
     if data["teams"]:
         parts.append(_money_table(("team",), data["teams"]))
     if data["models"]:
