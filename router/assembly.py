@@ -33,7 +33,7 @@ from router.limits.gate import Gate
 from router.limits.memory import MemoryGate
 from router.limits.redis import RedisGate
 from router.quality.predictor import TablePredictor
-from router.replay.learned import NoMemory, NothingLearned
+from router.replay.learned import NothingLearned
 from router.replay.replay import Faculties
 from router.sandbox.app import sandbox_app
 from router.server.admin import Budgets, MetricsPage, Requests, RequireAdminToken, Spend
@@ -248,9 +248,14 @@ def make_planner(snapshot: Snapshot, experience: Experience, *, caches: PromptCa
     )
 
 
-def make_faculties() -> Faculties:
-    """What decides and learns in a replay, as in production."""
-    return Faculties(quality=TablePredictor(), learner=NothingLearned(), memory_then=NoMemory(), memory_now=NoMemory())
+def make_faculties(against: Snapshot) -> Faculties:
+    """What decides and learns in a replay under that configuration, as in production."""
+    return Faculties(
+        quality=TablePredictor(),
+        learner=NothingLearned(),
+        memory_then=Warmth(against.catalog),
+        memory_now=Warmth(against.catalog),
+    )
 
 
 def make_sandbox(*, time_scale: float, seed: int, fault_rate: float) -> ASGIApp:

@@ -48,7 +48,7 @@ def replay_command(
     period = Period(begin, end, TeamName(team) if team is not None else None)
     other = loaded(against)
     with closing(open_store(loaded(config).settings)) as store, _progress(store.count(period)) as progress:
-        report = replay(store, period, other, faculties=make_faculties(), progress=progress)
+        report = replay(store, period, other, faculties=make_faculties(other), progress=progress)
     data = {
         "since": begin.isoformat() if begin else None,
         "until": end.isoformat(),

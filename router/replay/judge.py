@@ -1,6 +1,6 @@
 """One request of the ledger under another configuration: who would serve it now, and at what cost: `Judge`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from router.catalog.catalog import Catalog, Deployment, DeploymentId, ModelName
@@ -95,24 +95,22 @@ class Judge:
     def judge(self, entry: LedgerEntry) -> Judged | NotJudged:
         try:
             past = Past.of(entry)
-            warmth = self._warmth(past)
-            plan = self._again.plan(past, Conditions(entry.at, warm_tokens=warmth, experience=self._learner.experience))
+            conditions = Conditions(entry.at, experience=self._learner.experience)
+            warmth = self._warmth(past, conditions)
+            plan = self._again.plan(past, replace(conditions, warm_tokens=warmth))
         except CannotDecideAgain as error:
             return NotJudged(entry.team, entry.cost_nano_usd, error.obstacle.value, error.about, is_same=None)
         finally:
             self._learner.observe(entry)
         judged = self._judged(past, plan, warmth)
-        served, chosen = entry.served_by, plan.decision.chosen
-        if served is not None:
-            self._memory_then.sent(past.profile, _deployment_id(served), entry.at)
-        if chosen is not None:
-            self._memory_now.sent(past.profile, chosen.deployment.id, entry.at)
+        self._memory_then.observe(entry)
+        self._memory_now.observe(_as_sent_now(entry, plan))
         return judged
 
-    def _warmth(self, past: Past) -> dict[DeploymentId, int]:
+    def _warmth(self, past: Past, conditions: Conditions) -> dict[DeploymentId, int]:
         """Where the prompt would be warmer or colder than it was, by what has been decided differently before."""
-        then = self._memory_then.warm_tokens(past.profile, past.entry.at)
-        now = self._memory_now.warm_tokens(past.profile, past.entry.at)
+        then = self._memory_then.look_up(past.profile, conditions)
+        now = self._memory_now.look_up(past.profile, conditions)
         return {each: now.get(each, 0) for each in {*then, *now} if now.get(each, 0) != then.get(each, 0)}
 
     def _judged(self, past: Past, plan: Plan, warmth: dict[DeploymentId, int]) -> Judged | NotJudged:
@@ -193,6 +191,18 @@ class Judge:
             cause=(served.model, now.model.name),
         )
         return total, error
+
+
+def _as_sent_now(entry: LedgerEntry, plan: Plan) -> LedgerEntry:
+    """The entry as it would have been booked, for whoever remembers prompts: another model's usage is not known."""
+    served, chosen = entry.served_by, plan.decision.chosen
+    if served is None or chosen is None:
+        return replace(entry, attempts=())
+    deployment = chosen.deployment
+    if _deployment_id(served) == deployment.id:
+        return entry
+    call = replace(served, model=deployment.model.name, provider=deployment.provider.name, usage=None)
+    return replace(entry, attempts=(call,))
 
 
 class _NotKnownError(Exception):

@@ -1,11 +1,10 @@
 """What a server learns while it serves, learned again from the ledger in order of time."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Protocol
 
 from router.catalog.catalog import DeploymentId
-from router.decision.facts import NO_EXPERIENCE, Experience, RequestProfile
+from router.decision.facts import NO_EXPERIENCE, Conditions, Experience, RequestProfile
 from router.ledger import LedgerEntry
 
 
@@ -21,15 +20,19 @@ class Learner(Protocol):
 
 
 class PromptMemory(Protocol):
-    """Which deployment has how much of a prompt in its cache.
+    """Which deployment has how much of a prompt in its cache, as `Warmth` in `learning`.
 
     A replay keeps two: one that is told where requests really went, and one where they would go now. Where the two
     agree, what was recorded holds; where they differ, the difference is the new configuration's doing.
     """
 
-    def warm_tokens(self, profile: RequestProfile, at: datetime, /) -> Mapping[DeploymentId, int]: ...
+    def look_up(self, profile: RequestProfile, conditions: Conditions, /) -> Mapping[DeploymentId, int]:
+        """Tokens that each deployment is likely to read from its cache."""
+        ...
 
-    def sent(self, profile: RequestProfile, deployment: DeploymentId, at: datetime, /) -> None: ...
+    def observe(self, entry: LedgerEntry, /) -> None:
+        """Entries come in order of time."""
+        ...
 
 
 class NothingLearned:
@@ -46,8 +49,8 @@ class NothingLearned:
 class NoMemory:
     """No prompt is remembered anywhere."""
 
-    def warm_tokens(self, _: RequestProfile, __: datetime) -> Mapping[DeploymentId, int]:
+    def look_up(self, _: RequestProfile, __: Conditions) -> Mapping[DeploymentId, int]:
         return {}
 
-    def sent(self, _: RequestProfile, __: DeploymentId, ___: datetime) -> None:
+    def observe(self, _: LedgerEntry) -> None:
         pass

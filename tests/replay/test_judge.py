@@ -1,8 +1,8 @@
 """One request under other rules: who would serve it, at what cost, and when nobody can know."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -10,12 +10,16 @@ from router.catalog.catalog import Capability, DeploymentId, ModelName
 from router.catalog.prices import PriceList
 from router.config.snapshot import Snapshot
 from router.decision.facts import Conditions, PrefixMark, RequestProfile
+from router.decision.recorded import read_profile
+from router.learning.warmth import Warmth
 from router.ledger import LedgerEntry, Outcome
 from router.replay.judge import Error, Judged, NotJudged
+from router.replay.learned import PromptMemory
 from router.units import CostSource, Usage
 from tests.decision.builders import always, catalog, per_mtok
 from tests.replay.builders import (
     BEST,
+    CATALOG,
     CHEAP,
     CHEAPEST,
     DEAR,
@@ -205,17 +209,21 @@ def test_a_request_that_nobody_may_serve_now_is_no_saving() -> None:
 
 
 class Memory:
-    """Remembers whole prompts by the digest of their last mark, for ever."""
+    """Remembers prompts wholly and for ever, so that figures are round."""
 
     def __init__(self) -> None:
         self._warm: dict[int, dict[DeploymentId, int]] = {}
 
-    def warm_tokens(self, profile: RequestProfile, _: datetime) -> Mapping[DeploymentId, int]:
+    def look_up(self, profile: RequestProfile, _: Conditions) -> Mapping[DeploymentId, int]:
         return {each: tokens for mark in profile.prefix for each, tokens in self._warm.get(mark.digest, {}).items()}
 
-    def sent(self, profile: RequestProfile, deployment: DeploymentId, _: datetime) -> None:
-        for mark in profile.prefix:
-            self._warm.setdefault(mark.digest, {})[deployment] = mark.tokens
+    def observe(self, entry: LedgerEntry) -> None:
+        served, profile = entry.served_by, read_profile(entry.profile_json)
+        assert profile is not None
+        if served is not None:
+            for mark in profile.prefix:
+                deployment = DeploymentId(f"{served.provider}:{served.model}")
+                self._warm.setdefault(mark.digest, {})[deployment] = mark.tokens
 
 
 def turn(number: int, *, cached_tokens: int) -> LedgerEntry:
@@ -242,12 +250,24 @@ def test_prompts_are_cached_where_the_other_rules_would_have_sent_them() -> None
     assert second.now_nano_usd == 1_000 * 1_000 + 1_000 * 100  # half of it read from the cheap model's cache
 
 
-def test_under_the_same_rules_a_memory_changes_nothing() -> None:
-    judge = judge_of(SAME, memory_then=Memory(), memory_now=Memory())
+@pytest.mark.parametrize("memory", [Memory, lambda: Warmth(CATALOG)])
+def test_under_the_same_rules_a_memory_changes_nothing(memory: Callable[[], PromptMemory]) -> None:
+    judge = judge_of(SAME, memory_then=memory(), memory_now=memory())
 
     verdicts = [judge.judge(turn(1, cached_tokens=0)), judge.judge(turn(2, cached_tokens=1_000))]
 
     assert all(isinstance(each, Judged) and each.is_same and each.now_nano_usd == 10_200_000 for each in verdicts)
+
+
+def test_the_memory_of_a_server_knows_where_the_other_rules_would_have_left_the_prompt_warm() -> None:
+    judge = judge_of(CHEAPER, memory_then=Warmth(CATALOG), memory_now=Warmth(CATALOG))
+    judge.judge(turn(1, cached_tokens=0))
+
+    second = judge.judge(turn(2, cached_tokens=1_000))
+
+    assert isinstance(second, Judged)
+    # A server of one's own keeps its answers too, so all of it may be warm; nine tenths are expected to be.
+    assert second.now_nano_usd == 200 * 1_000 + 1_800 * 100
 
 
 def test_a_call_to_the_same_model_costs_more_if_its_prompt_would_be_cold() -> None:
