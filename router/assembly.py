@@ -33,7 +33,6 @@ from router.limits.gate import Gate
 from router.limits.memory import MemoryGate
 from router.limits.redis import RedisGate
 from router.quality.predictor import TablePredictor
-from router.replay.learned import NothingLearned
 from router.replay.replay import Faculties
 from router.sandbox.app import sandbox_app
 from router.server.admin import Budgets, MetricsPage, Requests, RequireAdminToken, Spend
@@ -252,7 +251,7 @@ def make_faculties(against: Snapshot) -> Faculties:
     """What decides and learns in a replay under that configuration, as in production."""
     return Faculties(
         quality=TablePredictor(),
-        learner=NothingLearned(),
+        learner=make_experience(against),
         memory_then=Warmth(against.catalog),
         memory_now=Warmth(against.catalog),
     )

@@ -120,6 +120,7 @@ _COLUMNS = (
     _Column("provider", lambda _, each: each.deployment.provider.name),
     _Column("quality", lambda _, each: f"{each.quality:.3f}{'' if each.quality_is_known else ' ?'}"),
     _Column("expected $", lambda _, each: f"{each.estimate.expected_usd:.6f}"),
+    _Column("later turns $", lambda _, each: _later(each.estimate.later_usd), is_always=False),
     _Column("at worst $", lambda _, each: f"{each.estimate.worst_usd:.6f}"),
     _Column("input", lambda _, each: str(each.estimate.input_tokens)),
     _Column("cached", lambda _, each: str(each.estimate.cached_tokens), is_always=False),
@@ -127,6 +128,11 @@ _COLUMNS = (
     _Column("reasoning", lambda _, each: str(each.estimate.reasoning_tokens), is_always=False),
     _Column("output limit", lambda _, each: str(each.estimate.max_output_tokens)),
 )
+
+
+def _later(usd: Decimal) -> str:
+    return f"{usd:.6f}" if usd else "0"
+
 
 # What a field is called where its own name would not say enough.
 _TERMS_NAMES = {"floor": "quality_floor", "candidates": "considered"}

@@ -47,6 +47,9 @@ class DecisionRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     seed: int = 0
     unavailable: tuple[DeploymentId, ...] = ()
     warm_tokens: dict[DeploymentId, int] = {}
+    further_turns: int = 0
+    growth_tokens: int = 0
+    later_tokens: dict[DeploymentId, int] = {}
     answers: Answers | None = None  # None: nothing had been learned, the priors spoke
 
     def conditions(self, conditions: Conditions) -> Conditions:
@@ -58,6 +61,9 @@ class DecisionRecord(msgspec.Struct, frozen=True, omit_defaults=True):
             seed=self.seed,
             unavailable=dict.fromkeys(self.unavailable, WAS_UNAVAILABLE),
             warm_tokens={**self.warm_tokens, **conditions.warm_tokens},
+            further_turns=self.further_turns,
+            growth_tokens=self.growth_tokens,
+            later_tokens={**conditions.later_tokens, **self.later_tokens},
             experience=experience,
         )
 
@@ -152,6 +158,9 @@ def record_of(
         seed=conditions.seed,
         unavailable=tuple(conditions.unavailable),
         warm_tokens=dict(_warm(conditions.warm_tokens)),
+        further_turns=conditions.further_turns,
+        growth_tokens=conditions.growth_tokens,
+        later_tokens=dict(conditions.later_tokens),
         answers=experience.answers() if isinstance(experience, Remembering) else None,
     )
 

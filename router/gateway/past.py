@@ -1,10 +1,11 @@
 """Requests that are over, decided again from what the ledger keeps of them: `Past`, `DecideAgain`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
-from router.catalog.catalog import ModelName
+from router.catalog.catalog import Deployment, ModelName
 from router.config.snapshot import Snapshot, Team
 from router.decision.decide import decide
 from router.decision.facts import Conditions, RequestProfile
@@ -84,10 +85,7 @@ class DecideAgain:
 
         Raises CannotDecideAgain.
         """
-        entry, record = past.entry, past.record
-        team = self._snapshot.teams.get(entry.team)
-        if team is None:
-            raise CannotDecideAgain(Obstacle.TEAM_GONE, entry.team)
+        record, team = past.record, self._team(past)
         policy = self._policy(team, past)
         conditions = record.conditions(conditions)
         decision = decide(
@@ -108,6 +106,19 @@ class DecideAgain:
             asked_policy=record.policy,
             is_downgraded=record.is_downgraded,
         )
+
+    def candidates(self, past: Past) -> Sequence[Deployment]:
+        """Every deployment that would be considered. Raises CannotDecideAgain."""
+        policy = self._policy(self._team(past), past)
+        catalog = self._snapshot.catalog
+        models = policy.terms_for(past.profile, past.record.tightening).candidates
+        return [deployment for model in models for deployment in catalog.of(model)]
+
+    def _team(self, past: Past) -> Team:
+        team = self._snapshot.teams.get(past.entry.team)
+        if team is None:
+            raise CannotDecideAgain(Obstacle.TEAM_GONE, past.entry.team)
+        return team
 
     def _policy(self, team: Team, past: Past) -> Policy:
         alias, record = past.entry.alias, past.record

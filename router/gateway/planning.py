@@ -1,7 +1,7 @@
 """From a request to a decision, spending nothing: the part that production, dry runs and `penstock explain` share."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 

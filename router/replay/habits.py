@@ -17,6 +17,7 @@ from math import sqrt
 
 from router.catalog.catalog import Capability, Effort, ModelName, Task
 from router.decision.facts import RequestProfile
+from router.learning.experience import CUT_SHORT
 from router.ledger import LedgerEntry, Outcome
 from router.units import CostSource, Usage
 
@@ -75,7 +76,10 @@ class Observations:
         if not profile.images and not profile.has_unbounded_parts and not kind.is_structured:
             self.vocabularies[served.model].add(profile.input_tokens, served.usage)
         limit = profile.max_output_tokens
-        if entry.outcome is Outcome.OK and (limit is None or served.usage.output_tokens < limit * profile.choices):
+        is_cut = served.finish_reason in CUT_SHORT or (
+            limit is not None and served.usage.output_tokens >= limit * profile.choices
+        )
+        if entry.outcome is Outcome.OK and not is_cut:
             self.lengths[served.model][kind].add(served.usage, profile.choices)
 
 

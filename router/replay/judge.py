@@ -1,5 +1,6 @@
 """One request of the ledger under another configuration: who would serve it now, and at what cost: `Judge`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -95,25 +96,32 @@ class Judge:
     def judge(self, entry: LedgerEntry) -> Judged | NotJudged:
         try:
             past = Past.of(entry)
-            conditions = Conditions(entry.at, experience=self._learner.experience)
-            warmth = self._warmth(past, conditions)
-            plan = self._again.plan(past, replace(conditions, warm_tokens=warmth))
+            conditions = self._foreseen(past)
+            plan = self._again.plan(past, conditions)
         except CannotDecideAgain as error:
             return NotJudged(entry.team, entry.cost_nano_usd, error.obstacle.value, error.about, is_same=None)
         finally:
             self._learner.observe(entry)
-        judged = self._judged(past, plan, warmth)
+        judged = self._judged(past, plan, conditions.warm_tokens)
         self._memory_then.observe(entry)
         self._memory_now.observe(_as_sent_now(entry, plan))
         return judged
 
-    def _warmth(self, past: Past, conditions: Conditions) -> dict[DeploymentId, int]:
-        """Where the prompt would be warmer or colder than it was, by what has been decided differently before."""
-        then = self._memory_then.look_up(past.profile, conditions)
-        now = self._memory_now.look_up(past.profile, conditions)
-        return {each: now.get(each, 0) for each in {*then, *now} if now.get(each, 0) != then.get(each, 0)}
+    def _foreseen(self, past: Past) -> Conditions:
+        """The moment, with where the prompt is warmer or colder than it was, by what was decided differently before.
 
-    def _judged(self, past: Past, plan: Plan, warmth: dict[DeploymentId, int]) -> Judged | NotJudged:
+        Raises CannotDecideAgain.
+        """
+        bare = Conditions(past.entry.at, experience=self._learner)
+        if not past.profile.prefix:
+            return bare
+        candidates = self._again.candidates(past)
+        then = self._memory_then.foreseen(past.profile, bare, candidates).warm_tokens
+        now = self._memory_now.foreseen(past.profile, bare, candidates)
+        changed = {each for each in {*then, *now.warm_tokens} if now.warm_tokens.get(each, 0) != then.get(each, 0)}
+        return replace(now, warm_tokens={each: now.warm_tokens.get(each, 0) for each in changed})
+
+    def _judged(self, past: Past, plan: Plan, warmth: Mapping[DeploymentId, int]) -> Judged | NotJudged:
         entry = past.entry
         same = is_same(past, plan)
         try:
@@ -135,7 +143,7 @@ class Judge:
             quality_now=chosen.quality if chosen and served else None,
         )
 
-    def _cost(self, past: Past, plan: Plan, warmth: dict[DeploymentId, int]) -> tuple[int, Error | None]:
+    def _cost(self, past: Past, plan: Plan, warmth: Mapping[DeploymentId, int]) -> tuple[int, Error | None]:
         """Nano-dollars now, and how far they may be off. Raises _NotKnownError."""
         entry, chosen = past.entry, plan.decision.chosen
         doubtful = next((call for call in entry.attempts if call.source is CostSource.HELD), None)
@@ -223,7 +231,7 @@ def _output_tokens(usage: Usage, comparison: Comparison, past: Past) -> int:
     return output if limit is None else min(output, limit * choices)
 
 
-def _warmer(served: Attempt | None, deployment: Deployment, past: Past, warmth: dict[DeploymentId, int]) -> int:
+def _warmer(served: Attempt | None, deployment: Deployment, past: Past, warmth: Mapping[DeploymentId, int]) -> int:
     """What the same call costs more, in nano-dollars, where the prompt is warmer or colder than it was."""
     if served is None or served.usage is None or _deployment_id(served) != deployment.id or deployment.id not in warmth:
         return 0

@@ -1,18 +1,15 @@
 """What a server learns while it serves, learned again from the ledger in order of time."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Protocol
 
-from router.catalog.catalog import DeploymentId
-from router.decision.facts import NO_EXPERIENCE, Conditions, Experience, RequestProfile
+from router.catalog.catalog import Deployment
+from router.decision.facts import Conditions, Experience, RequestProfile
 from router.ledger import LedgerEntry
 
 
-class Learner(Protocol):
+class Learner(Experience, Protocol):
     """Answers for what no decision of then had asked: deployments that were no candidates."""
-
-    @property
-    def experience(self) -> Experience: ...
 
     def observe(self, entry: LedgerEntry, /) -> None:
         """Entries come in order of time."""
@@ -26,31 +23,12 @@ class PromptMemory(Protocol):
     agree, what was recorded holds; where they differ, the difference is the new configuration's doing.
     """
 
-    def look_up(self, profile: RequestProfile, conditions: Conditions, /) -> Mapping[DeploymentId, int]:
-        """Tokens that each deployment is likely to read from its cache."""
+    def foreseen(
+        self, profile: RequestProfile, conditions: Conditions, candidates: Sequence[Deployment], /
+    ) -> Conditions:
+        """The conditions, with what caches are likely to hold now, and in the turns to come."""
         ...
 
     def observe(self, entry: LedgerEntry, /) -> None:
         """Entries come in order of time."""
         ...
-
-
-class NothingLearned:
-    """Priors alone."""
-
-    @property
-    def experience(self) -> Experience:
-        return NO_EXPERIENCE
-
-    def observe(self, _: LedgerEntry) -> None:
-        pass
-
-
-class NoMemory:
-    """No prompt is remembered anywhere."""
-
-    def look_up(self, _: RequestProfile, __: Conditions) -> Mapping[DeploymentId, int]:
-        return {}
-
-    def observe(self, _: LedgerEntry) -> None:
-        pass

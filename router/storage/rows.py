@@ -229,7 +229,7 @@ def _rejection(text: str) -> tuple[ModelName, str]:
 
 def _attempt(request_id: str, found: Found) -> Attempt:
     number, model, provider, outcome, served_model, generation_id, input_tokens, cached, written, output, *rest = found
-    reasoning, held, cost, source, duration_s = rest
+    reasoning, held, cost, source, duration_s, first_token_s, finish_reason = rest
     return Attempt(
         id=f"{request_id}.{number}",
         model=ModelName(model),
@@ -250,6 +250,8 @@ def _attempt(request_id: str, found: Found) -> Attempt:
         cost_nano_usd=cost,
         source=CostSource(source),
         duration_s=duration_s,
+        first_token_s=first_token_s,
+        finish_reason=finish_reason,
     )
 
 

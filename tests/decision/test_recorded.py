@@ -3,7 +3,7 @@
 import json
 import random
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from decimal import Decimal
 
 import msgspec
@@ -70,6 +70,9 @@ def cases() -> Iterator[tuple[RequestProfile, Conditions, Tightening]]:
             unavailable={next(iter(CATALOG)).id: "down"} if chance.random() < 0.3 else {},
             seed=seed,
             warm_tokens={each.id: chance.randrange(500) for each in CATALOG if chance.random() < 0.5},
+            further_turns=chance.randrange(3),
+            growth_tokens=chance.randrange(500),
+            later_tokens={each.id: chance.randrange(500) for each in CATALOG},
             experience=Learned(seed),
         )
         tightening = Tightening(chance.choice((None, Decimal("0.05"))), chance.choice((None, 0.65)))
@@ -97,6 +100,12 @@ def test_a_decision_made_again_from_its_record_is_the_same_to_the_last_figure() 
         assert [(each.deployment, each.reason) for each in again.rejected] == [
             (each.deployment, each.reason) for each in decision.rejected
         ]
+
+
+def test_every_condition_is_in_the_record() -> None:
+    named = {each.name for each in fields(Conditions)} - set(DecisionRecord.__struct_fields__)
+
+    assert named == {"now", "experience"}  # the entry's own moment, and `answers`
 
 
 def test_an_ordinary_record_is_small() -> None:

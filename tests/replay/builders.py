@@ -1,17 +1,18 @@
 """A small house to replay in: three models at one provider, one team, and entries that it would have booked."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
-from router.catalog.catalog import Catalog, ModelName
+from router.catalog.catalog import Catalog, Deployment, ModelName
 from router.config.loader import load
 from router.config.snapshot import Snapshot
 from router.decision.decide import decide
 from router.decision.explain import profile_as_data
-from router.decision.facts import Conditions, RequestProfile
+from router.decision.facts import Conditions, NoExperience, RequestProfile
 from router.decision.policy import Objective, Policy
 from router.decision.recorded import record_of
 from router.keys import TeamName
@@ -19,7 +20,7 @@ from router.ledger import LedgerEntry
 from router.quality.predictor import TablePredictor
 from router.replay.habits import Habits, Observations
 from router.replay.judge import Judge
-from router.replay.learned import NoMemory, NothingLearned, PromptMemory
+from router.replay.learned import PromptMemory
 from router.units import CostSource, Usage
 from tests.decision.builders import CHAT, always, at, catalog, model, per_mtok, policy
 from tests.storage.entries import attempt, entry
@@ -35,6 +36,19 @@ BEST = replace(policy("maker/cheap", "maker/dear"), name="best", objective=Objec
 CHEAPEST = replace(BEST, name="cheapest", objective=Objective.CHEAPEST)
 PROFILE = replace(CHAT, team="search")
 USAGE = Usage(input_tokens=1_000, output_tokens=100, cached_tokens=200)
+
+
+class NothingLearned(NoExperience):
+    def observe(self, _: LedgerEntry) -> None:
+        pass
+
+
+class NoMemory:
+    def foreseen(self, _: RequestProfile, conditions: Conditions, __: Sequence[Deployment]) -> Conditions:
+        return conditions
+
+    def observe(self, _: LedgerEntry) -> None:
+        pass
 
 
 def house(rules: Policy, *, among: Catalog = CATALOG, team: str = "search", **policies: Policy) -> Snapshot:

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from router.assembly import make_planner
 from router.config.loader import load
 from router.decision.explain import as_data, profile_as_data
+from router.decision.facts import NO_EXPERIENCE
 from router.gateway.past import DecideAgain
 from router.gateway.planning import Plan, Planner
 from router.keys import TeamName
@@ -37,7 +38,7 @@ SEARCH = TeamName("search")
 
 @pytest.fixture(scope="module")
 def planner() -> Planner:
-    return make_planner(SNAPSHOT)
+    return make_planner(SNAPSHOT, NO_EXPERIENCE)
 
 
 @pytest.fixture
