@@ -243,7 +243,7 @@ def make_planner(snapshot: Snapshot, experience: Experience, *, caches: PromptCa
         now=utc_now,
         unavailable=unavailable(snapshot),
         experience=experience,
-        caches=caches,
+        caches=caches or Warmth(snapshot.catalog),
     )
 
 
