@@ -62,7 +62,6 @@ _BUDGET_COLUMNS = ("Team", "Of", "Per", "Limit $ ", "Spent $ ", "Held $ ", "Used
 _SPEND_COLUMNS = ("Team", "Model", "Requests ", "Input tokens ", "Output tokens ", "Cost $ ")
 _REQUEST_COLUMNS = (
     "Time (UTC)",
-    "Request",
     "Team",
     "Asked for",
     "Policy",
@@ -99,8 +98,7 @@ def _request_row(row: dict[str, object]) -> Sequence[str]:
     policy = f"{row['policy']}/{row['rule']}" if row["rule"] else str(row["policy"])
     baseline = row["baseline_nano_usd"]
     return (
-        escape(str(row["at"])[:19].replace("T", " ")),
-        link(f"{EXPLAIN_PATH}?{urlencode({'request': str(row['request_id'])})}", str(row["request_id"])),
+        link(f"{EXPLAIN_PATH}?{urlencode({'request': str(row['request_id'])})}", str(row["at"])[:19].replace("T", " ")),
         escape(str(row["team"])),
         escape(str(row["alias"])),
         escape(policy),

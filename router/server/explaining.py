@@ -181,7 +181,7 @@ def _sections(explained: Explained) -> list[str]:
     sections = [f"<section><h2>Decision for team {escape(plan.team.name)}</h2>{lines}</section>"]
     if explained.past is not None:
         then = _then(explained.past, plan)
-        words = [(escape(name), escape(_word(value))) for name, value in then.items()]
+        words = [(escape(name.replace("_", " ")), escape(_word(value))) for name, value in then.items()]
         sections.append(section(f"Then: {explained.past.entry.request_id}", ("What", "Value"), words))
     return [
         *sections,

@@ -184,16 +184,39 @@ def spent_by_scope(found: Iterable[Found]) -> dict[ScopeId, int]:
 
 def _whole_entries(found: Iterable[Found]) -> Iterator[tuple[int, LedgerEntry]]:
     """Each entry with the store's number of it, from rows of one entry and one of its calls each."""
+    texts = _Texts()
     for number, group in groupby(found, key=itemgetter(0)):
         rows = list(group)
         attempts = [_attempt(row[1], row[_ENTRY_WIDTH:]) for row in rows if row[_ENTRY_WIDTH] is not None]
-        yield number, _entry(rows[0], attempts)
+        yield number, _entry(rows[0], attempts, texts)
 
 
+class _Texts:
+    """Lists as JSON, read once each: of a thousand entries most have one of a few."""
+
+    def __init__(self) -> None:
+        self._tags: dict[str, tuple[str, ...]] = {}
+        self._rejected: dict[str, tuple[tuple[ModelName, str], ...]] = {}
+
+    def tags(self, text: str) -> tuple[str, ...]:
+        known = self._tags.get(text)
+        if known is None:
+            known = self._tags[text] = tuple(json.loads(text))
+        return known
+
+    def rejected(self, text: str) -> tuple[tuple[ModelName, str], ...]:
+        known = self._rejected.get(text)
+        if known is None:
+            known = self._rejected[text] = tuple(_rejection(each) for each in json.loads(text))
+        return known
+
+
+_OUTCOMES = {each.value: each for each in Outcome}
+_SOURCES = {each.value: each for each in CostSource}
 _ENTRY_WIDTH = 22  # columns of an entry in statements._WHOLE; those of a call follow
 
 
-def _entry(found: Found, attempts: list[Attempt]) -> LedgerEntry:
+def _entry(found: Found, attempts: list[Attempt], texts: _Texts) -> LedgerEntry:
     _, request_id, at, team, key_id, alias, policy, rule, outcome, profile, rejected, *rest = found
     counted, expected, baseline, baseline_nano_usd, config, is_stream, overhead_s, first_s, duration_s, tags, *_ = rest
     return LedgerEntry(
@@ -204,9 +227,9 @@ def _entry(found: Found, attempts: list[Attempt]) -> LedgerEntry:
         alias=alias,
         policy=policy,
         rule=rule,
-        outcome=Outcome(outcome),
+        outcome=_OUTCOMES[outcome],
         attempts=tuple(attempts),
-        rejected=tuple(_rejection(each) for each in json.loads(rejected)),
+        rejected=texts.rejected(rejected),
         profile_json=profile,
         counted_input_tokens=counted,
         expected_nano_usd=expected,
@@ -217,7 +240,7 @@ def _entry(found: Found, attempts: list[Attempt]) -> LedgerEntry:
         overhead_s=overhead_s,
         first_token_s=first_s,
         duration_s=duration_s,
-        tags=tuple(json.loads(tags)),
+        tags=texts.tags(tags),
         conditions_json=found[_ENTRY_WIDTH - 1],
     )
 
@@ -248,7 +271,7 @@ def _attempt(request_id: str, found: Found) -> Attempt:
         ),
         held_nano_usd=held,
         cost_nano_usd=cost,
-        source=CostSource(source),
+        source=_SOURCES[source],
         duration_s=duration_s,
         first_token_s=first_token_s,
         finish_reason=finish_reason,

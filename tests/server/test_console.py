@@ -92,9 +92,9 @@ async def test_the_page_shows_budgets_spend_and_requests(store: SqliteStore) -> 
         "Spend of the last 7 days",
         *("search", "deepseek/deepseek-v4-flash", "1", "1,000", "200", "0.000147"),
         "Latest requests",
-        *("2026-11-22 09:30:00", "req_2", "search", "auto", "balanced/code", "deepseek/deepseek-v4-flash"),
+        *("2026-11-22 09:30:00", "search", "auto", "balanced/code", "deepseek/deepseek-v4-flash"),
         *("client_gone", "0.000147", "–", "2.50"),
-        *("2026-11-15 09:30:00", "req_1", "search", "auto", "balanced/code", "openai/gpt-5.5", "ok"),
+        *("2026-11-15 09:30:00", "search", "auto", "balanced/code", "openai/gpt-5.5", "ok"),
         *("0.000147", "0.011", "2.50"),
     ]
 
@@ -145,4 +145,4 @@ async def test_a_request_that_was_refused_is_shown_without_a_model(store: Sqlite
     page = await shown(store)
 
     latest = page.cells.index("Latest requests")
-    assert page.cells[latest + 5 : latest + 9] == ["balanced", "–", "refused", "0.00"]
+    assert page.cells[latest + 4 : latest + 8] == ["balanced", "–", "refused", "0.00"]
