@@ -45,7 +45,7 @@ bench-quick: $(VENV)/dev.stamp ## the same, one short round: does it work at all
 bench-routing: $(VENV)/dev.stamp ## the sandbox's bill of 500 conversations, with and without prompt-cache memory
 	@$(BIN)/python -m tests.benchmarks.routing
 
-torture-money: $(VENV)/dev.stamp ## crashes, concurrency, cut streams, full disks: is the money right? (long)
+torture-money: $(VENV)/dev.stamp ## crashes, crowds, outages, clocks, on both kinds of stores: is the money right? (an hour)
 	@sh tests/servers.sh
 	@$(BIN)/python -m tests.torture money
 

@@ -3,8 +3,8 @@
 import os
 import secrets
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import closing
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -15,15 +15,19 @@ import anyio
 import anyio.to_thread
 from starlette.types import ASGIApp
 
-from router.catalog.catalog import DeploymentId, ProviderName
+from router.catalog.book import PriceBook, with_book
+from router.catalog.catalog import Catalog, DeploymentId, ModelName, ProviderName
+from router.catalog.listing import ListingReader
 from router.config.snapshot import ProviderAccess, Server, Settings, Snapshot
 from router.decision.facts import Experience
 from router.errors import PenstockError
 from router.gateway.dispatch import Clock, Gateway, Quotas
+from router.gateway.live_prices import Listeners, LivePrices
 from router.gateway.past import DecideAgain
 from router.gateway.planning import Planner, PromptCaches
 from router.gateway.reconcile import Reconciled, Reconciler
 from router.gateway.settlement import Books
+from router.gateway.shadow import Shadows
 from router.keys import Secret
 from router.learning.experience import LearnedExperience
 from router.learning.keeping import Keeper
@@ -55,6 +59,7 @@ from router.telemetry.metrics import Gauges, Metrics
 from router.tokens.count import TokenCounter
 from router.tokens.vocabulary import load_encoding
 from router.upstream.client import Endpoint, UpstreamClient
+from router.upstream.listing import listed_models
 from router.upstream.transport import UpstreamTransport
 from router.wire.requests import ChatReader
 from router.wire.responses import ReplyReader
@@ -98,9 +103,18 @@ def assemble(snapshot: Snapshot) -> House:
     client = UpstreamClient(transport, _endpoints(settings), reader)
     experience = make_experience(snapshot)
     keeper = Keeper(experience, store, now=utc_now)
+    listeners = Listeners(
+        price_changed=metrics.price_changed,
+        repointed=metrics.repointed,
+        forget=(experience.forget, lambda model: warmth.forget(model, now=utc_now())),
+    )
+    prices = live_prices(snapshot, store, client, listeners)
+    shadows = Shadows(
+        skipped=lambda plan, shadow, why: metrics.shadow_skipped(plan.team.name, plan.policy.name, shadow.model, why)
+    )
     gateway = Gateway(
         snapshot,
-        planner=make_planner(snapshot, experience, caches=warmth),
+        planner=make_planner(snapshot, experience, lambda: prices.catalog, caches=warmth),
         gate=gate,
         client=client,
         reader=reader,
@@ -113,8 +127,17 @@ def assemble(snapshot: Snapshot) -> House:
             learning=(warmth.observe, experience.observe),
         ),
         clock=Clock(monotonic_s=time.monotonic, sleep=anyio.sleep),
+        copy_to_shadow=shadows.offer,
     )
-    metrics.watch(Gauges(in_flight=lambda: gateway.in_flight, ledger_lag_s=writer.lag_s, budgets=gate.states))
+    metrics.watch(
+        Gauges(
+            in_flight=lambda: gateway.in_flight,
+            ledger_lag_s=writer.lag_s,
+            budgets=gate.states,
+            cache_hits=warmth.shares,
+            price_ages_s=prices.ages_s,
+        )
+    )
 
     reconciler = Reconciler(
         gateway, store, journals=journals, now=utc_now, booked=metrics.observe, corrected=metrics.corrected
@@ -122,7 +145,9 @@ def assemble(snapshot: Snapshot) -> House:
     explaining = Explaining(
         snapshot,
         planner=gateway.planner,
-        again=DecideAgain(snapshot, quality=TablePredictor()),
+        again=DecideAgain(
+            snapshot, catalog=lambda: with_book(snapshot.catalog, prices.book, {}), quality=TablePredictor()
+        ),
         history=store,
         max_body_bytes=settings.max_body_bytes,
     )
@@ -132,8 +157,8 @@ def assemble(snapshot: Snapshot) -> House:
         await transport.aclose()
         await anyio.to_thread.run_sync(store.close)
 
-    starting: list[Step] = [in_thread(journal.start), in_thread(keys.refresh)]
-    beside: list[Step] = [keys.keep_fresh, reconciler.run, keeper.run]
+    starting: list[Step] = [in_thread(journal.start), in_thread(keys.refresh), in_thread(prices.load)]
+    beside: list[Step] = [keys.keep_fresh, prices.run, reconciler.run, keeper.run, partial(shadows.run, gateway)]
     # The server has cancelled what is still under way: it is settled before the books are closed.
     stopping: list[Step] = [partial(_emptied, gateway), transport.aclose, partial(_emptied, gateway)]
     if shared is None:
@@ -225,19 +250,27 @@ def kept_experience(snapshot: Snapshot) -> LearnedExperience:
     """What the configuration's servers have learned and written down. Raises StoreUnavailable. Blocks."""
     experience = make_experience(snapshot)
     settings = snapshot.settings
-    if settings.postgres is not None or _sqlite_path(settings).exists():  # looking makes no store
+    if settings.postgres is not None or _sqlite_file(settings).exists():  # looking makes no store
         with closing(open_store(settings)) as store:
             Keeper(experience, store, now=utc_now).load()
     return experience
 
 
-def make_planner(snapshot: Snapshot, experience: Experience, *, caches: PromptCaches | None = None) -> Planner:
+def make_planner(
+    snapshot: Snapshot,
+    experience: Experience,
+    catalog: Callable[[], Catalog],
+    *,
+    caches: PromptCaches | None = None,
+) -> Planner:
     """What decides under the configuration: the same for the server, for dry runs and for `penstock explain`.
 
-    Without `caches`, as in the command, every deployment is cold.
+    `catalog` is the configuration's at the prices in force, asked for each request.
+    Without `caches`, as in the command, nothing is remembered: every deployment is cold.
     """
     return Planner(
         snapshot,
+        catalog=catalog,
         quality=TablePredictor(),
         counter=TokenCounter(load_encoding("o200k_base")),
         now=utc_now,
@@ -254,6 +287,23 @@ def make_faculties(against: Snapshot) -> Faculties:
         learner=make_experience(against),
         memory_then=Warmth(against.catalog),
         memory_now=Warmth(against.catalog),
+    )
+
+
+def live_prices(snapshot: Snapshot, store: Store, client: UpstreamClient, listeners: Listeners) -> LivePrices:
+    """The catalog at the prices in force. A provider for which no key is configured is not asked."""
+    return LivePrices(
+        snapshot.catalog,
+        providers=[
+            name
+            for name, access in snapshot.settings.providers.items()
+            if access.provider.kind == "openrouter" and access.api_key is not None
+        ],
+        read=partial(listed_models, client, ListingReader()),
+        store=store,
+        times=snapshot.settings.prices,
+        now=utc_now,
+        listeners=listeners,
     )
 
 
@@ -286,11 +336,37 @@ def with_sandbox(snapshot: Snapshot, base_url: str) -> Snapshot:
 def open_store(settings: Settings) -> Store:
     """Ledger and keys: PostgreSQL if it is configured, else SQLite in the state directory."""
     if settings.postgres is None:
-        return SqliteStore(_sqlite_path(settings))
+        return SqliteStore(_sqlite_file(settings))
     return PostgresStore(_required(settings.postgres))
 
 
-def _sqlite_path(settings: Settings) -> Path:
+def price_book(settings: Settings) -> PriceBook:
+    """What providers' own lists have said so far. Raises StoreUnavailable."""
+    if settings.postgres is None and not _sqlite_file(settings).exists():
+        return PriceBook()  # nothing has been served yet, and to look is no reason to make a file
+    with closing(open_store(settings)) as store:
+        return PriceBook().with_rows(store.prices())
+
+
+@asynccontextmanager
+async def prices_to_refresh(snapshot: Snapshot) -> AsyncIterator[LivePrices]:
+    """The prices in force for a command that reads them anew, once."""
+    with closing(open_store(snapshot.settings)) as store:
+        transport = UpstreamTransport()
+        client = UpstreamClient(transport, _endpoints(snapshot.settings), ReplyReader())
+        try:
+            prices = live_prices(snapshot, store, client, Listeners(price_changed=_ignored, repointed=_ignored))
+            await anyio.to_thread.run_sync(prices.load)
+            yield prices
+        finally:
+            await transport.aclose()
+
+
+def _ignored(_: ModelName) -> None:
+    """A command that ends at once has nobody to tell."""
+
+
+def _sqlite_file(settings: Settings) -> Path:
     return settings.state_dir / "penstock.sqlite"
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from router.catalog.catalog import ModelName, ProviderName
+from router.catalog.catalog import Effort, ModelName, ProviderName
 from router.keys import KeyId, TeamName
 from router.quotas import ScopeId
 from router.units import CostSource, Usage
@@ -19,7 +19,11 @@ class Outcome(StrEnum):
     CUT = "cut"  # the answer broke off, or an error came in the middle of it
     FAILED = "failed"  # no provider answered
     REFUSED = "refused"  # we refused: nothing eligible, no money, a limit
+    SHADOW = "shadow"  # no request, but a copy of one, sent to a model that is only measured
     LOST = "lost"  # the process died while a call was under way; what was held for it is booked
+
+
+FAILED_VERIFICATION = "failed_verification"  # the outcome of a call whose answer failed a check of the policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,7 @@ class Attempt:
     id: str  # of the hold behind it: request id and number
     model: ModelName
     provider: ProviderName
-    outcome: str  # `ok`, or the code of the error
+    outcome: str  # `ok`, `failed_verification`, or the code of the error
     served_model: str | None  # what the reply says served it; providers re-point names
     generation_id: str | None  # the provider's own id of the call
     usage: Usage | None  # None: the provider never told
@@ -39,6 +43,9 @@ class Attempt:
     duration_s: float
     first_token_s: float | None = None  # of a stream: from the call to its first event
     finish_reason: str | None = None  # as the reply gives it; `length` means that the limit cut the answer off
+    version: str | None = None  # of the model, as the reply named it or as the name stood for then; None: not known
+    verification: str | None = None  # the check that its answer failed, else `passed`, `unknown`; None: not verified
+    effort: Effort | None = None  # it was told by the policy; None: as the client asks. Learned from, not kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +82,15 @@ class LedgerEntry:
     @property
     def served_by(self) -> Attempt | None:
         """The attempt whose answer the client got, or None."""
-        return self.attempts[-1] if self.attempts and self.outcome in _ANSWERED else None
+        if not self.attempts or self.outcome not in _ANSWERED:
+            return None
+        if self.outcome is Outcome.CUT:
+            return self.attempts[-1]
+        # After an answer that failed a check, the better model may have failed altogether.
+        return next((each for each in reversed(self.attempts) if each.outcome in _GAVE_AN_ANSWER), self.attempts[-1])
 
 
+_GAVE_AN_ANSWER = frozenset({"ok", FAILED_VERIFICATION})
 _ANSWERED = frozenset({Outcome.OK, Outcome.CLIENT_GONE, Outcome.CUT})
 
 

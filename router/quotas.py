@@ -27,6 +27,19 @@ class ScopeId(NamedTuple):
         return cls(team, ScopeKind.TEAM, team)
 
 
+_SHADOW_MARK = "@shadow/"  # no client can send such a tag, and no file can define one as a project
+
+
+def shadow_tag(policy: str) -> str:
+    """The tag, and the project, that copies of a policy's requests to its shadow are booked under."""
+    return f"{_SHADOW_MARK}{policy}"
+
+
+def shadowed_policy(tag: str) -> str | None:
+    """The policy behind a shadow's tag; None if the tag is an ordinary one."""
+    return tag.removeprefix(_SHADOW_MARK) if tag.startswith(_SHADOW_MARK) else None
+
+
 class Per(StrEnum):
     """The window a budget is counted in."""
 

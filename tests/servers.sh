@@ -1,14 +1,17 @@
 #!/bin/sh
-# Installs the Debian programs that some tests and the benchmark use, if it may: nginx, promtool, PostgreSQL and Redis.
+# Installs the Debian programs that some tests and the benchmark use, if it may: nginx, promtool, PostgreSQL and Redis,
+# and libfaketime, by which tests/torture moves clocks.
 # What is still missing afterwards is named; in CI that is an error, elsewhere the tests that need it are skipped.
 set -eu
 
 is_installed() { # Debian keeps PostgreSQL's programs off the path, by version
-    command -v "$1" > /dev/null 2>&1 || ls "/usr/sbin/$1" /usr/lib/postgresql/*/bin/"$1" 2> /dev/null | grep -q .
+    command -v "$1" > /dev/null 2>&1 ||
+        ls "/usr/sbin/$1" /usr/lib/postgresql/*/bin/"$1" /usr/lib/*/faketime/"$1" 2> /dev/null | grep -q .
 }
 
 missing=""
-for pair in nginx:nginx-light promtool:prometheus initdb:postgresql redis-server:redis-server; do
+for pair in nginx:nginx-light promtool:prometheus initdb:postgresql redis-server:redis-server \
+    libfaketime.so.1:libfaketime; do
     is_installed "${pair%%:*}" || missing="$missing ${pair##*:}"
 done
 [ -n "$missing" ] || exit 0
@@ -24,7 +27,7 @@ if [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null 2>&1; then
 fi
 
 absent=""
-for program in nginx promtool initdb redis-server; do
+for program in nginx promtool initdb redis-server libfaketime.so.1; do
     is_installed "$program" || absent="$absent $program"
 done
 [ -n "$absent" ] || exit 0

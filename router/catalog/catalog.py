@@ -69,7 +69,20 @@ class Model:
     capabilities: frozenset[Capability]
     token_ratio: float  # tokens of this family's vocabulary per o200k_base token, on English prose
     quality: Mapping[Task, Score]
+    efforts: frozenset[Effort] = frozenset()  # it can be asked for; none: not known
+    default_effort: Effort | None = None  # where a request says nothing; None: not known
 
+
+@dataclass(frozen=True, slots=True)
+class DataHandling:
+    """What happens to a prompt, as the operator has declared it. What is not declared is not promised."""
+
+    keeps_nothing: bool = False  # zero data retention
+    may_collect: bool = True  # may store it for training or for its own use
+    region: str | None = None  # where it is processed
+
+
+NOTHING_DECLARED = DataHandling()
 
 ProviderKind = Literal["openrouter", "deepseek", "openai_compatible"]
 
@@ -81,6 +94,7 @@ class Provider:
     name: ProviderName
     kind: ProviderKind
     base_url: str
+    data: DataHandling = NOTHING_DECLARED
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +108,8 @@ class Deployment:
     max_output_tokens: int
     context_tokens: int
     lacks: frozenset[Capability] = frozenset()  # what the model can do, and this provider does not offer
+    version: str | None = None  # what `upstream_model` stands for now, as far as its provider tells; names move
+    data: DataHandling = NOTHING_DECLARED  # the provider's, unless this deployment differs
     id: DeploymentId = field(init=False)
     # What every decision asks, worked out once.
     capabilities: frozenset[Capability] = field(init=False, repr=False, compare=False)  # here

@@ -5,9 +5,10 @@ A price change is a new dated entry, never an edit, so that yesterday stays pric
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from enum import Enum
 
 from router.errors import PricingError
 from router.units import Usage
@@ -15,6 +16,14 @@ from router.units import Usage
 ZERO = Decimal(0)
 _DAY_S = 86_400
 _ANY_DAY = datetime(2026, 1, 1, tzinfo=UTC)  # where a price list names no date
+
+# A whole image becomes at most so many input tokens at any launch provider: the dearest rule known is OpenAI's patch
+# rule, 1,536 patches at 2.46 tokens (openrouter.md §8), doubled because its multipliers are disputed.
+IMAGE_TOKENS_BOUND = 7_558
+
+# Anthropic bills a cache write that lives for an hour at twice the input rate (openrouter.md §6, November 2026). Where
+# a price list gives only the five-minute rate of a Claude model, it would bound such a call too low.
+_ONE_HOUR_WRITE_FACTOR = {"anthropic/": Decimal(2)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +37,7 @@ class Rates:
     cache_write_1h: Decimal  # the same with a one-hour lifetime (Anthropic)
     request: Decimal = ZERO  # for the call itself, whatever its tokens
     image: Decimal = ZERO  # for each image of the input, beside the tokens it makes
+    web_search: Decimal = ZERO  # for each search; kept for the record, as requests that search are refused
     has_fees: bool = field(init=False, repr=False, compare=False)  # for calls or images
     # The most that one input token can cost, by the longest cache lifetime asked for: every decision asks.
     _dearest_input: Decimal = field(init=False, repr=False, compare=False)
@@ -38,6 +48,19 @@ class Rates:
         object.__setattr__(self, "has_fees", bool(self.request or self.image))
         object.__setattr__(self, "_dearest_input", max(self.input, self.cache_write + self.cached_input))
         object.__setattr__(self, "_dearest_input_1h", max(self.input, longest + self.cached_input))
+
+    def figures(self) -> tuple[Decimal, ...]:
+        """Every rate and fee, in the order of the fields."""
+        return (
+            self.input,
+            self.output,
+            self.cached_input,
+            self.cache_write,
+            self.cache_write_1h,
+            self.request,
+            self.image,
+            self.web_search,
+        )
 
     @classmethod
     def per_mtok(
@@ -111,19 +134,28 @@ class Price:
         return self._dearest[reachable - 1]
 
 
+class Origin(Enum):
+    """Who tells a price; of two that hold, the later in this order counts."""
+
+    PUBLISHED = "published"  # a price list shipped with this version
+    LIVE = "live"  # the provider's own list, read while running
+    OWN = "own"  # the operator, in models.yaml
+
+
 @dataclass(frozen=True, slots=True)
 class PriceEntry:
     """A price with the times it holds: from `starts` until before `ends`, daily between the UTC times of `daily`."""
 
-    price: Price
+    price: Price | None  # None: the source says that there is no price, whatever was said before
     source: str  # where the figure was read
     starts: datetime | None = None
     ends: datetime | None = None
     daily: tuple[time, time] | None = None  # half-open; may wrap midnight
-    checked: date | None = None  # when a person or a refresh last compared it with the source
+    checked: date | None = None  # when a person last compared it with the source
+    origin: Origin = Origin.OWN
 
     def holds_at(self, now: datetime) -> bool:
-        return self.spans(now) and (self.daily is None or _within(self.daily, now.astimezone(UTC).time()))
+        return self.spans(now) and (self.daily is None or is_within(self.daily, now.astimezone(UTC).time()))
 
     def spans(self, now: datetime) -> bool:
         """Whether `now` is between its dates, whatever the hour of the day."""
@@ -149,6 +181,8 @@ class PriceList:
     """Entries in order of precedence: of those that hold at a moment, the last one counts."""
 
     entries: tuple[PriceEntry, ...]
+    # Prices that were read and are not believed yet: no cost is worked out with them, but a hold must cover them too.
+    doubts: tuple[PriceEntry, ...] = ()
     # When the price may change; every decision asks, and nearly always there is nothing near.
     _dates: tuple[datetime, ...] = field(init=False, repr=False, compare=False)
     _daily_s: tuple[int, ...] = field(init=False, repr=False, compare=False)  # seconds of the UTC day
@@ -162,15 +196,32 @@ class PriceList:
         object.__setattr__(self, "_daily_s", tuple(sorted({_second_of_day(edge) for edge in daily})))
         object.__setattr__(self, "_steady", self._steady_prices())
 
+    def with_live(self, live: Sequence[PriceEntry], doubts: Sequence[PriceEntry]) -> "PriceList":
+        """The list with what its provider tells now: before what the operator wrote, after what was published."""
+        published = [entry for entry in self.entries if entry.origin is Origin.PUBLISHED]
+        own = [entry for entry in self.entries if entry.origin is Origin.OWN]
+        return PriceList((*published, *live, *own), tuple(doubts))
+
     def entry_at(self, now: datetime) -> PriceEntry | None:
-        """The entry in force, or None if the price is not known at that time."""
+        """The entry in force, or None if nobody has told a price for that time."""
         for entry in reversed(self.entries):
             if entry.holds_at(now):
                 return entry
         return None
 
     def in_force(self, stretch: Stretch) -> tuple[Price | None, ...]:
-        """Every price in force at some moment of the stretch, the one at its start first."""
+        """Every price in force at some moment of the stretch, the one at its start first, then those in doubt."""
+        return self._with_doubts(stretch) if self.doubts else self._believed(stretch)
+
+    def _with_doubts(self, stretch: Stretch) -> tuple[Price | None, ...]:
+        """Nobody doubts what the operator wrote. What is in doubt counts at whatever hour: a hold may be too large."""
+        prices = self._believed(stretch)
+        entries = (self.entry_at(stretch.start), self.entry_at(stretch.end))
+        if all(entry is not None and entry.origin is Origin.OWN for entry in entries):
+            return prices
+        return (*prices, *(doubt.price for doubt in self.doubts))
+
+    def _believed(self, stretch: Stretch) -> tuple[Price | None, ...]:
         dates, hours = self._dates, self._daily_s
         dated = daily = 0
         if dates:
@@ -200,7 +251,7 @@ class PriceList:
     def _price_on(self, day: datetime, second: int) -> Price | None:
         moment = time(second // 3600, second // 60 % 60, second % 60)
         for entry in reversed(self.entries):
-            if entry.spans(day) and (entry.daily is None or _within(entry.daily, moment)):
+            if entry.spans(day) and (entry.daily is None or is_within(entry.daily, moment)):
                 return entry.price
         return None
 
@@ -246,6 +297,14 @@ def cost(usage: Usage, price: Price, *, images: int = 0) -> Decimal:
     )
 
 
+def one_hour_write(model: str, rates: Rates) -> Rates:
+    """The rates of a price list that does not tell what a cache write for an hour costs."""
+    for prefix, factor in _ONE_HOUR_WRITE_FACTOR.items():
+        if model.startswith(prefix):
+            return replace(rates, cache_write_1h=rates.input * factor)
+    return rates
+
+
 def dearest_of(all_rates: Sequence[Rates]) -> Rates:
     """Rates that are nowhere below any of the given ones."""
     return Rates(
@@ -256,6 +315,7 @@ def dearest_of(all_rates: Sequence[Rates]) -> Rates:
         cache_write_1h=_most(rates.cache_write_1h for rates in all_rates),
         request=_most(rates.request for rates in all_rates),
         image=_most(rates.image for rates in all_rates),
+        web_search=_most(rates.web_search for rates in all_rates),
     )
 
 
@@ -267,6 +327,7 @@ def _most(figures: Iterable[Decimal]) -> Decimal:
     return max(figures)
 
 
-def _within(window: tuple[time, time], moment: time) -> bool:
-    start, end = window
+def is_within(daily: tuple[time, time], moment: time) -> bool:
+    """Whether a time of day lies in a half-open window, which may wrap midnight."""
+    start, end = daily
     return start <= moment < end if start <= end else moment >= start or moment < end

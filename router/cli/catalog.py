@@ -1,27 +1,41 @@
-"""`penstock models`: what can be bought, at which price now."""
+"""`penstock models`: what can be bought, at which price now, and who says so."""
 
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
+import anyio
 import click
 
-from router.assembly import utc_now
+from router.assembly import prices_to_refresh, utc_now
+from router.catalog.book import PriceBook, name_of, with_book
 from router.catalog.catalog import Deployment
-from router.cli.configuration import config_option, loaded
+from router.catalog.prices import Origin
+from router.cli.configuration import book_of, config_option, loaded
 from router.cli.output import as_json, table
+from router.config.snapshot import Snapshot
+from router.errors import InvalidRequest
+from router.gateway.live_prices import LivePrices
 
 
 @click.command()
 @config_option
+@click.option("--refresh", is_flag=True, help="Read OpenRouter's list now and write it into the price book.")
 @click.option("--json", "is_json", is_flag=True, help="For programs.")
-def models(config: Path | None, *, is_json: bool) -> None:
+def models(config: Path | None, *, refresh: bool, is_json: bool) -> None:
     """List the catalog with the prices in force now, in dollars per million tokens.
 
-    Example: penstock models --json
+    `price_from` says whose figure it is, `checked` when it was last compared with its source (UTC), `version` what the
+    provider's name for the model stands for. A running server takes up what --refresh has found within 15 seconds.
+    A price that leaps by a factor of three or more is read twice, a minute apart, before it is believed.
+
+    Example: penstock models --refresh --json
     """
+    snapshot = loaded(config)
+    book = anyio.run(_refreshed, snapshot) if refresh else book_of(snapshot)
+    catalog = with_book(snapshot.catalog, book, {})
     now = utc_now()
-    rows = [_row(deployment, now) for deployment in loaded(config).catalog]
+    rows = [_row(deployment, book, now) for deployment in catalog]
     if is_json:
         click.echo(as_json(rows))
     else:
@@ -29,20 +43,50 @@ def models(config: Path | None, *, is_json: bool) -> None:
         click.echo(table(tuple(rows[0]), lines))
 
 
-def _row(deployment: Deployment, now: datetime) -> dict[str, str | int | None]:
+async def _refreshed(snapshot: Snapshot) -> PriceBook:
+    """The book after every provider's list has been read, and read again if something has to be confirmed."""
+    async with prices_to_refresh(snapshot) as prices:
+        if not prices.providers:
+            raise InvalidRequest("There is no list to read: no provider of kind openrouter has a key.")
+        await _read_all(prices)
+        if prices.doubts:
+            wait_s = snapshot.settings.prices.confirm_s
+            click.echo(f"note: {len(prices.doubts)} prices leap; reading again in {wait_s:.0f} s to be sure", err=True)
+            await anyio.sleep(wait_s)
+            await _read_all(prices)
+        return prices.book
+
+
+async def _read_all(prices: LivePrices) -> None:
+    for provider in prices.providers:
+        await prices.refresh(provider)
+    await prices.keep()
+
+
+def _row(deployment: Deployment, book: PriceBook, now: datetime) -> dict[str, str | int | None]:
     entry = deployment.prices.entry_at(now)
-    rates = entry.price.base if entry else None
+    rates = entry.price.base if entry and entry.price else None
     return {
         "model": deployment.model.name,
         "provider": deployment.provider.name,
+        "version": deployment.version,
         "context": deployment.context_tokens,
         "max_output": deployment.max_output_tokens,
         "input": _per_mtok(rates.input) if rates else None,
         "output": _per_mtok(rates.output) if rates else None,
         "cached": _per_mtok(rates.cached_input) if rates else None,
-        "price_from": entry.source if entry else "unknown: never chosen",
-        "checked": entry.checked.isoformat() if entry and entry.checked else None,
+        "request": f"{rates.request.normalize():f}" if rates else None,
+        "price_from": entry.source if entry and rates else "unknown: never chosen",
+        "checked": _checked(deployment, book, now),
     }
+
+
+def _checked(deployment: Deployment, book: PriceBook, now: datetime) -> str | None:
+    entry = deployment.prices.entry_at(now)
+    newest = book.newest(name_of(deployment))
+    if entry is not None and entry.origin is Origin.LIVE and newest is not None:
+        return f"{newest.last_seen:%Y-%m-%d %H:%M}"
+    return entry.checked.isoformat() if entry and entry.checked else None
 
 
 def _per_mtok(rate: Decimal) -> str:

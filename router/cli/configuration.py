@@ -6,10 +6,12 @@ from typing import ParamSpec, TypeVar
 
 import click
 
+from router.assembly import price_book
+from router.catalog.book import PriceBook
 from router.config.loader import load
 from router.config.settings import config_directory, environment
 from router.config.snapshot import Snapshot
-from router.errors import InvalidRequest
+from router.errors import InvalidRequest, PenstockError
 from router.keys import TeamName
 
 P = ParamSpec("P")
@@ -31,6 +33,15 @@ def directory(chosen: Path | None) -> Path:
 def loaded(chosen: Path | None) -> Snapshot:
     """The configuration. Raises ConfigError with every problem."""
     return load(directory(chosen), environment=environment())
+
+
+def book_of(snapshot: Snapshot) -> PriceBook:
+    """The price book; an empty one, with a note, if it cannot be read."""
+    try:
+        return price_book(snapshot.settings)
+    except PenstockError as error:
+        click.echo(f"note: without the price book, so at published prices: {error.message}", err=True)
+        return PriceBook()
 
 
 def known_team(snapshot: Snapshot, name: str) -> TeamName:

@@ -9,7 +9,8 @@ import anyio
 import click
 
 from router.assembly import kept_experience, make_planner, unavailable, with_sandbox
-from router.cli.configuration import config_option, known_team, loaded
+from router.catalog.book import with_book
+from router.cli.configuration import book_of, config_option, known_team, loaded
 from router.cli.output import as_json, explanation
 from router.config.snapshot import Snapshot
 from router.decision.explain import as_data
@@ -47,7 +48,8 @@ def explain(config: Path | None, team: str | None, request_file: BinaryIO, *, is
 
 
 async def _plan(snapshot: Snapshot, experience: Experience, team: TeamName, body: bytes) -> Plan:
-    return await make_planner(snapshot, experience).plan(team, ChatReader().read(body), NO_CONTROLS)
+    catalog = with_book(snapshot.catalog, book_of(snapshot), {})
+    return await make_planner(snapshot, experience, lambda: catalog).plan(team, ChatReader().read(body), NO_CONTROLS)
 
 
 def _experience(snapshot: Snapshot) -> Experience:

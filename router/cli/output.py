@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from router.decision.decide import Decision
-from router.decision.explain import candidates_told, rejections_told, summary
+from router.decision.explain import candidates_told, notes, rejections_told, summary
 from router.decision.facts import RequestProfile
 
 
@@ -33,6 +33,8 @@ def explanation(decision: Decision, profile: RequestProfile) -> str:
         "\n".join(summary(decision, profile)),
         table(candidates.headings, candidates.rows) if candidates.rows else "nobody may serve this request",
     ]
+    if told := notes(decision):
+        parts.append("\n".join(told))
     if rejected.rows:
         parts.append("rejected:\n" + table(rejected.headings, rejected.rows))
     return "\n\n".join(parts)

@@ -3,13 +3,15 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from router.assembly import make_faculties, open_store, utc_now
-from router.cli.configuration import config_option, loaded
+from router.catalog.book import with_book
+from router.cli.configuration import book_of, config_option, loaded
 from router.cli.output import as_json, table
 from router.errors import InvalidRequest
 from router.keys import TeamName
@@ -46,8 +48,10 @@ def replay_command(
     if begin is not None and begin >= end:
         raise InvalidRequest(f"--since {since} is not before --until {until or 'now'}; give an earlier one.")
     period = Period(begin, end, TeamName(team) if team is not None else None)
-    other = loaded(against)
-    with closing(open_store(loaded(config).settings)) as store, _progress(store.count(period)) as progress:
+    other, own = loaded(against), loaded(config)
+    # What providers' lists have said since it began to be read is in the books of those who served.
+    other = replace(other, catalog=with_book(other.catalog, book_of(own), {}))
+    with closing(open_store(own.settings)) as store, _progress(store.count(period)) as progress:
         report = replay(store, period, other, faculties=make_faculties(other), progress=progress)
     data = {
         "since": begin.isoformat() if begin else None,

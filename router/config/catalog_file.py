@@ -5,7 +5,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
 
-from router.catalog.catalog import Catalog, Deployment, Model, ModelName, Provider, ProviderName, Score, Task
+from router.catalog.catalog import (
+    Catalog,
+    DataHandling,
+    Deployment,
+    Model,
+    ModelName,
+    Provider,
+    ProviderName,
+    Score,
+    Task,
+)
 from router.catalog.prices import Price, PriceEntry, PriceList, Rates, Tier
 from router.config.price_data import GENAI_PRICES_VERSION, published
 from router.config.schema import (
@@ -36,7 +46,7 @@ def _version(content: bytes, providers: Mapping[ProviderName, Provider]) -> str:
     digest = hashlib.sha256(content)
     digest.update(GENAI_PRICES_VERSION.encode())
     for provider in sorted(providers.values(), key=lambda provider: provider.name):
-        digest.update(f"\n{provider.name} {provider.kind} {provider.base_url}".encode())
+        digest.update(f"\n{provider.name} {provider.kind} {provider.base_url} {provider.data}".encode())
     return digest.hexdigest()[:VERSION_DIGITS]
 
 
@@ -48,6 +58,8 @@ def _model(name: ModelName, section: ModelSection) -> Model:
         capabilities=frozenset(section.capabilities),
         token_ratio=section.tokens_per_o200k,
         quality=_quality(section.quality),
+        efforts=frozenset(section.reasoning.efforts if section.reasoning else ()),
+        default_effort=section.reasoning.default if section.reasoning else None,
     )
 
 
@@ -87,6 +99,16 @@ def _deployment(model: Model, section: DeploymentSection, providers: Mapping[Pro
         max_output_tokens=section.max_output_tokens or model.max_output_tokens,
         context_tokens=section.context_tokens or model.context_tokens,
         lacks=frozenset(section.lacks),
+        data=_data(section, provider.data),
+    )
+
+
+def _data(section: DeploymentSection, providers: DataHandling) -> DataHandling:
+    collection = section.data_collection
+    return DataHandling(
+        keeps_nothing=providers.keeps_nothing if section.zdr is None else section.zdr,
+        may_collect=providers.may_collect if collection is None else collection == "allow",
+        region=section.region or providers.region,
     )
 
 
@@ -113,6 +135,8 @@ def _rates(section: RatesSection) -> Rates:
         cached_input_usd=section.cached_input_usd_per_mtok,
         cache_write_usd=section.cache_write_usd_per_mtok,
         cache_write_1h_usd=section.cache_write_1h_usd_per_mtok,
+        request_usd=section.request_usd,
+        image_usd=section.image_usd,
     )
 
 

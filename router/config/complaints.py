@@ -73,8 +73,7 @@ def _problem(detail: ErrorDetails, document: Document, model: type[BaseModel], p
     message = str(context["message"]) if detail["type"] == FAULT else _sentence(detail)
     if _OF_KEY in detail["loc"]:
         return document.at_key(path, message)
-    key = context.get("key")
-    return document.at_value((*path, key) if key else path, message)
+    return document.at_value((*path, *context.get("keys", ())), message)
 
 
 def _unknown_key(key: str, allowed: Sequence[str]) -> str:

@@ -16,7 +16,6 @@ from typing import Generic, TypeVar
 
 from pydantic import ValidationError
 
-from router.catalog.catalog import Catalog
 from router.config import catalog_file, complaints, penstock_file, references, team_file
 from router.config.price_data import GENAI_PRICES_VERSION
 from router.config.schema import ModelsFile, PenstockFile, Section, TeamFile
@@ -68,7 +67,7 @@ def load(directory: Path, *, environment: Mapping[str, str]) -> Snapshot:
 
 def warnings(snapshot: Snapshot) -> tuple[str, ...]:
     """What does not stop a start but must be said: whom we cannot ask, and what has no price."""
-    return (*_secrets_missing(snapshot.settings), *_prices_missing(snapshot.catalog))
+    return (*_secrets_missing(snapshot.settings), *_prices_missing(snapshot))
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +140,9 @@ def _problems_between(main: Document | None, models: Document | None, teams: Seq
     known_models = references.names_in(models, "models")
     if models is not None:
         yield from references.problems_of_models(models, providers)
+    regions = references.regions_in(main, models)
     for team in teams:
-        yield from references.problems_of_team(team, models=known_models, providers=providers)
+        yield from references.problems_of_team(team, models=known_models, providers=providers, regions=regions)
     yield from _problems_of_team_names(teams)
 
 
@@ -178,9 +178,16 @@ def _secrets_missing(settings: Settings) -> Iterator[str]:
         yield f"{origin} holds no admin token, so the admin port is open to everyone on this machine, and to no other"
 
 
-def _prices_missing(catalog: Catalog) -> Iterator[str]:
-    for deployment in catalog:
-        if not deployment.prices.entries:
+def _prices_missing(snapshot: Snapshot) -> Iterator[str]:
+    for deployment in snapshot.catalog:
+        if deployment.prices.entries:
+            continue
+        if deployment.provider.kind == "openrouter" and snapshot.settings.prices.every_s is not None:
+            yield (
+                f"{deployment.id} has no price, neither in models.yaml nor in genai-prices {GENAI_PRICES_VERSION}, "
+                "so it is not chosen before OpenRouter's own list has been read"
+            )
+        else:
             yield (
                 f"{deployment.id} has no price, neither in models.yaml nor in genai-prices {GENAI_PRICES_VERSION}, "
                 "so it is never chosen; add `prices` to it (zero is a price)"

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from router.catalog.catalog import Provider, ProviderName
+from router.catalog.catalog import DataHandling, Provider, ProviderName
 from router.config.schema import OutageSection, PenstockFile, ProviderSection, RedisSection
 from router.config.settings import secret, state_directory
-from router.config.snapshot import Listen, ProviderAccess, Server, Settings, Timeouts
+from router.config.snapshot import Listen, PriceRefresh, ProviderAccess, Server, Settings, Timeouts
 from router.quotas import OutageAllowance
 from router.units import nano_usd
 
@@ -31,6 +31,7 @@ def settings(file: PenstockFile, *, directory: Path, environment: Mapping[str, s
             first_byte_s=file.timeouts.first_byte_s,
             between_bytes_s=file.timeouts.between_bytes_s,
         ),
+        prices=PriceRefresh(every_s=file.prices.refresh_s or None),
         providers={
             ProviderName(name): _access(ProviderName(name), section, directory, environment)
             for name, section in file.providers.items()
@@ -43,9 +44,15 @@ def _access(
 ) -> ProviderAccess:
     key_file = _path(section.api_key_file, directory, environment)
     return ProviderAccess(
-        provider=Provider(name=name, kind=section.kind, base_url=section.base_url),
+        provider=Provider(name=name, kind=section.kind, base_url=section.base_url, data=_data(section)),
         api_key=secret(variable=section.api_key_env, file=key_file, environment=environment),
         api_key_from=_origin(section.api_key_env, key_file),
+    )
+
+
+def _data(section: ProviderSection) -> DataHandling:
+    return DataHandling(
+        keeps_nothing=bool(section.zdr), may_collect=section.data_collection != "deny", region=section.region
     )
 
 

@@ -4,7 +4,6 @@ Only the package's data is used, never its arithmetic, so that one function (`ca
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from importlib.metadata import version
@@ -20,17 +19,13 @@ from genai_prices.types import (
 )
 
 from router.catalog.catalog import ProviderKind
-from router.catalog.prices import Price, PriceEntry, Rates, Tier
+from router.catalog.prices import Origin, Price, PriceEntry, Rates, Tier, one_hour_write
 
 GENAI_PRICES_VERSION = version("genai-prices")
 
 _ANY_DAY = date(2026, 1, 1)  # to subtract an offset from a time of day
 
 _PROVIDER_ID: dict[ProviderKind, str] = {"openrouter": "openrouter", "deepseek": "deepseek"}
-
-# Anthropic bills a cache write that lives for an hour at twice the input rate (openrouter.md §6, November 2026);
-# genai-prices has only the five-minute rate for OpenRouter's Claude models, which would bound such a call too low.
-_ONE_HOUR_WRITE_FACTOR = {"anthropic/": Decimal(2)}
 
 
 def published(kind: ProviderKind, upstream_model: str) -> tuple[PriceEntry, ...]:
@@ -81,7 +76,10 @@ def _entries(conditional: Sequence[ConditionalPrice], upstream_model: str) -> It
             daily = (_utc(item.constraint.start_time), _utc(item.constraint.end_time))
         price = price_of(item.prices, upstream_model)
         source = f"genai-prices {GENAI_PRICES_VERSION}"
-        yield None if price is None else PriceEntry(price=price, source=source, starts=since, daily=daily)
+        if price is None:
+            yield None
+        else:
+            yield PriceEntry(price=price, source=source, starts=since, daily=daily, origin=Origin.PUBLISHED)
 
 
 def _rates(prices: ModelPrice, upstream_model: str, *, above: int | None) -> Rates:
@@ -98,10 +96,7 @@ def _rates(prices: ModelPrice, upstream_model: str, *, above: int | None) -> Rat
         cache_write_usd=_figure(prices.cache_write_mtok, above),
         cache_write_1h_usd=_figure(prices.cache_write_1h_mtok, above),
     )
-    for prefix, factor in _ONE_HOUR_WRITE_FACTOR.items():
-        if upstream_model.startswith(prefix) and prices.cache_write_1h_mtok is None:
-            return replace(rates, cache_write_1h=rates.input * factor)
-    return rates
+    return rates if prices.cache_write_1h_mtok is not None else one_hour_write(upstream_model, rates)
 
 
 def _figure(figure: Decimal | TieredPrices | None, above: int | None) -> Decimal | None:

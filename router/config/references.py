@@ -1,4 +1,5 @@
-"""Names that one place of the configuration uses and another must define: models, providers, policies, aliases.
+"""Names that one place of the configuration uses and another must define: models, providers, regions, policies and
+aliases.
 
 They are looked up in the files' plain data, not in validated sections, so that a misspelt key elsewhere in a file does
 not hide a misspelt model.
@@ -11,11 +12,25 @@ from router.config.yaml_source import Document
 from router.errors import Problem
 
 _MODELS_OF_A_TEAM = (
+    ("banned_models", "*"),
+    ("policies", "*", "shadow", "model"),
     ("baseline",),
     ("aliases", "*", "model"),
     ("policies", "*", "candidates", "*"),
     ("policies", "*", "banned_models", "*"),
     ("policies", "*", "rules", "*", "candidates", "*"),
+)
+_PROVIDERS_OF_A_TEAM = (
+    ("banned_providers", "*"),
+    ("only_providers", "*"),
+    ("policies", "*", "banned_providers", "*"),
+    ("policies", "*", "only_providers", "*"),
+    ("policies", "*", "rules", "*", "only_providers", "*"),
+)
+_REGIONS_OF_A_TEAM = (
+    ("data", "regions", "*"),
+    ("policies", "*", "data", "regions", "*"),
+    ("policies", "*", "rules", "*", "data", "regions", "*"),
 )
 _ALIASES_OF_RULES = (
     ("policies", "*", "rules", "*", "when", "alias"),
@@ -31,15 +46,27 @@ def names_in(document: Document | None, section: str) -> frozenset[str] | None:
     return frozenset(entries) if isinstance(entries, dict) and entries else None
 
 
+def regions_in(main: Document | None, models: Document | None) -> frozenset[str] | None:
+    """The regions that providers and deployments declare; None if that cannot be told."""
+    if main is None or models is None or main.is_faulty(()) or models.is_faulty(()):
+        return None
+    declared = (
+        *main.matching(("providers", "*", "region")),
+        *models.matching(("models", "*", "deployments", "*", "region")),
+    )
+    return frozenset(name for _, name in declared if isinstance(name, str))
+
+
 def problems_of_models(models: Document, providers: frozenset[str] | None) -> Iterator[Problem]:
     yield from _unknown(models, "provider", (("models", "*", "deployments", "*", "provider"),), providers)
 
 
 def problems_of_team(
-    team: Document, *, models: frozenset[str] | None, providers: frozenset[str] | None
+    team: Document, *, models: frozenset[str] | None, providers: frozenset[str] | None, regions: frozenset[str] | None
 ) -> Iterator[Problem]:
     yield from _unknown(team, "model", _MODELS_OF_A_TEAM, models)
-    yield from _unknown(team, "provider", (("policies", "*", "banned_providers", "*"),), providers)
+    yield from _unknown(team, "provider", _PROVIDERS_OF_A_TEAM, providers)
+    yield from _unknown(team, "region", _REGIONS_OF_A_TEAM, regions)
     if isinstance(team.data, dict):
         yield from _unknown(team, "policy", (("aliases", "*", "policy"),), names_in(team, "policies") or frozenset())
         yield from _unknown(team, "alias", _ALIASES_OF_RULES, names_in(team, "aliases"))

@@ -15,11 +15,15 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
-from router.catalog.catalog import Capability, Task
+from router.catalog.catalog import Capability, Effort, Task
+from router.decision.matching import Modality, Weekday
 from router.decision.policy import Objective
+from router.quality.language import Language
+from router.quality.schemas import CannotVerify, compiled_pattern
+from router.quality.verify import CheckKind
 from router.quotas import Per, WhenSpent
 
-FAULT = "penstock"  # the type of our own pydantic errors; their `key` says which key of the entry is meant, if any
+FAULT = "penstock"  # the type of our own pydantic errors; their `keys` lead to what is meant within the entry, if any
 
 # Counters hold nano-dollars as 64-bit floats in some stores (Redis Lua), exact up to 2^53.
 MAX_LIMIT_NANO_USD = 2**53
@@ -32,11 +36,17 @@ _MODEL = re.compile(r"[A-Za-z0-9~][A-Za-z0-9._~-]*(/[A-Za-z0-9][A-Za-z0-9._:-]*)
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/=@-]{0,63}")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
+_LEAST_REFRESH_S = 60  # OpenRouter lets its list be kept for 300 s (cache-control, openrouter.md §4.1)
+_HOURS = re.compile(r"(([01]\d|2[0-3]):[0-5]\d)-(([01]\d|2[0-3]):[0-5]\d|24:00)")
+_REGION = re.compile(r"[a-z][a-z0-9-]{0,31}")
+_SLUG = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9._-]+)?")
+_VISION = "vision"  # what most people call input with images
 _RESERVED_NAME = "other"  # what metrics call a label value that the configuration does not know
 
 
-def _fault(message: str, key: str | None = None) -> PydanticCustomError:
-    return PydanticCustomError(FAULT, "{message}", {"message": message, "key": key})
+def _fault(message: str, *keys: str | int) -> PydanticCustomError:
+    """What is wrong with an entry, or with what stands under these keys of it."""
+    return PydanticCustomError(FAULT, "{message}", {"message": message, "keys": keys})
 
 
 def _exact(value: object) -> object:
@@ -47,6 +57,31 @@ def _exact(value: object) -> object:
 def _ratio(value: object) -> object:
     """A figure that is not money, as a float."""
     return float(value) if isinstance(value, int | Decimal) and not isinstance(value, bool) else value
+
+
+def _hours(text: str) -> str:
+    if not _HOURS.fullmatch(text):
+        raise _fault(f"expected hours such as 08:00-18:00, or 22:00-06:00 for a night, got '{text}'")
+    begins, _, ends = text.partition("-")
+    if begins == ends or (begins, ends) == ("00:00", "24:00"):
+        raise _fault(f"expected a part of the day, got the whole of it, '{text}'; leave it out, or name weekdays")
+    return text
+
+
+def _region(text: str) -> str:
+    if not _REGION.fullmatch(text):
+        raise _fault(f"expected a region of a-z, 0-9 and - such as eu, got '{text}'")
+    return text
+
+
+def _slug(text: str) -> str:
+    if not _SLUG.fullmatch(text):
+        raise _fault(f"expected a provider such as deepinfra or deepinfra/fp8, in lower case, got '{text}'")
+    return text
+
+
+def _need(value: object) -> object:
+    return Capability.IMAGE_INPUT if value == _VISION else value
 
 
 def _one_or_more(value: object) -> object:
@@ -139,6 +174,22 @@ def _without_repeats(names: list[str]) -> list[str]:
     return names
 
 
+def _pattern(text: str) -> str:
+    try:
+        compiled_pattern(text)
+    except CannotVerify:
+        raise _fault(
+            f"expected a regular expression without look-around and back-references (they cannot be matched in linear "
+            f"time), got '{text[:100]}'"
+        ) from None
+    return text
+
+
+def _one_or_more_checks(value: object) -> object:
+    """`verify: non_empty` is short for `verify: [non_empty]`."""
+    return [value] if isinstance(value, str | dict) else value
+
+
 def _time_zone(text: str) -> str:
     try:
         ZoneInfo(text)
@@ -176,10 +227,24 @@ Tag = Annotated[str, AfterValidator(_tag)]
 Address = Annotated[str, AfterValidator(_address)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
+Hours = Annotated[str, AfterValidator(_hours), WithJsonSchema({"type": "string", "pattern": f"^{_HOURS.pattern}$"})]
+Region = Annotated[str, AfterValidator(_region)]
+Slug = Annotated[str, AfterValidator(_slug)]
+Share = Annotated[float, BeforeValidator(_ratio), Field(gt=0, le=1)]
+Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
 Candidates = Annotated[list[Text], Field(min_length=1), AfterValidator(_without_repeats)]
 # Enums are written as their values; strict mode would want the members themselves.
 TaskWord = Annotated[Task, Field(strict=False)]
 CapabilityWord = Annotated[Capability, Field(strict=False)]
+NeedWord = Annotated[
+    CapabilityWord,
+    BeforeValidator(_need),
+    WithJsonSchema({"type": "string", "enum": [*Capability, _VISION]}),
+]
+EffortWord = Annotated[Effort, Field(strict=False)]
+LanguageWord = Annotated[Language, Field(strict=False)]
+ModalityWord = Annotated[Modality, Field(strict=False)]
+WeekdayWord = Annotated[Weekday, Field(strict=False)]
 ObjectiveWord = Annotated[Objective, Field(strict=False)]
 PerWord = Annotated[Per, Field(strict=False)]
 WhenSpentWord = Annotated[WhenSpent, Field(strict=False)]
@@ -250,6 +315,21 @@ class TimeoutsSection(Section):
     between_bytes_s: Annotated[Seconds, Field(description="longest silence within an answer")] = 120.0
 
 
+class PricesSection(Section):
+    """How the prices that providers tell themselves are kept fresh."""
+
+    refresh_s: Annotated[
+        Annotated[float, BeforeValidator(_ratio), Field(ge=0, le=86_400)],
+        Field(description="how often OpenRouter's /models is read: from 60, or 0 for never"),
+    ] = 300.0
+
+    @model_validator(mode="after")
+    def _not_too_often(self) -> "PricesSection":
+        if 0 < self.refresh_s < _LEAST_REFRESH_S:
+            raise _fault(f"expected 0 (never) or at least {_LEAST_REFRESH_S}, got {self.refresh_s:g}", "refresh_s")
+        return self
+
+
 class ProviderSection(Section):
     kind: Annotated[
         Literal["openrouter", "deepseek", "openai_compatible"], Field(description="which dialect and price list apply")
@@ -257,6 +337,20 @@ class ProviderSection(Section):
     base_url: Annotated[BaseUrl, Field(description="what stands before /chat/completions")]
     api_key_env: Annotated[EnvironmentName | None, Field(description="environment variable that holds the key")] = None
     api_key_file: Annotated[Text | None, Field(description="file that holds the key")] = None
+    zdr: Annotated[bool | None, Field(description="it keeps nothing once the answer is out; default: false")] = None
+    data_collection: Annotated[
+        Literal["allow", "deny"] | None, Field(description="may it store prompts for its own use? default: allow")
+    ] = None
+    region: Annotated[Region | None, Field(description="where prompts are processed, such as eu")] = None
+
+    @model_validator(mode="after")
+    def _asked_with_each_request(self) -> "ProviderSection":
+        if self.kind == "openrouter" and (self.zdr is not None or self.data_collection is not None):
+            raise _fault(
+                "OpenRouter is asked for this with each request that wants it; leave it out here",
+                "data_collection" if self.zdr is None else "zdr",
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_source(self) -> "ProviderSection":
@@ -279,6 +373,7 @@ class PenstockFile(Section):
         int, Field(ge=1_024, le=1_073_741_824, description="longest request body taken; longer ones get 413")
     ] = 33_554_432
     timeouts: TimeoutsSection = TimeoutsSection()
+    prices: PricesSection = PricesSection()
     stop_grace_s: Annotated[
         Seconds, Field(description="what a stop allows requests under way to end by themselves")
     ] = 30.0
@@ -312,6 +407,8 @@ class RatesSection(Section):
     cached_input_usd_per_mtok: Annotated[Usd | None, Field(description="default: as plain input")] = None
     cache_write_usd_per_mtok: Annotated[Usd | None, Field(description="all in; default: as plain input")] = None
     cache_write_1h_usd_per_mtok: Annotated[Usd | None, Field(description="default: as cache_write")] = None
+    request_usd: Annotated[Usd, Field(description="for each call, beside its tokens")] = Decimal(0)
+    image_usd: Annotated[Usd, Field(description="for each input image, beside its tokens")] = Decimal(0)
 
 
 class TierSection(RatesSection):
@@ -359,6 +456,11 @@ class DeploymentSection(Section):
     context_tokens: Annotated[Tokens | None, Field(description="if it differs from the model's")] = None
     max_output_tokens: Annotated[Tokens | None, Field(description="if it differs from the model's")] = None
     lacks: Annotated[list[CapabilityWord], Field(description="what the model can do, but not at this provider")] = []
+    zdr: Annotated[bool | None, Field(description="if it differs from the provider's")] = None
+    data_collection: Annotated[
+        Literal["allow", "deny"] | None, Field(description="if it differs from the provider's")
+    ] = None
+    region: Annotated[Region | None, Field(description="if it differs from the provider's")] = None
     prices: Annotated[
         list[PriceSection], Field(description="own prices, oldest first; each wins over published ones while it holds")
     ] = []
@@ -379,6 +481,15 @@ class DeploymentSection(Section):
         return self
 
 
+class ReasoningSection(Section):
+    """How hard the model can be asked to think."""
+
+    efforts: Annotated[
+        list[EffortWord], Field(min_length=1, description="those it knows; none among them if it can do without")
+    ]
+    default: Annotated[EffortWord | None, Field(description="where a request says nothing")] = None
+
+
 class ModelSection(Section):
     context_tokens: Annotated[Tokens, Field(description="input and output together")]
     max_output_tokens: Tokens
@@ -387,6 +498,9 @@ class ModelSection(Section):
         TokenRatio, Field(description="tokens of this model per token of OpenAI's o200k_base, English prose")
     ] = 1.0
     quality: QualitySection = QualitySection()
+    reasoning: Annotated[
+        ReasoningSection | None, Field(description="the efforts it knows; without it, all are taken to be known")
+    ] = None
     deployments: Annotated[list[DeploymentSection], Field(min_length=1, description="who serves it")]
 
     @model_validator(mode="after")
@@ -470,17 +584,59 @@ class InputTokensSection(Section):
         return self
 
 
+class DifficultySection(Section):
+    over: Annotated[Probability | None, Field(description="strictly more than, from 0 to 1")] = None
+    under: Annotated[Probability | None, Field(description="strictly less than, from 0 to 1")] = None
+
+    @model_validator(mode="after")
+    def _can_hold(self) -> "DifficultySection":
+        if self.over is None and self.under is None:
+            raise _fault("expected over, under or both")
+        if self.over is not None and self.under is not None and self.under <= self.over:
+            raise _fault(
+                f"no difficulty is over {self.over} and under {self.under}, so the rule could never apply", "under"
+            )
+        return self
+
+
 class WhenSection(Section):
     """Every condition given must hold."""
 
     input_tokens: InputTokensSection | None = None
+    language: Annotated[
+        list[LanguageWord],
+        BeforeValidator(_one_or_more),
+        Field(description="of the prompt, any of: ISO 639-1, or other", json_schema_extra=_or_a_single_one),
+    ] = []
+    modalities: Annotated[
+        list[ModalityWord],
+        BeforeValidator(_one_or_more),
+        Field(description="of the input, any of; text is text alone", json_schema_extra=_or_a_single_one),
+    ] = []
+    difficulty: Annotated[DifficultySection | None, Field(description="from 0, easy, to 1")] = None
+    hour: Annotated[
+        list[Hours],
+        BeforeValidator(_one_or_more),
+        Field(
+            description="any of, in the team's time zone; from inclusive, until exclusive, past midnight if earlier",
+            json_schema_extra=_or_a_single_one,
+        ),
+    ] = []
+    weekdays: Annotated[
+        list[WeekdayWord],
+        BeforeValidator(_one_or_more),
+        Field(
+            description="any of, in the team's time zone; a night belongs to the day on which it began",
+            json_schema_extra=_or_a_single_one,
+        ),
+    ] = []
     task: Annotated[
         list[TaskWord], BeforeValidator(_one_or_more), Field(description="any of", json_schema_extra=_or_a_single_one)
     ] = []
     needs: Annotated[
-        list[CapabilityWord],
+        list[NeedWord],
         BeforeValidator(_one_or_more),
-        Field(description="all of", json_schema_extra=_or_a_single_one),
+        Field(description="all of; vision is image_input", json_schema_extra=_or_a_single_one),
     ] = []
     alias: Annotated[
         list[AliasName], BeforeValidator(_one_or_more), Field(description="any of", json_schema_extra=_or_a_single_one)
@@ -491,9 +647,94 @@ class WhenSection(Section):
 
     @model_validator(mode="after")
     def _says_something(self) -> "WhenSection":
-        if not (self.input_tokens or self.task or self.needs or self.alias or self.tags):
+        if not any(getattr(self, name) for name in type(self).model_fields):
             raise _fault("expected a condition; a rule that always applies belongs into the policy itself")
         return self
+
+
+class CheckSection(Section):
+    """An entry of `verify`: a word, or `regex` with its pattern."""
+
+    kind: Annotated[CheckKind, Field(strict=False)]
+    pattern: str | None = None
+
+
+def _check(value: object) -> CheckSection:
+    if isinstance(value, str) and value in _CHECK_WORDS:
+        return CheckSection(kind=CheckKind(value))
+    if not isinstance(value, dict) or set(value) != {"regex"} or not isinstance(value["regex"], str):
+        hint = f"'{value}'" if isinstance(value, str) else "something else"
+        raise _fault(f"expected {', '.join(_CHECK_WORDS)} or {{regex: PATTERN}}, got {hint}")
+    return CheckSection(kind=CheckKind.REGEX, pattern=_pattern(value["regex"]))
+
+
+_CHECK_WORDS = tuple(kind.value for kind in CheckKind if kind is not CheckKind.REGEX)
+_CHECK_SCHEMA = {
+    "anyOf": [
+        {"enum": list(_CHECK_WORDS), "type": "string"},
+        {
+            "type": "object",
+            "properties": {
+                "regex": {"type": "string", "description": "found anywhere; write ^ and $ for the whole text"}
+            },
+            "required": ["regex"],
+            "additionalProperties": False,
+        },
+    ]
+}
+Checks = Annotated[
+    list[Annotated[CheckSection, BeforeValidator(_check), WithJsonSchema(_CHECK_SCHEMA)]],
+    BeforeValidator(_one_or_more_checks),
+    Field(json_schema_extra=_or_a_single_one, description="what an answer must pass; else a better model is asked"),
+]
+
+
+class DataSection(Section):
+    """How prompts must be handled. It only ever adds to what team, policy, rule and request demand already."""
+
+    zdr: Annotated[bool, Field(description="true: nothing may be kept once the answer is out")] = False
+    collection: Annotated[
+        Literal["allow", "deny"], Field(description="deny: nothing may be stored for the provider's own use")
+    ] = "allow"
+    regions: Annotated[
+        list[Region] | None, Field(min_length=1, description="any of: deployments must declare one of them")
+    ] = None
+    only: Annotated[
+        list[Slug] | None,
+        Field(min_length=1, description="who may see prompts: OpenRouter's slugs, or providers of penstock.yaml"),
+    ] = None
+    ignore: Annotated[list[Slug], Field(description="who may not, named the same way")] = []
+
+
+class ShadowSection(Section):
+    """A model that is asked the same, unseen by the client, to be measured."""
+
+    model: Annotated[Text, Field(description="a model of models.yaml")]
+    share: Annotated[Share, Field(description="of the answered requests, 0..1")]
+    budget_usd: Annotated[LimitUsd, Field(description="its own, beside the team's budgets; when spent, no more copies")]
+    per: PerWord = Per.DAY
+
+
+Weights = Annotated[
+    dict[Text, Share],
+    Field(min_length=1, description="model → share of the requests; what they leave to 1 the objective chooses"),
+]
+OnlyProviders = Annotated[list[Text], Field(min_length=1)]
+MaxLatency = Annotated[
+    Milliseconds | None,
+    Field(description="expected time to the first token of a stream, or to the end of a whole answer"),
+]
+WishedEffort = Annotated[EffortWord | None, Field(description="how hard to think where the client says nothing")]
+MostEffort = Annotated[EffortWord | None, Field(description="how hard to think at most, whatever the client asks")]
+_MOST_OVER = 1e-9  # by which shares may exceed 1: 0.1 + 0.2 + 0.7 does
+
+
+def _judge_weights(weights: dict[str, float], candidates: list[str], *where: str | int) -> None:
+    stranger = next((model for model in weights if model not in candidates), None)
+    if stranger is not None:
+        raise _fault(f"expected a candidate, got '{stranger}'", *where, "weights", stranger)
+    if sum(weights.values()) > 1 + _MOST_OVER:
+        raise _fault(f"expected shares of at most 1 together, got {sum(weights.values()):g}", *where, "weights")
 
 
 class RuleSection(Section):
@@ -505,13 +746,19 @@ class RuleSection(Section):
     objective: ObjectiveWord | None = None
     quality: FloorSection | None = None
     max_cost_usd: Annotated[Usd | None, Field(description="what one request may cost at worst")] = None
+    max_latency_ms: MaxLatency = None
+    reasoning_effort: WishedEffort = None
+    max_reasoning_effort: MostEffort = None
+    weights: Weights | None = None
+    only_providers: Annotated[OnlyProviders | None, Field(description="these alone, of those the policy allows")] = None
+    data: Annotated[DataSection | None, Field(description="on top of the policy's")] = None
+    verify: Checks | None = None
 
     @model_validator(mode="after")
     def _changes_something(self) -> "RuleSection":
-        if not (self.candidates or self.objective or self.quality) and self.max_cost_usd is None:
-            raise _fault(
-                "expected at least one of candidates, objective, quality, max_cost_usd: the rule changes nothing"
-            )
+        terms = [name for name in type(self).model_fields if name not in ("name", "when")]
+        if all(getattr(self, name) is None for name in terms):
+            raise _fault(f"expected at least one of {', '.join(terms)}: the rule changes nothing")
         return self
 
 
@@ -526,9 +773,34 @@ class PolicySection(Section):
     may_shorten: Annotated[
         bool, Field(description="where no budget has room for the output limit, lower the limit before refusing")
     ] = False
+    max_latency_ms: MaxLatency = None
+    reasoning_effort: WishedEffort = None
+    max_reasoning_effort: MostEffort = None
+    weights: Weights | None = None
+    shadow: Annotated[ShadowSection | None, Field(description="a model to be measured beside the one that answers")] = (
+        None
+    )
     banned_models: Annotated[list[Text], Field(description="never these, whatever a rule says")] = []
     banned_providers: Annotated[list[Text], Field(description="never at these, whatever a rule says")] = []
+    only_providers: Annotated[OnlyProviders | None, Field(description="never at others, whatever a rule says")] = None
+    data: Annotated[DataSection | None, Field(description="how prompts must be handled, whatever a rule says")] = None
     rules: list[RuleSection] = []
+    verify: Checks = []
+    max_escalations: Annotated[
+        int, Field(ge=1, le=3, description="better models asked after an answer that failed a check")
+    ] = 1
+    buffer: Annotated[
+        bool, Field(description="collect streamed answers before the client gets them, so that they can be verified")
+    ] = False
+
+    @model_validator(mode="after")
+    def _weights_are_of_candidates(self) -> "PolicySection":
+        if self.weights is not None:
+            _judge_weights(self.weights, self.candidates)
+        for number, rule in enumerate(self.rules):
+            if rule.weights is not None:
+                _judge_weights(rule.weights, rule.candidates or self.candidates, "rules", number)
+        return self
 
     @model_validator(mode="after")
     def _rule_names_differ(self) -> "PolicySection":
@@ -556,5 +828,13 @@ class TeamFile(Section):
         dict[Tag, AllowanceSection],
         Field(description="tags with money of their own: a request with the tag is charged to them as well"),
     ] = {}
+    banned_models: Annotated[list[Text], Field(description="never these, by whatever policy or alias")] = []
+    banned_providers: Annotated[list[Text], Field(description="never at these, by whatever policy or alias")] = []
+    only_providers: Annotated[
+        OnlyProviders | None, Field(description="never at others, by whatever policy or alias")
+    ] = None
+    data: Annotated[
+        DataSection | None, Field(description="how every prompt of the team must be handled, pinned models included")
+    ] = None
     aliases: Annotated[dict[AliasName, AliasSection], Field(min_length=1, description="what clients write in `model`")]
     policies: dict[Name, PolicySection] = {}

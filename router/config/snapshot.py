@@ -8,7 +8,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from router.catalog.catalog import Catalog, ModelName, Provider, ProviderName
-from router.decision.policy import Policy
+from router.decision.policy import NO_GUARD, Guard, Policy, pinned
 from router.keys import Secret, TeamName
 from router.quotas import Allowance, Budget, Limits, OutageAllowance
 
@@ -34,6 +34,14 @@ class Timeouts:
     connect_s: float
     first_byte_s: float  # from sending the request to the first byte of the answer
     between_bytes_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class PriceRefresh:
+    """When providers' own price lists are read."""
+
+    every_s: float | None = 300.0  # None: never by a server
+    confirm_s: float = 60.0  # a sudden change counts if it is read again at least so long after; not a key of the file
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +77,7 @@ class Settings:
     stop_grace_s: float
     timeouts: Timeouts
     providers: Mapping[ProviderName, ProviderAccess]
+    prices: PriceRefresh = PriceRefresh()
     admin_token_from: str | None = None  # the variable or file that should hold it, for messages
 
 
@@ -85,6 +94,15 @@ class Team:
     projects: Mapping[str, Allowance]  # tags with money of their own
     aliases: Mapping[str, Policy]  # what its clients may write in `model`
     policies: Mapping[str, Policy]
+    guard: Guard = NO_GUARD  # of the whole team: policies and aliases are held to it already
+
+    def pin(self, model: ModelName) -> Policy:
+        """The policy of a client that names a model itself: held to all that guards the policies it is from."""
+        policy = pinned(model).within(self.guard)
+        for each in (*self.policies.values(), *self.aliases.values()):
+            if each.may_choose(model):
+                policy = policy.within(each.guard)
+        return policy
 
     def models(self) -> frozenset[ModelName]:
         """Every model that some policy or alias of this team may choose."""

@@ -1,5 +1,7 @@
 """`teams/NAME.yaml` as a `Team`."""
 
+from collections.abc import Sequence
+from datetime import time
 from zoneinfo import ZoneInfo
 
 from router.catalog.catalog import ModelName, ProviderName
@@ -7,41 +9,56 @@ from router.config.schema import (
     AliasSection,
     AllowanceSection,
     BudgetSection,
+    CheckSection,
+    DataSection,
     FloorSection,
     LimitsSection,
     PolicySection,
     RuleSection,
+    ShadowSection,
     TeamFile,
     WhenSection,
 )
 from router.config.snapshot import Team
-from router.decision.policy import Match, Policy, QualityFloor, Rule, pinned
+from router.decision.arms import Weights
+from router.decision.data_rules import NO_DATA_RULES, DataRules
+from router.decision.matching import Match, Schedule
+from router.decision.policy import Guard, Policy, QualityFloor, Rule, Shadow, pinned
 from router.keys import TeamName
+from router.quality.verify import Check
 from router.quotas import Allowance, Budget, Limits
 from router.units import nano_usd
 
 
 def team(file: TeamFile) -> Team:
     """The team of a validated file whose models, providers and policies are all known."""
-    policies = {name: _policy(name, section) for name, section in file.policies.items()}
+    zone = ZoneInfo(file.time_zone)
+    guard = Guard(
+        banned_models=frozenset(_models(file.banned_models)),
+        banned_providers=frozenset(_providers(file.banned_providers)),
+        only_providers=_only(file.only_providers),
+        data=_data(file.data),
+    )
+    policies = {name: _policy(name, section, zone).within(guard) for name, section in file.policies.items()}
     return Team(
         name=TeamName(file.team),
         baseline=None if file.baseline is None else ModelName(file.baseline),
-        zone=ZoneInfo(file.time_zone),
+        zone=zone,
         budgets=tuple(_budget(section) for section in file.budgets),
         limits=_limits(file.limits),
         each_key=_allowance(file.each_key),
         projects={tag: _allowance(section) for tag, section in file.projects.items()},
-        aliases={alias: _target(section, policies) for alias, section in file.aliases.items()},
+        aliases={alias: _target(section, policies, guard) for alias, section in file.aliases.items()},
         policies=policies,
+        guard=guard,
     )
 
 
-def _target(section: AliasSection, policies: dict[str, Policy]) -> Policy:
+def _target(section: AliasSection, policies: dict[str, Policy], guard: Guard) -> Policy:
     if section.policy is not None:
         return policies[section.policy]
     assert section.model is not None  # the schema demands one of the two
-    return pinned(ModelName(section.model))
+    return pinned(ModelName(section.model)).within(guard)
 
 
 def _budget(section: BudgetSection) -> Budget:
@@ -60,7 +77,7 @@ def _allowance(section: AllowanceSection) -> Allowance:
     return Allowance(budgets=tuple(_budget(budget) for budget in section.budgets), limits=_limits(section.limits))
 
 
-def _policy(name: str, section: PolicySection) -> Policy:
+def _policy(name: str, section: PolicySection, zone: ZoneInfo) -> Policy:
     return Policy(
         name=name,
         candidates=_models(section.candidates),
@@ -70,23 +87,44 @@ def _policy(name: str, section: PolicySection) -> Policy:
         default_max_output_tokens=section.default_max_output_tokens,
         may_shorten=section.may_shorten,
         banned_models=frozenset(_models(section.banned_models)),
-        banned_providers=frozenset(ProviderName(provider) for provider in section.banned_providers),
-        rules=tuple(_rule(rule) for rule in section.rules),
+        banned_providers=frozenset(_providers(section.banned_providers)),
+        rules=tuple(_rule(rule, zone) for rule in section.rules),
+        verify=_checks(section.verify),
+        max_escalations=section.max_escalations,
+        buffers_streams=section.buffer,
+        max_latency_ms=section.max_latency_ms,
+        reasoning_effort=section.reasoning_effort,
+        max_reasoning_effort=section.max_reasoning_effort,
+        weights=_weights(section.weights or {}),
+        only_providers=_only(section.only_providers),
+        data=_data(section.data),
+        shadow=None if section.shadow is None else _shadow(section.shadow),
     )
 
 
-def _rule(section: RuleSection) -> Rule:
+def _rule(section: RuleSection, zone: ZoneInfo) -> Rule:
     return Rule(
         name=section.name,
-        when=_match(section.when),
+        when=_match(section.when, zone),
         candidates=None if section.candidates is None else _models(section.candidates),
         objective=section.objective,
         floor=_floor(section.quality),
         max_cost_usd=section.max_cost_usd,
+        verify=None if section.verify is None else _checks(section.verify),
+        max_latency_ms=section.max_latency_ms,
+        reasoning_effort=section.reasoning_effort,
+        max_reasoning_effort=section.max_reasoning_effort,
+        weights=None if section.weights is None else _weights(section.weights),
+        only_providers=_only(section.only_providers),
+        data=_data(section.data),
     )
 
 
-def _match(section: WhenSection) -> Match:
+def _checks(sections: list[CheckSection]) -> tuple[Check, ...]:
+    return tuple(Check(section.kind, section.pattern) for section in sections)
+
+
+def _match(section: WhenSection, zone: ZoneInfo) -> Match:
     return Match(
         input_tokens_over=section.input_tokens.over if section.input_tokens else None,
         input_tokens_under=section.input_tokens.under if section.input_tokens else None,
@@ -94,7 +132,52 @@ def _match(section: WhenSection) -> Match:
         needs=frozenset(section.needs),
         aliases=frozenset(section.alias),
         tags=frozenset(section.tags),
+        languages=frozenset(section.language),
+        modalities=frozenset(section.modalities),
+        difficulty_over=section.difficulty.over if section.difficulty else None,
+        difficulty_under=section.difficulty.under if section.difficulty else None,
+        schedule=_schedule(section, zone),
     )
+
+
+def _schedule(section: WhenSection, zone: ZoneInfo) -> Schedule | None:
+    if not section.hour and not section.weekdays:
+        return None
+    return Schedule(zone, tuple(_hours(text) for text in section.hour), frozenset(section.weekdays))
+
+
+def _hours(text: str) -> tuple[time, time]:
+    begins, _, ends = text.partition("-")
+    return time.fromisoformat(begins), time.fromisoformat("00:00" if ends == "24:00" else ends)
+
+
+def _data(section: DataSection | None) -> DataRules:
+    if section is None:
+        return NO_DATA_RULES
+    return DataRules(
+        zdr=section.zdr,
+        deny_collection=section.collection == "deny",
+        regions=None if section.regions is None else frozenset(section.regions),
+        only=None if section.only is None else frozenset(section.only),
+        ignore=frozenset(section.ignore),
+    )
+
+
+def _shadow(section: ShadowSection) -> Shadow:
+    budget = Budget(limit_nano_usd=nano_usd(section.budget_usd), per=section.per)
+    return Shadow(model=ModelName(section.model), share=section.share, budget=budget)
+
+
+def _weights(section: dict[str, float]) -> Weights:
+    return tuple((ModelName(model), share) for model, share in section.items())
+
+
+def _only(names: Sequence[str] | None) -> frozenset[ProviderName] | None:
+    return None if names is None else frozenset(_providers(names))
+
+
+def _providers(names: Sequence[str]) -> tuple[ProviderName, ...]:
+    return tuple(ProviderName(name) for name in names)
 
 
 def _floor(section: FloorSection | None) -> QualityFloor | None:

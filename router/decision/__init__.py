@@ -1,4 +1,6 @@
 """How a choice is made, purely: `facts` go in (`RequestProfile`, `Conditions`), a team's `policy` is applied,
 every deployment gets an `estimate`, `eligibility` says who may, `ranking` who comes first; `decide` is the one
-function that production, `explain` and `replay` call, and `explain` puts its `Decision` into words.
+function that production, `explain` and `replay` call, and `explain` puts its `Decision` into words. Of a policy,
+`matching` says when a rule applies, `data_rules` who may see the prompt, `effort` how hard to think, `arms` which
+share of an experiment a request falls to.
 """

@@ -1,9 +1,19 @@
 """`decide`: the one function that chooses. Production, `explain` and `replay` call it with the same arguments."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from router.catalog.catalog import Catalog, Deployment
-from router.decision.eligibility import Candidate, Question, Rejection, below_bar, quality_bar, rejection
+from router.catalog.catalog import Catalog, Deployment, ModelName
+from router.decision.arms import drawn
+from router.decision.effort import effort_to_set
+from router.decision.eligibility import (
+    Candidate,
+    Question,
+    Rejection,
+    below_bar,
+    expected_latency_ms,
+    quality_bar,
+    rejection,
+)
 from router.decision.estimate import Estimator
 from router.decision.facts import NO_TIGHTENING, Conditions, RequestProfile, Tightening
 from router.decision.policy import Policy, Terms
@@ -21,6 +31,7 @@ class Decision:
     rejected: tuple[Rejection, ...]
     quality_bar: float  # what was good enough here
     catalog_version: str
+    arm: ModelName | None = None  # of the experiment, by `terms.weights`; None: the objective has chosen
 
     @property
     def chosen(self) -> Candidate | None:
@@ -46,10 +57,13 @@ def decide(
     Pure: the same arguments give the same decision, in every process. Never raises for a request that nobody may
     serve: then `ranked` is empty and `rejected` says why.
     """
-    terms = policy.terms_for(profile, tightening)
+    terms = policy.terms_for(profile, tightening, conditions.now)
     case = _Case(profile, policy, catalog, conditions, quality)
     able, rejected = case.screened(terms)
-    bar = quality_bar(able if tightening.max_cost_usd is None else case.yardstick(able, terms), terms)
+    measure = able
+    if tightening != NO_TIGHTENING:
+        able, measure = case.still_able(able, terms, rejected)
+    bar = quality_bar(measure, terms)
     eligible: list[Candidate] = []
     for candidate in able:
         refused = below_bar(candidate, bar)
@@ -57,13 +71,20 @@ def decide(
             eligible.append(candidate)
         else:
             rejected.append(refused)
+    order = ranked(eligible, terms.objective, seed=conditions.seed)
+    arm = None
+    if terms.weights:
+        models = {candidate.deployment.model.name for candidate in order}
+        arm = drawn(terms.weights, models, seed=conditions.seed, experiment=f"{policy.name}/{terms.rule or ''}")
+        order = tuple(sorted(order, key=lambda candidate: arm is not None and candidate.deployment.model.name != arm))
     return Decision(
         policy=policy.name,
         terms=terms,
-        ranked=ranked(eligible, terms.objective, seed=conditions.seed),
+        ranked=order,
         rejected=tuple(rejected),
         quality_bar=bar,
         catalog_version=catalog.version,
+        arm=arm,
     )
 
 
@@ -96,19 +117,30 @@ class _Case:
                     able.append(candidate)
         return able, rejected
 
-    def yardstick(self, able: list[Candidate], terms: Terms) -> list[Candidate]:
-        """Whose quality a relative floor is measured by: all who could serve if the request set no ceiling.
+    def still_able(
+        self, able: list[Candidate], terms: Terms, rejected: list[Rejection]
+    ) -> tuple[list[Candidate], list[Candidate]]:
+        """Who of `able` the policy admits without the request's own limits too; and all whom it admits.
 
-        Otherwise its ceiling would take the best candidate out, lower the bar, and let in what the policy refuses.
+        By the latter a relative floor is measured: otherwise a request's ceiling would take the best candidate out,
+        lower the bar, and let in what the policy refuses. The former matters where less thinking makes a candidate fit
+        that the policy refuses.
         """
-        policy_terms = self.policy.terms_for(self.profile, NO_TIGHTENING)
-        if terms.floor is None or policy_terms.max_cost_usd == terms.max_cost_usd:
-            return able
-        return self.screened(policy_terms)[0]
+        policy_terms = self.policy.terms_for(self.profile, NO_TIGHTENING, self.conditions.now)
+        if policy_terms == replace(terms, min_quality=None):
+            return able, able
+        admitted, refused = self.screened(policy_terms)
+        refusals = {refusal.deployment: refusal for refusal in refused}
+        rejected.extend(refusals[each.deployment.id] for each in able if each.deployment.id in refusals)
+        return [each for each in able if each.deployment.id not in refusals], admitted
 
     def _examined(self, deployment: Deployment, terms: Terms, estimator: Estimator) -> Candidate | Rejection:
-        forecast = estimator.at(deployment)
-        refused = rejection(Question(deployment, forecast, self.profile, self.policy, terms, self.conditions))
+        effort, wish, most = None, terms.reasoning_effort, terms.max_reasoning_effort
+        if wish is not None or most is not None:
+            effort = effort_to_set(self.profile, deployment, wish=wish, most=most)
+        forecast = estimator.at(deployment, effort=effort)
+        question = Question(deployment, forecast, self.profile, self.policy, terms, self.conditions, effort)
+        refused = rejection(question)
         if refused is not None:
             return refused
         assert forecast is not None  # the check `priced` refuses what has no estimate
@@ -117,4 +149,6 @@ class _Case:
             quality=self.quality.probability(deployment.model, self.profile.task),
             quality_is_known=self.quality.is_known(deployment.model, self.profile.task),
             estimate=forecast,
+            effort=effort,
+            latency_ms=None if terms.max_latency_ms is None else expected_latency_ms(question),
         )

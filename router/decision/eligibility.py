@@ -5,10 +5,13 @@ A check returns the reason for a rejection, or None. To add a rule, write one fu
 
 from collections.abc import Callable
 from enum import StrEnum
+from math import ceil
 
 import msgspec
 
-from router.catalog.catalog import Deployment, DeploymentId, ModelName
+from router.catalog.catalog import Deployment, DeploymentId, Effort, ModelName
+from router.decision.data_rules import NO_DATA_RULES, unmet
+from router.decision.effort import above_most
 from router.decision.estimate import Estimate
 from router.decision.facts import Conditions, RequestProfile
 from router.decision.policy import Policy, Terms
@@ -18,12 +21,15 @@ class Reason(StrEnum):
     """Why a candidate was rejected; the label of `penstock_rejections_total`."""
 
     BANNED = "banned"
+    DATA_RULES = "data_rules"
     UNAVAILABLE = "unavailable"
     NOT_CAPABLE = "not_capable"
     CONTEXT_TOO_SMALL = "context_too_small"
     OUTPUT_TOO_SMALL = "output_too_small"
     UNPRICED = "unpriced"
+    OVER_MAX_EFFORT = "over_max_effort"
     OVER_MAX_COST = "over_max_cost"
+    TOO_SLOW = "too_slow"
     BELOW_QUALITY = "below_quality"
 
 
@@ -41,6 +47,8 @@ class Candidate(msgspec.Struct, frozen=True):
     quality: float  # predicted probability that its answer is good
     quality_is_known: bool  # False: the figure stands in for a missing one
     estimate: Estimate
+    effort: Effort | None = None  # to be written into the request; None: as the client sent it
+    latency_ms: int | None = None  # as expected, where a limit was set; None there: not known
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -52,6 +60,7 @@ class Question(msgspec.Struct, frozen=True):
     policy: Policy
     terms: Terms
     conditions: Conditions
+    effort: Effort | None = None  # to be written into the request; None: as the client sent it
 
 
 def not_banned(question: Question) -> str | None:
@@ -60,7 +69,15 @@ def not_banned(question: Question) -> str | None:
         return f"the policy bans the model {deployment.model.name}"
     if policy.banned_providers and deployment.provider.name in policy.banned_providers:
         return f"the policy bans the provider {deployment.provider.name}"
+    only = question.terms.only_providers
+    if only is not None and deployment.provider.name not in only:
+        return f"the policy allows only {', '.join(sorted(only)) or 'no provider'}"
     return None
+
+
+def handles_data(question: Question) -> str | None:
+    rules = question.terms.data
+    return None if rules is NO_DATA_RULES else unmet(rules, question.deployment)
 
 
 def available(question: Question) -> str | None:
@@ -84,7 +101,8 @@ def context_fits(question: Question) -> str | None:
     if output is None:
         if estimate.input_tokens + question.policy.default_max_output_tokens <= deployment.context_tokens:
             return None  # room for the longest answer, so for the usual one
-        usual = question.conditions.experience.output(deployment, question.profile, question.profile.effort)
+        effort = question.effort or question.profile.effort
+        usual = question.conditions.experience.output(deployment, question.profile, effort)
         output = min(usual.output_tokens, question.policy.default_max_output_tokens, deployment.max_output_tokens)
     if estimate.input_tokens + output <= deployment.context_tokens:
         return None
@@ -110,14 +128,56 @@ def affordable(question: Question) -> str | None:
     return f"it may cost ${estimate.worst_usd.normalize():f} and the ceiling is ${ceiling.normalize():f}"
 
 
+def thinks_little_enough(question: Question) -> str | None:
+    most = question.terms.max_reasoning_effort
+    if most is None:
+        return None
+    least = above_most(question.deployment, most)
+    if least is None:
+        return None
+    return f"it cannot think less than {least.value} and at most {most.value} is allowed"
+
+
+def fast_enough(question: Question) -> str | None:
+    """Who has not been measured yet passes, or nobody ever would be."""
+    ceiling = question.terms.max_latency_ms
+    if ceiling is None:
+        return None
+    latency_ms = expected_latency_ms(question)
+    if latency_ms is None or latency_ms <= ceiling:
+        return None
+    return f"it is expected to take {latency_ms} ms and the limit is {ceiling} ms"
+
+
+def expected_latency_ms(question: Question) -> int | None:
+    """Until the first token of a stream, or the end of a whole answer; None if it is not known."""
+    estimate = question.estimate
+    if estimate is None:
+        return None
+    latency = question.conditions.experience.latency(question.deployment)
+    if latency is None:
+        return None
+    taken_s = latency.first_token_s
+    if not question.profile.is_stream:
+        # Choices are written side by side.
+        taken_s += estimate.output_tokens / question.profile.choices / max(latency.output_tokens_per_s, _SLOWEST)
+    return ceil(taken_s * 1000)
+
+
+_SLOWEST = 0.01  # tokens per second: below is standstill, and must not divide by zero
+
+
 CHECKS: tuple[tuple[Reason, Callable[[Question], str | None]], ...] = (
     (Reason.BANNED, not_banned),
+    (Reason.DATA_RULES, handles_data),
     (Reason.UNAVAILABLE, available),
     (Reason.NOT_CAPABLE, capable),
     (Reason.OUTPUT_TOO_SMALL, output_fits),
     (Reason.CONTEXT_TOO_SMALL, context_fits),
     (Reason.UNPRICED, priced),
+    (Reason.OVER_MAX_EFFORT, thinks_little_enough),
     (Reason.OVER_MAX_COST, affordable),
+    (Reason.TOO_SLOW, fast_enough),
 )
 
 

@@ -7,14 +7,10 @@ from math import ceil
 
 import msgspec
 
-from router.catalog.catalog import Capability, Deployment
-from router.catalog.prices import ZERO, Price, Rates, Stretch, dearest_of
+from router.catalog.catalog import Capability, Deployment, Effort
+from router.catalog.prices import IMAGE_TOKENS_BOUND, ZERO, Price, Rates, Stretch, dearest_of
 from router.decision.facts import Conditions, RequestProfile
 from router.units import nano_usd_ceiling
-
-# A whole image becomes at most so many input tokens at any launch provider: the dearest rule known is OpenAI's patch
-# rule, 1,536 patches at 2.46 tokens (openrouter.md §8), doubled because its multipliers are disputed.
-_IMAGE_TOKENS_BOUND = 7_558
 
 # Providers add a prompt of their own when tools or a schema are given: 549 tokens at Claude is the longest known
 # (openrouter.md §8), rounded up to a power of two above it.
@@ -70,16 +66,17 @@ def estimate(
     conditions: Conditions,
     default_max_output_tokens: int,
     max_cost_usd: Decimal | None = None,
+    effort: Effort | None = None,
 ) -> Estimate | None:
     """Tokens and dollars of `profile` at `deployment`, or None if its price is not known now.
 
     A request without an output limit of its own gets one that `max_cost_usd` can pay for, as long as the usual answer
-    still fits into it.
+    still fits into it. `effort` is what will be written into the request; None: what the client asks.
     """
     estimator = Estimator(
         profile, conditions, default_max_output_tokens=default_max_output_tokens, max_cost_usd=max_cost_usd
     )
-    return estimator.at(deployment)
+    return estimator.at(deployment, effort=effort)
 
 
 class Estimator:
@@ -111,15 +108,18 @@ class Estimator:
         self._max_cost_per_choice_usd = None if max_cost_usd is None else max_cost_usd / profile.choices
         self._bound = _input_tokens_bound(profile)
 
-    def at(self, deployment: Deployment) -> Estimate | None:
-        """Tokens and dollars at `deployment`, or None if its price is not known now."""
+    def at(self, deployment: Deployment, *, effort: Effort | None = None) -> Estimate | None:
+        """Tokens and dollars at `deployment`, or None if its price is not known now.
+
+        `effort` is what will be written into the request; None: what the client asks.
+        """
         prices = deployment.prices.in_force(self._stretch)
         price = prices[0]
         if price is None or (len(prices) > 1 and None in prices):
             return None
         profile, choices, experience = self._profile, self._profile.choices, self._experience
         input_tokens = ceil(profile.input_tokens * experience.input_ratio(deployment.model, profile))
-        usual_tokens, usual_reasoning_tokens = experience.output(deployment, profile, profile.effort)
+        usual_tokens, usual_reasoning_tokens = experience.output(deployment, profile, effort or profile.effort)
 
         context_tokens = deployment.context_tokens
         bound = context_tokens if self._bound is None or self._bound > context_tokens else self._bound
@@ -229,7 +229,7 @@ def _input_tokens_bound(profile: RequestProfile) -> int | None:
     """
     if profile.has_unbounded_parts:
         return None
-    bound = profile.input_bytes + profile.images * _IMAGE_TOKENS_BOUND
+    bound = profile.input_bytes + profile.images * IMAGE_TOKENS_BOUND
     if profile.needs & _WITH_PROMPT:
         bound += _TOOL_PROMPT_TOKENS_BOUND
     return bound

@@ -28,12 +28,31 @@ def as_data(decision: Decision, profile: RequestProfile) -> dict[str, Any]:
         if chosen is None
         else {"model": chosen.deployment.model.name, "provider": chosen.deployment.provider.name},
         "policy": decision.policy,
-        **_fields_of(decision.terms, Terms, _TERMS_NAMES),
+        **_fields_of(decision.terms, Terms, _TERMS_NAMES, without=_VERIFIED),
         "quality_bar": round(decision.quality_bar, 6),
+        "verify": _verification(decision, profile),
+        "arm": decision.arm,
+        "notes": list(notes(decision)),
         "catalog_version": decision.catalog_version,
         "profile": profile_as_data(profile),
         "candidates": [_candidate(rank, candidate) for rank, candidate in enumerate(decision.ranked, start=1)],
         "rejections": rejections_as_data(decision.rejected),
+    }
+
+
+def _verification(decision: Decision, profile: RequestProfile) -> dict[str, Any] | None:
+    """The checks of the policy, and which of them an answer to this request will be put to; None if it has none."""
+    terms = decision.terms
+    if not terms.verify:
+        return None
+    applying = terms.checks_for(profile)
+    return {
+        "checks": [
+            {"check": check.kind.value, "pattern": check.pattern, "applies": check in applying}
+            for check in terms.verify
+        ],
+        "max_escalations": terms.max_escalations,
+        "buffer": terms.buffers_streams,
     }
 
 
@@ -62,6 +81,22 @@ def profile_as_data(profile: RequestProfile) -> dict[str, Any]:
     }
 
 
+def notes(decision: Decision) -> tuple[str, ...]:
+    """What the figures alone do not say: which arm was drawn, what is set in the request, what is not known."""
+    terms = decision.terms
+    told: list[str] = []
+    if terms.weights:
+        shares = ", ".join(f"{model} {share:g}" for model, share in terms.weights)
+        fell = f"this request falls to {decision.arm}" if decision.arm else "this request is left to the objective"
+        told.append(f"shares {shares}: {fell}")
+    for candidate in decision.ranked:
+        if candidate.effort is not None:
+            told.append(f"{candidate.deployment.id} is asked for reasoning effort {candidate.effort.value}")
+        if terms.max_latency_ms is not None and candidate.latency_ms is None:
+            told.append(f"{candidate.deployment.id} has not been measured yet, so max_latency_ms lets it pass")
+    return tuple(told)
+
+
 def rejections_as_data(rejected: Sequence[Rejection]) -> list[dict[str, Any]]:
     return [
         {"deployment": each.deployment, "model": each.model, "reason": each.reason.value, "detail": each.detail}
@@ -77,15 +112,19 @@ class Told:
     rows: tuple[tuple[str, ...], ...]
 
 
-def summary(decision: Decision, profile: RequestProfile) -> tuple[str, str]:
-    """A line on the terms, and a line on the request."""
-    return (
+def summary(decision: Decision, profile: RequestProfile) -> tuple[str, ...]:
+    """A line on the terms, a line on the request, and one on what its answer is verified by, if anything."""
+    lines: tuple[str, ...] = (
         f"policy {decision.name} · objective {decision.terms.objective.value} · "
         f"good enough: {decision.quality_bar:.4f} · catalog {decision.catalog_version}",
         f"request: {profile.input_tokens} input tokens (o200k), task {profile.task.value}, "
         f"language {profile.language.value}, difficulty {profile.difficulty:.2f}, "
         f"needs {', '.join(sorted(profile.needs)) or 'nothing special'}",
     )
+    if decision.terms.verify:
+        checks = ", ".join(check.kind.value for check in decision.terms.checks_for(profile))
+        lines = (*lines, f"verified by: {checks or 'nothing, as none of the checks applies'}")
+    return lines
 
 
 def candidates_told(decision: Decision) -> Told:
@@ -120,7 +159,7 @@ _COLUMNS = (
     _Column("provider", lambda _, each: each.deployment.provider.name),
     _Column("quality", lambda _, each: f"{each.quality:.3f}{'' if each.quality_is_known else ' ?'}"),
     _Column("expected $", lambda _, each: f"{each.estimate.expected_usd:.6f}"),
-    _Column("later turns $", lambda _, each: _later(each.estimate.later_usd), is_always=False),
+    _Column("later $", lambda _, each: _later(each.estimate.later_usd), is_always=False),
     _Column("at worst $", lambda _, each: f"{each.estimate.worst_usd:.6f}"),
     _Column("input", lambda _, each: str(each.estimate.input_tokens)),
     _Column("cached", lambda _, each: str(each.estimate.cached_tokens), is_always=False),
@@ -133,6 +172,9 @@ _COLUMNS = (
 def _later(usd: Decimal) -> str:
     return f"{usd:.6f}" if usd else "0"
 
+
+# These terms are told together, under `verify`.
+_VERIFIED = ("verify", "max_escalations", "buffers_streams")
 
 # What a field is called where its own name would not say enough.
 _TERMS_NAMES = {"floor": "quality_floor", "candidates": "considered"}

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import NamedTuple, Protocol
 
 from router.catalog.catalog import Capability, Deployment, DeploymentId, Effort, Model, Task
+from router.decision.data_rules import NO_DATA_RULES, DataRules
 from router.quality.language import Language
 
 
@@ -56,6 +57,9 @@ class Tightening:
 
     max_cost_usd: Decimal | None = None
     min_quality: float | None = None
+    max_latency_ms: int | None = None
+    max_effort: Effort | None = None
+    data: DataRules = NO_DATA_RULES
 
 
 NO_TIGHTENING = Tightening()
@@ -84,7 +88,7 @@ class Experience(Protocol):
         ...
 
     def output(self, deployment: Deployment, profile: RequestProfile, effort: Effort | None, /) -> OutputForecast:
-        """What an answer will take where nothing limits it."""
+        """What an answer will take where nothing limits it, at that effort; None: as the request asks."""
         ...
 
     def latency(self, deployment: Deployment, /) -> Latency | None:
@@ -111,6 +115,11 @@ _USUAL_THINKING = {
 }
 
 
+def is_thinking(profile: RequestProfile, effort: Effort | None) -> bool:
+    """Whether an answer at that effort begins with thoughts; None: as the request asks."""
+    return Capability.REASONING in profile.needs if effort is None else effort is not Effort.NONE
+
+
 def usual_output(task: Task, *, is_thinking: bool) -> OutputForecast:
     """What to expect of such a request at any model, before anything has been learned."""
     return (_USUAL_THINKING if is_thinking else _USUAL)[task]
@@ -122,8 +131,8 @@ class NoExperience:
     def input_ratio(self, model: Model, _: RequestProfile) -> float:
         return model.token_ratio
 
-    def output(self, _: Deployment, profile: RequestProfile, __: Effort | None) -> OutputForecast:
-        return usual_output(profile.task, is_thinking=Capability.REASONING in profile.needs)
+    def output(self, _: Deployment, profile: RequestProfile, effort: Effort | None) -> OutputForecast:
+        return usual_output(profile.task, is_thinking=is_thinking(profile, effort))
 
     def latency(self, _: Deployment) -> Latency | None:
         return None
@@ -138,7 +147,7 @@ class Conditions:
 
     now: datetime  # aware, UTC
     unavailable: Mapping[DeploymentId, str] = field(default_factory=dict)  # why nobody should be sent there now
-    seed: int = 0  # breaks exact ties, so that replicas with equal prices share the load, reproducibly
+    seed: int = 0  # of the conversation: breaks exact ties, and draws the arm of an experiment, reproducibly
     warm_tokens: Mapping[DeploymentId, int] = field(default_factory=dict)  # of the prompt, likely in the cache there
     # A choice binds the turns that follow: they will find the prompt in the cache of whoever is chosen now.
     further_turns: int = 0  # of this conversation, expected while caches last

@@ -1,12 +1,21 @@
 """How a team wants a choice made: `Policy` with its `Rule`s, and the `Terms` that hold for one request."""
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, TypeVar
 
-from router.catalog.catalog import Capability, ModelName, ProviderName, Task
+from router.catalog.catalog import Capability, Effort, ModelName, ProviderName
+from router.decision.arms import Weights
+from router.decision.data_rules import NO_DATA_RULES, DataRules, stricter
+from router.decision.effort import weaker
 from router.decision.facts import RequestProfile, Tightening
+from router.decision.matching import Match
+from router.quality.verify import Check, CheckKind
+from router.quotas import Budget
+
+_Figure = TypeVar("_Figure", Decimal, int)
 
 
 class Objective(StrEnum):
@@ -24,30 +33,11 @@ class QualityFloor:
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
-    """When a rule applies: every condition given must hold; one not given always does."""
-
-    input_tokens_over: int | None = None  # strictly
-    input_tokens_under: int | None = None  # strictly
-    tasks: frozenset[Task] = frozenset()  # any of
-    needs: frozenset[Capability] = frozenset()  # all of
-    aliases: frozenset[str] = frozenset()  # any of
-    tags: frozenset[str] = frozenset()  # all of
-
-    def holds_for(self, profile: RequestProfile) -> bool:
-        return (
-            (self.input_tokens_over is None or profile.input_tokens > self.input_tokens_over)
-            and (self.input_tokens_under is None or profile.input_tokens < self.input_tokens_under)
-            and (not self.tasks or profile.task in self.tasks)
-            and self.needs <= profile.needs
-            and (not self.aliases or profile.alias in self.aliases)
-            and self.tags <= frozenset(profile.tags)
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class Rule:
-    """Replaces single terms of its policy for the requests it matches; None keeps the policy's."""
+    """Replaces single terms of its policy for the requests it matches; None keeps the policy's.
+
+    Whom nothing may choose and how data is handled it can only add to.
+    """
 
     name: str
     when: Match
@@ -55,6 +45,38 @@ class Rule:
     objective: Objective | None = None
     floor: QualityFloor | None = None
     max_cost_usd: Decimal | None = None
+    verify: tuple[Check, ...] | None = None
+    max_latency_ms: int | None = None
+    reasoning_effort: Effort | None = None
+    max_reasoning_effort: Effort | None = None
+    weights: Weights | None = None
+    only_providers: frozenset[ProviderName] | None = None
+    data: DataRules = NO_DATA_RULES
+
+
+_SILENT = Rule("", Match())  # names no term, so that every one is the policy's
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Whom nothing may choose, and how data is handled, whatever a rule, an alias or a request says."""
+
+    banned_models: frozenset[ModelName] = frozenset()
+    banned_providers: frozenset[ProviderName] = frozenset()
+    only_providers: frozenset[ProviderName] | None = None  # None: any
+    data: DataRules = NO_DATA_RULES
+
+
+NO_GUARD = Guard()
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """A model that is asked the same beside the one that answers, for a share of the requests, only to be measured."""
+
+    model: ModelName
+    share: float  # of the requests that were answered
+    budget: Budget  # its own: nobody else's money is touched
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,26 +91,65 @@ class Policy:
     banned_models: frozenset[ModelName] = frozenset()
     banned_providers: frozenset[ProviderName] = frozenset()
     rules: tuple[Rule, ...] = ()
+    verify: tuple[Check, ...] = ()  # what an answer must pass; else a better model is asked
+    max_escalations: int = 1  # better models asked for one request
+    buffers_streams: bool = False  # collect a streamed answer before the client gets it, so that it can be verified
+    max_latency_ms: int | None = None  # expected, to the first token of a stream or to the end of a whole answer
+    reasoning_effort: Effort | None = None  # where the client says nothing
+    max_reasoning_effort: Effort | None = None  # whatever the client says
+    weights: Weights = ()  # shares of requests by model; what they leave to 1 is chosen by the objective
+    only_providers: frozenset[ProviderName] | None = None  # None: any
+    data: DataRules = NO_DATA_RULES
+    shadow: Shadow | None = None
 
-    def terms_for(self, profile: RequestProfile, tightening: Tightening) -> "Terms":
+    def terms_for(self, profile: RequestProfile, tightening: Tightening, now: datetime) -> "Terms":
         """The terms for one request: the policy's, changed by the first rule that applies, narrowed by the request."""
-        rule = next((rule for rule in self.rules if rule.when.holds_for(profile)), None)
+        rule = next((rule for rule in self.rules if rule.when.holds_for(profile, now)), None)
+        named = rule or _SILENT
         return Terms(
             rule=rule.name if rule else None,
-            candidates=(rule.candidates if rule else None) or self.candidates,
-            objective=(rule.objective if rule else None) or self.objective,
-            floor=(rule.floor if rule else None) or self.floor,
+            candidates=named.candidates or self.candidates,
+            objective=named.objective or self.objective,
+            floor=named.floor or self.floor,
             min_quality=tightening.min_quality,
-            max_cost_usd=_tighter(
-                rule.max_cost_usd if rule and rule.max_cost_usd is not None else self.max_cost_usd,
-                tightening.max_cost_usd,
+            max_cost_usd=_lower(
+                self.max_cost_usd if named.max_cost_usd is None else named.max_cost_usd, tightening.max_cost_usd
             ),
+            verify=self.verify if rule is None or rule.verify is None else rule.verify,
+            max_escalations=self.max_escalations,
+            buffers_streams=self.buffers_streams,
+            max_latency_ms=_lower(named.max_latency_ms or self.max_latency_ms, tightening.max_latency_ms),
+            reasoning_effort=named.reasoning_effort or self.reasoning_effort,
+            max_reasoning_effort=weaker(named.max_reasoning_effort or self.max_reasoning_effort, tightening.max_effort),
+            weights=self.weights if named.weights is None else named.weights,
+            only_providers=both_allow(self.only_providers, named.only_providers),
+            data=stricter(stricter(self.data, named.data), tightening.data),
         )
 
     def downgraded(self) -> "Policy":
-        """The same candidates and ceilings without a quality floor, the cheapest first."""
-        rules = tuple(replace(rule, objective=None, floor=None) for rule in self.rules)
-        return replace(self, objective=Objective.CHEAPEST, floor=None, rules=rules)
+        """The same candidates and ceilings without quality floor and experiment, the cheapest first."""
+        rules = tuple(replace(rule, objective=None, floor=None, weights=None) for rule in self.rules)
+        return replace(self, objective=Objective.CHEAPEST, floor=None, weights=(), rules=rules)
+
+    def within(self, guard: Guard) -> "Policy":
+        """The policy, held to a guard as well as to its own."""
+        if guard == NO_GUARD:
+            return self
+        return replace(
+            self,
+            banned_models=self.banned_models | guard.banned_models,
+            banned_providers=self.banned_providers | guard.banned_providers,
+            only_providers=both_allow(self.only_providers, guard.only_providers),
+            data=stricter(self.data, guard.data),
+        )
+
+    @property
+    def guard(self) -> Guard:
+        return Guard(self.banned_models, self.banned_providers, self.only_providers, self.data)
+
+    def may_choose(self, model: ModelName) -> bool:
+        """Whether it, or one of its rules, lists the model."""
+        return model in self.candidates or any(model in (rule.candidates or ()) for rule in self.rules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +162,31 @@ class Terms:
     floor: QualityFloor | None
     min_quality: float | None  # the request's own floor, an absolute probability
     max_cost_usd: Decimal | None
+    max_latency_ms: int | None = None
+    reasoning_effort: Effort | None = None
+    max_reasoning_effort: Effort | None = None
+    weights: Weights = ()
+    only_providers: frozenset[ProviderName] | None = None
+    data: DataRules = NO_DATA_RULES
+    verify: tuple[Check, ...] = ()
+    max_escalations: int = 1
+    buffers_streams: bool = False
+
+    def checks_for(self, profile: RequestProfile) -> tuple[Check, ...]:
+        """The checks that an answer to this request is put to; none if the client gets it as it comes."""
+        if profile.is_stream and not self.buffers_streams:
+            return ()
+        return tuple(check for check in self.verify if _concerns(check.kind, profile))
+
+
+def _concerns(kind: CheckKind, profile: RequestProfile) -> bool:
+    match kind:
+        case CheckKind.JSON_SCHEMA:
+            return not profile.needs.isdisjoint({Capability.JSON_SCHEMA, Capability.JSON_OBJECT})
+        case CheckKind.TOOL_ARGUMENTS:
+            return Capability.TOOLS in profile.needs
+        case CheckKind.REGEX | CheckKind.NON_EMPTY | CheckKind.NOT_TRUNCATED:
+            return True
 
 
 def pinned(model: ModelName) -> Policy:
@@ -108,7 +194,35 @@ def pinned(model: ModelName) -> Policy:
     return Policy(name=f"pinned {model}", candidates=(model,))
 
 
-def _tighter(first: Decimal | None, second: Decimal | None) -> Decimal | None:
+def shadowing(policy: Policy, terms: Terms, shadow: Shadow) -> Policy:
+    """The policy of a shadow's call: its model alone, held to all that guards the request it copies."""
+    return replace(
+        policy,
+        candidates=(shadow.model,),
+        objective=Objective.CHEAPEST,
+        floor=None,
+        may_shorten=False,
+        rules=(),
+        max_cost_usd=terms.max_cost_usd,
+        max_latency_ms=None,
+        reasoning_effort=terms.reasoning_effort,
+        max_reasoning_effort=terms.max_reasoning_effort,
+        weights=(),
+        only_providers=terms.only_providers,
+        data=terms.data,
+        shadow=None,
+    )
+
+
+def both_allow(
+    first: frozenset[ProviderName] | None, second: frozenset[ProviderName] | None
+) -> frozenset[ProviderName] | None:
+    if first is None or second is None:
+        return second if first is None else first
+    return first & second
+
+
+def _lower(first: _Figure | None, second: _Figure | None) -> _Figure | None:
     if first is None or second is None:
         return second if first is None else first
     return min(first, second)

@@ -43,6 +43,7 @@ class DecisionRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     ranked: tuple[DeploymentId, ...]  # the eligible in their order: the decision itself
     tightening: Tightening = NO_TIGHTENING
     policy: str | None = None  # the header x-penstock-policy, if it was sent
+    efforts: dict[DeploymentId, Effort] = {}  # that the policy told of the ranked; those not named: as the client asked
     is_downgraded: bool = False  # a spent budget had put the policy's cheapest models in place of the good enough
     seed: int = 0
     unavailable: tuple[DeploymentId, ...] = ()
@@ -154,6 +155,7 @@ def record_of(
         ranked=ids(decision),
         tightening=NO_TIGHTENING if tightening == NO_TIGHTENING else tightening,
         policy=policy,
+        efforts={each.deployment.id: each.effort for each in decision.ranked if each.effort is not None},
         is_downgraded=is_downgraded,
         seed=conditions.seed,
         unavailable=tuple(conditions.unavailable),

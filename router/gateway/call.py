@@ -8,9 +8,10 @@ import anyio
 
 from router.decision.eligibility import Candidate
 from router.errors import UpstreamError
-from router.gateway.settlement import NOTHING_OWED, Charge, charge_for
-from router.ledger import Attempt
+from router.gateway.settlement import NOTHING_OWED, Charge, charge_for, version_served
+from router.ledger import FAILED_VERIFICATION, Attempt
 from router.limits.gate import Reservation
+from router.quality.verify import Verdict
 from router.units import CostSource
 from router.upstream.client import UpstreamClient
 from router.wire.responses import Bill
@@ -44,6 +45,7 @@ class Call:
         "reservation",
         "served_model",
         "started_s",
+        "verdict",
     )
 
     def __init__(self, candidate: Candidate, reservation: Reservation, *, started_s: float) -> None:
@@ -60,6 +62,7 @@ class Call:
         self.is_sent = False  # from here on the provider may have it, and bill it
         self.is_answered = False  # the client got this call's answer, or the beginning of it
         self.charge: Charge | None = None
+        self.verdict: Verdict | None = None  # of the policy's checks, if its answer was put to them
 
     @property
     def id(self) -> str:
@@ -69,12 +72,14 @@ class Call:
     def outcome(self) -> str:
         if self.error is not None:
             return self.error.outcome
+        if self.verdict is not None and self.verdict.failed is not None:
+            return FAILED_VERIFICATION
         return "ok" if self.is_answered else "abandoned"
 
-    def charge_told(self, at: datetime) -> Charge | None:
+    def charge_told(self, at: datetime, *, images: int) -> Charge | None:
         """What to book by what is known already; None if the provider's record has to be asked."""
         if self.bill is not None:
-            charge = charge_for(self.bill, self.candidate.deployment, at=at)
+            charge = charge_for(self.bill, self.candidate.deployment, at=at, images=images)
             if charge is not None and not self._is_absurd(charge):
                 return charge
         refused = self.error is not None and not self.error.may_be_owed and not self.is_answered
@@ -92,6 +97,10 @@ class Call:
                         self.bill = bill
                         return Charge(bill.nano_usd, CostSource.RECORD)
         return self.charge_held()
+
+    def charge_so_far(self) -> Charge:
+        """What is booked, else what is held: what the request must be taken to have cost by now."""
+        return self.charge or self.charge_held()
 
     def charge_held(self) -> Charge:
         return Charge(self.reservation.held_nano_usd, CostSource.HELD)
@@ -133,4 +142,7 @@ class Call:
             duration_s=ended_s - self.started_s,
             first_token_s=self.first_token_s,
             finish_reason=self.finish_reason,
+            version=version_served(deployment, self.served_model),
+            verification=None if self.verdict is None else self.verdict.word,
+            effort=self.candidate.effort,
         )

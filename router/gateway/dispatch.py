@@ -7,17 +7,20 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from router.catalog.catalog import Catalog
 from router.config.snapshot import Snapshot, Team
 from router.gateway.answer import MOST_DRAINS
-from router.gateway.planning import Planner
+from router.gateway.planning import Plan, Planner
 from router.gateway.settlement import Books
 from router.keys import Caller
 from router.limits.gate import Gate, Quota, Scope
-from router.quotas import NO_ALLOWANCE, Allowance, ScopeId, ScopeKind
+from router.quotas import NO_ALLOWANCE, NO_LIMITS, Allowance, ScopeId, ScopeKind, shadow_tag, shadowed_policy
 from router.storage.journal import Journal, Record
 from router.upstream.client import UpstreamClient
+from router.wire.requests import ChatRequest
 from router.wire.responses import ReplyReader
+
+# Takes an answered request; returns at once. The last argument is the request's id.
+CopyToShadow = Callable[[Plan, ChatRequest, Caller, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class Gateway:
         is_strict: bool,
         books: Books,
         clock: Clock,
+        copy_to_shadow: CopyToShadow,
     ) -> None:
         self.planner = planner
         self.gate = gate
@@ -51,9 +55,9 @@ class Gateway:
         self.journal = journal
         self._is_strict = is_strict
         self.books = books
+        self.copy_to_shadow = copy_to_shadow
         self.monotonic_s = clock.monotonic_s
         self.sleep = clock.sleep
-        self.catalog: Catalog = snapshot.catalog
         self.config_version = snapshot.version
         self.quotas = Quotas(snapshot)
         self.encode = msgspec.json.Encoder().encode
@@ -75,8 +79,11 @@ class Quotas:
         self._of_team = {team.name: _team_scope(team) for team in snapshot.teams.values()}
 
     def of(self, caller: Caller, tags: Sequence[str]) -> Quota:
-        """The quota of one request."""
+        """The quota of one request; that of a shadow's call is its own budget and nobody else's."""
         team = self._teams[caller.team]
+        shadowed = shadowed_policy(tags[0]) if tags else None
+        if shadowed is not None:
+            return Quota(_shadow_scopes(team, shadowed), team.zone)
         scopes = [self._of_team[caller.team]]
         if team.each_key != NO_ALLOWANCE:
             scopes.append(_scope(team, ScopeKind.KEY, caller.key_id, team.each_key))
@@ -91,6 +98,7 @@ class Quotas:
                     self._of_team[team.name],
                     _scope(team, ScopeKind.KEY, "", team.each_key),
                     *(_scope(team, ScopeKind.PROJECT, tag, allowed) for tag, allowed in team.projects.items()),
+                    *(scope for policy in team.policies for scope in _shadow_scopes(team, policy)),
                 ),
                 team.zone,
             )
@@ -100,6 +108,14 @@ class Quotas:
 
 def _team_scope(team: Team) -> Scope:
     return Scope(ScopeId.of_team(team.name), team.budgets, team.limits)
+
+
+def _shadow_scopes(team: Team, policy: str) -> tuple[Scope, ...]:
+    """The purse of a policy's shadow; none if the policy has no shadow any more."""
+    shadow = team.policies[policy].shadow if policy in team.policies else None
+    if shadow is None:
+        return ()
+    return (Scope(ScopeId(team.name, ScopeKind.PROJECT, shadow_tag(policy)), (shadow.budget,), NO_LIMITS),)
 
 
 def _scope(team: Team, kind: ScopeKind, name: str, allowance: Allowance) -> Scope:

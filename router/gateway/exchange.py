@@ -26,22 +26,26 @@ from router.errors import (
 from router.gateway.answer import StreamedAnswer
 from router.gateway.call import Call
 from router.gateway.dispatch import Gateway
+from router.gateway.escalation import better_candidates
 from router.gateway.planning import Plan
 from router.gateway.settlement import baseline_nano_usd
 from router.keys import Caller
 from router.ledger import LedgerEntry, Outcome
 from router.limits.gate import Admission, Quota
+from router.quality.verify import Verdict, Verifier
 from router.storage.journal import End, Head, Intent, JournalUnwritable, Sent
 from router.tokens.prefix import session_id
 from router.units import nano_usd
-from router.upstream.client import UpstreamReply
-from router.upstream.outgoing import outgoing_body
+from router.upstream.client import MAX_BODY_BYTES, UpstreamReply
+from router.upstream.outgoing import Orders, outgoing_body
+from router.wire.answers import answers_in, answers_in_events
 from router.wire.controls import Controls
 from router.wire.requests import ChatRequest
 
 _MOST_CALLS = 4  # providers asked for one request before it fails: a judgement; each costs the client its waiting time
 # Calls that broke off after they were sent may each be billed, so a second one ends the request.
 _MOST_IN_DOUBT = 2
+_PIECE_BYTES = 64 * 1024
 
 
 class Exchange:
@@ -56,6 +60,7 @@ class Exchange:
         controls: Controls,
         request_id: str,
         received_s: float,
+        shadow: Plan | None = None,  # this is a copy, planned already, that nobody waits for (gateway/shadow.py)
     ) -> None:
         self.request = request
         self.request_id = request_id
@@ -66,12 +71,15 @@ class Exchange:
         self._caller = caller
         self._controls = controls
         self._received_s = received_s
+        self._shadow = shadow
         self._plan: Plan | None = None
         self._admission: Admission | None = None
         self._calls: list[Call] = []
         self._refusal: PenstockError | None = None
         self._first_byte_s: float | None = None
         self._stream: StreamedAnswer | None = None
+        self._collected: bytes | None = None  # the events of a stream that is verified before the client gets it
+        self._verdict: Verdict | None = None
 
     async def __aenter__(self) -> Self:
         self._gateway.in_flight += 1
@@ -96,6 +104,11 @@ class Exchange:
         return next((call for call in self._calls if call.is_answered), None)
 
     @property
+    def verdict(self) -> Verdict | None:
+        """What the policy's checks say of the answer; None if it was not verified."""
+        return self._verdict
+
+    @property
     def cost_nano_usd(self) -> int | None:
         """What the request cost, or None while a call is not settled."""
         charges = [call.charge for call in self._calls]
@@ -118,18 +131,23 @@ class Exchange:
 
         Raises CallerError (nothing was sent) or UpstreamError (nobody answered; failed calls are booked all the same).
         """
-        plan = self._plan = await self._gateway.planner.plan(self._caller.team, self.request, self._controls)
+        plan = self._plan = self._shadow or await self._gateway.planner.plan(
+            self._caller.team, self.request, self._controls
+        )
         try:
             plan.require_choice()
             quota = self._gateway.quotas.of(self._caller, plan.profile.tags)
             self._admission = await self._gateway.gate.admit(quota, tokens=_tokens_expected(plan))
             await self._ask_candidates(quota, plan)
+            await self._verify(quota)
         except PenstockError as error:
             self._refusal = error
             raise
 
     def stream(self) -> AsyncGenerator[bytes]:
         """The answer's events for the client; ends with `[DONE]`, or with an error event if it broke off."""
+        if self._collected is not None:
+            return _replayed(self._collected)
         assert self._stream is not None
         return self._stream.events(request_id=self.request_id)
 
@@ -143,7 +161,7 @@ class Exchange:
         except BudgetExhausted as error:
             denied = error
         if denied.may_downgrade:
-            plan = self._plan = self._gateway.planner.downgraded(plan, self._controls)
+            plan = self._plan = self._gateway.planner.downgraded(plan)
             try:
                 return await self._ask_in_order(quota, plan.decision.ranked)
             except BudgetExhausted as error:
@@ -158,7 +176,7 @@ class Exchange:
         denied: BudgetExhausted | None = None
         failed: UpstreamError | None = None
         for candidate in candidates:
-            body = outgoing_body(self.request, candidate.deployment, candidate.estimate, session_id=self._session_id)
+            body = self._body_for(candidate)
             try:
                 call = await self._held(quota, candidate)
             except BudgetExhausted as error:
@@ -178,10 +196,61 @@ class Exchange:
         assert denied is not None  # the candidates are not empty: `require_choice` saw to it
         raise denied
 
-    @property
-    def _session_id(self) -> str:
+    def _body_for(self, candidate: Candidate) -> bytes:
         assert self._plan is not None
-        return self._controls.session_id or session_id(self.request, self._plan.profile.prefix)
+        conversation = self._controls.session_id or session_id(self.request, self._plan.profile.prefix)
+        orders = Orders(candidate.effort, self._plan.decision.terms.data, conversation)
+        return outgoing_body(self.request, candidate.deployment, candidate.estimate, orders=orders)
+
+    async def _verify(self, quota: Quota) -> None:
+        """Put the answer to the policy's checks, and as long as it fails one, ask a better model, as often as allowed.
+
+        Raises nothing: if there is nobody better, or no money for them, the client gets the last answer all the same.
+        """
+        assert self._plan is not None
+        terms = self._plan.decision.terms
+        checks = terms.checks_for(self._plan.profile)
+        if not checks:
+            return
+        verifier = Verifier(checks, self.request)
+        for left in range(terms.max_escalations, -1, -1):
+            call = self.answered
+            assert call is not None
+            said = answers_in(self.body or b"") if self._collected is None else answers_in_events(self._collected)
+            call.verdict = self._verdict = verifier.verdict(said)
+            if self._verdict.failed is None or not left:
+                return
+            await self._end(call)
+            if not await self._ask_better(quota, self._plan, call):
+                return
+
+    async def _ask_better(self, quota: Quota, plan: Plan, failed: Call) -> bool:
+        """Whether a better model has given another answer in place of one that failed a check."""
+        for candidate in better_candidates(
+            plan,
+            than=failed.candidate,
+            asked=[call.candidate.deployment.id for call in self._calls],
+            spent_nano_usd=sum(call.charge_so_far().nano_usd for call in self._calls),
+        ):
+            if self._has_tried_enough():
+                return False
+            try:
+                call = await self._held(quota, candidate)
+            except BudgetExhausted:
+                continue
+            except PenstockError:  # the journal cannot be written, or the counters are closed
+                return False
+            try:
+                await self._send(call, self._body_for(candidate))
+            except UpstreamError as error:
+                call.error = error
+                await self._end(call)
+            except PenstockError:
+                return False
+            else:
+                failed.is_answered = False
+                return True
+        return False
 
     def _has_tried_enough(self) -> bool:
         in_doubt = sum(1 for call in self._calls if call.error is not None and call.error.may_be_owed)
@@ -198,14 +267,14 @@ class Exchange:
         return call
 
     async def _send(self, call: Call, body: bytes) -> None:
-        is_stream = self.request.is_stream
+        is_stream, waits_for_all = self.request.is_stream, not self.request.is_stream or self._collects
         await self._gateway.journal_durably(Sent(self._entry_if_lost(call)), request_id=self.request_id)
         if not self._gateway.gate.still_holds(call.reservation):
             raise Unavailable("This process was held up, and the money may not be set aside any more. Send it again.")
         call.is_sent = True
         provider = call.candidate.deployment.provider.name
         try:
-            with anyio.fail_after(self._gateway.client.patience_s(provider, is_stream=is_stream)):
+            with anyio.fail_after(self._gateway.client.patience_s(provider, is_stream=not waits_for_all)):
                 reply = await self._gateway.client.chat(call.candidate.deployment, body, is_stream=is_stream)
                 self._name_generation(call, reply.generation_id)
                 if is_stream and reply.is_stream:
@@ -233,7 +302,13 @@ class Exchange:
         if not facts.choices:
             raise UpstreamBroken(f"{provider} answered without any choice.", provider=provider)
         call.ended_s = self._gateway.monotonic_s()
-        self.body = body
+        self.body, self._collected = body, None
+
+    @property
+    def _collects(self) -> bool:
+        """Whether a streamed answer is verified, and therefore collected, before the client gets it."""
+        assert self._plan is not None
+        return self.request.is_stream and bool(self._plan.decision.terms.checks_for(self._plan.profile))
 
     async def _begin_stream(self, call: Call, reply: UpstreamReply) -> None:
         provider = call.candidate.deployment.provider.name
@@ -246,7 +321,34 @@ class Exchange:
             self._name_generation(call, stream.generation_id)
             call.bill = stream.bill
         call.first_token_s = self._gateway.monotonic_s() - call.started_s
-        self._stream = stream
+        if self._collects:
+            self._collected, self.body = await self._all_of(call, stream), None
+        else:
+            self._stream = stream
+
+    async def _all_of(self, call: Call, stream: StreamedAnswer) -> bytes:
+        """The whole stream as the client will get it. Raises UpstreamError if it breaks off; it may be owed then."""
+        provider = call.candidate.deployment.provider.name
+        events: list[bytes] = []
+        size = 0
+        try:
+            async with aclosing(stream.events(request_id=self.request_id)) as chunks:
+                async for chunk in chunks:
+                    events.append(chunk)
+                    size += len(chunk)
+                    if size > MAX_BODY_BYTES:
+                        raise UpstreamBroken(f"{provider} sent more than {MAX_BODY_BYTES} bytes.", provider=provider)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await stream.finish()
+            self._name_generation(call, stream.generation_id)
+            call.served_model, call.bill = stream.served_model, stream.bill
+            call.finish_reason = stream.finish_reason
+            call.ended_s = self._gateway.monotonic_s()
+        if stream.cut is not None:
+            # Whatever the error says of itself: an answer had begun, and some providers bill what they have sent.
+            raise UpstreamBroken(stream.cut.message, provider=provider) from stream.cut
+        return b"".join(events)
 
     def _name_generation(self, call: Call, generation_id: str | None) -> None:
         """Remember what the provider calls this call: by that name its record can be asked for."""
@@ -270,7 +372,7 @@ class Exchange:
         assert self._plan is not None
         for call in self._calls:
             if call.charge is None:
-                charge = call.charge_told(self._plan.conditions.now)
+                charge = call.charge_told(self._plan.conditions.now, images=self._plan.profile.images)
                 if charge is not None:
                     call.charge = charge
                     await self._gateway.gate.settle(call.reservation, nano_usd=charge.nano_usd)
@@ -292,7 +394,10 @@ class Exchange:
                     await self._gateway.gate.settle(call.reservation, nano_usd=call.charge.nano_usd)
             if self._admission is not None:
                 await self._gateway.gate.leave(self._admission, tokens=self._tokens_used(self._admission))
-            self._gateway.books.book(self._entry(self._plan, ended_s=now_s))
+            if self._calls or self._shadow is None:  # a copy that was never sent is no request of anybody's
+                self._gateway.books.book(self._entry(self._plan, ended_s=now_s))
+        if self._outcome() is Outcome.OK:
+            self._gateway.copy_to_shadow(self._plan, self.request, self._caller, self.request_id)
 
     async def _settle_in_doubt(self) -> None:
         for call in self._calls:
@@ -320,6 +425,8 @@ class Exchange:
         return sum(usage.input_tokens + usage.output_tokens for usage in usages)
 
     def _outcome(self) -> Outcome:
+        if self._shadow is not None:
+            return Outcome.SHADOW
         if self._refusal is not None:
             return Outcome.REFUSED if isinstance(self._refusal, CallerError) else Outcome.FAILED
         if self.answered is None:
@@ -332,16 +439,16 @@ class Exchange:
         if self._plan is None:
             return None
         attempts = tuple(call.attempt() for call in self._calls if call.charge is not None)
-        return baseline_nano_usd(
-            attempts, self._plan.team.baseline, self._gateway.catalog, at=self._plan.conditions.now
-        )
+        return baseline_nano_usd(attempts, self._plan.team.baseline, self._plan.catalog, at=self._plan.conditions.now)
 
     def _entry_if_lost(self, call: Call) -> LedgerEntry:
         """What is to be booked if this process dies while the call is under way: the sum held."""
         assert self._plan is not None
         now_s = self._gateway.monotonic_s()
         return replace(
-            self._entry(self._plan, ended_s=now_s), outcome=Outcome.LOST, attempts=(call.attempt_if_lost(now_s),)
+            self._entry(self._plan, ended_s=now_s),
+            outcome=Outcome.LOST if self._shadow is None else Outcome.SHADOW,
+            attempts=(call.attempt_if_lost(now_s),),
         )
 
     def _entry(self, plan: Plan, *, ended_s: float) -> LedgerEntry:
@@ -372,6 +479,12 @@ class Exchange:
             tags=plan.profile.tags,
             conditions_json=self._gateway.encode(plan.record()),
         )
+
+
+async def _replayed(events: bytes) -> AsyncGenerator[bytes]:
+    """A stream that was collected, in pieces that no client's buffer minds."""
+    for start in range(0, len(events), _PIECE_BYTES):
+        yield events[start : start + _PIECE_BYTES]
 
 
 def _tokens_expected(plan: Plan) -> int:

@@ -1,11 +1,11 @@
 """Requests that are over, decided again from what the ledger keeps of them: `Past`, `DecideAgain`."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Self
 
-from router.catalog.catalog import Deployment, ModelName
+from router.catalog.catalog import Catalog, Deployment, DeploymentId, ModelName
 from router.config.snapshot import Snapshot, Team
 from router.decision.decide import decide
 from router.decision.facts import Conditions, RequestProfile
@@ -69,14 +69,27 @@ class Past:
         record = read_record(entry.conditions_json)
         if record is None:
             raise CannotDecideAgain(Obstacle.NO_CONDITIONS, "")
-        return cls(entry, profile, record)
+        return cls(_with_efforts(entry, record) if record.efforts else entry, profile, record)
+
+
+def _with_efforts(entry: LedgerEntry, record: DecisionRecord) -> LedgerEntry:
+    """The entry as it was when it was booked: efforts are not kept with calls."""
+    return replace(
+        entry,
+        attempts=tuple(
+            replace(each, effort=record.efforts.get(DeploymentId(f"{each.provider}:{each.model}")))
+            for each in entry.attempts
+        ),
+    )
 
 
 class DecideAgain:
     """Decides past requests under one configuration, in the conditions of then."""
 
-    def __init__(self, snapshot: Snapshot, *, quality: QualityPredictor) -> None:
+    def __init__(self, snapshot: Snapshot, *, catalog: Callable[[], Catalog], quality: QualityPredictor) -> None:
+        """`catalog` is the snapshot's, with the prices that the price book has for all times."""
         self._snapshot = snapshot
+        self._catalog = catalog
         self._quality = quality
         self._policies: dict[tuple[TeamName, str, str | None, bool], Policy] = {}  # a day has a million requests
 
@@ -88,10 +101,11 @@ class DecideAgain:
         record, team = past.record, self._team(past)
         policy = self._policy(team, past)
         conditions = record.conditions(conditions)
+        catalog = self._catalog()
         decision = decide(
             past.profile,
             policy,
-            self._snapshot.catalog,
+            catalog,
             conditions,
             quality=self._quality,
             tightening=record.tightening,
@@ -102,6 +116,7 @@ class DecideAgain:
             profile=past.profile,
             conditions=conditions,
             decision=decision,
+            catalog=catalog,
             tightening=record.tightening,
             asked_policy=record.policy,
             is_downgraded=record.is_downgraded,
@@ -110,8 +125,8 @@ class DecideAgain:
     def candidates(self, past: Past) -> Sequence[Deployment]:
         """Every deployment that would be considered. Raises CannotDecideAgain."""
         policy = self._policy(self._team(past), past)
-        catalog = self._snapshot.catalog
-        models = policy.terms_for(past.profile, past.record.tightening).candidates
+        models = policy.terms_for(past.profile, past.record.tightening, past.entry.at).candidates
+        catalog = self._catalog()
         return [deployment for model in models for deployment in catalog.of(model)]
 
     def _team(self, past: Past) -> Team:

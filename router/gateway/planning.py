@@ -7,19 +7,21 @@ from typing import Protocol
 
 import msgspec
 
-from router.catalog.catalog import Deployment, DeploymentId, ModelName
+from router.catalog.catalog import Catalog, Deployment, DeploymentId, ModelName
 from router.config.snapshot import Snapshot, Team
 from router.decision.decide import Decision, decide
 from router.decision.eligibility import Candidate
 from router.decision.estimate import shortened
 from router.decision.explain import rejections_as_data
 from router.decision.facts import NO_EXPERIENCE, NO_TIGHTENING, Conditions, Experience, RequestProfile, Tightening
-from router.decision.policy import Policy, pinned
+from router.decision.policy import Policy, Shadow, shadowing
 from router.decision.recorded import DecisionRecord, record_of, remembering
 from router.errors import InvalidRequest, NothingEligible, UnknownModel
+from router.gateway.conversation import conversation_seed
 from router.gateway.profile import profile_of, tightening_of
 from router.keys import TeamName
 from router.quality.predictor import QualityPredictor
+from router.quotas import shadow_tag
 from router.tokens.count import TokenCounter
 from router.units import usd
 from router.wire.controls import Controls
@@ -35,6 +37,7 @@ class Plan:
     profile: RequestProfile
     conditions: Conditions
     decision: Decision
+    catalog: Catalog  # as it was then: prices may change while the request is under way
     tightening: Tightening = NO_TIGHTENING
     asked_policy: str | None = None  # by the header x-penstock-policy
     is_downgraded: bool = False
@@ -89,6 +92,7 @@ class Planner:
         self,
         snapshot: Snapshot,
         *,
+        catalog: Callable[[], Catalog],
         quality: QualityPredictor,
         counter: TokenCounter,
         now: Callable[[], datetime],
@@ -97,6 +101,7 @@ class Planner:
         caches: PromptCaches | None = None,
     ) -> None:
         self._snapshot = snapshot
+        self._catalog = catalog  # at the prices in force now
         self._quality = quality
         self._counter = counter
         self._now = now
@@ -108,38 +113,60 @@ class Planner:
         """The plan for a request. Raises UnknownModel or InvalidRequest if it names what its team does not have."""
         team = self._snapshot.teams[team_name]
         policy = policy_for(team, request.model, chosen=controls.policy)
+        catalog = self._catalog()
         count = await self._counter.count(request, scope=team_name)
         profile = profile_of(request, count, controls, team=team_name)
+        tightening = tightening_of(controls, request.data_preferences)
         conditions = remembering(
-            Conditions(now=self._now(), unavailable=self._unavailable, experience=self._experience)
+            Conditions(
+                now=self._now(),
+                unavailable=self._unavailable,
+                seed=conversation_seed(request, profile, controls),
+                experience=self._experience,
+            )
         )
         if self._caches is not None:
-            models = policy.terms_for(profile, tightening_of(controls)).candidates
-            candidates = [deployment for model in models for deployment in self._snapshot.catalog.of(model)]
+            models = policy.terms_for(profile, tightening, conditions.now).candidates
+            candidates = [deployment for model in models for deployment in catalog.of(model)]
             conditions = await self._caches.outlook(profile, conditions, candidates)
-        return self._decided(team, policy, profile, conditions, controls)
+        plan = self._decided(team, policy, profile, conditions, tightening, catalog)
+        return plan if controls.policy is None else replace(plan, asked_policy=controls.policy)
 
-    def downgraded(self, plan: Plan, controls: Controls) -> Plan:
+    def downgraded(self, plan: Plan) -> Plan:
         """The plan for a team whose money is spent: the policy's cheapest models, however good."""
-        cheapest = self._decided(plan.team, plan.policy.downgraded(), plan.profile, plan.conditions, controls)
-        return replace(cheapest, is_downgraded=True)
+        policy = plan.policy.downgraded()
+        cheapest = self._decided(plan.team, policy, plan.profile, plan.conditions, plan.tightening, plan.catalog)
+        return replace(cheapest, asked_policy=plan.asked_policy, is_downgraded=True)
+
+    def shadowed(self, plan: Plan, shadow: Shadow) -> Plan:
+        """The plan for a copy of the request to a model that is only to be measured."""
+        return self._decided(
+            replace(plan.team, baseline=None),
+            shadowing(plan.policy, plan.decision.terms, shadow),
+            replace(plan.profile, tags=(shadow_tag(plan.policy.name),), is_stream=True),
+            plan.conditions,
+            replace(plan.tightening, min_quality=None, max_latency_ms=None),
+            plan.catalog,
+        )
 
     def _decided(
-        self, team: Team, policy: Policy, profile: RequestProfile, conditions: Conditions, controls: Controls
+        self,
+        team: Team,
+        policy: Policy,
+        profile: RequestProfile,
+        conditions: Conditions,
+        tightening: Tightening,
+        catalog: Catalog,
     ) -> Plan:
-        tightening = tightening_of(controls)
         decision = decide(
-            profile, policy, self._snapshot.catalog, conditions, quality=self._quality, tightening=tightening
-        )
-        return Plan(
-            team=team,
-            policy=policy,
-            profile=profile,
-            conditions=conditions,
-            decision=decision,
+            profile,
+            policy,
+            catalog,
+            conditions,
+            quality=self._quality,
             tightening=tightening,
-            asked_policy=controls.policy,
         )
+        return Plan(team, policy, profile, conditions, decision, catalog, tightening)
 
 
 def policy_for(team: Team, model: str, *, chosen: str | None) -> Policy:
@@ -151,7 +178,7 @@ def policy_for(team: Team, model: str, *, chosen: str | None) -> Policy:
     """
     policy = team.aliases.get(model)
     if policy is None and ModelName(model) in team.models():
-        policy = pinned(ModelName(model))
+        policy = team.pin(ModelName(model))
     if policy is None:
         raise UnknownModel(
             f"Team {team.name} has no alias and may use no model {model[:100]!r}. "

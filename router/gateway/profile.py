@@ -1,12 +1,15 @@
 """A chat request in numbers and enums: what the decision may know of it, and what the ledger keeps."""
 
+from collections.abc import Sequence
+
 from router.catalog.catalog import Capability, Effort
-from router.decision.facts import RequestProfile, Tightening
+from router.decision.data_rules import NO_DATA_RULES, DataRules
+from router.decision.facts import NO_TIGHTENING, RequestProfile, Tightening
 from router.keys import TeamName
 from router.quality.features import features_of
 from router.tokens.count import TokenCount
-from router.wire.controls import Controls
-from router.wire.requests import ChatRequest
+from router.wire.controls import NO_CONTROLS, Controls
+from router.wire.requests import NO_DATA_PREFERENCES, ChatRequest, DataPreferences
 
 _PART_NEEDS = {
     "image_url": Capability.IMAGE_INPUT,
@@ -48,8 +51,32 @@ def profile_of(request: ChatRequest, count: TokenCount, controls: Controls, *, t
     )
 
 
-def tightening_of(controls: Controls) -> Tightening:
-    return Tightening(max_cost_usd=controls.max_cost_usd, min_quality=controls.min_quality)
+def tightening_of(controls: Controls, preferences: DataPreferences) -> Tightening:
+    """What a request asks beyond its team's policy: by our headers, and for its data by OpenRouter's `provider`."""
+    if controls is NO_CONTROLS and preferences is NO_DATA_PREFERENCES:
+        return NO_TIGHTENING
+    return Tightening(
+        max_cost_usd=controls.max_cost_usd,
+        min_quality=controls.min_quality,
+        max_latency_ms=controls.max_latency_ms,
+        max_effort=None if controls.max_effort is None else Effort(controls.max_effort),
+        data=_data_rules(preferences),
+    )
+
+
+def _data_rules(preferences: DataPreferences) -> DataRules:
+    if preferences is NO_DATA_PREFERENCES:
+        return NO_DATA_RULES
+    return DataRules(
+        zdr=bool(preferences.zdr),
+        deny_collection=preferences.data_collection == "deny",
+        only=_slugs(preferences.only) or None,  # an empty list is no list at OpenRouter
+        ignore=_slugs(preferences.ignore),
+    )
+
+
+def _slugs(names: Sequence[str] | None) -> frozenset[str]:
+    return frozenset(name.lower() for name in names or ())
 
 
 def _part_kinds(request: ChatRequest) -> frozenset[str]:

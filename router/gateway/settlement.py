@@ -40,17 +40,28 @@ class Charge:
 NOTHING_OWED = Charge(nano_usd=0, source=CostSource.REPORTED)
 
 
-def charge_for(bill: Bill, deployment: Deployment, *, at: datetime) -> Charge | None:
-    """The provider's own figure, else its tokens at our price; None if neither makes sense."""
+def charge_for(bill: Bill, deployment: Deployment, *, at: datetime, images: int) -> Charge | None:
+    """The provider's own figure, else its tokens and our images at our price; None if neither makes sense."""
     if bill.nano_usd is not None:
         return Charge(bill.nano_usd, CostSource.REPORTED)
     price = deployment.prices.at(at)
     if price is None:
         return None
     try:
-        return Charge(nano_usd(cost(bill.usage, price)), CostSource.COMPUTED)
+        return Charge(nano_usd(cost(bill.usage, price, images=images)), CostSource.COMPUTED)
     except PricingError:
         return None
+
+
+def version_served(deployment: Deployment, served_model: str | None) -> str | None:
+    """Which version of its model a deployment answered with, or None if nobody told.
+
+    A reply names the version, or repeats the name that was asked for (openrouter.md §1.3: it was the one from March to
+    June 2026 and the other before and since). Then it is what the name stood for when the request was decided.
+    """
+    if served_model is None or served_model in (deployment.upstream_model, deployment.model.name):
+        return deployment.version
+    return served_model
 
 
 def baseline_nano_usd(

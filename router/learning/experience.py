@@ -86,7 +86,7 @@ class LearnedExperience:
         self._outputs.observe(
             call.model,
             profile,
-            profile.effort,
+            call.effort or profile.effort,
             output_tokens=usage.output_tokens / profile.choices,
             reasoning_tokens=usage.reasoning_tokens / profile.choices,
             is_cut=call.finish_reason in CUT_SHORT or not is_whole or call.outcome != "ok",

@@ -1,8 +1,8 @@
 """How long answers are: `Outputs`, by who asks which model what, from the general to the particular.
 
 Three groups learn from every answer: all requests of a kind of task and depth of thought; these at one model; and these
-of one team with prompts of a size. A group of few answers leans on the wider one, and the widest on the priors in
-`decision.facts`: each is worth ten answers.
+of one team with prompts of a size. A group of fewer than forty answers leans on the wider one, and the widest on the
+priors in `decision.facts`: each is worth ten answers.
 
 Expected dollars add up over many requests, so the forecast is a mean, not a median: half of all answers being dearer
 would say nothing of how much dearer. One answer that ran away counts for eight usual ones at most. An answer that its
@@ -10,15 +10,16 @@ limit cut off says "at least so many": it counts as what longer answers of its g
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
-from router.catalog.catalog import Capability, Effort, ModelName, Task
-from router.decision.facts import OutputForecast, RequestProfile, usual_output
+from router.catalog.catalog import Effort, ModelName, Task
+from router.decision.facts import OutputForecast, RequestProfile, is_thinking, usual_output
 from router.learning.sketch import Sketch
 
 _Key = tuple[str, ModelName]  # a group without its model, and the model; an empty one stands for all
 
 _LEAN = 10.0  # how many answers the wider group is worth
+_ENOUGH = 40.0  # a group of so many answers speaks for itself
 _MOST_TIMES_USUAL = 8.0
 _TAIL_LEAN = 2.0  # how many longer answers the guess of what a cut answer might have become is worth
 ALL_MODELS = ModelName("")
@@ -27,7 +28,7 @@ ALL_MODELS = ModelName("")
 class _Habit:
     """The answers of one group."""
 
-    __slots__ = ("output", "output_mean", "reasoning", "reasoning_mean", "weight")
+    __slots__ = ("forecast", "output", "output_mean", "reasoning", "reasoning_mean", "share", "weight")
 
     def __init__(self, output: Sketch, reasoning: Sketch) -> None:
         self.output = output
@@ -36,8 +37,22 @@ class _Habit:
 
     def refresh(self) -> None:
         self.weight = self.output.weight
+        # Of a forecast; the rest is the wider group's.
+        self.share = self.weight / (self.weight + _LEAN) if self.weight < _ENOUGH else 1.0
         self.output_mean = self.output.mean if self.weight else 0.0
         self.reasoning_mean = self.reasoning.mean if self.weight else 0.0
+        self.forecast = _forecast(self.output_mean, self.reasoning_mean)
+
+
+class _Asked(NamedTuple):
+    """What the candidates of one decision have in common: all but the model."""
+
+    profile: RequestProfile
+    effort: Effort | None
+    general: str
+    particular: str
+    output: float  # of all models together
+    reasoning: float
 
 
 class Outputs:
@@ -46,12 +61,7 @@ class Outputs:
     def __init__(self, *, most_groups: int = 3_000) -> None:
         self._most_groups = most_groups
         self._habits: dict[_Key, _Habit] = {}  # the one heard of last is the last
-        self._asked: tuple[RequestProfile | None, Effort | None, tuple[str, str], OutputForecast] = (
-            None,
-            None,
-            ("", ""),
-            OutputForecast(0, 0),
-        )
+        self._asked: _Asked | None = None
 
     def __len__(self) -> int:
         return len(self._habits)
@@ -59,11 +69,16 @@ class Outputs:
     def forecast(self, model: ModelName, profile: RequestProfile, effort: Effort | None) -> OutputForecast:
         """Tokens per choice where nothing limits the answer."""
         asked = self._asked
-        if asked[0] is not profile or asked[1] is not effort:  # the candidates of one decision share all but the model
-            asked = self._asked = (profile, effort, _groups(profile, effort), _prior(profile, effort))
-        (general, particular), prior = asked[2], asked[3]
-        output, reasoning = self._blended(((general, ALL_MODELS), (general, model), (particular, model)), prior)
-        return OutputForecast(round(output) or 1, round(reasoning))
+        if asked is None or asked.profile is not profile or asked.effort is not effort:
+            general, particular = _groups(profile, effort)
+            output, reasoning = self._blended(((general, ALL_MODELS),), _prior(profile, effort))
+            asked = self._asked = _Asked(profile, effort, general, particular, output, reasoning)
+        habit = self._habits.get((asked.particular, model))
+        if habit is not None and habit.share == 1.0:
+            return habit.forecast
+        keys = ((asked.general, model), (asked.particular, model))
+        output, reasoning = self._blended(keys, (asked.output, asked.reasoning))
+        return _forecast(output, reasoning)
 
     def observe(
         self,
@@ -76,6 +91,7 @@ class Outputs:
         is_cut: bool,
     ) -> None:
         """An answer of so many tokens a choice; `is_cut` if it would have been longer."""
+        self._asked = None
         general, particular = _groups(profile, effort)
         prior = _prior(profile, effort)
         keys = ((general, ALL_MODELS), (general, model), (particular, model))
@@ -103,6 +119,7 @@ class Outputs:
 
     def forget(self, model: ModelName) -> None:
         """What was learned of a model that is another one now. What all models taught together stays."""
+        self._asked = None
         for key in [key for key in self._habits if key[1] == model]:
             del self._habits[key]
 
@@ -113,17 +130,17 @@ class Outputs:
 
     def take(self, data: list[Any]) -> None:
         """A group from `as_data`. Raises ValueError or TypeError if it is none."""
+        self._asked = None
         group, model, output, reasoning = data
         self._habits[(str(group), ModelName(model))] = _Habit(Sketch.from_data(output), Sketch.from_data(reasoning))
 
-    def _blended(self, keys: tuple[_Key, _Key, _Key], prior: OutputForecast) -> tuple[float, float]:
-        output, reasoning = float(prior.output_tokens), float(prior.reasoning_tokens)
+    def _blended(self, keys: tuple[_Key, ...], prior: tuple[float, float]) -> tuple[float, float]:
+        output, reasoning = prior
         for key in keys:
             habit = self._habits.get(key)
             if habit is not None:
-                share = habit.weight / (habit.weight + _LEAN)
-                output += share * (habit.output_mean - output)
-                reasoning += share * (habit.reasoning_mean - reasoning)
+                output += habit.share * (habit.output_mean - output)
+                reasoning += habit.share * (habit.reasoning_mean - reasoning)
         return output, reasoning
 
     def _completed(self, keys: tuple[_Key, _Key, _Key], at_least: float, prior: OutputForecast) -> float:
@@ -137,16 +154,16 @@ class Outputs:
         return total / weight
 
 
+def _forecast(output: float, reasoning: float) -> OutputForecast:
+    return OutputForecast(round(output) or 1, round(reasoning))
+
+
 def _groups(profile: RequestProfile, effort: Effort | None) -> tuple[str, str]:
     """The kind of request, and the team's own with prompts of that size, in steps of four times as much."""
-    depth = effort.value if effort is not None else "thinking" if _is_thinking(profile, effort) else ""
+    depth = effort.value if effort is not None else "thinking" if is_thinking(profile, effort) else ""
     general = f"{profile.task.value}/{depth}"
     return general, f"{general}/{profile.team}/{(profile.input_tokens.bit_length() + 1) // 2}"
 
 
 def _prior(profile: RequestProfile, effort: Effort | None) -> OutputForecast:
-    return usual_output(Task(profile.task), is_thinking=_is_thinking(profile, effort))
-
-
-def _is_thinking(profile: RequestProfile, effort: Effort | None) -> bool:
-    return Capability.REASONING in profile.needs and effort is not Effort.NONE
+    return usual_output(Task(profile.task), is_thinking=is_thinking(profile, effort))

@@ -30,6 +30,7 @@ _FAR_OFF = 3.0  # standard deviations
 _MOST_KINDS = 500  # of one model; the one unheard of longest goes
 _LEAST_RATIO = 0.1  # no vocabulary is known to be below
 
+_Features = tuple[float, float, float, float]
 _Part = list[float]  # a value and its variance
 _PARTS = 4  # template, tools, schema, each image
 
@@ -37,7 +38,7 @@ _PARTS = 4  # template, tools, schema, each image
 class _Vocabulary:
     """What is known of one model."""
 
-    __slots__ = ("_covariance", "_kinds", "_languages", "_noise", "_overhead", "_slope")
+    __slots__ = ("_covariance", "_kinds", "_languages", "_noise", "_overhead", "_slope", "_slopes")
 
     def __init__(self, ratio: float) -> None:
         self._slope: _Part = [ratio, _SLOPE]
@@ -47,21 +48,26 @@ class _Vocabulary:
         first = (_TEMPLATE, _TOOLS, _SCHEMA, _IMAGE)
         self._covariance = [[first[row] if row == column else 0.0 for column in range(_PARTS)] for row in range(_PARTS)]
         self._noise = _NOISE
+        self._slopes: dict[str, float] = {}  # of a kind, all in, until the next lesson: every decision asks
 
-    def ratio(self, language: str, kind: str, features: tuple[float, ...]) -> float:
-        ratio = self._slope[0]
-        if (of_language := self._languages.get(language)) is not None:
-            ratio += of_language[0]
-        if (of_kind := self._kinds.get(kind)) is not None:
-            ratio += of_kind[0]
-        for tokens, feature in zip(self._overhead, features, strict=True):
-            if feature:
-                ratio += tokens * feature
-        return ratio
+    def ratio(self, language: str, kind: str, features: _Features) -> float:
+        slope = self._slopes.get(kind)
+        if slope is None:
+            slope = self._slopes[kind] = self._slope_of(language, kind)
+        template, tools, schema, image = self._overhead
+        each, with_tools, with_schema, with_images = features
+        if with_tools or with_schema or with_images:
+            return slope + template * each + tools * with_tools + schema * with_schema + image * with_images
+        return slope + template * each
 
-    def follow(self, language: str, kind: str, features: tuple[float, ...], reported: float) -> None:
+    def _slope_of(self, language: str, kind: str) -> float:
+        of_language, of_kind = self._languages.get(language), self._kinds.get(kind)
+        return self._slope[0] + (of_language[0] if of_language else 0.0) + (of_kind[0] if of_kind else 0.0)
+
+    def follow(self, language: str, kind: str, features: _Features, reported: float) -> None:
         """`reported` is what was reported for each token counted."""
         off = reported - self.ratio(language, kind, features)
+        self._slopes.clear()
         slopes = (
             self._slope,
             self._languages.setdefault(language, [0.0, _LANGUAGE]),
@@ -117,7 +123,12 @@ class Ratios:
     def __init__(self, token_ratios: Mapping[ModelName, float]) -> None:
         self._token_ratios = token_ratios  # the catalog's: what to expect at first
         self._vocabularies: dict[ModelName, _Vocabulary] = {}
-        self._asked: tuple[RequestProfile | None, str, str, tuple[float, ...]] = (None, "", "", ())
+        self._asked: tuple[RequestProfile | None, str, str, _Features] = (
+            None,
+            "",
+            "",
+            (0.0, 0.0, 0.0, 0.0),
+        )
 
     def ratio(self, model: ModelName, profile: RequestProfile) -> float | None:
         """Tokens to expect for each that we count; None if nothing has been learned of the model."""
@@ -168,7 +179,7 @@ def _kind(profile: RequestProfile) -> str:
     return f"{profile.language.value}/{profile.task.value}/{step}"
 
 
-def _features(profile: RequestProfile) -> tuple[float, ...]:
+def _features(profile: RequestProfile) -> _Features:
     """What is in the prompt beside text, per token counted: template, tools, schema, images."""
     each = 1 / (profile.input_tokens or 1)
     return (

@@ -175,8 +175,11 @@ class Warmth:
                 self._shares.pop(deployment.id, None)
 
     def shares(self) -> dict[DeploymentId, float]:
-        """Of the tokens that should be in its cache, the share that each deployment reported lately."""
-        return {deployment_id: shares[0].value for deployment_id, shares in self._shares.items()}
+        """Of the tokens that should be in its cache, the share that each deployment reported lately.
+
+        None of those that have not been tried.
+        """
+        return {each: shares[0].value for each, shares in self._shares.items() if shares[0].is_learned}
 
     def _seen_in(self, prefix: Sequence[PrefixMark]) -> set[DeploymentId]:
         """Which deployments have read some beginning of the prompt."""
@@ -293,6 +296,10 @@ class _Mean:
         self.value = prior
         self._weight = _PRIOR_WEIGHT
         self._most_weight = most_weight
+
+    @property
+    def is_learned(self) -> bool:
+        return self._weight > _PRIOR_WEIGHT
 
     def add(self, sample: float) -> None:
         self._weight = min(self._weight + 1, self._most_weight)

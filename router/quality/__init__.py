@@ -1,8 +1,10 @@
-"""How good an answer of a model will be.
+"""How good an answer of a model will be, and whether one that came is what was asked for.
 
-cues       the words and signs that give a kind of task away
-difficulty how hard a request looks
-features   the kind of task of a request, its language and its difficulty
-language   which language a text is written in
-predictor  the probability that a model's answer is good
+cues        the words and signs that give a kind of task away
+language    which language a text is written in
+difficulty  how hard a request looks
+features    all three of a request
+predictor   the probability that a model's answer is good
+schemas     JSON Schemas from strangers, within bounds
+verify      the checks of an answer
 """

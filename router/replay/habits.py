@@ -46,9 +46,12 @@ class Kind:
     is_structured: bool  # JSON or a tool call may be the answer
 
     @classmethod
-    def of(cls, profile: RequestProfile) -> "Kind":
+    def of(cls, profile: RequestProfile, told: Effort | None) -> "Kind":
+        """`told` is the effort that the policy wrote into the request; None: as the client asked."""
         needs = profile.needs
-        return cls(profile.task, profile.effort, Capability.REASONING in needs, not _STRUCTURED.isdisjoint(needs))
+        return cls(
+            profile.task, told or profile.effort, Capability.REASONING in needs, not _STRUCTURED.isdisjoint(needs)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ class Observations:
         served = entry.served_by
         if served is None or served.usage is None or served.source is CostSource.HELD:
             return
-        kind = Kind.of(profile)
+        kind = Kind.of(profile, served.effort)
         if not profile.images and not profile.has_unbounded_parts and not kind.is_structured:
             self.vocabularies[served.model].add(profile.input_tokens, served.usage)
         limit = profile.max_output_tokens
@@ -100,6 +103,11 @@ class Habits:
             self._known[key] = self._measured(then, now, kind)
         measured = self._known[key]
         return measured or Comparison(token_ratio, None, common_error=_UNKNOWN_LENGTH, single_error=0.0)
+
+    def rethought(self, model: ModelName, kind: Kind) -> Comparison:
+        """The same model's answer, if it is another effort that is asked of it, or another provider that runs it."""
+        thinking = self._thinking(model, kind) if model in self._lengths else None
+        return Comparison(1.0, thinking, common_error=0.0, single_error=0.0)
 
     def token_ratio(self, model: ModelName, *, otherwise: float | None) -> tuple[float | None, float]:
         """Input tokens reported per token counted, and its relative error; `otherwise` if the ledger has too few."""

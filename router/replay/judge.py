@@ -13,7 +13,7 @@ from router.errors import PricingError
 from router.gateway.past import CannotDecideAgain, DecideAgain, Past, is_same
 from router.gateway.planning import Plan
 from router.keys import TeamName
-from router.ledger import Attempt, LedgerEntry
+from router.ledger import Attempt, LedgerEntry, Outcome
 from router.quality.predictor import QualityPredictor
 from router.replay.habits import Comparison, Habits, Kind
 from router.replay.learned import Learner, PromptMemory
@@ -23,6 +23,7 @@ from router.units import CostSource, Usage, nano_usd
 class Unknown(StrEnum):
     """Why a request's dollars under the other configuration are not known, beside the obstacles to deciding it."""
 
+    SHADOW = "shadow"  # a copy of a request, sent to a model that is only measured
     IN_DOUBT = "in_doubt"  # a call is booked at the sum held: what it cost is not known yet
     NOT_ANSWERED = "not_answered"  # it was refused or failed then, so nobody knows what its answer would have been
     NO_USAGE = "no_usage"  # the provider did not tell the tokens
@@ -86,7 +87,7 @@ class Judge:
         memory_now: PromptMemory,
     ) -> None:
         self._catalog: Catalog = snapshot.catalog
-        self._again = DecideAgain(snapshot, quality=quality)
+        self._again = DecideAgain(snapshot, catalog=lambda: snapshot.catalog, quality=quality)
         self._quality = quality
         self._habits = habits
         self._learner = learner
@@ -94,8 +95,11 @@ class Judge:
         self._memory_now = memory_now
 
     def judge(self, entry: LedgerEntry) -> Judged | NotJudged:
+        if entry.outcome is Outcome.SHADOW:
+            return NotJudged(entry.team, entry.cost_nano_usd, Unknown.SHADOW.value, entry.policy, is_same=None)
         try:
             past = Past.of(entry)
+            entry = past.entry
             conditions = self._foreseen(past)
             plan = self._again.plan(past, conditions)
         except CannotDecideAgain as error:
@@ -160,7 +164,8 @@ class Judge:
         answers = [call for call in entry.attempts if call is served and _deployment_id(call) == deployment.id]
         # The same choice takes the same course, failures and all; another may be the one that answered in the end.
         booked = entry.cost_nano_usd if deployment.id == preferred else sum(call.cost_nano_usd for call in answers)
-        if deployment.id == preferred or answers:
+        is_as_then = past.record.efforts.get(deployment.id) == chosen.effort
+        if is_as_then and (deployment.id == preferred or answers):
             return booked + _warmer(served, deployment, past, warmth), None
         if served is None:
             raise _NotKnownError(Unknown.NOT_ANSWERED, entry.outcome.value)
@@ -176,11 +181,11 @@ class Judge:
         new, new_error = habits.token_ratio(now.model.name, otherwise=now.model.token_ratio)
         if old is None or new is None:
             raise _NotKnownError(Unknown.MODEL_UNKNOWN, served.model)
-        ratio = new / old
+        ratio, kind = new / old, Kind.of(profile, chosen.effort)
         if now.model.name == served.model:
-            comparison, new_error = _SAME_MODEL, 0.0
+            comparison, new_error = habits.rethought(served.model, kind), 0.0
         else:
-            comparison = habits.compared(served.model, now.model.name, Kind.of(profile), token_ratio=ratio)
+            comparison = habits.compared(served.model, now.model.name, kind, token_ratio=ratio)
         input_tokens = round(usage.input_tokens * ratio)
         # A memory of prompts is believed; without one the same share of the prompt is taken to be cached.
         cached = chosen.estimate.cached_tokens if profile.prefix else round(usage.cached_tokens * ratio)
@@ -218,9 +223,6 @@ class _NotKnownError(Exception):
         super().__init__(reason)
         self.reason = reason
         self.about = about
-
-
-_SAME_MODEL = Comparison(text_ratio=1.0, thinking_tokens=None, common_error=0.0, single_error=0.0)
 
 
 def _output_tokens(usage: Usage, comparison: Comparison, past: Past) -> int:

@@ -4,10 +4,11 @@ Pages are read and forgotten, so that memory depends neither on the period's len
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from router.config.snapshot import Snapshot
-from router.decision.recorded import read_profile
+from router.gateway.past import CannotDecideAgain, Past
 from router.ledger import History, LedgerEntry, Period
 from router.quality.predictor import QualityPredictor
 from router.replay.habits import Habits, Observations
@@ -44,9 +45,9 @@ def replay(
     observations = Observations()
     for entries in _pages(history, period, progress):
         for entry in entries:
-            profile = read_profile(entry.profile_json)
-            if profile is not None:
-                observations.observe(entry, profile)
+            with suppress(CannotDecideAgain):
+                past = Past.of(entry)
+                observations.observe(past.entry, past.profile)
     judge = Judge(
         against,
         quality=faculties.quality,

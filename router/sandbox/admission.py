@@ -42,7 +42,7 @@ class Admission:
 
     request: ChatRequest
     offer: Offer
-    model: str  # as the client wrote it; answers name the model so
+    model: str  # what answers call it
     size: PromptSize
     prompt_tokens: int
     output_limit: int

@@ -77,26 +77,40 @@ class Writer:
     count_tokens: TokenCounter
     seed: int
 
-    def write(self, admission: Admission, *, empties_arguments: bool = False) -> tuple[Choice, ...]:
+    def write(
+        self, admission: Admission, *, empties_arguments: bool = False, breaks_json: bool = False
+    ) -> tuple[Choice, ...]:
         """All the choices asked for. Raises Refusal (400) if the response format cannot be satisfied."""
         messages = canonical(admission.request.messages)
         prompt = hashlib.blake2b(messages, digest_size=16).digest()
         return tuple(
-            self._choice(admission, repeatable(self.seed, admission.offer.id, prompt, index), empties_arguments)
+            self._choice(
+                admission,
+                repeatable(self.seed, admission.offer.id, prompt, index),
+                empties_arguments=empties_arguments,
+                breaks_json=breaks_json,
+            )
             for index in range(admission.request.choices)
         )
 
-    def _choice(self, admission: Admission, seed: random.Random, empties_arguments: bool) -> Choice:
+    def _choice(
+        self, admission: Admission, seed: random.Random, *, empties_arguments: bool, breaks_json: bool
+    ) -> Choice:
         request, offer = admission.request, admission.offer
         reasoning = self._reasoning(admission, seed)
         room = admission.output_limit - sum(piece.tokens for piece in reasoning)
         tool = _chosen_tool(request)
         if tool is None:
-            body, is_complete = self._cut(_content(request, offer, seed), offer, room)
+            content = _content(request, offer, seed)
+            if breaks_json and request.answer_format.type != "text":
+                content = _half(content)
+            body, is_complete = self._cut(content, offer, room)
             finish: FinishReason = "stop"
             call = None
         else:
             arguments = "" if empties_arguments else _arguments(tool, request, seed)
+            if breaks_json:
+                arguments = _half(arguments)
             body, is_complete = self._called(tool, arguments, offer, room)
             finish = "tool_calls"
             call = ToolCall(f"call_{seed.getrandbits(96):024x}", tool.name) if body else None
@@ -168,6 +182,10 @@ def _content(request: ChatRequest, offer: Offer, seed: random.Random) -> str:
         return pelican_svg(offer.temper.skill, seed)
     text = prose.answer(question, prose.wanted_words(question, offer.temper.words, seed), seed)
     return _stopped(text, request.stop) if "stop" in offer.supported_parameters else text
+
+
+def _half(text: str) -> str:
+    return text[: len(text) // 2 + 1]
 
 
 def _stopped(text: str, stop: tuple[str, ...]) -> str:

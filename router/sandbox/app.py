@@ -7,6 +7,7 @@
 | GET /api/v1/key, /api/v1/generation?id= | the account; one generation once its billing has ended |
 | GET, DELETE /sandbox/bill | every generation with its nano-dollars; DELETE begins a new bill |
 | GET, DELETE /sandbox/requests | the last chat requests as received, without secrets |
+| GET, PATCH, DELETE /sandbox/market | prices and names that change while requests go on: see `market.py` |
 """
 
 from starlette.requests import Request
@@ -21,6 +22,7 @@ from router.sandbox.chat import ChatEndpoint, Desk
 from router.sandbox.connection import Connection
 from router.sandbox.faults import FaultSource
 from router.sandbox.json_text import encode
+from router.sandbox.market import Market
 from router.sandbox.prompt_cache import Clock, PromptCache
 from router.sandbox.prompt_tokens import TokenCounter
 from router.sandbox.refusals import Refusal, invalid, not_found
@@ -48,7 +50,7 @@ def sandbox_app(
     Must run directly under uvicorn: middleware that wraps `send` takes away the means to drop a connection.
     """
     desk = Desk(
-        stock=stock,
+        market=Market(stock),
         writer=Writer(count_tokens=count_tokens, seed=seed),
         faults=FaultSource(rate=fault_rate, seed=repeatable("faults", seed)),
         cache=PromptCache(clock=clock),
@@ -68,6 +70,7 @@ def sandbox_app(
             Route("/api/v1/generation", counter.generation),
             Route("/sandbox/bill", counter.bill, methods=["GET", "DELETE"]),
             Route("/sandbox/requests", counter.requests, methods=["GET", "DELETE"]),
+            Route("/sandbox/market", counter.market, methods=["GET", "PATCH", "DELETE"]),
         ],
         default=_no_such_path,
     )
@@ -87,12 +90,18 @@ class _Counter:
             return _refused(invalid("`offset` and `limit` must be integers"))
         if offset < 0 or not 1 <= limit <= _LARGEST_PAGE:
             return _refused(invalid(f"`offset` must not be negative, `limit` lies between 1 and {_LARGEST_PAGE}"))
-        body = encode(listing.page(self._desk.stock.offers, offset=offset, limit=limit))
+        market = self._desk.market
+        if market.listing == "down":
+            return _refused(Refusal(503, "Service temporarily unavailable"))
+        offers = () if market.listing == "empty" else market.stock.offers
+        body = encode(listing.page(offers, offset=offset, limit=limit, shown=market.shown))
+        if market.listing == "broken":
+            body = body[: len(body) // 2]
         return Response(body, media_type="application/json", headers=listing.HEADERS)
 
     async def endpoints(self, request: Request) -> Response:
         model = request.path_params["model"]
-        offer = self._desk.stock.find(model)
+        offer = self._desk.market.stock.find(model)
         return _json(listing.endpoints(offer)) if offer else _refused(not_found(f"Model {model} not found"))
 
     async def key(self, request: Request) -> Response:
@@ -117,6 +126,16 @@ class _Counter:
         if request.method == "DELETE":
             self._desk.bill.reset()
         return _json(self._desk.bill.as_json())
+
+    async def market(self, request: Request) -> Response:
+        if request.method == "DELETE":
+            self._desk.market.reset()
+        elif request.method == "PATCH":
+            try:
+                self._desk.market.change(await request.body())
+            except Refusal as refusal:
+                return _refused(refusal)
+        return _json(self._desk.market.as_json())
 
     async def requests(self, request: Request) -> Response:
         if request.method == "DELETE":

@@ -39,12 +39,13 @@ class Charge:
 NOTHING = Charge(Decimal(0), Decimal(0))
 
 
-def charge(tokens: Tokens, rates: Rates) -> Charge:
-    """What `tokens` cost at `rates`; a missing cache price means the full prompt price."""
+def charge(tokens: Tokens, rates: Rates, *, images: int = 0) -> Charge:
+    """What `tokens` cost at `rates`; a missing cache price means the full prompt price. Fees are the prompt's."""
     plain = max(tokens.prompt - tokens.cached - tokens.cache_write, 0)
     read = rates.prompt if rates.cache_read is None else rates.cache_read
     write = rates.prompt if rates.cache_write is None else rates.cache_write
     prompt_usd = plain * rates.prompt + tokens.cached * read + tokens.cache_write * write
+    prompt_usd += (rates.request or 0) + images * (rates.image or 0)
     completion_usd = tokens.completion * rates.completion
     return Charge(prompt_usd.normalize(), completion_usd.normalize())
 

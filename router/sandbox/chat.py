@@ -14,13 +14,13 @@ from router.sandbox.answers import Writer
 from router.sandbox.billing import Bill
 from router.sandbox.connection import Connection
 from router.sandbox.faults import HEADER, Fault, FaultSource
+from router.sandbox.market import Market
 from router.sandbox.prompt_cache import Clock, PromptCache
 from router.sandbox.prompt_tokens import PromptSize, measure
 from router.sandbox.refusals import Refusal
 from router.sandbox.request_log import RequestLog
 from router.sandbox.requests import ChatRequest, read_chat_request
 from router.sandbox.serving import Order, Serving
-from router.sandbox.stock import Stock
 
 _ID_CHARACTERS = string.ascii_letters + string.digits
 
@@ -29,7 +29,7 @@ _ID_CHARACTERS = string.ascii_letters + string.digits
 class Desk:
     """What a chat request is dealt with by."""
 
-    stock: Stock
+    market: Market
     writer: Writer
     faults: FaultSource
     cache: PromptCache
@@ -71,7 +71,7 @@ class ChatEndpoint:
         request = read_chat_request(body)
         size = await measure(request, desk.writer.count_tokens)
         admission, fault = self._route(request, size, headers.get(HEADER))
-        choices = desk.writer.write(admission, empties_arguments=fault.empties_arguments)
+        choices = desk.writer.write(admission, empties_arguments=fault.empties_arguments, breaks_json=fault.breaks_json)
         return Order(
             id=f"gen-{int(created_at.timestamp())}-{''.join(desk.ids.choices(_ID_CHARACTERS, k=20))}",
             admission=admission,
@@ -86,9 +86,9 @@ class ChatEndpoint:
         refusal = Refusal(404, "No endpoints found.")
         for model in request.models:
             try:
-                offer = find_offer(model, self._desk.stock)
+                offer = find_offer(model, self._desk.market.stock)
                 fault = self._desk.faults.fault_for(request, header=wish, model=offer.id)
-                admission = admit(request, offer, model=model, size=size)
+                admission = admit(request, offer, model=self._desk.market.reply_model(model, offer), size=size)
                 if fault.refusal is None:
                     return admission, fault
                 refusal = fault.refusal(request, offer)

@@ -56,6 +56,7 @@ class Fault:
     has_cost: bool = True
     has_done: bool = True
     empties_arguments: bool = False
+    breaks_json: bool = False  # half of the JSON asked for, finished and billed as if it were whole
     comes_at_random: bool = True
 
 
@@ -177,6 +178,7 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
             replace(NO_FAULT, name="usage-shape-a", usage_shape="a"),
             replace(NO_FAULT, name="usage-shape-c", usage_shape="c"),
             replace(NO_FAULT, name="empty-tool-arguments", empties_arguments=True),
+            replace(NO_FAULT, name="bad-json", breaks_json=True),
         )
     }
 )

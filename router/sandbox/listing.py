@@ -1,5 +1,6 @@
 """The models on sale as OpenRouter lists them: prices are strings, in USD per token."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 
 from router.sandbox.json_text import JsonObject
@@ -9,12 +10,14 @@ HEADERS = {"cache-control": "public, max-age=300, stale-while-revalidate=3600, s
 """How long `/models` may be kept (wire, 2026-08)."""
 
 
-def page(offers: tuple[Offer, ...], *, offset: int, limit: int) -> JsonObject:
-    """The body of `/models`, from `offset`, at most `limit` of them."""
+def page(
+    offers: tuple[Offer, ...], *, offset: int, limit: int, shown: Mapping[str, JsonObject] | None = None
+) -> JsonObject:
+    """The body of `/models`, from `offset`, at most `limit` of them; `shown` replaces the pricing of some."""
     end = offset + limit
     following = f"/api/v1/models?offset={end}&limit={limit}" if end < len(offers) else None
     return {
-        "data": [_model(offer) for offer in offers[offset:end]],
+        "data": [_model(offer) | _replaced(offer, shown or {}) for offer in offers[offset:end]],
         "total_count": len(offers),
         "links": {"next": following},
     }
@@ -90,6 +93,10 @@ def _model(offer: Offer) -> JsonObject:
     return model
 
 
+def _replaced(offer: Offer, shown: Mapping[str, JsonObject]) -> JsonObject:
+    return {"pricing": shown[offer.id]} if offer.id in shown else {}
+
+
 def _pricing(offer: Offer) -> JsonObject:
     pricing: JsonObject = _rates(offer.rates)
     if offer.long_context is not None:
@@ -102,6 +109,8 @@ def _rates(rates: Rates) -> JsonObject:
     prices = {
         "prompt": rates.prompt,
         "completion": rates.completion,
+        "request": rates.request,
+        "image": rates.image,
         "input_cache_read": rates.cache_read,
         "input_cache_write": rates.cache_write,
     }

@@ -9,12 +9,14 @@ Modality = Literal["text", "image", "file"]
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """USD per token, exact. `None` means the model has no such price."""
+    """USD per token, but for the last two, exact. `None` means the model has no such price."""
 
     prompt: Decimal
     completion: Decimal
     cache_read: Decimal | None = None
     cache_write: Decimal | None = None  # the five-minute cache; the one-hour cache is not simulated
+    request: Decimal | None = None  # USD per call
+    image: Decimal | None = None  # USD per image or file in the prompt, beside the tokens it makes
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,11 @@ class PromptSize:
     tools: TextSize | None
     messages: tuple[MessageSize, ...]
 
+    @property
+    def media(self) -> int:
+        """Image and file parts of all messages."""
+        return sum(message.media for message in self.messages)
+
     def tools_tokens(self, offer: Offer) -> int:
         """Tokens the tool definitions cost; they stand before the first message."""
         return 0 if self.tools is None else self.tools.native_tokens(offer) + offer.temper.tools_tokens

@@ -15,7 +15,7 @@ from anyio.lowlevel import checkpoint
 from router.sandbox import wire
 from router.sandbox.admission import Admission
 from router.sandbox.answers import Choice
-from router.sandbox.billing import NOTHING, Bill, Generation, Tokens, charge
+from router.sandbox.billing import NOTHING, Bill, Charge, Generation, Tokens, charge
 from router.sandbox.connection import Connection
 from router.sandbox.faults import Bills, Break, Fault
 from router.sandbox.json_text import JsonObject
@@ -236,7 +236,7 @@ class Serving:
         generated = order.tokens(completion=self._completion_tokens, reasoning=self._reasoning_tokens)
         tokens = order.all_tokens() if bills == "all" else generated
         offer = order.admission.offer
-        cost = NOTHING if bills == "nothing" else charge(tokens, offer.rates_for(tokens.prompt))
+        cost = NOTHING if bills == "nothing" else self._charge(tokens)
         is_cancelled = self._connection.is_gone
         finish_reason = _finish_reason(order, bills, is_cancelled=is_cancelled)
         self._bill.add(
@@ -256,6 +256,10 @@ class Serving:
             )
         )
         return wire.usage(tokens, cost if order.fault.has_cost else None)
+
+    def _charge(self, tokens: Tokens) -> Charge:
+        admission = self._order.admission
+        return charge(tokens, admission.offer.rates_for(tokens.prompt), images=admission.size.media)
 
     def _headers(self) -> dict[str, str]:
         return {

@@ -292,7 +292,7 @@ _GEMINI_3_1_PRO = Offer(
     created=1771509627,
     context_length=1_048_576,
     max_completion_tokens=65_536,
-    rates=_usd_per_mtok("2", "12", "0.2"),
+    rates=_usd_per_mtok("2", "12", "0.2", "0.375"),
     long_context=LongContextTier(200_000, _usd_per_mtok("4", "18", "0.4")),
     provider=_VERTEX,
     input_modalities=_TEXT_IMAGE_FILE,
@@ -307,7 +307,7 @@ _GEMINI_3_1_PRO = Offer(
         detail_format="google-gemini-v1",
         style="signed",
     ),
-    caching="automatic",  # Gemini's implicit cache; writing to it is free, so no write price is offered
+    caching="automatic",  # Gemini's implicit cache; writing to it is free, the price is that of the explicit one
     temper=Temper(
         time_to_first_token_s=1.2,
         tokens_per_s=85,
@@ -326,7 +326,7 @@ _GEMINI_3_FLASH = replace(
     name="Google: Gemini 3 Flash Preview",
     created=1765987078,
     max_completion_tokens=65_535,
-    rates=_usd_per_mtok("0.5", "3", "0.05"),
+    rates=_usd_per_mtok("0.5", "3", "0.05", "0.0833"),
     long_context=None,
     provider=_AI_STUDIO,
     reasoning=Reasoning(
@@ -346,7 +346,7 @@ _GEMINI_3_1_FLASH_LITE = replace(
     name="Google: Gemini 3.1 Flash Lite",
     created=1778112000,
     max_completion_tokens=65_536,
-    rates=_usd_per_mtok("0.25", "1.5", "0.025"),
+    rates=_usd_per_mtok("0.25", "1.5", "0.025", "0.0833"),
     temper=replace(_GEMINI_3_FLASH.temper, time_to_first_token_s=0.35, tokens_per_s=220, words=60, skill=1),
 )
 

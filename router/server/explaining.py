@@ -15,7 +15,7 @@ import anyio.to_thread
 from starlette.types import Receive, Scope, Send
 
 from router.config.snapshot import Snapshot
-from router.decision.explain import Told, as_data, candidates_told, rejections_told, summary
+from router.decision.explain import Told, as_data, candidates_told, notes, rejections_told, summary
 from router.decision.facts import Conditions
 from router.errors import InvalidRequest, PenstockError
 from router.gateway.past import DecideAgain, Past, is_same
@@ -177,7 +177,8 @@ class _Asked:
 
 def _sections(explained: Explained) -> list[str]:
     plan = explained.plan
-    lines = "".join(f"<p>{escape(line)}</p>" for line in summary(plan.decision, plan.profile))
+    told = (*summary(plan.decision, plan.profile), *notes(plan.decision))
+    lines = "".join(f"<p>{escape(line)}</p>" for line in told)
     sections = [f"<section><h2>Decision for team {escape(plan.team.name)}</h2>{lines}</section>"]
     if explained.past is not None:
         then = _then(explained.past, plan)

@@ -16,6 +16,7 @@ from router.errors import PenstockError, UnknownModel
 from router.gateway.dispatch import Gateway
 from router.gateway.exchange import Exchange
 from router.keys import Caller
+from router.quality.verify import Verdict
 from router.server.auth import CALLER
 from router.server.replies import (
     JSON_TYPE,
@@ -127,6 +128,8 @@ class ChatCompletions:
             deployment = call.candidate.deployment
             headers.append((b"x-penstock-model", deployment.model.name.encode()))
             headers.append((b"x-penstock-provider", deployment.provider.name.encode()))
+            if exchange.verdict is not None:
+                headers.append((b"x-penstock-verified", _verified(exchange.verdict)))
             if call.ended_s is not None:
                 headers.append((b"openai-processing-ms", str(round((call.ended_s - call.started_s) * 1000)).encode()))
         return headers
@@ -169,6 +172,12 @@ def _costs(exchange: Exchange) -> Headers:
     if saved is not None:
         headers.append((b"x-penstock-saved-usd", usd_text(saved).encode()))
     return headers
+
+
+def _verified(verdict: Verdict) -> bytes:
+    if verdict.failed is not None:
+        return b"false"
+    return b"true" if verdict.is_known else b"unknown"
 
 
 def _model_object(team: Team, name: str) -> dict[str, object]:

@@ -14,6 +14,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 
+from router.catalog.book import PriceRow
 from router.keys import ApiKey, KeyId, Secret
 from router.ledger import DoubtfulCall, LedgerEntry, Page, Period, Place, SpendRow
 from router.quotas import ScopeId
@@ -138,6 +139,16 @@ class PostgresStore:
     def keep_learned(self, name: str, content: bytes, at: datetime) -> None:
         with self._transaction() as connection:
             connection.execute(_sql(statements.KEEP_LEARNED), (name, content, rows.moment_text(at)))
+
+    def prices(self) -> list[PriceRow]:
+        with self._transaction() as connection:
+            return [rows.found_price(each) for each in connection.execute(_sql(statements.ALL_PRICES))]
+
+    def keep_prices(self, prices: Sequence[PriceRow]) -> None:
+        # In one order: two processes that keep the same prices in different orders would wait for each other.
+        kept = sorted((rows.price_row(each) for each in prices), key=str)
+        with self._transaction() as connection, connection.cursor() as cursor:
+            cursor.executemany(_sql(statements.KEEP_PRICE), kept)
 
     def add(self, key: ApiKey) -> None:
         with self._transaction() as connection:

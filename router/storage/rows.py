@@ -9,10 +9,12 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
+from router.catalog.book import PriceRow
 from router.catalog.catalog import ModelName, ProviderName
+from router.catalog.tariffs import as_data, from_data
 from router.keys import ApiKey, KeyId, TeamName
 from router.ledger import Attempt, DoubtfulCall, LedgerEntry, Outcome, Page, Period, Place, SpendRow
-from router.quotas import ScopeId, ScopeKind
+from router.quotas import ScopeId, ScopeKind, shadowed_policy
 from router.storage.errors import UnwritableEntry
 from router.units import CostSource, Usage
 
@@ -81,6 +83,20 @@ def key_row(key: ApiKey) -> Row:
     return (key.id, key.team, key.name, key.digest, moment_text(key.created_at), expires_at)
 
 
+def price_row(row: PriceRow) -> Row:
+    """The values of statements.KEEP_PRICE."""
+    return (
+        row.provider,
+        _keepable(row.upstream_model),
+        moment_text(row.starts),
+        None if row.version is None else _keepable(row.version),
+        None if row.tariff is None else json.dumps(as_data(row.tariff), separators=(",", ":")),
+        _keepable(row.source),
+        moment_text(row.first_seen),
+        moment_text(row.last_seen),
+    )
+
+
 def moment_text(moment: datetime) -> str:
     """UTC with microseconds always written, so that text order is time order."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
@@ -102,6 +118,21 @@ def api_key(found: Found) -> ApiKey:
         created_at=moment(created_at),
         expires_at=moment(expires_at) if expires_at else None,
         revoked_at=moment(revoked_at) if revoked_at else None,
+    )
+
+
+def found_price(found: Found) -> PriceRow:
+    """From the columns of statements.ALL_PRICES."""
+    provider, upstream_model, starts, version, tariff, source, first_seen, last_seen = found
+    return PriceRow(
+        provider=ProviderName(provider),
+        upstream_model=upstream_model,
+        version=version,
+        tariff=None if tariff is None else from_data(json.loads(tariff)),
+        source=source,
+        starts=moment(starts),
+        first_seen=moment(first_seen),
+        last_seen=moment(last_seen),
     )
 
 
@@ -175,9 +206,13 @@ def spent_by_scope(found: Iterable[Found]) -> dict[ScopeId, int]:
     spent: defaultdict[ScopeId, int] = defaultdict(int)
     for team, key_id, tags, cost in found:
         nano_usd = int(cost)
+        tags_read: list[str] = json.loads(tags)
+        if tags_read and shadowed_policy(tags_read[0]) is not None:
+            spent[ScopeId(team, ScopeKind.PROJECT, tags_read[0])] += nano_usd  # its own budget, and nobody else's
+            continue
         spent[ScopeId.of_team(team)] += nano_usd
         spent[ScopeId(team, ScopeKind.KEY, key_id)] += nano_usd
-        for tag in json.loads(tags):
+        for tag in tags_read:
             spent[ScopeId(team, ScopeKind.PROJECT, tag)] += nano_usd
     return dict(spent)
 
@@ -252,7 +287,7 @@ def _rejection(text: str) -> tuple[ModelName, str]:
 
 def _attempt(request_id: str, found: Found) -> Attempt:
     number, model, provider, outcome, served_model, generation_id, input_tokens, cached, written, output, *rest = found
-    reasoning, held, cost, source, duration_s, first_token_s, finish_reason = rest
+    reasoning, held, cost, source, duration_s, first_token_s, finish_reason, version, verification = rest
     return Attempt(
         id=f"{request_id}.{number}",
         model=ModelName(model),
@@ -275,6 +310,8 @@ def _attempt(request_id: str, found: Found) -> Attempt:
         duration_s=duration_s,
         first_token_s=first_token_s,
         finish_reason=finish_reason,
+        version=version,
+        verification=verification,
     )
 
 
@@ -292,6 +329,8 @@ def _attempt_row(attempt: Attempt) -> Row:
         attempt.duration_s,
         attempt.first_token_s,
         attempt.finish_reason,
+        attempt.version,
+        attempt.verification,
     )
 
 

@@ -83,6 +83,21 @@ SQLITE: tuple[str, ...] = (
     CREATE TABLE learned (name TEXT PRIMARY KEY, content BLOB NOT NULL, at TEXT NOT NULL) WITHOUT ROWID, STRICT;
     """,
     """
+    ALTER TABLE attempts ADD COLUMN version TEXT;
+    CREATE TABLE prices (
+        provider TEXT NOT NULL,
+        upstream_model TEXT NOT NULL,
+        starts TEXT NOT NULL,
+        version TEXT,
+        tariff TEXT,
+        source TEXT NOT NULL,
+        first_seen TEXT NOT NULL,
+        last_seen TEXT NOT NULL,
+        PRIMARY KEY (provider, upstream_model, starts)
+    ) WITHOUT ROWID, STRICT;
+    """,
+    "ALTER TABLE attempts ADD COLUMN verification TEXT",
+    """
     ALTER TABLE entries ADD COLUMN conditions BLOB NOT NULL DEFAULT x'';
     """,
 )
@@ -155,6 +170,21 @@ POSTGRES: tuple[str, ...] = (
         at TIMESTAMPTZ NOT NULL
     );
     """,
+    """
+    ALTER TABLE attempts ADD COLUMN version TEXT COLLATE "C";
+    CREATE TABLE prices (
+        provider TEXT COLLATE "C" NOT NULL,
+        upstream_model TEXT COLLATE "C" NOT NULL,
+        starts TIMESTAMPTZ NOT NULL,
+        version TEXT COLLATE "C",
+        tariff TEXT COLLATE "C",
+        source TEXT COLLATE "C" NOT NULL,
+        first_seen TIMESTAMPTZ NOT NULL,
+        last_seen TIMESTAMPTZ NOT NULL,
+        PRIMARY KEY (provider, upstream_model, starts)
+    );
+    """,
+    'ALTER TABLE attempts ADD COLUMN verification TEXT COLLATE "C"',
     """
     ALTER TABLE entries ADD COLUMN conditions BYTEA NOT NULL DEFAULT '';
     """,

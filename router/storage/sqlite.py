@@ -1,13 +1,14 @@
 """Ledger and keys in one SQLite file: `SqliteStore`, to be called from threads, one connection each."""
 
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from os import link
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from router.catalog.book import PriceRow
 from router.keys import ApiKey, KeyId
 from router.ledger import DoubtfulCall, LedgerEntry, Page, Period, Place, SpendRow
 from router.quotas import ScopeId
@@ -116,6 +117,14 @@ class SqliteStore:
     def keep_learned(self, name: str, content: bytes, at: datetime) -> None:
         with self._connected() as connection:
             connection.execute(statements.KEEP_LEARNED, (name, content, rows.moment_text(at)))
+
+    def prices(self) -> list[PriceRow]:
+        with self._connected() as connection:
+            return [rows.found_price(each) for each in connection.execute(statements.ALL_PRICES)]
+
+    def keep_prices(self, prices: Sequence[PriceRow]) -> None:
+        with self._transaction() as connection:
+            connection.executemany(statements.KEEP_PRICE, [rows.price_row(each) for each in prices])
 
     def add(self, key: ApiKey) -> None:
         with self._connected() as connection:

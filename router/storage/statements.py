@@ -44,6 +44,8 @@ ATTEMPT_COLUMNS = (
     "duration_s",
     "first_token_s",
     "finish_reason",
+    "version",
+    "verification",
 )
 
 
@@ -59,9 +61,10 @@ SPENT_SINCE = "SELECT team, key_id, tags, SUM(cost_nano_usd) FROM entries WHERE 
 
 LATEST = """
     SELECT e.request_id, e.at, e.team, e.alias, e.policy, e.rule, e.outcome, e.cost_nano_usd, e.baseline_nano_usd,
-           e.duration_s, a.model, a.provider, a.input_tokens, a.output_tokens, a.source
+           e.duration_s, a.model, a.provider, a.served_model, a.version, a.input_tokens, a.output_tokens, a.source
     FROM entries AS e LEFT JOIN attempts AS a ON a.entry_id = e.id
-         AND a.number = (SELECT MAX(number) FROM attempts WHERE entry_id = e.id)
+         AND a.number = (SELECT number FROM attempts WHERE entry_id = e.id
+                         ORDER BY outcome IN ('ok', 'failed_verification') DESC, number DESC LIMIT 1)
     ORDER BY e.at DESC, e.id DESC LIMIT ?
 """
 
@@ -102,6 +105,18 @@ LEARNED = "SELECT content FROM learned WHERE name = ?"
 KEEP_LEARNED = """
     INSERT INTO learned (name, content, at) VALUES (?, ?, ?)
     ON CONFLICT (name) DO UPDATE SET content = excluded.content, at = excluded.at
+"""
+
+# A price is never edited: of a row that is there already only the last sight moves on.
+KEEP_PRICE = """
+    INSERT INTO prices (provider, upstream_model, starts, version, tariff, source, first_seen, last_seen)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (provider, upstream_model, starts) DO UPDATE SET last_seen = excluded.last_seen
+    WHERE excluded.last_seen > prices.last_seen
+"""
+ALL_PRICES = """
+    SELECT provider, upstream_model, starts, version, tariff, source, first_seen, last_seen FROM prices
+    ORDER BY provider, upstream_model, starts
 """
 
 ADD_KEY = "INSERT INTO keys (id, team, name, digest, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)"

@@ -4,7 +4,7 @@ Label values come from the configuration only: entries carry aliases and models 
 client. Metric names and labels are listed in docs/metrics.md, and a test holds the two together.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
@@ -15,12 +15,14 @@ from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPEN
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics_text
 from prometheus_client.registry import Collector
 
+from router.catalog.catalog import DeploymentId
 from router.decision.eligibility import Reason
-from router.ledger import Attempt, DoubtfulCall, LedgerEntry
+from router.ledger import FAILED_VERIFICATION, Attempt, DoubtfulCall, LedgerEntry, Outcome
 from router.quotas import BudgetState, ScopeKind
 from router.telemetry.money import NanoUsdCounter
 from router.units import CostSource, Usage, usd
 
+_ANSWERED = "ok"  # the outcome of a call that was answered
 _NONE = "none"  # the model or provider of a request that reached none
 
 _DURATION_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -37,6 +39,8 @@ class Gauges:
     in_flight: Callable[[], int]
     ledger_lag_s: Callable[[], float]
     budgets: Callable[[], list[BudgetState]]
+    cache_hits: Callable[[], Mapping[DeploymentId, float]] = dict  # share of what should be in a prompt cache that was
+    price_ages_s: Callable[[], Mapping[str, float]] = dict  # by provider
 
 
 class Metrics:
@@ -98,6 +102,12 @@ class Metrics:
             ("from_model", "to_model", "reason"),
             registry=registry,
         )
+        self._escalations = Counter(
+            "penstock_escalations",
+            "Answers that failed a check of their policy, so that a better model was asked.",
+            ("team", "policy", "check"),
+            registry=registry,
+        )
         self._missing_usage = Counter(
             "penstock_missing_usage",
             "Answered calls whose provider told neither usage nor cost.",
@@ -107,6 +117,15 @@ class Metrics:
         self._unpriced = Counter(
             "penstock_unpriced_requests",
             "Decisions that had to leave a model out because its price is not known.",
+            ("model",),
+            registry=registry,
+        )
+        self._price_changes = Counter(
+            "penstock_price_changes", "Changes of a model's price at a provider.", ("model",), registry=registry
+        )
+        self._repointed = Counter(
+            "penstock_model_repointed",
+            "How often a provider has put another version behind a model's name.",
             ("model",),
             registry=registry,
         )
@@ -124,6 +143,21 @@ class Metrics:
         self._count_ratio = _histogram(
             registry, "token_count_ratio", "Input tokens reported divided by input tokens counted.", _RATIO
         )
+        self._shadows = Counter(
+            "penstock_shadows",
+            "Copies of requests to models that are only measured, and those that were not sent.",
+            ("team", "policy", "model", "outcome"),
+            registry=registry,
+        )
+        self._shadow_duration = _histogram_of_models(
+            registry, "shadow_duration_seconds", "Of answered copies, to the end of the answer.", _DURATION_S
+        )
+        self._shadow_first_token = _histogram_of_models(
+            registry,
+            "shadow_first_token_seconds",
+            "Of answered copies, to the beginning of the answer.",
+            _FIRST_TOKEN_S,
+        )
         Info("penstock_build", "What is running.", registry=registry).info({"version": version})
         Info("penstock_config", "The configuration in force.", registry=registry).info({"version": config_version})
 
@@ -136,13 +170,24 @@ class Metrics:
         )
         lag.set_function(gauges.ledger_lag_s)
         self.registry.register(_BudgetCollector(gauges.budgets))
+        self.registry.register(_CacheCollector(gauges.cache_hits))
+        self.registry.register(_PriceAgeCollector(gauges.price_ages_s))
 
     def refused(self, code: str) -> None:
         """Count a request that never came to a decision."""
         self._client_errors.labels(code).inc()
 
+    def price_changed(self, model: str) -> None:
+        self._price_changes.labels(model).inc()
+
+    def repointed(self, model: str) -> None:
+        self._repointed.labels(model).inc()
+
     def observe(self, entry: LedgerEntry) -> None:
-        """Count everything about one finished request."""
+        """Count everything about one finished request, or about a copy of one."""
+        if entry.outcome is Outcome.SHADOW:
+            self._observe_shadow(entry)
+            return
         served = entry.served_by
         model = served.model if served else _NONE
         provider = served.provider if served else _NONE
@@ -156,6 +201,10 @@ class Metrics:
         self._observe_savings(entry)
         if served is not None:
             self._observe_answer(entry, served)
+
+    def shadow_skipped(self, team: str, policy: str, model: str, why: str) -> None:
+        """Count a copy that was not sent: nobody may serve it, its budget is spent, or too many were waiting."""
+        self._shadows.labels(team, policy, model, why).inc()
 
     def corrected(self, call: DoubtfulCall, cost_nano_usd: int) -> None:
         """Count a call by its record that was counted as held. Calls that an earlier process counted are left out:
@@ -171,6 +220,18 @@ class Metrics:
             return openmetrics_text(self.registry), OPENMETRICS_TYPE  # type: ignore[no-untyped-call]  # 0.26 has no types here
         return text(self.registry), TEXT_TYPE
 
+    def _observe_shadow(self, entry: LedgerEntry) -> None:
+        """What it used and cost counts as everything does; what came of it, and how long it took, on its own."""
+        self._observe_attempts(entry)
+        if not entry.attempts:
+            return
+        last = entry.attempts[-1]
+        self._shadows.labels(entry.team, entry.policy, last.model, last.outcome).inc()
+        if last.outcome == _ANSWERED:
+            self._shadow_duration.labels(last.model).observe(entry.duration_s)
+            if entry.first_token_s is not None:
+                self._shadow_first_token.labels(last.model).observe(entry.first_token_s)
+
     def _observe_attempts(self, entry: LedgerEntry) -> None:
         for number, attempt in enumerate(entry.attempts, start=1):
             if attempt.source is CostSource.HELD and attempt.generation_id is not None:
@@ -180,7 +241,11 @@ class Metrics:
             if attempt.usage is not None:
                 self._observe_tokens(entry, attempt.model, attempt.usage)
         for failed, following in zip(entry.attempts, entry.attempts[1:], strict=False):
-            self._fallbacks.labels(failed.model, following.model, failed.outcome).inc()
+            if failed.outcome == FAILED_VERIFICATION:
+                self._fallbacks.labels(failed.model, following.model, "verification").inc()
+                self._escalations.labels(entry.team, entry.policy, failed.verification or _NONE).inc()
+            else:
+                self._fallbacks.labels(failed.model, following.model, failed.outcome).inc()
 
     def _observe_tokens(self, entry: LedgerEntry, model: str, usage: Usage) -> None:
         for kind, tokens in (
@@ -248,6 +313,51 @@ class _BudgetCollector(Collector):
         )
 
 
+class _CacheCollector(Collector):
+    """How far prompt caches keep what they promise, read when scraped."""
+
+    def __init__(self, cache_hits: Callable[[], Mapping[DeploymentId, float]]) -> None:
+        self._cache_hits = cache_hits
+
+    def collect(self) -> Iterable[Metric]:
+        (hits,) = self.describe()
+        for deployment_id, share in self._cache_hits().items():
+            provider, _, model = deployment_id.partition(":")
+            hits.add_metric((model, provider), share)
+        return (hits,)
+
+    def describe(self) -> tuple[GaugeMetricFamily]:
+        return (
+            GaugeMetricFamily(
+                "penstock_prompt_cache_hit_ratio",
+                "Cached tokens reported divided by those expected, lately.",
+                labels=("model", "provider"),
+            ),
+        )
+
+
+class _PriceAgeCollector(Collector):
+    """How old the prices of every provider are that tells its own, read when scraped."""
+
+    def __init__(self, ages_s: Callable[[], Mapping[str, float]]) -> None:
+        self._ages_s = ages_s
+
+    def collect(self) -> Iterable[Metric]:
+        (age,) = self.describe()
+        for provider, age_s in self._ages_s().items():
+            age.add_metric((provider,), age_s)
+        return (age,)
+
+    def describe(self) -> tuple[GaugeMetricFamily]:
+        return (
+            GaugeMetricFamily(
+                "penstock_price_age_seconds",
+                "Since the provider's own list of prices was last read whole.",
+                labels=("provider",),
+            ),
+        )
+
+
 def _registered(registry: CollectorRegistry, name: str, documentation: str, labels: tuple[str, ...]) -> NanoUsdCounter:
     counter = NanoUsdCounter(name, documentation, labels)
     registry.register(counter)
@@ -256,3 +366,9 @@ def _registered(registry: CollectorRegistry, name: str, documentation: str, labe
 
 def _histogram(registry: CollectorRegistry, name: str, documentation: str, buckets: tuple[float, ...]) -> Histogram:
     return Histogram(f"penstock_{name}", documentation, buckets=buckets, registry=registry)
+
+
+def _histogram_of_models(
+    registry: CollectorRegistry, name: str, documentation: str, buckets: tuple[float, ...]
+) -> Histogram:
+    return Histogram(f"penstock_{name}", documentation, ("model",), buckets=buckets, registry=registry)

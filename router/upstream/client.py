@@ -16,6 +16,7 @@ from router.wire.responses import Bill, ReplyReader
 
 # A whole (not streamed) answer is kept in memory; images come as base64, 20 of 2 MB at the most seen in practice.
 MAX_BODY_BYTES = 64 * 1024 * 1024
+MAX_LISTING_BYTES = 32 * 1024 * 1024  # of one page of a list of models; OpenRouter's had 0.5 MB in August 2026
 _MAX_ERROR_BYTES = 64 * 1024
 _ERROR_TEXT_S = 5.0
 _SECONDS = re.compile("[0-9]{1,9}")
@@ -71,6 +72,7 @@ class UpstreamClient:
         self._reader = reader
         self._endpoints = endpoints
         self._chat = {name: _Route(endpoint, "POST", "/chat/completions") for name, endpoint in endpoints.items()}
+        self._models = {name: _Route(endpoint, "GET", "/models") for name, endpoint in endpoints.items()}
         self._record = {name: _Route(endpoint, "GET", "/generation") for name, endpoint in endpoints.items()}
 
     async def chat(self, deployment: Deployment, body: bytes, *, is_stream: bool) -> UpstreamReply:
@@ -101,12 +103,38 @@ class UpstreamClient:
     async def record(self, provider: ProviderName, generation_id: str) -> Bill | None:
         """What the provider's own record says a call cost, or None if it has none (yet)."""
         try:
-            response = await self._send(self._record[provider], provider, params={"id": generation_id}, is_stream=False)
+            route = self._record[provider]
+            url = route.url.copy_merge_params({"id": generation_id})
+            response = await self._send(route, provider, url=url, is_stream=False)
             async with aclosing(UpstreamReply(response, provider=provider)) as reply:
                 text = await _collected(reply, _MAX_ERROR_BYTES, provider)
         except (UpstreamError, httpx2.InvalidURL):  # the id is the provider's own text, of any length
             return None  # asked again later; until then the hold stays booked
         return self._reader.record(text) if response.status_code == 200 else None
+
+    async def models_page(self, provider: ProviderName, following: str | None) -> bytes:
+        """A page of the provider's list of models: the first, or the one that `following` of another page names.
+
+        Raises UpstreamError.
+        """
+        route = self._models[provider]
+        url = route.url if following is None else self._next_page(provider, route.url, following)
+        response = await self._send(route, provider, url=url, is_stream=False)
+        async with aclosing(UpstreamReply(response, provider=provider)) as reply:
+            if response.status_code != 200:
+                text = await _error_text(reply, provider)
+                raise self._reader.refusal(text, status=response.status_code, provider=provider)
+            return await _collected(reply, MAX_LISTING_BYTES, provider)
+
+    def _next_page(self, provider: ProviderName, first: httpx2.URL, following: str) -> httpx2.URL:
+        """The address of another page. Our key goes with it, so that it may lead to no other server."""
+        try:
+            url = first.join(following)
+        except (httpx2.InvalidURL, ValueError):
+            url = None
+        if url is None or (url.scheme, url.host, url.port) != (first.scheme, first.host, first.port):
+            raise UpstreamBroken(f"{provider} says that its list goes on at another server.", provider=provider)
+        return url
 
     async def _send(
         self,
@@ -114,13 +142,12 @@ class UpstreamClient:
         provider: ProviderName,
         *,
         content: bytes | None = None,
-        params: Mapping[str, str] | None = None,
+        url: httpx2.URL | None = None,
         is_stream: bool,
     ) -> httpx2.Response:
-        url = route.url if params is None else route.url.copy_merge_params(params)
         request = httpx2.Request(
             route.method,
-            url,
+            url or route.url,
             headers=route.headers,
             content=content,
             extensions={"timeout": route.stream_timeouts if is_stream else route.timeouts},

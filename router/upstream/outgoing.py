@@ -1,16 +1,22 @@
 """The body that goes to a provider: the client's own, with the few members changed that we must set.
 
 `model` is the provider's name for it; a limit on the output is always there, so that the hold bounds the bill; a
-stream always tells its usage; and OpenRouter gets `provider.max_price`, the rates behind the hold, so that it refuses
-rather than exceed them, and a `session_id`, so that it asks the provider again whose cache is warm.
+stream always tells its usage; OpenRouter gets `provider.max_price`, the rates behind the hold, so that it refuses
+rather than exceed them, `provider`'s data rules, the stricter of policy and client, and a `session_id`, so that it asks
+the provider again whose cache is warm; and where the policy decides how hard to think, that is said in the provider's
+own words.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from router.catalog.catalog import Deployment
+import msgspec
+
+from router.catalog.catalog import Deployment, Effort
 from router.catalog.prices import Rates
+from router.decision.data_rules import NO_DATA_RULES, DataRules
 from router.decision.estimate import Estimate
 from router.wire.requests import ChatRequest
 
@@ -18,27 +24,63 @@ _LIMITS = ("max_completion_tokens", "max_tokens")
 # Members that only OpenRouter understands; other servers refuse what they do not know.
 _OPENROUTER_ONLY = ("provider", "transforms", "usage", "session_id", "trace", "debug")
 
+# How much of the output limit OpenRouter gives to thinking (openrouter.md §1.1).
+_SHARE_OF_LIMIT = {
+    Effort.NONE: 0.0,
+    Effort.MINIMAL: 0.1,
+    Effort.LOW: 0.2,
+    Effort.MEDIUM: 0.5,
+    Effort.HIGH: 0.8,
+    Effort.XHIGH: 0.95,
+    Effort.MAX: 0.95,
+}
+# DeepSeek's own API knows three efforts and rounds the others up (api-docs.deepseek.com, guides/thinking_mode, read
+# 2026-11): medium would be high. We round down, as a cap must.
+_AT_DEEPSEEK = {
+    Effort.MINIMAL: "low",
+    Effort.LOW: "low",
+    Effort.MEDIUM: "low",
+    Effort.HIGH: "high",
+    Effort.XHIGH: "high",
+    Effort.MAX: "max",
+}
+# Other ways to ask for thinking, which would contradict what we set.
+_OTHER_WORDS = ("reasoning", "reasoning_effort", "include_reasoning", "thinking")
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What a call is to say beside its limits."""
+
+    effort: Effort | None = None  # None: as the client sent it
+    data: DataRules = NO_DATA_RULES
+    session_id: str | None = None  # for OpenRouter, unless the client has named the conversation itself
+
+
+NO_ORDERS = Orders()
+
 
 def outgoing_body(
-    request: ChatRequest, deployment: Deployment, estimate: Estimate, *, session_id: str | None = None
+    request: ChatRequest, deployment: Deployment, estimate: Estimate, *, orders: Orders = NO_ORDERS
 ) -> bytes:
-    """The JSON to send for `request` to `deployment` within the limits of `estimate`.
-
-    `session_id` goes to OpenRouter only, and only if the client has not named the conversation itself.
-    """
+    """The JSON to send for `request` to `deployment` within the limits of `estimate`."""
     kind = deployment.provider.kind
     limit_name = "max_completion_tokens" if _keeps_new_name(request, kind) else "max_tokens"
     changes: dict[str, Any] = {"model": deployment.upstream_model, limit_name: estimate.max_output_tokens}
     without = [name for name in _LIMITS if name != limit_name]
     if request.is_stream:
         changes["stream_options"] = {"include_usage": True}
+    if orders.effort is not None:
+        without.extend(_OTHER_WORDS)
+        changes.update(_thinking(request, kind, orders.effort, limit=estimate.max_output_tokens))
     if kind == "openrouter":
         changes["provider"] = {
             **request.provider_preferences,
+            **_data_preferences(orders.data),
             "max_price": _max_price(request.max_price, estimate.dearest_rates),
         }
-        if session_id is not None and not request.names_conversation:
-            changes["session_id"] = session_id
+        if orders.session_id is not None and not request.names_conversation:
+            changes["session_id"] = orders.session_id
     else:
         without.extend(_OPENROUTER_ONLY)
     return request.body_with(changes, without=without)
@@ -47,6 +89,44 @@ def outgoing_body(
 def _keeps_new_name(request: ChatRequest, kind: str) -> bool:
     """DeepSeek and most local servers know `max_tokens` only; OpenRouter takes both (openrouter.md §1.1)."""
     return kind == "openrouter" and "max_completion_tokens" in request.members
+
+
+def _thinking(request: ChatRequest, kind: str, effort: Effort, *, limit: int) -> dict[str, Any]:
+    """How each kind of provider is told to think just so hard."""
+    if kind == "deepseek":
+        if effort is Effort.NONE:
+            return {"thinking": {"type": "disabled"}}
+        return {"thinking": {"type": "enabled"}, "reasoning_effort": _AT_DEEPSEEK[effort]}
+    if kind == "openai_compatible":
+        return {"reasoning_effort": effort.value}
+    given = request.members.get("reasoning")
+    members: dict[str, Any] = msgspec.json.decode(given) or {} if given is not None else {}
+    kept = {name: value for name, value in members.items() if name not in ("effort", "enabled", "max_tokens")}
+    if request.reasoning_tokens is not None and effort is not Effort.NONE:
+        # A budget in tokens was asked for: it stays, cut to what the effort would give. Only one of both may be sent.
+        return {
+            "reasoning": {
+                **kept,
+                "max_tokens": max(1, min(request.reasoning_tokens, int(_SHARE_OF_LIMIT[effort] * limit))),
+            }
+        }
+    return {"reasoning": {**kept, "effort": effort.value}}
+
+
+def _data_preferences(rules: DataRules) -> dict[str, Any]:
+    """The rules in OpenRouter's words (openrouter.md §1.2); what the client asked is contained in them already."""
+    if rules is NO_DATA_RULES:
+        return {}
+    told: dict[str, Any] = {}
+    if rules.zdr:
+        told["zdr"] = True
+    if rules.deny_collection:
+        told["data_collection"] = "deny"
+    if rules.only is not None:
+        told["only"] = sorted(rules.only)
+    if rules.ignore:
+        told["ignore"] = sorted(rules.ignore)
+    return told
 
 
 def _max_price(asked: Mapping[str, Decimal], rates: Rates) -> dict[str, str]:

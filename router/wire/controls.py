@@ -17,13 +17,19 @@ _MOST_SESSION_CHARS = 256  # OpenRouter's limit (openrouter.md §1.1)
 _TAG = re.compile(r"[A-Za-z0-9_.:/=-]{1,64}")
 _MOST_TAGS = 8
 _LEAST_USD = Decimal("1e-9")  # what is booked; 1e-999999 is a megabyte when written out
+_MOST_MS = 86_400_000  # a day
 _MOST_USD = 1_000_000  # a larger ceiling is none, and figures without bound do not fit the arithmetic behind it
+
+# OpenRouter's words for it, weakest first (openrouter.md §1.1).
+_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 
 @dataclass(frozen=True, slots=True)
 class Controls:
     max_cost_usd: Decimal | None = None
     min_quality: float | None = None
+    max_latency_ms: int | None = None
+    max_effort: str | None = None
     policy: str | None = None
     tags: tuple[str, ...] = ()
     is_dry_run: bool = False
@@ -47,6 +53,8 @@ def controls_from(headers: Iterable[tuple[bytes, bytes]]) -> Controls:
     controls = Controls(
         max_cost_usd=_dollars(given.pop("x-penstock-max-cost-usd", None)),
         min_quality=_probability(given.pop("x-penstock-min-quality", None)),
+        max_latency_ms=_milliseconds(given.pop("x-penstock-max-latency-ms", None)),
+        max_effort=_effort(given.pop("x-penstock-max-effort", None)),
         policy=_policy(given.pop("x-penstock-policy", None)),
         tags=_tags(given.pop("x-penstock-tags", None)),
         is_dry_run=_flag(given.pop("x-penstock-dry-run", None)),
@@ -55,7 +63,8 @@ def controls_from(headers: Iterable[tuple[bytes, bytes]]) -> Controls:
     for name in given:
         raise _invalid(
             name,
-            "it is not a control; known are x-penstock-max-cost-usd, -min-quality, -policy, -tags and -dry-run",
+            "it is not a control; known are x-penstock-max-cost-usd, -min-quality, -max-latency-ms, -max-effort, "
+            "-policy, -tags and -dry-run",
         )
     return controls
 
@@ -80,6 +89,23 @@ def _probability(text: str | None) -> float | None:
     if not re.fullmatch(r"[01](\.\d{1,9})?|\.\d{1,9}", text) or not 0 <= float(text) <= 1:
         raise _invalid("x-penstock-min-quality", f"expected a probability from 0 to 1 such as 0.9, got {text[:40]!r}")
     return float(text)
+
+
+def _milliseconds(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not re.fullmatch(r"[0-9]{1,8}", text) or not 1 <= int(text) <= _MOST_MS:
+        raise _invalid(
+            "x-penstock-max-latency-ms",
+            f"expected whole milliseconds from 1 to {_MOST_MS} such as 2000, got {text[:40]!r}",
+        )
+    return int(text)
+
+
+def _effort(text: str | None) -> str | None:
+    if text is not None and text not in _EFFORTS:
+        raise _invalid("x-penstock-max-effort", f"expected one of {', '.join(_EFFORTS)}, got {text[:40]!r}")
+    return text
 
 
 def _policy(text: str | None) -> str | None:

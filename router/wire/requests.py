@@ -105,6 +105,18 @@ class _ChatBody(Struct):
     deferred_tools: Raw | UnsetType = UNSET
 
 
+class DataPreferences(Struct, frozen=True):
+    """The members of OpenRouter's `provider` object that protect the prompt (openrouter.md §1.2)."""
+
+    zdr: bool | None = None
+    data_collection: Literal["allow", "deny"] | None = None
+    only: tuple[str, ...] | None = None
+    ignore: tuple[str, ...] | None = None
+
+
+NO_DATA_PREFERENCES = DataPreferences()
+
+
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
     """A chat request, checked. Nobody changes it; `body_with` makes the outgoing body beside it."""
@@ -117,7 +129,8 @@ class ChatRequest:
     choices: int
     tools: Sequence[Tool]
     response_format: ResponseFormat | None
-    reasoning_effort: str | None
+    reasoning_effort: str | None  # as the client says it; "none" also where it switches thinking off
+    reasoning_tokens: int | None  # a budget for thinking, instead of an effort
     asks_reasoning: bool
     asks_cache: bool  # somewhere, or for the whole prompt, with Anthropic's `cache_control`
     asks_one_hour_cache: bool  # somewhere in the prompt, a cache lifetime of an hour, which is dearer to write
@@ -125,6 +138,7 @@ class ChatRequest:
     names_conversation: bool  # by a `session_id` or `prompt_cache_key` of the client's own
     output_modalities: Sequence[str]
     provider_preferences: Mapping[str, Raw]  # OpenRouter's `provider` object, member by member
+    data_preferences: DataPreferences  # what of it says who may see the prompt, and what they may do with it
     max_price: Mapping[str, Decimal]  # its `max_price`, USD per million tokens; empty if it has none
     members: Mapping[str, Raw]
     body_bytes: int  # length of the body as received
@@ -168,7 +182,8 @@ class ChatReader:
             choices=1 if typed.n is None else _in_range("n", typed.n, _MOST_CHOICES),
             tools=typed.tools or (),
             response_format=typed.response_format,
-            reasoning_effort=typed.reasoning_effort or (typed.reasoning and typed.reasoning.effort) or None,
+            reasoning_effort=_reasoning_effort(typed),
+            reasoning_tokens=typed.reasoning.max_tokens if typed.reasoning else None,
             asks_reasoning=_asks_reasoning(typed),
             asks_cache=b'"cache_control"' in body,  # escaped or quoted, it misleads a forecast and no hold
             asks_one_hour_cache=any(spelling in body for spelling in _ONE_HOUR),
@@ -176,6 +191,7 @@ class ChatReader:
             names_conversation=any(is_given(members.get(name)) for name in _CONVERSATION_NAMES),
             output_modalities=typed.modalities or (),
             provider_preferences=typed.provider or {},
+            data_preferences=_data_preferences(typed.provider or {}),
             max_price=_max_price(typed.provider or {}),
             members=members,
             body_bytes=len(body),
@@ -246,6 +262,19 @@ def _max_price(preferences: Mapping[str, Raw]) -> Mapping[str, Decimal]:
     return given
 
 
+def _data_preferences(preferences: Mapping[str, Raw]) -> DataPreferences:
+    """Read here and not when sending: they decide who may be asked at all."""
+    named = {name: preferences[name] for name in DataPreferences.__struct_fields__ if name in preferences}
+    if not named:
+        return NO_DATA_PREFERENCES
+    try:
+        return msgspec.json.decode(msgspec.json.encode(named), type=DataPreferences)
+    except msgspec.ValidationError as error:
+        text, _, path = str(error).partition(" - at `$")
+        name = path.rstrip("`").lstrip(".")
+        raise InvalidRequest(f"{text} at provider.{name}.", param=f"provider.{name}", code="invalid_type") from error
+
+
 def _is_price(figure: Decimal) -> bool:
     exponent = figure.as_tuple().exponent
     return isinstance(exponent, int) and exponent >= _LEAST_PRICE_EXPONENT and 0 <= figure <= _MOST_USD_PER_MTOK
@@ -257,6 +286,12 @@ def _invalid_max_price() -> InvalidRequest:
         param="provider.max_price",
         code="invalid_type",
     )
+
+
+def _reasoning_effort(typed: _ChatBody) -> str | None:
+    if typed.reasoning is not None and typed.reasoning.enabled is False:
+        return "none"
+    return typed.reasoning_effort or (typed.reasoning and typed.reasoning.effort) or None
 
 
 def _asks_reasoning(typed: _ChatBody) -> bool:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from router.catalog.catalog import DeploymentId
 from router.decision.eligibility import Reason
-from router.ledger import Outcome
+from router.ledger import FAILED_VERIFICATION, Outcome
 from router.quotas import BudgetState, Per, ScopeId
 from router.telemetry.metrics import Gauges, Metrics
 from router.units import CostSource
@@ -51,11 +52,24 @@ def exported() -> list[Described]:
 def eventful() -> Metrics:
     state = BudgetState(ScopeId.of_team("search"), Per.DAY, limit_nano_usd=1, spent_nano_usd=0, held_nano_usd=0)
     metrics = Metrics(version="0.1.0", config_version="0123456789ab")
-    metrics.watch(Gauges(in_flight=lambda: 0, ledger_lag_s=lambda: 0.0, budgets=lambda: [state]))
+    hits = {DeploymentId("openrouter:openai/gpt-5.5"): 0.9}
+    metrics.watch(
+        Gauges(
+            in_flight=lambda: 0,
+            ledger_lag_s=lambda: 0.0,
+            budgets=lambda: [state],
+            cache_hits=lambda: hits,
+            price_ages_s=lambda: {"openrouter": 1.0},
+        )
+    )
+    metrics.price_changed(GPT)
+    metrics.repointed(GPT)
     metrics.refused("invalid_api_key")
     metrics.observe(entry("saved", rejected=((GPT, Reason.UNPRICED),)))
     metrics.observe(entry("dearer", baseline_nano_usd=0))
     metrics.observe(entry("fell_back", attempt(outcome="upstream_503"), attempt(usage=None)))
+    metrics.observe(entry("escalated", attempt(outcome=FAILED_VERIFICATION, verification="regex"), attempt()))
+    metrics.observe(entry("copy", outcome=Outcome.SHADOW))
     return metrics
 
 

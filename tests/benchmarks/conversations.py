@@ -61,7 +61,11 @@ class Conversations:
     def body(self, turn: Turn, *, model: str) -> bytes:
         """The request as a client sends it."""
         said = b",".join(self.messages[turn.conversation][: turn.messages])
-        return b'{"model":%b,%b"messages":[%b]}' % (json.dumps(model).encode(), self.heads[turn.conversation], said)
+        return b'{"model":%b,"max_tokens":4096,%b"messages":[%b]}' % (
+            json.dumps(model).encode(),
+            self.heads[turn.conversation],
+            said,
+        )
 
 
 def conversations(workload: Workload) -> Conversations:

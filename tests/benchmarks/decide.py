@@ -5,7 +5,8 @@
 
 The request asks for tools and sets no limit, the policy has rules, a ceiling and a relative floor, and every model has
 a long-context tier and an hour-of-day price: the dearest path that an ordinary request takes. The figure is the best of
-many short rounds, because whatever else runs on the machine can only add to it.
+many short rounds, because whatever else runs on the machine can only add to it. The last column is the same decision
+with an experience that knows every candidate from fifty answers.
 """
 
 import argparse
@@ -20,9 +21,12 @@ from time import process_time
 from router.catalog.catalog import Capability, Catalog, Deployment, Task
 from router.catalog.prices import Price, PriceEntry, PriceList, Tier
 from router.decision.decide import Decision, decide
-from router.decision.policy import Match, Policy, QualityFloor, Rule
+from router.decision.matching import Match
+from router.decision.policy import Policy, QualityFloor, Rule
+from router.learning.experience import LearnedExperience
 from router.quality.predictor import TablePredictor
 from tests.decision.builders import CHAT, NOON, at, catalog, model, per_mtok, policy
+from tests.learning.families import answered
 
 TARGETS_US = {4: 40, 40: 200}  # by number of candidates
 ROUNDS = 40
@@ -36,18 +40,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.decide", description="Measures decide().")
     parser.add_argument("--profile", action="store_true", help="print where the time goes")
     profile = parser.parse_args().profile
-    print("candidates  CPU us  target us  eligible")
+    print("candidates  CPU us  target us  eligible  experienced us")
     for candidates, target_us in TARGETS_US.items():
         call = _case(candidates)
-        print(f"{candidates:>10}  {_best_us(call):>6.1f}  {target_us:>9}  {len(call().ranked):>8}")
+        print(
+            f"{candidates:>10}  {_best_us(call):>6.1f}  {target_us:>9}  {len(call().ranked):>8}  "
+            f"{_best_us(_case(candidates, is_experienced=True)):>14.1f}"
+        )
         if profile:
             _profile(call)
 
 
-def _case(candidates: int) -> Callable[[], Decision]:
+def _case(candidates: int, *, is_experienced: bool = False) -> Callable[[], Decision]:
     among, rules = _catalog(candidates), _policy(candidates)
     quality = TablePredictor()
-    return lambda: decide(REQUEST, rules, among, NOON, quality=quality)
+    when = replace(NOON, experience=_experience(among)) if is_experienced else NOON
+    return lambda: decide(REQUEST, rules, among, when, quality=quality)
+
+
+def _experience(among: Catalog) -> LearnedExperience:
+    experience = LearnedExperience({})
+    for each in among:
+        for _ in range(50):
+            experience.observe(answered(REQUEST, each.model.name, input_tokens=2_600))
+    return experience
 
 
 def _catalog(candidates: int) -> Catalog:

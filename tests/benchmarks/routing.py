@@ -25,12 +25,12 @@ import msgspec
 from starlette.types import ASGIApp
 from tiktoken import Encoding
 
-from router.assembly import unavailable
-from router.catalog.catalog import Deployment, Effort, Model, ModelName, ProviderName
+from router.assembly import make_experience, unavailable
+from router.catalog.catalog import Deployment, ModelName, ProviderName
 from router.config.loader import load
 from router.config.snapshot import Snapshot
 from router.decision.explain import profile_as_data
-from router.decision.facts import NO_EXPERIENCE, Conditions, Latency, OutputForecast, RequestProfile
+from router.decision.facts import Conditions, RequestProfile
 from router.decision.policy import Policy, QualityFloor
 from router.gateway.planning import Plan, Planner
 from router.keys import KeyId, TeamName
@@ -44,7 +44,7 @@ from router.tokens.count import TokenCounter
 from router.tokens.prefix import session_id
 from router.tokens.vocabulary import load_encoding
 from router.units import CostSource, Usage
-from router.upstream.outgoing import outgoing_body
+from router.upstream.outgoing import Orders, outgoing_body
 from router.wire.controls import NO_CONTROLS
 from router.wire.requests import ChatReader
 from router.wire.responses import ReplyReader
@@ -240,14 +240,17 @@ class Simulation:
         self._reader = ChatReader()
         self._replies = ReplyReader()
         self._encode = msgspec.json.Encoder().encode
-        self._outlook = Outlook(Warmth(snapshot.catalog), memory=way.memory)
+        self._warmth = Warmth(snapshot.catalog)
+        self._experience = make_experience(snapshot)
         self._planner = Planner(
             snapshot,
+            catalog=lambda: snapshot.catalog,
             quality=TablePredictor(),
             counter=TokenCounter(cast("Encoding", encoding)),
             now=lambda: self._now,
             unavailable=unavailable(snapshot),
-            caches=self._outlook,
+            experience=self._experience,
+            caches=Outlook(self._warmth, way.memory),
         )
         self._sandboxes = {
             OPENROUTER: sandbox_app(count_tokens=encoding.count, clock=lambda: self._now, time_scale=0),
@@ -280,15 +283,16 @@ class Simulation:
         plan = await self._planner.plan(TEAM, request, NO_CONTROLS)
         plan.require_choice()
         chosen = plan.decision.ranked[0]
-        body = outgoing_body(
-            request, chosen.deployment, chosen.estimate, session_id=session_id(request, plan.profile.prefix)
-        )
+        orders = Orders(session_id=session_id(request, plan.profile.prefix))
+        body = outgoing_body(request, chosen.deployment, chosen.estimate, orders=orders)
         sandbox = self._sandboxes[chosen.deployment.provider.name]
         reply = await _called(sandbox, "POST", "/api/v1/chat/completions", body)
         facts = self._replies.facts(reply)
         if facts is None or facts.bill is None:
             raise SystemExit(f"the sandbox answered {reply[:500]!r}")
-        self._outlook.observe(plan, facts.bill.usage, self._entry(plan, facts.bill.usage, turn))
+        entry = self._entry(plan, facts.bill.usage, turn)
+        self._warmth.observe(entry)
+        self._experience.observe(entry)
         return plan, facts.bill.usage
 
     def _entry(self, plan: Plan, usage: Usage, turn: Turn) -> LedgerEntry:
@@ -333,48 +337,19 @@ class Simulation:
 
 
 class Outlook:
-    """What the planner is told of caches and of answers: the first by production's memory, if it is asked at all."""
+    """What the planner is told of prompt caches, as far as this way of routing lets it know."""
 
-    def __init__(self, warmth: Warmth, *, memory: Memory) -> None:
+    def __init__(self, warmth: Warmth, memory: Memory) -> None:
         self._warmth = warmth
         self._memory = memory
-        self._lengths = LearnedLengths()
 
     async def outlook(
         self, profile: RequestProfile, conditions: Conditions, candidates: Sequence[Deployment]
     ) -> Conditions:
-        conditions = replace(conditions, experience=self._lengths)
         if self._memory == "none":
             return conditions
         foreseen = await self._warmth.outlook(profile, conditions, candidates)
         return foreseen if self._memory == "ahead" else replace(foreseen, further_turns=0)
-
-    def observe(self, plan: Plan, usage: Usage, entry: LedgerEntry) -> None:
-        self._lengths.learn(plan.decision.ranked[0].deployment, plan.profile, usage.output_tokens)
-        self._warmth.observe(entry)
-
-
-class LearnedLengths:
-    """How long answers are, learned from the replies: the mean of each deployment and kind of task."""
-
-    def __init__(self) -> None:
-        self._seen: dict[tuple[str, str], tuple[int, int]] = {}
-
-    def input_ratio(self, model: Model, _: RequestProfile) -> float:
-        return model.token_ratio
-
-    def output(self, deployment: Deployment, profile: RequestProfile, effort: Effort | None) -> OutputForecast:
-        tokens, replies = self._seen.get((deployment.id, profile.task), (0, 0))
-        if not replies:
-            return NO_EXPERIENCE.output(deployment, profile, effort)
-        return OutputForecast(round(tokens / replies), 0)
-
-    def latency(self, _: Deployment) -> Latency | None:
-        return None
-
-    def learn(self, deployment: Deployment, profile: RequestProfile, tokens: int) -> None:
-        seen, replies = self._seen.get((deployment.id, profile.task), (0, 0))
-        self._seen[deployment.id, profile.task] = (seen + tokens, replies + 1)
 
 
 def _direct_offers() -> Iterator[Offer]:

@@ -1,5 +1,6 @@
 """Laws of prices and costs, thresholds below, at and above, and the sums that providers were seen to bill."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from time import tzset
@@ -373,3 +374,14 @@ def test_no_price_is_in_force_within_a_stretch_of_time_that_is_not_named(
     first_minute = start.replace(second=0) + timedelta(minutes=1)
     looks = [start, end, *(first_minute + timedelta(minutes=minute) for minute in range(minutes))]
     assert all(prices.at(look) in named for look in looks if look <= end)
+
+
+@given(usages(), st.integers(min_value=0, max_value=20))
+def test_fees_for_the_call_and_its_images_are_owed_beside_its_tokens(usage: Usage, images: int) -> None:
+    with_fees = Price(
+        replace(SONNET_4_6.base, request=Decimal("0.005"), image=Decimal("0.0048"), web_search=Decimal("0.01"))
+    )
+
+    owed = cost(usage, with_fees, images=images)
+
+    assert owed == cost(usage, SONNET_4_6) + Decimal("0.005") + images * Decimal("0.0048")

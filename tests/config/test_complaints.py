@@ -18,8 +18,8 @@ from tests.config.conftest import MAIN, MODELS, TEAM, Write, loaded, problems_of
         ("baseline:", "base_line:", "2:1: unknown key 'base_line'; did you mean 'baseline'?"),
         (
             "objective: best",
-            "verify: json_schema\n        objective: best",
-            "14:9: unknown key 'verify'; allowed are name, when, candidates, objective, quality, max_cost_usd",
+            "cooldown: 5\n        objective: best",
+            "14:9: unknown key 'cooldown'; allowed are name, when, candidates, objective, quality, max_cost_usd, ",
         ),
         ("limit_usd: 500, ", "", "4:5: the key 'limit_usd' is missing"),
         ("limit_usd: 500", "limit_usd: -5", "4:17: expected a number of at least 0, got -5"),
@@ -109,7 +109,8 @@ from tests.config.conftest import MAIN, MODELS, TEAM, Write, loaded, problems_of
         (
             "        objective: best\n",
             "",
-            "12:9: expected at least one of candidates, objective, quality, max_cost_usd: the rule changes nothing",
+            "12:9: expected at least one of candidates, objective, quality, max_cost_usd, max_latency_ms, "
+            "reasoning_effort, max_reasoning_effort, weights, only_providers, data, verify: the rule changes nothing",
         ),
         (
             "        objective: best\n",
@@ -122,6 +123,22 @@ from tests.config.conftest import MAIN, MODELS, TEAM, Write, loaded, problems_of
             "3:22: expected a number of at least 1, got 0",
         ),
         ("budgets:", "limits: {concurrent: 1.5}\nbudgets:", "3:22: expected a whole number, got the number 1.5"),
+        (
+            "objective: best",
+            "verify: json_shema",
+            "14:17: expected json_schema, tool_arguments, non_empty, not_truncated or {regex: PATTERN}, got "
+            "'json_shema'",
+        ),
+        (
+            "objective: best",
+            "verify: [non_empty, {regex: x, flags: i}]",
+            "14:29: expected json_schema, tool_arguments, non_empty, not_truncated or {regex: PATTERN}, got something",
+        ),
+        (
+            "objective: best",
+            "verify: {regex: '(?=a)b'}",
+            "14:17: expected a regular expression without look-around and back-references",
+        ),
         ("team: search", "team: 5", "1:7: expected text, got the number 5; put it in quotes"),
     ],
 )

@@ -11,7 +11,8 @@ from router.catalog.catalog import Capability, ModelName, Provider, ProviderName
 from router.catalog.prices import Price, PriceEntry, Rates
 from router.config.loader import load, warnings
 from router.config.snapshot import Listen, Settings, Timeouts
-from router.decision.policy import Match, Objective, Policy, QualityFloor, Rule, pinned
+from router.decision.matching import Match
+from router.decision.policy import Objective, Policy, QualityFloor, Rule, pinned
 from router.keys import TeamName
 from router.quotas import Budget, Limits, Per, WhenSpent
 from tests.config.conftest import MAIN, MODELS, TEAM, Write, loaded, problems_of
@@ -389,3 +390,19 @@ def test_keys_and_projects_may_have_money_of_their_own(write: Write) -> None:
     assert only.each_key.budgets == (Budget(5 * 10**9, Per.DAY),)
     assert only.each_key.limits == Limits(concurrent=2)
     assert only.projects["nightly"].budgets == (Budget(10**9, Per.WEEK),)
+
+
+@pytest.mark.parametrize(("written", "every_s"), [("0", None), ("60", 60.0), ("3600", 3600.0)])
+def test_prices_are_read_as_often_as_is_written_and_never_at_zero(
+    write: Write, written: str, every_s: float | None
+) -> None:
+    main = MAIN + f"prices: {{refresh_s: {written}}}\n"
+
+    assert loaded(write()).settings.prices.every_s == 300.0
+    assert loaded(write(main=main)).settings.prices.every_s == every_s
+
+
+def test_prices_are_read_no_oftener_than_once_a_minute(write: Write) -> None:
+    [problem] = problems_of(write(main=MAIN + "prices: {refresh_s: 59.5}\n"))
+
+    assert problem.endswith("expected 0 (never) or at least 60, got 59.5")

@@ -79,6 +79,7 @@ def test_reasoning_tokens_with_a_dearer_price_of_their_own_set_the_output_rate()
 def test_an_hour_long_cache_write_at_anthropic_costs_twice_the_input() -> None:
     [entry] = published("openrouter", "anthropic/claude-opus-4.7")
 
+    assert entry.price is not None
     assert entry.price.base == Rates.per_mtok(
         input_usd=Decimal(5),
         output_usd=Decimal(25),

@@ -14,7 +14,8 @@ from router.catalog.catalog import Capability, Catalog, Deployment, ModelName, P
 from router.decision.decide import decide
 from router.decision.explain import as_data, candidates_told, rejections_told
 from router.decision.facts import Conditions, RequestProfile
-from router.decision.policy import Match, Objective, Policy, QualityFloor, Rule
+from router.decision.matching import Match
+from router.decision.policy import Objective, Policy, QualityFloor, Rule
 from router.quality.predictor import TablePredictor
 from tests.decision.builders import CHAT, NOON, always, at, catalog, model, per_mtok, policy
 

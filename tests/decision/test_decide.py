@@ -11,7 +11,8 @@ from router.decision.decide import Decision, decide
 from router.decision.eligibility import Candidate, Reason, Rejection
 from router.decision.estimate import Estimate
 from router.decision.facts import NO_TIGHTENING, Conditions, RequestProfile, Tightening
-from router.decision.policy import Match, Objective, Policy, QualityFloor, Rule, Terms, pinned
+from router.decision.matching import Match
+from router.decision.policy import Objective, Policy, QualityFloor, Rule, Terms, pinned
 from router.quality.predictor import TablePredictor
 from tests.decision.builders import CHAT, NOON, always, at, catalog, model, per_mtok, policy
 

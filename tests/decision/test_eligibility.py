@@ -34,7 +34,7 @@ def verdict(
     rules: Policy = ANY,
     conditions: Conditions = NOON,
 ) -> Rejection | None:
-    terms = rules.terms_for(profile, Tightening())
+    terms = rules.terms_for(profile, Tightening(), NOON.now)
     forecast = estimate(
         profile,
         where,
@@ -235,7 +235,7 @@ def candidate(quality: float) -> Candidate:
 
 
 def asking(floor: QualityFloor | None = None, *, min_quality: float | None = None) -> Terms:
-    return replace(ANY, floor=floor).terms_for(CHAT, Tightening(min_quality=min_quality))
+    return replace(ANY, floor=floor).terms_for(CHAT, Tightening(min_quality=min_quality), NOON.now)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, time
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from router.catalog.catalog import Capability, Deployment, Model, Task
@@ -327,7 +328,7 @@ class TestAShorterCall:
 
         shorter = shortened(whole, choices=1, left_usd=Decimal(left_usd))
 
-        assert shorter == replace(whole, max_output_tokens=limit, worst_usd=Decimal(worst_usd))
+        assert shorter == msgspec.structs.replace(whole, max_output_tokens=limit, worst_usd=Decimal(worst_usd))
 
     @pytest.mark.parametrize("left_usd", ["0.0114999", "0.008", "0"])
     def test_there_is_none_if_the_usual_answer_does_not_fit(self, left_usd: str) -> None:
@@ -339,11 +340,12 @@ class TestAShorterCall:
         # $0.054 at worst, of which 3 x 4,000 x $2/M is input; $0.0105 more buys each choice its usual 350 tokens.
         shorter = shortened(three, choices=3, left_usd=Decimal("0.0345"))
 
-        assert shorter == replace(three, max_output_tokens=350, worst_usd=Decimal("0.0345"))
+        assert shorter == msgspec.structs.replace(three, max_output_tokens=350, worst_usd=Decimal("0.0345"))
         assert shortened(three, choices=3, left_usd=Decimal("0.034499")) is None
 
     def test_a_usual_answer_that_cannot_be_shared_evenly_is_rounded_down(self) -> None:
-        odd = replace(estimated(replace(CHAT, choices=3), deployment()), output_tokens=1_051)
+        three = estimated(replace(CHAT, choices=3), deployment())
+        odd = msgspec.structs.replace(three, output_tokens=1_051)
 
         assert shortened(odd, choices=3, left_usd=Decimal("0.0345")) is not None
 
@@ -351,3 +353,53 @@ class TestAShorterCall:
         free_output = estimated(CHAT, deployment(always(per_mtok("2", "0"))))
 
         assert shortened(free_output, choices=1, left_usd=Decimal(1)) is None
+
+
+class TestTheTurnsToCome:
+    """Each like this one, but for what is cached by then; what they add is new once and read again ever after."""
+
+    WHERE = deployment(always(per_mtok("2", "10", cached_input_usd="0.2")))
+    AHEAD = replace(NOON, further_turns=3, growth_tokens=100, later_tokens={WHERE.id: 900})
+
+    def test_none_are_expected_unless_they_are_foreseen(self) -> None:
+        alone = estimated(CHAT, self.WHERE)
+
+        assert (alone.later_usd, alone.ranked_usd) == (Decimal(0), alone.expected_usd)
+
+    @pytest.mark.parametrize("warm", [0, 500])
+    def test_they_find_the_prompt_in_the_cache_wherever_it_is_sent_now(self, warm: int) -> None:
+        ahead = estimated(CHAT, self.WHERE, conditions=replace(self.AHEAD, warm_tokens={self.WHERE.id: warm}))
+
+        # 3 x (100 x $2/M + 900 x $0.2/M + 350 x $10/M) + 100 new three times at $2/M, and 3 x 100 again at $0.2/M.
+        assert ahead.later_usd == Decimal("0.0123")
+        assert ahead.ranked_usd == ahead.expected_usd + Decimal("0.0123")
+
+    def test_where_nothing_will_be_cached_they_pay_for_everything_again(self) -> None:
+        # 3 x (1,000 x $2/M + 350 x $10/M) + 3 x 100 x $2/M and 3 x 100 again at $2/M.
+        assert estimated(CHAT, self.WHERE, conditions=replace(self.AHEAD, later_tokens={})).later_usd == Decimal(
+            "0.0177"
+        )
+
+    def test_growth_is_counted_in_the_models_own_tokens(self) -> None:
+        where = deployment(always(per_mtok("2", "10")), token_ratio=1.5)
+
+        # 3 x (1,500 x $2/M + 350 x $10/M) + 6 x 150 x $2/M.
+        assert estimated(CHAT, where, conditions=replace(self.AHEAD, later_tokens={})).later_usd == Decimal("0.0213")
+
+    def test_nothing_that_is_paid_to_be_written_now_is_paid_for_again(self) -> None:
+        asking = replace(CHAT, input_tokens=2_000, asks_cache=True)
+        where = deployment(always(CACHING))
+        ahead = estimated(asking, where, conditions=replace(NOON, further_turns=1, later_tokens={where.id: 2_000}))
+
+        assert ahead.expected_usd == Decimal("0.0085")  # 2,000 x $2.5/M + 350 x $10/M
+        assert ahead.later_usd == Decimal("0.0039")  # 2,000 x $0.2/M + 350 x $10/M
+
+
+def test_the_worst_case_has_room_for_the_fees_of_the_call_and_of_every_image() -> None:
+    with_fees = replace(PLAIN, request=Decimal("0.005"), image=Decimal("0.01"))
+    pictures = replace(CHAT, images=3, choices=2)
+
+    without = estimated(pictures, deployment(always(PLAIN)))
+    result = estimated(pictures, deployment(always(with_fees)))
+
+    assert result.worst_usd == without.worst_usd + 2 * (Decimal("0.005") + 3 * Decimal("0.01"))

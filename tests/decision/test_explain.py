@@ -18,7 +18,8 @@ from router.decision.explain import (
     summary,
 )
 from router.decision.facts import PrefixMark, RequestProfile
-from router.decision.policy import Match, Policy, QualityFloor, Rule, Terms
+from router.decision.matching import Match
+from router.decision.policy import Policy, QualityFloor, Rule, Terms
 from router.quality.language import Language
 from router.quality.predictor import TablePredictor
 from tests.decision.builders import CHAT, NOON, always, at, catalog, model, per_mtok, policy
@@ -51,7 +52,16 @@ def test_a_decision_as_data() -> None:
         "quality_floor": {"at_least": 0.75, "of": "best_candidate"},
         "quality_bar": 0.6,
         "max_cost_usd": "0.10",
+        "verify": None,
         "min_quality": None,
+        "max_latency_ms": None,
+        "reasoning_effort": None,
+        "max_reasoning_effort": None,
+        "weights": [],
+        "only_providers": None,
+        "data": {"zdr": False, "deny_collection": False, "regions": None, "only": None, "ignore": []},
+        "arm": None,
+        "notes": [],
         "considered": ["maker/flash", "maker/pro", "maker/opus"],
         "catalog_version": "c1",
         "profile": {
@@ -84,15 +94,17 @@ def test_a_decision_as_data() -> None:
                 "quality": 0.7,
                 "quality_is_known": True,
                 "expected_usd": "0.0001700",
+                "later_usd": "0",
                 "worst_usd": "0.0006000",
                 "input_tokens": 1_000,
                 "output_tokens": 350,
                 "cached_tokens": 0,
                 "cache_write_tokens": 0,
-                "later_usd": "0",
                 "reasoning_tokens": 0,
                 "input_tokens_bound": 4_000,
                 "max_output_tokens": 1_000,
+                "effort": None,
+                "latency_ms": None,
             },
             {
                 "rank": 2,
@@ -102,15 +114,17 @@ def test_a_decision_as_data() -> None:
                 "quality": 0.8,
                 "quality_is_known": False,
                 "expected_usd": "0.002500",
+                "later_usd": "0",
                 "worst_usd": "0.008000",
                 "input_tokens": 1_100,
                 "output_tokens": 350,
                 "cached_tokens": 0,
                 "cache_write_tokens": 0,
-                "later_usd": "0",
                 "reasoning_tokens": 0,
                 "input_tokens_bound": 4_000,
                 "max_output_tokens": 1_000,
+                "effort": None,
+                "latency_ms": None,
             },
         ],
         "rejections": [
@@ -207,7 +221,11 @@ def test_every_field_of_an_estimate_and_of_the_terms_is_in_the_data() -> None:
     (first, *_) = data["candidates"]
     assert set(Estimate.__struct_fields__) - set(first) == {"dearest_rates"}
     assert set(Candidate.__struct_fields__) - set(first) == {"deployment", "estimate"}
-    assert {each.name for each in fields(Terms)} - set(data) == {"floor"}  # which is called quality_floor
+    assert {each.name for each in fields(Terms)} - set(data) == {
+        "floor",  # which is called quality_floor
+        "max_escalations",  # both told under verify
+        "buffers_streams",
+    }
 
 
 def test_the_candidates_in_words() -> None:

@@ -24,7 +24,8 @@ from router.decision.eligibility import Reason
 from router.decision.estimate import Estimate, estimate
 from router.decision.explain import as_data
 from router.decision.facts import NO_TIGHTENING, Conditions, RequestProfile, Tightening
-from router.decision.policy import Match, Objective, Policy, QualityFloor, Rule
+from router.decision.matching import Match
+from router.decision.policy import Objective, Policy, QualityFloor, Rule
 from router.decision.ranking import best, cheapest, value
 from router.quality.predictor import TablePredictor
 from router.units import Usage
@@ -161,6 +162,9 @@ conditions = st.builds(
     unavailable=st.dictionaries(st.sampled_from(IDS), st.just("down"), max_size=2),
     seed=st.integers(0, 3),
     warm_tokens=st.dictionaries(st.sampled_from(IDS), st.sampled_from([0, 500, 1_024, 20_000]), max_size=3),
+    further_turns=st.sampled_from([0, 1, 10]),
+    growth_tokens=st.sampled_from([0, 700]),
+    later_tokens=st.dictionaries(st.sampled_from(IDS), st.sampled_from([0, 500, 1_024, 20_000]), max_size=3),
 )
 tightenings = st.builds(Tightening, max_cost_usd=ceilings, min_quality=st.none() | qualities)
 
@@ -272,6 +276,7 @@ def test_what_is_explained_is_what_was_decided(
     assert [f"{each['provider']}:{each['model']}" for each in told["candidates"]] == ranked_ids(decision)
     for each, candidate in zip(told["candidates"], decision.ranked, strict=True):
         assert Decimal(each["expected_usd"]) == candidate.estimate.expected_usd
+        assert Decimal(each["later_usd"]) == candidate.estimate.later_usd
         assert Decimal(each["worst_usd"]) == candidate.estimate.worst_usd
     assert [each["deployment"] for each in told["rejections"]] == [each.deployment for each in decision.rejected]
 
@@ -457,7 +462,7 @@ def test_who_asks_for_more_quality_gets_it_and_is_expected_to_pay_no_less(
     if after is not None:
         assert before is not None
         assert after.quality >= min_quality
-        assert after.estimate.expected_usd >= before.estimate.expected_usd
+        assert after.estimate.ranked_usd >= before.estimate.ranked_usd
 
 
 def test_more_quality_may_cost_more_at_worst() -> None:
@@ -498,7 +503,7 @@ def test_one_more_candidate_never_raises_the_cost_of_the_cheapest_at_an_absolute
 
     if before is not None:
         assert after is not None
-        assert after.estimate.expected_usd <= before.estimate.expected_usd
+        assert after.estimate.ranked_usd <= before.estimate.ranked_usd
 
 
 def test_at_a_relative_floor_a_better_candidate_may_raise_the_cost() -> None:

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from router.catalog.catalog import Capability, ModelName, Task
 from router.decision.facts import NO_TIGHTENING, Tightening
-from router.decision.policy import Match, Objective, Policy, QualityFloor, Rule, Terms, pinned
-from tests.decision.builders import CHAT, policy
+from router.decision.matching import Match
+from router.decision.policy import Objective, Policy, QualityFloor, Rule, Terms, pinned
+from tests.decision.builders import CHAT, NOON, policy
 
 FLASH, PRO, OPUS = ModelName("flash"), ModelName("pro"), ModelName("opus")
 ALWAYS = Match()
@@ -26,7 +27,7 @@ BALANCED = replace(
 
 
 def test_without_a_rule_the_policys_own_terms_hold() -> None:
-    assert BALANCED.terms_for(CHAT, NO_TIGHTENING) == Terms(
+    assert BALANCED.terms_for(CHAT, NO_TIGHTENING, NOON.now) == Terms(
         rule=None,
         candidates=(FLASH, PRO, OPUS),
         objective=Objective.VALUE,
@@ -53,7 +54,7 @@ def test_the_first_rule_that_applies_replaces_what_it_names() -> None:
         ),
     )
 
-    assert cautious.terms_for(CHAT, NO_TIGHTENING) == Terms(
+    assert cautious.terms_for(CHAT, NO_TIGHTENING, NOON.now) == Terms(
         rule="first",
         candidates=(OPUS,),
         objective=Objective.BEST,
@@ -66,13 +67,15 @@ def test_the_first_rule_that_applies_replaces_what_it_names() -> None:
 def test_a_rule_keeps_what_it_does_not_name() -> None:
     ruled = replace(BALANCED, rules=(Rule("silent", ALWAYS),))
 
-    assert ruled.terms_for(CHAT, NO_TIGHTENING) == replace(BALANCED.terms_for(CHAT, NO_TIGHTENING), rule="silent")
+    assert ruled.terms_for(CHAT, NO_TIGHTENING, NOON.now) == replace(
+        BALANCED.terms_for(CHAT, NO_TIGHTENING, NOON.now), rule="silent"
+    )
 
 
 def test_a_rule_may_forbid_spending_anything() -> None:
     ruled = replace(BALANCED, rules=(Rule("free only", ALWAYS, max_cost_usd=Decimal(0)),))
 
-    assert ruled.terms_for(CHAT, NO_TIGHTENING).max_cost_usd == 0
+    assert ruled.terms_for(CHAT, NO_TIGHTENING, NOON.now).max_cost_usd == 0
 
 
 @pytest.mark.parametrize(
@@ -105,7 +108,7 @@ def test_a_match_holds_when_every_condition_given_holds(match: Match, *, holds: 
         CHAT, needs=frozenset({Capability.TOOLS, Capability.REASONING}), tags=("nightly", "batch"), alias="auto"
     )
 
-    assert match.holds_for(tagged) is holds
+    assert match.holds_for(tagged, NOON.now) is holds
 
 
 @pytest.mark.parametrize(
@@ -123,7 +126,7 @@ def test_a_match_holds_when_every_condition_given_holds(match: Match, *, holds: 
 def test_of_two_ceilings_the_lower_one_holds(of_policy: str | None, of_request: str | None, holds: str | None) -> None:
     ceiling = replace(BALANCED, max_cost_usd=_usd(of_policy))
 
-    terms = ceiling.terms_for(CHAT, Tightening(max_cost_usd=_usd(of_request)))
+    terms = ceiling.terms_for(CHAT, Tightening(max_cost_usd=_usd(of_request)), NOON.now)
 
     assert terms.max_cost_usd == _usd(holds)
 
@@ -131,11 +134,11 @@ def test_of_two_ceilings_the_lower_one_holds(of_policy: str | None, of_request: 
 def test_a_requests_ceiling_narrows_a_rules_too() -> None:
     ruled = replace(BALANCED, rules=(Rule("dear", ALWAYS, max_cost_usd=Decimal(2)),))
 
-    assert ruled.terms_for(CHAT, Tightening(max_cost_usd=Decimal(1))).max_cost_usd == 1
+    assert ruled.terms_for(CHAT, Tightening(max_cost_usd=Decimal(1)), NOON.now).max_cost_usd == 1
 
 
 def test_a_requests_own_floor_stands_beside_the_policys() -> None:
-    terms = BALANCED.terms_for(CHAT, Tightening(min_quality=0.3))
+    terms = BALANCED.terms_for(CHAT, Tightening(min_quality=0.3), NOON.now)
 
     assert (terms.floor, terms.min_quality) == (QualityFloor(0.92, of="best_candidate"), 0.3)
 
@@ -149,8 +152,8 @@ def test_a_request_never_raises_a_ceiling(
 ) -> None:
     ruled = replace(BALANCED, max_cost_usd=of_policy, rules=(Rule("any", ALWAYS, max_cost_usd=of_rule),))
 
-    before = ruled.terms_for(CHAT, NO_TIGHTENING).max_cost_usd
-    after = ruled.terms_for(CHAT, Tightening(max_cost_usd=of_request)).max_cost_usd
+    before = ruled.terms_for(CHAT, NO_TIGHTENING, NOON.now).max_cost_usd
+    after = ruled.terms_for(CHAT, Tightening(max_cost_usd=of_request), NOON.now).max_cost_usd
 
     assert before is None or (after is not None and after <= before)
 
@@ -195,7 +198,7 @@ def test_a_downgraded_policy_keeps_everything_but_its_demands_on_quality() -> No
 
 
 def test_a_downgrade_leaves_the_requests_own_floor_standing() -> None:
-    terms = BALANCED.downgraded().terms_for(CHAT, Tightening(min_quality=0.8))
+    terms = BALANCED.downgraded().terms_for(CHAT, Tightening(min_quality=0.8), NOON.now)
 
     assert (terms.floor, terms.min_quality) == (None, 0.8)
 

@@ -104,3 +104,11 @@ def test_a_seed_never_overrules_a_difference() -> None:
     ]
 
     assert {tuple(order(candidates, Objective.CHEAPEST, seed=seed)) for seed in range(100)} == {("cheaper", "dearer")}
+
+
+@pytest.mark.parametrize("objective", [Objective.CHEAPEST, Objective.VALUE])
+def test_a_model_that_is_dear_to_stay_with_comes_after_one_that_is_dear_now(objective: Objective) -> None:
+    now, later = candidate("now", usd="0.02", quality=0.5), candidate("later", usd="0.01", quality=0.5)
+    later = msgspec.structs.replace(later, estimate=msgspec.structs.replace(later.estimate, later_usd=Decimal("0.02")))
+
+    assert order([later, now], objective) == ["now", "later"]

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from router.catalog.catalog import Capability, Deployment, Effort, Model, Task
+from router.decision.data_rules import NO_DATA_RULES, DataRules
 from router.decision.decide import Decision, decide
 from router.decision.explain import profile_as_data
 from router.decision.facts import Conditions, Latency, OutputForecast, PrefixMark, RequestProfile, Tightening
@@ -75,7 +76,12 @@ def cases() -> Iterator[tuple[RequestProfile, Conditions, Tightening]]:
             later_tokens={each.id: chance.randrange(500) for each in CATALOG},
             experience=Learned(seed),
         )
-        tightening = Tightening(chance.choice((None, Decimal("0.05"))), chance.choice((None, 0.65)))
+        tightening = Tightening(
+            chance.choice((None, Decimal("0.05"))),
+            chance.choice((None, 0.65)),
+            max_effort=chance.choice((None, Effort.LOW)),
+            data=chance.choice((NO_DATA_RULES, DataRules(ignore=frozenset({"local", "other"})))),
+        )
         yield profile, remembering(conditions), tightening
 
 

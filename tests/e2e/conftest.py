@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,8 @@ import openai
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+
+PENSTOCK = ("-m", "router.cli.main")
 
 _START_S = 30  # what a process may take until it answers, on a busy machine
 
@@ -33,8 +35,11 @@ class Sandbox:
 
     def last_request(self) -> dict[str, object]:
         """The body of the last chat request, as the sandbox received it."""
-        request: dict[str, object] = self.http.get("/sandbox/requests").json()["requests"][-1]["body"]
-        return request
+        return self.requests()[-1]
+
+    def requests(self) -> list[dict[str, object]]:
+        """The bodies of the latest chat requests, in the order in which they came."""
+        return [each["body"] for each in self.http.get("/sandbox/requests").json()["requests"]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +114,12 @@ def running_sandbox(log: Path, *options: str) -> Iterator[Sandbox]:
 
 @contextmanager
 def running_proxy(
-    directory: Path, upstream: str, *, edit: Callable[[Path], None] | None = None, **variables: str
+    directory: Path,
+    upstream: str,
+    *,
+    edit: Callable[[Path], None] | None = None,
+    program: Sequence[str] = PENSTOCK,
+    **variables: str,
 ) -> Iterator[Proxy]:
     """A proxy under a copy of the shipped configuration that asks `upstream` in OpenRouter's place.
 
@@ -139,7 +149,7 @@ def running_proxy(
     }  # fmt: skip
     arguments = ["serve", "--config", str(config), "--port", "0", "--admin-port", "0"]
     log = directory / "proxy.log"
-    with _process(arguments, environment, log) as process, ExitStack() as open_clients:
+    with _process(arguments, environment, log, program) as process, ExitStack() as open_clients:
         base_url, console = _announced(process, log, ["base URL ", "console "])
         yield Proxy(
             base_url=base_url,
@@ -169,10 +179,12 @@ def proxy(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @contextmanager
-def _process(arguments: list[str], environment: dict[str, str], log: Path) -> "Iterator[subprocess.Popen[bytes]]":
+def _process(
+    arguments: list[str], environment: dict[str, str], log: Path, program: Sequence[str] = PENSTOCK
+) -> "Iterator[subprocess.Popen[bytes]]":
     with log.open("wb") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-u", "-m", "router.cli.main", *arguments],
+            [sys.executable, "-u", *program, *arguments],
             env=environment,
             cwd=CHECKOUT,
             stdout=subprocess.PIPE,

@@ -2,12 +2,14 @@
 
 import logging
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 
 import anyio
 import pytest
 
 from router.catalog.catalog import Deployment, Provider, ProviderName
+from router.catalog.prices import PriceList
 from router.decision.eligibility import Candidate
 from router.errors import UpstreamBroken, UpstreamError, UpstreamRefused
 from router.gateway.call import LOST, RECORD_WAITS_S, Call
@@ -56,8 +58,9 @@ def broken() -> UpstreamError:
 
 
 def test_a_new_call_knows_nothing_but_what_is_held_for_it() -> None:
-    call = call_of(is_sent=False)
+    call = Call(call_of().candidate, Reservation("req_1.1", HELD, windows=()), started_s=10.0)
 
+    assert (call.is_sent, call.is_answered) == (False, False)
     assert (call.id, call.reservation.held_nano_usd, call.started_s) == ("req_1.1", HELD, 10.0)
     unknown = (call.ended_s, call.generation_id, call.served_model, call.bill, call.error, call.charge)
     assert unknown == (None,) * 6
@@ -67,22 +70,31 @@ def test_a_cost_that_is_told_is_booked() -> None:
     call = call_of()
     call.bill = bill(nano_usd=123_456)
 
-    assert call.charge_told(AT) == Charge(123_456, CostSource.REPORTED)
+    assert call.charge_told(AT, images=0) == Charge(123_456, CostSource.REPORTED)
 
 
 def test_tokens_that_are_told_are_booked_at_our_price() -> None:
     call = call_of()
     call.bill = bill()
 
-    assert call.charge_told(AT) == Charge(COMPUTED, CostSource.COMPUTED)
+    assert call.charge_told(AT, images=0) == Charge(COMPUTED, CostSource.COMPUTED)
+
+
+def test_tokens_that_are_told_are_booked_at_the_price_of_their_time() -> None:
+    began = replace(PRICED.prices.entries[0], starts=AT)
+    call = call_of(replace(PRICED, prices=PriceList((began,))))
+    call.bill = bill()
+
+    assert call.charge_told(AT, images=0) == Charge(COMPUTED, CostSource.COMPUTED)
+    assert call.charge_told(AT - timedelta(seconds=1), images=0) is None
 
 
 def test_a_call_that_was_never_sent_owes_nothing() -> None:
-    assert call_of(is_sent=False).charge_told(AT) == NOTHING_OWED
+    assert call_of(is_sent=False).charge_told(AT, images=0) == NOTHING_OWED
 
 
 def test_a_call_that_was_sent_and_told_nothing_is_not_known_yet() -> None:
-    assert call_of().charge_told(AT) is None
+    assert call_of().charge_told(AT, images=0) is None
 
 
 def test_a_call_that_was_refused_owes_nothing() -> None:
@@ -90,28 +102,28 @@ def test_a_call_that_was_refused_owes_nothing() -> None:
     call.error = refused()
 
     assert not call.error.may_be_owed
-    assert call.charge_told(AT) == NOTHING_OWED
+    assert call.charge_told(AT, images=0) == NOTHING_OWED
 
 
 def test_a_call_that_broke_off_may_be_owed() -> None:
     call = call_of()
     call.error = broken()
 
-    assert call.charge_told(AT) is None
+    assert call.charge_told(AT, images=0) is None
 
 
 def test_an_error_in_the_middle_of_an_answer_may_be_owed() -> None:
     call = call_of()
     call.error, call.is_answered = refused(), True
 
-    assert call.charge_told(AT) is None
+    assert call.charge_told(AT, images=0) is None
 
 
 def test_a_refusal_that_tells_a_cost_is_booked_at_it() -> None:
     call = call_of()
     call.error, call.bill = refused(), bill(nano_usd=5)
 
-    assert call.charge_told(AT) == Charge(5, CostSource.REPORTED)
+    assert call.charge_told(AT, images=0) == Charge(5, CostSource.REPORTED)
 
 
 @pytest.mark.parametrize("nano_usd", [HELD + 1, 10 * HELD])
@@ -119,7 +131,7 @@ def test_a_cost_above_the_hold_is_booked_and_complained_of(nano_usd: int, caplog
     call = call_of()
     call.bill = bill(nano_usd=nano_usd)
 
-    assert call.charge_told(AT) == Charge(nano_usd, CostSource.REPORTED)
+    assert call.charge_told(AT, images=0) == Charge(nano_usd, CostSource.REPORTED)
     assert caplog.record_tuples == [
         (
             "penstock.money",
@@ -133,7 +145,7 @@ def test_a_cost_of_all_that_is_held_is_nothing_to_complain_of(caplog: pytest.Log
     call = call_of()
     call.bill = bill(nano_usd=HELD)
 
-    assert call.charge_told(AT) == Charge(HELD, CostSource.REPORTED)
+    assert call.charge_told(AT, images=0) == Charge(HELD, CostSource.REPORTED)
     assert caplog.record_tuples == []
 
 
@@ -141,14 +153,14 @@ def test_a_cost_of_more_than_ten_holds_is_not_believed() -> None:
     call = call_of()
     call.bill = bill(nano_usd=10 * HELD + 1)
 
-    assert call.charge_told(AT) is None
+    assert call.charge_told(AT, images=0) is None
 
 
 def test_a_cost_that_is_not_believed_of_a_refused_call_is_nothing() -> None:
     call = call_of()
     call.error, call.bill = refused(), bill(nano_usd=10 * HELD + 1)
 
-    assert call.charge_told(AT) == NOTHING_OWED
+    assert call.charge_told(AT, images=0) == NOTHING_OWED
 
 
 @pytest.mark.parametrize(("held", "told", "believed"), [(0, 1, True), (1, 10, True), (1, 11, False)])
@@ -156,7 +168,7 @@ def test_a_call_that_was_held_to_be_free_may_cost_anything(held: int, told: int,
     call = call_of(held_nano_usd=held)
     call.bill = bill(nano_usd=told)
 
-    assert call.charge_told(AT) == (Charge(told, CostSource.REPORTED) if believed else None)
+    assert call.charge_told(AT, images=0) == (Charge(told, CostSource.REPORTED) if believed else None)
 
 
 # By the provider's record
@@ -256,6 +268,7 @@ def test_a_call_that_was_answered_is_kept_with_its_bill_and_its_length() -> None
         cost_nano_usd=123,
         source=CostSource.REPORTED,
         duration_s=2.5,
+        version="deepseek/deepseek-v4-flash-20260423",
     )
 
 

@@ -26,7 +26,7 @@ from router.ledger import DoubtfulCall, LedgerEntry, Outcome
 from router.limits.gate import Quota
 from router.limits.memory import MemoryGate
 from router.quality.predictor import TablePredictor
-from router.quotas import NO_ALLOWANCE, NO_LIMITS, Budget, Per, ScopeId
+from router.quotas import NO_LIMITS, Allowance, Budget, Per, ScopeId, ScopeKind
 from router.storage.errors import StoreUnavailable
 from router.storage.journal import Done, Intent, Journal, Record, Sent
 from router.storage.sqlite import SqliteStore
@@ -50,7 +50,7 @@ TEAM = Team(
     zone=ZoneInfo("UTC"),
     budgets=(Budget(10**9, Per.DAY),),
     limits=NO_LIMITS,
-    each_key=NO_ALLOWANCE,
+    each_key=Allowance((Budget(10**8, Per.DAY),)),
     projects={},
     aliases={},
     policies={},
@@ -159,7 +159,14 @@ def _gateway(state_dir: Path, counter: TokenCounter, gate: TellingGate, client: 
     snapshot = Snapshot(settings=_settings(state_dir), catalog=catalog(), teams={TEAM.name: TEAM}, version="v1")
     return Gateway(
         snapshot,
-        planner=Planner(snapshot, quality=TablePredictor(), counter=counter, now=lambda: NOW, unavailable={}),
+        planner=Planner(
+            snapshot,
+            catalog=lambda: snapshot.catalog,
+            quality=TablePredictor(),
+            counter=counter,
+            now=lambda: NOW,
+            unavailable={},
+        ),
         gate=gate,
         client=client,
         reader=ReplyReader(),
@@ -167,6 +174,7 @@ def _gateway(state_dir: Path, counter: TokenCounter, gate: TellingGate, client: 
         is_strict=False,
         books=Books(journal=_nowhere, ledger=_nowhere, metrics=_nowhere),
         clock=Clock(monotonic_s=lambda: 0.0, sleep=anyio.sleep),
+        copy_to_shadow=lambda *_: None,
     )
 
 
@@ -218,7 +226,7 @@ def doubtful(request_id: str, *, at: datetime = AT, provider: str = "openrouter"
     return entry(request_id, call, at=at)
 
 
-SEARCH = (ScopeId.of_team("search"),)
+SEARCH = (ScopeId.of_team("search"), ScopeId("search", ScopeKind.KEY, entry().key_id))
 
 
 # What dead processes left

@@ -49,20 +49,22 @@ def test_a_request_is_written_into_the_journal_then_the_ledger_then_the_metrics(
 def test_the_figure_the_provider_tells_counts_before_our_own() -> None:
     deployment = at("openrouter", model("flash"), always(CHEAP))
 
-    assert charge_for(bill(told_usd="0.0123"), deployment, at=AT) == Charge(12_300_000, CostSource.REPORTED)
+    assert charge_for(bill(told_usd="0.0123"), deployment, at=AT, images=0) == Charge(12_300_000, CostSource.REPORTED)
 
 
 def test_a_provider_that_tells_a_cost_of_nothing_is_owed_nothing() -> None:
     deployment = at("openrouter", model("flash"), always(CHEAP))
 
-    assert charge_for(bill(told_usd="0"), deployment, at=AT) == Charge(0, CostSource.REPORTED)
+    assert charge_for(bill(told_usd="0"), deployment, at=AT, images=0) == Charge(0, CostSource.REPORTED)
 
 
 def test_tokens_without_a_cost_are_charged_at_our_price() -> None:
     deployment = at("local", model("flash"), always(CHEAP))
 
     # 850 plain tokens at $1, 100 cached at $0.50, 50 written at $2, 200 of output at $4 per million
-    assert charge_for(bill(), deployment, at=AT) == Charge(850_000 + 50_000 + 100_000 + 800_000, CostSource.COMPUTED)
+    assert charge_for(bill(), deployment, at=AT, images=0) == Charge(
+        850_000 + 50_000 + 100_000 + 800_000, CostSource.COMPUTED
+    )
 
 
 def test_tokens_are_charged_at_the_price_that_was_in_force_when_they_were_asked_for() -> None:
@@ -74,18 +76,18 @@ def test_tokens_are_charged_at_the_price_that_was_in_force_when_they_were_asked_
     )
     deployment = at("local", model("flash"), prices)
 
-    before, after = (charge_for(bill(), deployment, at=AT + timedelta(hours=hours)) for hours in (0, 1))
+    before, after = (charge_for(bill(), deployment, at=AT + timedelta(hours=hours), images=0) for hours in (0, 1))
 
     assert before == Charge(1_800_000, CostSource.COMPUTED)
     assert after == Charge(18_000_000, CostSource.COMPUTED)
 
 
 def test_tokens_of_a_deployment_without_a_price_are_not_known_to_cost_anything() -> None:
-    assert charge_for(bill(), at("local", model("flash"), UNPRICED), at=AT) is None
+    assert charge_for(bill(), at("local", model("flash"), UNPRICED), at=AT, images=0) is None
 
 
 def test_a_usage_that_contradicts_itself_makes_no_charge() -> None:
-    assert charge_for(bill(IMPOSSIBLE), at("local", model("flash"), always(CHEAP)), at=AT) is None
+    assert charge_for(bill(IMPOSSIBLE), at("local", model("flash"), always(CHEAP)), at=AT, images=0) is None
 
 
 # What the baseline would have cost

@@ -130,7 +130,7 @@ def test_a_cache_that_outlives_what_is_published_is_learned_of() -> None:
 
 def test_a_shared_beginning_that_is_fresh_does_not_hide_that_the_rest_had_outlived_its_time() -> None:
     long, short = prompt(1_500, 3_000), prompt(1_500)
-    known = after(answered(long, GPT), answered(short, GPT, after_s=350))
+    known = after(answered(long, GPT), answered(short, GPT, after_s=250, cached=11 * 128))
     read = 3_000 // 128 * 128
 
     known.observe(answered(prompt(1_500, 3_000, 3_300), GPT, after_s=400, cached=read))

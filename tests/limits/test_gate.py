@@ -292,7 +292,35 @@ async def test_teams_do_not_share_their_money(gate: Gate) -> None:
     ]
 
 
+async def test_a_hold_is_relied_on_until_it_is_settled(gate: Gate) -> None:
+    hold = await gate.reserve(quota(Budget(100, Per.DAY)), reservation_id="r.1", nano_usd=90)
+    assert gate.still_holds(hold)
+
+    await gate.settle(hold, nano_usd=7)
+
+    assert not gate.still_holds(hold)
+
+
+async def test_calls_of_a_window_that_is_over_end_one_after_the_other(gate: Gate, clock: MovableClock) -> None:
+    hundred = quota(Budget(100, Per.MINUTE))
+    holds = [await gate.reserve(hundred, reservation_id=f"r.{number}", nano_usd=30) for number in (1, 2, 3)]
+    clock.advance(timedelta(minutes=1))
+    await gate.reserve(hundred, reservation_id="r.4", nano_usd=100)
+
+    for hold in holds:
+        await gate.settle(hold, nano_usd=30)
+
+    assert await states(gate) == [state(Per.MINUTE, 100, spent=0, held=100)]
+
+
 # Rates
+
+
+async def test_a_request_without_limits_is_known_by_what_it_was_expected_to_use(gate: Gate) -> None:
+    admission = await gate.admit(quota(), tokens=7)
+
+    assert (admission.scopes, admission.tokens) == ((TEAM,), 7)
+    await gate.leave(admission, tokens=9)
 
 
 async def test_as_many_requests_as_allowed_pass_within_a_minute_and_not_one_more(gate: Gate) -> None:

@@ -16,7 +16,7 @@ from router.limits.gate import Quota, Reservation, Scope
 from router.limits.redis import RedisGate
 from router.quotas import NO_LIMITS, Budget, Limits, OutageAllowance, Per, ScopeId, ScopeKind
 from tests.limits.books import Booked, Books
-from tests.limits.clock import SharedClock
+from tests.limits.clock import MovableClock, SharedClock
 from tests.limits.redis_server import RedisServer
 
 pytestmark = pytest.mark.anyio
@@ -163,6 +163,22 @@ async def test_a_slice_is_taken_from_every_purse_that_pays(own_redis: RedisServe
         own_redis.start()
         await until(lambda: gate.is_open and standing(gate, KEY) == (31, 40))
         assert standing(gate, TEAM)[0] == 31
+
+
+async def test_a_call_paid_from_a_slice_is_relied_on_however_long_the_outage_lasts(own_redis: RedisServer) -> None:
+    own_redis.start()
+    clock = MovableClock(datetime(2026, 11, 23, 9, 30, tzinfo=UTC))
+    gate = gate_on(own_redis, Books(), monotonic_s=clock.monotonic_s, quarantine_s=0)
+    await gate.beat()
+    by_redis = await hold(gate, "by Redis", 1)
+    own_redis.kill()
+    by_slice = await hold(gate, "by the slice", 1)
+    assert gate.still_holds(by_redis)
+
+    clock.advance(timedelta(seconds=1))
+
+    assert (gate.still_holds(by_redis), gate.still_holds(by_slice)) == (False, True)
+    await gate.aclose()
 
 
 async def test_a_purse_without_a_slice_pays_nothing_in_an_outage(own_redis: RedisServer) -> None:

@@ -4,7 +4,7 @@ import random
 import secrets
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -15,7 +15,7 @@ import pytest
 from router.errors import BudgetExhausted, PenstockError, RateLimited, Unavailable
 from router.limits.functions import BudgetFunctions
 from router.limits.gate import Gate, Quota, Reservation, Scope
-from router.limits.redis import RedisGate
+from router.limits.redis import Orphan, RedisGate
 from router.quotas import NO_LIMITS, Budget, Limits, OutageAllowance, Per, ScopeId, ScopeKind
 from tests.limits.books import Booked, Books
 from tests.limits.clock import SharedClock
@@ -181,18 +181,20 @@ async def test_a_hold_of_a_dead_process_stays_counted_until_it_is_resolved_once(
     )
     await dead.beat()
     await living.beat()
-    await hold(dead, "dead.1", 60)
+    await hold(dead, "dead.1", 10)
+    clock.advance(timedelta(seconds=1))
+    await hold(dead, "dead.2", 50)
     await hold(living, "living.1", 10)
-    clock.advance(timedelta(seconds=59))
+    clock.advance(timedelta(seconds=58))
     await living.beat()
     assert await living.orphans() == []
 
-    clock.advance(timedelta(seconds=2))
+    clock.advance(timedelta(seconds=3))
 
-    assert [(each.reservation_id, each.held_nano_usd, each.ended_s) for each in await living.orphans()] == [
-        ("dead.1", 60, 1.0)
-    ]
+    assert await living.orphans() == [Orphan("dead.1", 10, ended_s=2.0), Orphan("dead.2", 50, ended_s=1.0)]
+    assert await living.orphans(limit=1) == [Orphan("dead.1", 10, ended_s=2.0)]
     assert await stands(living) == (0, 70)
+    await living.resolve("dead.2", nano_usd=0)
     await living.resolve("dead.1", nano_usd=25)
     await living.resolve("dead.1", nano_usd=60)
     assert await stands(living) == (25, 10)
@@ -251,6 +253,66 @@ async def test_a_cancelled_request_leaves_neither_a_hold_unknown_nor_a_reply_unr
         for each in made:
             await gate.settle(each, nano_usd=1)
         assert await stands(gate) == (50, 0)
+
+
+async def test_a_request_that_was_given_up_does_not_count_as_concurrent(own_redis: RedisServer) -> None:
+    own_redis.start()
+    async with running(gate_on(own_redis, Books())) as gate:
+        await until(lambda: gate.is_open)
+        own_redis.freeze()
+        with pytest.raises(Unavailable):
+            await gate.admit(ONE_AT_A_TIME, tokens=1)
+        own_redis.thaw()  # and counts it
+        await until(lambda: gate.is_open and not gate._holdings.departures)
+
+        await gate.admit(ONE_AT_A_TIME, tokens=1)
+
+
+# Telling
+
+
+async def told(gate: RedisGate, amounts: Sequence[int], *, at: datetime) -> None:
+    for nano_usd in amounts:
+        await gate.correct(HUNDRED, at=at, nano_usd=nano_usd)
+
+
+async def test_what_redis_has_been_told_is_told_once_and_it_is_asked_on_without_a_break(
+    clocked_redis: RedisServer,
+) -> None:
+    clock = SharedClock(datetime(2026, 11, 23, 9, 30, tzinfo=UTC), clocked_redis)
+    gate = gate_on(clocked_redis, Books(), monotonic_s=clock.monotonic_s, root="{told}", quarantine_s=0)
+    await gate.beat()
+    await hold(gate, "seen", 1)
+
+    await told(gate, (30, -10), at=clock.now())
+    await gate.adopt(HUNDRED, reservation_id="dead.1", at=clock.now(), nano_usd=5)
+    await gate.adopt(HUNDRED, reservation_id="dead.1", at=clock.now(), nano_usd=5)
+
+    assert gate.is_open
+    assert (gate._holdings.corrections, gate._holdings.adoptions) == ({}, {})
+    assert await stands(gate) == (25, 1)
+    await gate.aclose()
+
+
+async def test_a_correction_of_a_window_that_redis_does_not_know_waits_for_the_sums_of_the_ledger(
+    clocked_redis: RedisServer,
+) -> None:
+    clock = SharedClock(datetime(2026, 11, 23, 9, 30, tzinfo=UTC), clocked_redis)
+    daily = Quota((Scope(TEAM, (Budget(100, Per.DAY),), NO_LIMITS),), BERLIN)
+    books = Books({"before.1": Booked((TEAM,), clock.now(), 40)})
+    gate = gate_on(clocked_redis, books, monotonic_s=clock.monotonic_s, root="{untold}", quarantine_s=0)
+    await gate.beat()
+
+    await gate.correct(daily, at=clock.now(), nano_usd=-3)
+    assert gate.is_open
+    await gate.beat()
+
+    assert gate.is_open
+    assert gate._holdings.corrections == {}
+    with pytest.raises(BudgetExhausted) as refusal:
+        await gate.reserve(daily, reservation_id="r.1", nano_usd=100)
+    assert refusal.value.left_nano_usd == 100 - 40 + 3
+    await gate.aclose()
 
 
 # Redis away

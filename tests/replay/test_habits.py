@@ -33,7 +33,7 @@ def seen(
 
 
 def compared(observations: Observations, profile: RequestProfile = CHAT) -> Comparison:
-    return Habits(observations).compared(TERSE, WORDY, Kind.of(profile), token_ratio=1.25)
+    return Habits(observations).compared(TERSE, WORDY, Kind.of(profile, None), token_ratio=1.25)
 
 
 def test_of_models_that_nobody_has_seen_only_the_vocabularies_are_known() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from itertools import chain
 
 import pytest
@@ -199,7 +200,7 @@ def test_a_downgrade_for_lack_of_money_is_made_again() -> None:
 
 
 def test_a_request_that_nobody_may_serve_now_is_no_saving() -> None:
-    ceiling = house(replace(CHEAPEST, max_cost_usd=CHEAP.prices.entries[0].price.base.input))
+    ceiling = house(replace(CHEAPEST, max_cost_usd=Decimal("0.000001")))
     unpriced = house(CHEAPEST, among=catalog(replace(CHEAP, prices=PriceList(()))))
 
     assert unjudged(booked(), ceiling) == ("nobody_may_serve", "over_max_cost", False)

@@ -1,5 +1,7 @@
 """Every fault looks as its table entry says and bills what it says."""
 
+import json
+
 import httpx2
 import pytest
 
@@ -178,6 +180,19 @@ def test_a_tool_may_be_called_with_empty_arguments(sandbox: RunningSandbox) -> N
         c for chunk in reading.chunks(response) for ch in chunk["choices"] for c in ch["delta"].get("tool_calls", [])
     ]
     assert [call["function"]["arguments"] for call in calls] == ["", ""]
+
+
+def test_json_may_break_off_and_be_finished_and_billed_all_the_same(sandbox: RunningSandbox) -> None:
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    wanted = {"type": "json_schema", "json_schema": {"name": "place", "schema": schema}}
+
+    (choice,) = sandbox.post(BODY | {"response_format": wanted}, headers={"x-sandbox-fault": "bad-json"}).json()[
+        "choices"
+    ]
+
+    assert choice["finish_reason"] == "stop"
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(choice["message"]["content"])
 
 
 # ----- how a fault is asked for

@@ -251,6 +251,8 @@ async def test_the_latest_requests_are_listed_newest_first(store: SqliteStore) -
         "duration_s": 2.5,
         "model": FLASH,
         "provider": "openrouter",
+        "served_model": "deepseek/deepseek-v4-flash-20260423",
+        "version": None,
         "input_tokens": 1_000,
         "output_tokens": 200,
         "source": "reported",

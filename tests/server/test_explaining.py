@@ -38,12 +38,12 @@ SEARCH = TeamName("search")
 
 @pytest.fixture(scope="module")
 def planner() -> Planner:
-    return make_planner(SNAPSHOT, NO_EXPERIENCE)
+    return make_planner(SNAPSHOT, NO_EXPERIENCE, lambda: SNAPSHOT.catalog)
 
 
 @pytest.fixture
 def explaining(planner: Planner, store: SqliteStore) -> Explaining:
-    again = DecideAgain(SNAPSHOT, quality=TablePredictor())
+    again = DecideAgain(SNAPSHOT, catalog=lambda: SNAPSHOT.catalog, quality=TablePredictor())
     return Explaining(SNAPSHOT, planner=planner, again=again, history=store, max_body_bytes=10_000)
 
 

@@ -26,6 +26,7 @@ def attempt(
     usage: Usage | None = USAGE,
     cost_nano_usd: int = 147_000,
     source: CostSource = CostSource.REPORTED,
+    verification: str | None = None,
 ) -> Attempt:
     return Attempt(
         id="req_1.1",
@@ -39,6 +40,7 @@ def attempt(
         cost_nano_usd=cost_nano_usd,
         source=source,
         duration_s=2.0,
+        verification=verification,
     )
 
 
@@ -102,6 +104,8 @@ attempts = st.builds(
     duration_s=st.floats(0, 600),
     first_token_s=st.none() | st.floats(0, 60),
     finish_reason=st.none() | st.sampled_from(["stop", "length"]) | st.text(max_size=20),
+    version=st.none() | st.text(max_size=20),
+    verification=st.sampled_from([None, "passed", "unknown", "json_schema"]),
 )
 
 entries = st.builds(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.ledger import LedgerEntry, Outcome
@@ -134,6 +134,7 @@ def test_a_generation_is_that_of_the_call_it_was_named_for_alone(tmp_path: Path)
     assert only.attempts == (first, replace(second, generation_id="gen-2"))
 
 
+@settings(deadline=None)  # it writes files
 @given(cut=st.integers(min_value=0, max_value=2_000), junk=st.binary(max_size=40))
 def test_what_is_torn_or_damaged_at_the_end_hides_nothing_before_it(
     tmp_path_factory: pytest.TempPathFactory, cut: int, junk: bytes
@@ -256,6 +257,28 @@ def test_the_end_of_a_request_is_written_and_one_that_cannot_be_is_left_to_the_l
     as_if_killed(journal)
 
     assert left(tmp_path) == [done]
+
+
+def test_a_file_whose_requests_are_all_over_and_kept_is_emptied(tmp_path: Path) -> None:
+    journal = started(tmp_path)
+    journal.done(entry("req_1", attempt()))
+    assert sizes(tmp_path) != [0]
+
+    journal.kept(["req_1"])
+
+    assert sizes(tmp_path) == [0]
+    journal.close()
+
+
+def test_a_record_that_is_whole_but_damaged_ends_what_can_be_read(tmp_path: Path) -> None:
+    written(tmp_path, Intent("req_1.1"), Intent("req_1.2"), Intent("req_1.3"))
+    (path,) = tmp_path.glob("process/*.journal")
+    content = path.read_bytes()
+    assert content.count(b"req_1.2") == 1
+    path.write_bytes(content.replace(b"req_1.2", b"req_1.9"))
+
+    with left_by_the_dead(tmp_path) as what_is_left:
+        assert what_is_left.unsent == {"req_1.1"}
 
 
 def test_a_process_may_be_the_first_to_use_a_state_directory(tmp_path: Path) -> None:

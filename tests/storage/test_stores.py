@@ -6,7 +6,8 @@ from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
+from decimal import Decimal
 from itertools import product
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -15,9 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from router.catalog.book import PriceRow
+from router.catalog.prices import Price, Rates, Tier
+from router.catalog.tariffs import Tariff, Window
 from router.keys import ApiKey, KeyId, TeamName
-from router.ledger import GROUP_NAMES, Attempt, DoubtfulCall, LedgerEntry, Outcome, SpendRow
-from router.quotas import ScopeId, ScopeKind
+from router.ledger import FAILED_VERIFICATION, GROUP_NAMES, Attempt, DoubtfulCall, LedgerEntry, Outcome, SpendRow
+from router.quotas import ScopeId, ScopeKind, shadow_tag
 from router.storage.errors import UnwritableEntry
 from router.storage.store import Store
 from router.units import NO_USAGE, CostSource, Usage
@@ -71,6 +75,7 @@ def as_kept(each: LedgerEntry) -> LedgerEntry:
             call,
             id=f"{each.request_id}.{number}",
             served_model=call.served_model and call.served_model.replace("\0", "\ufffd"),
+            version=call.version and call.version.replace("\0", "\ufffd"),
             generation_id=call.generation_id and call.generation_id.replace("\0", "\ufffd"),
             finish_reason=call.finish_reason and call.finish_reason.replace("\0", "\ufffd"),
         )
@@ -293,6 +298,26 @@ def test_a_request_with_two_tags_is_spent_in_both_projects_and_once_by_the_team(
     }
 
 
+def test_what_a_shadow_costs_counts_against_its_own_budget_and_nobody_elses(any_store: Store) -> None:
+    tag = shadow_tag("balanced")
+    any_store.write(
+        [
+            entry("req_1", attempt(cost_nano_usd=5)),
+            entry("req_1.shadow", attempt(cost_nano_usd=7), outcome=Outcome.SHADOW, tags=(tag,)),
+        ]
+    )
+
+    spent = any_store.spent_since(AT)
+
+    assert spent[SEARCH] == 5
+    assert spent[ScopeId("search", ScopeKind.PROJECT, tag)] == 7
+    assert sum(nano_usd for scope, nano_usd in spent.items() if scope.kind is ScopeKind.KEY) == 5
+    assert [(row.group, row.cost_nano_usd) for row in any_store.spend(("outcome",), None)] == [
+        (("shadow",), 7),
+        (("ok",), 5),
+    ]
+
+
 def test_moments_of_any_time_zone_and_precision_are_compared_as_moments(any_store: Store) -> None:
     berlin = AT.astimezone(ZoneInfo("Europe/Berlin"))
     any_store.write([entry("req_1", attempt(cost_nano_usd=1), at=berlin + timedelta(milliseconds=500))])
@@ -473,6 +498,12 @@ def test_the_latest_entries_come_newest_first_with_the_call_that_answered(any_st
     assert any_store.latest(1) == latest[:1]
 
 
+def test_the_call_that_answered_is_shown_though_a_better_model_failed_after_it(any_store: Store) -> None:
+    any_store.write([entry("req_1", attempt(outcome=FAILED_VERIFICATION), attempt(model=GPT, outcome="upstream_503"))])
+
+    assert [row["model"] for row in any_store.latest(1)] == [FLASH]
+
+
 # Keys
 
 
@@ -577,3 +608,47 @@ def test_what_was_kept_last_under_a_name_is_found_there(any_store: Store) -> Non
 
 def test_under_a_name_that_was_never_used_there_is_nothing(any_store: Store) -> None:
     assert any_store.learned("experience") is None
+
+
+PRICE = Price(
+    Rates.per_mtok(input_usd=Decimal("0.105"), output_usd=Decimal("0.21"), request_usd=Decimal("0.001")),
+    (Tier(200_000, Rates.per_mtok(input_usd=Decimal(1), output_usd=Decimal(3))),),
+)
+PRICE_ROW = PriceRow(
+    provider=OPENROUTER,
+    upstream_model=FLASH,
+    version=f"{FLASH}-20260423",
+    tariff=Tariff((Window((time(1), time(4)), PRICE), Window((time(4), time(1)), Price(PRICE.base)))),
+    source="openrouter /models",
+    starts=AT,
+    first_seen=AT - HOUR,
+    last_seen=AT,
+)
+
+
+def test_prices_are_read_back_as_they_were_kept_by_name_oldest_first(any_store: Store) -> None:
+    later = replace(PRICE_ROW, starts=AT + HOUR, version=None, tariff=None)
+    other = replace(PRICE_ROW, upstream_model=GPT)
+
+    any_store.keep_prices([other, later, PRICE_ROW])
+
+    assert any_store.prices() == [PRICE_ROW, later, other]
+
+
+def test_a_price_once_kept_is_never_edited_only_when_it_was_last_seen_moves_on(any_store: Store) -> None:
+    any_store.keep_prices([PRICE_ROW])
+
+    any_store.keep_prices([replace(PRICE_ROW, tariff=None, version="other", last_seen=AT + HOUR)])
+    any_store.keep_prices([replace(PRICE_ROW, last_seen=AT - HOUR)])
+
+    assert any_store.prices() == [replace(PRICE_ROW, last_seen=AT + HOUR)]
+
+
+def test_two_processes_that_keep_the_same_prices_at_once_keep_them_once(places: Places) -> None:
+    names = [f"maker/model-{number}" for number in range(20)]
+    rows = [replace(PRICE_ROW, upstream_model=name) for name in names]
+    with places() as place, opened(place) as one, opened(place) as other, ThreadPoolExecutor(2) as threads:
+        for _ in range(5):
+            list(threads.map(lambda each: each[0].keep_prices(each[1]), [(one, rows), (other, rows[::-1])]))
+
+        assert sorted(row.upstream_model for row in one.prices()) == sorted(names)

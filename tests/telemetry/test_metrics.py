@@ -12,8 +12,8 @@ from prometheus_client.core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families as text_families
 
-from router.catalog.catalog import ModelName
-from router.ledger import Attempt, LedgerEntry, Outcome
+from router.catalog.catalog import DeploymentId, ModelName
+from router.ledger import FAILED_VERIFICATION, Attempt, LedgerEntry, Outcome
 from router.quotas import BudgetState, Per, ScopeId
 from router.telemetry.metrics import Gauges, Metrics
 from router.units import CostSource
@@ -74,6 +74,26 @@ def test_a_call_that_failed_and_its_replacement_are_both_counted_and_paid(metric
     assert value(metrics, "penstock_fallbacks_total", from_model=GPT, to_model=FLASH, reason="upstream_timeout") == 1
     assert total(metrics, "penstock_spend_usd_total", model=GPT, source="held") == 500e-9
     assert total(metrics, "penstock_spend_usd_total", model=FLASH, source="reported") == 70e-9
+
+
+def test_an_answer_that_failed_a_check_is_an_escalation_once_a_better_model_was_asked(metrics: Metrics) -> None:
+    failed = attempt(outcome=FAILED_VERIFICATION, verification="json_schema")
+    metrics.observe(entry("req_1", failed, attempt(model=GPT, verification="passed")))
+    metrics.observe(entry("req_2", failed))
+
+    assert value(metrics, "penstock_escalations_total", team="search", policy="balanced", check="json_schema") == 1
+    assert value(metrics, "penstock_fallbacks_total", from_model=FLASH, to_model=GPT, reason="verification") == 1
+    assert total(metrics, "penstock_attempts_total", outcome=FAILED_VERIFICATION) == 2
+    assert total(metrics, "penstock_requests_total", model=GPT) == 1
+    assert total(metrics, "penstock_requests_total", model=FLASH) == 1
+
+
+def test_a_request_whose_better_model_failed_altogether_counts_for_the_one_that_answered(metrics: Metrics) -> None:
+    failed = attempt(outcome=FAILED_VERIFICATION, verification="regex")
+    metrics.observe(entry("req_1", failed, attempt(model=GPT, outcome="upstream_503", usage=None, cost_nano_usd=0)))
+
+    assert total(metrics, "penstock_requests_total", model=FLASH) == 1
+    assert total(metrics, "penstock_requests_total", model=GPT) == 0
 
 
 def test_tokens_are_counted_by_kind_and_parts_stay_parts(metrics: Metrics) -> None:
@@ -141,6 +161,18 @@ def test_gauges_are_read_when_they_are_scraped() -> None:
     assert value(metrics, "penstock_budget_limit_usd", team="ads", project="", per="day") == 0
 
 
+def test_what_prompt_caches_keep_of_what_they_promise_is_read_at_the_scrape() -> None:
+    hits = {DeploymentId("openrouter:openai/gpt-5.5"): 0.25}
+    metrics = Metrics(version="0.1.0", config_version="0123456789ab")
+    metrics.watch(Gauges(in_flight=int, ledger_lag_s=float, budgets=list, cache_hits=lambda: hits))
+
+    hits[DeploymentId("deepseek:deepseek/deepseek-v4-flash")] = 1.0
+
+    ratio = "penstock_prompt_cache_hit_ratio"
+    assert value(metrics, ratio, provider="openrouter", model="openai/gpt-5.5") == 0.25
+    assert value(metrics, ratio, provider="deepseek", model="deepseek/deepseek-v4-flash") == 1
+
+
 # Laws
 
 
@@ -153,10 +185,13 @@ def test_metrics_add_up_to_the_entries(observed: list[LedgerEntry]) -> None:
         metrics.observe(each)
 
     calls = [call for each in observed for call in each.attempts]
-    assert total(metrics, "penstock_requests_total") == len(observed)
-    assert total(metrics, "penstock_decisions_total") == len(observed)
+    requests = [each for each in observed if each.outcome is not Outcome.SHADOW]
+    copies = [each for each in observed if each.outcome is Outcome.SHADOW and each.attempts]
+    assert total(metrics, "penstock_requests_total") == len(requests)
+    assert total(metrics, "penstock_decisions_total") == len(requests)
+    assert total(metrics, "penstock_shadows_total") == len(copies)
     assert total(metrics, "penstock_attempts_total") == len(calls)
-    assert total(metrics, "penstock_rejections_total") == sum(len(each.rejected) for each in observed)
+    assert total(metrics, "penstock_rejections_total") == sum(len(each.rejected) for each in requests)
     assert spent_nano_usd(metrics) == {
         key: sum(call.cost_nano_usd for each in observed for call in each.attempts if booked(each, call) == key)
         for key in {booked(each, call) for each in observed for call in each.attempts}

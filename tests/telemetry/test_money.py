@@ -2,8 +2,11 @@
 
 from fractions import Fraction
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily
 
 from router.telemetry.money import NanoUsdCounter
 
@@ -55,3 +58,14 @@ def test_the_order_in_which_sums_arrive_does_not_matter() -> None:
         back.add(("search",), opposite)
 
     assert exported(forth) == exported(back) == {("search",): 0.6}
+
+
+def test_it_is_registered_before_anything_was_spent() -> None:
+    counter = NanoUsdCounter("penstock_spend_usd", "Dollars.", ("team",))
+    registry = CollectorRegistry()
+
+    registry.register(counter)
+
+    assert list(counter.describe()) == [CounterMetricFamily("penstock_spend_usd", "Dollars.", labels=("team",))]
+    with pytest.raises(ValueError, match="Duplicated"):
+        registry.register(NanoUsdCounter("penstock_spend_usd", "The same.", ()))

@@ -10,5 +10,6 @@
 | stores.py | Redis and PostgreSQL servers of our own, which can be frozen, killed and emptied |
 | load.py | clients: what each sends, when it hangs up, what came back |
 | books.py | the bill, the ledger and the journals, read from outside, and how they compare |
-| crash.py, crowd.py, cuts.py, full_disk.py, outages.py, clock.py, laws.py, bound.py | one experiment each |
+| agreement.py | whether bill, ledger and budgets agree in the end |
+| crash, crowd, cuts, full_disk, clock, laws, outages, paused, bound | one experiment each |
 """

@@ -1,9 +1,9 @@
 """The command line of the torture: runs the experiments, prints a table, exits with 1 if a figure was missed.
 
-python -m tests.torture money                      everything, about twenty minutes
-python -m tests.torture money --short              the same, small, two minutes
+python -m tests.torture money                      everything on both kinds of stores, about an hour
+python -m tests.torture money --short              the same, small, about eight minutes
 python -m tests.torture money --only a,c --seed 7  two of them, with another seed
-python -m tests.torture money --stores shared      with several processes on Redis and PostgreSQL
+python -m tests.torture money --stores shared      only with several processes on Redis and PostgreSQL
 """
 
 import argparse
@@ -12,13 +12,13 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from tests.torture import bound, clock, crash, crowd, cuts, full_disk, laws, outages, paused
 from tests.torture.result import Result, as_data, as_table
-from tests.torture.setting import Setting
+from tests.torture.setting import Setting, Stores
 from tests.torture.stores import CannotRun
 
 SEED = 20261123
@@ -45,12 +45,16 @@ EXPERIMENTS: Mapping[str, Experiment] = {
     "g": bound,
 }
 
+ONLY_ON: Mapping[str, Stores] = {"s": "shared", "p": "shared", "g": "sqlite"}
+"""Experiments that need several processes, and one that has no stores at all."""
+
 
 def main() -> int:
     options = _parser().parse_args()
+    started_s = time.monotonic()
     letters: list[str] = options.only.split(",") if options.only else list(EXPERIMENTS)
-    results = [_run(letter, options) for letter in letters]
-    sys.stdout.write(as_table(results) + "\n")
+    results = [_run(letter, stores, options) for letter, stores in _runs(letters, options.stores)]
+    sys.stdout.write(as_table(results) + f"\n\n{len(results)} experiments in {time.monotonic() - started_s:,.0f} s\n")
     if options.json:
         options.json.write_text(json.dumps(as_data(results), indent=1, ensure_ascii=False) + "\n")
     missed = [f"{result.experiment}: {figure.name}" for result in results for figure in result.missed]
@@ -59,22 +63,31 @@ def main() -> int:
     return 1 if missed else 0
 
 
-def _run(letter: str, options: argparse.Namespace) -> Result:
+def _runs(letters: Sequence[str], stores: str) -> Iterator[tuple[str, Stores]]:
+    """What is run on which stores; where it makes no difference, or there is no choice, once."""
+    kinds: tuple[Stores, ...] = ("sqlite", "shared")
+    for kind in kinds:
+        for letter in letters:
+            if stores == kind or (stores == "both" and ONLY_ON.get(letter, kind) == kind):
+                yield letter, kind
+
+
+def _run(letter: str, stores: Stores, options: argparse.Namespace) -> Result:
     experiment = EXPERIMENTS[letter]
-    command = _command(letter, options)
-    sys.stderr.write(f"{letter}  {experiment.TITLE} ...\n")
+    command = _command(letter, stores, options)
+    sys.stderr.write(f"{letter}  {experiment.TITLE}, {stores} ...\n")
     started_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="penstock-torture-") as directory:
-        setting = Setting(options.seed, options.short, options.stores, Path(directory))
+        setting = Setting(options.seed, options.short, stores, Path(directory))
         try:
             return asyncio.run(experiment.run(setting, command))
         except CannotRun as reason:
             return Result(letter, experiment.TITLE, command, (), time.monotonic() - started_s, left_out=str(reason))
 
 
-def _command(letter: str, options: argparse.Namespace) -> str:
+def _command(letter: str, stores: Stores, options: argparse.Namespace) -> str:
     short = " --short" if options.short else ""
-    return f"python -m tests.torture money --only {letter} --stores {options.stores} --seed {options.seed}{short}"
+    return f"python -m tests.torture money --only {letter} --stores {stores} --seed {options.seed}{short}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -83,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--short", action="store_true", help="a small version of each experiment")
     parser.add_argument("--only", metavar="LETTERS", help=f"some of {','.join(EXPERIMENTS)}")
     parser.add_argument("--seed", type=int, default=SEED)
-    parser.add_argument("--stores", choices=("sqlite", "shared"), default="sqlite")
+    parser.add_argument("--stores", choices=("sqlite", "shared", "both"), default="both")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured to FILE as well")
     return parser
 

@@ -6,8 +6,8 @@ import random
 import resource
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -23,6 +23,7 @@ TITLE = "disk full under journal and ledger"
 _WORKERS = 16
 _TIME_SCALE = 0.2
 _DISK = "64m"
+_FILL_EVERY_S = 0.02
 _ANSWER_P99_S = 0.3
 _RECOVERED_WITHIN_S = 10.0
 _SETTLED_WITHIN_S = 30.0
@@ -43,8 +44,8 @@ class _SmallDisk:
     kind = f"tmpfs of {_DISK}"
 
     def fill(self, plant: Plant) -> None:
-        """Write until nothing fits any more."""
-        with (plant.state / "ballast").open("wb", buffering=0) as ballast:
+        """Write until nothing fits any more, once again if there is room again."""
+        with (plant.state / "ballast").open("ab", buffering=0) as ballast:
             for size in (65_536, 4_096, 1):
                 try:
                     while True:
@@ -84,7 +85,8 @@ async def run(setting: Setting, command: str) -> Result:
             await asyncio.sleep(0.3)
             await asyncio.to_thread(disk.fill, plant)
         billed_before = len(bill(plant))
-        full = await send_all(_asks(chance, key, count), plant.replicas, workers=_WORKERS)
+        async with _kept_full(disk, plant):
+            full = await send_all(_asks(chance, key, count), plant.replicas, workers=_WORKERS)
         billed_while_full = len(bill(plant)) - billed_before
         await asyncio.to_thread(disk.make_room, plant)
         recovered_s = await _recovered_after_s(plant, _asks(chance, key, 1)[0])
@@ -102,7 +104,7 @@ async def run(setting: Setting, command: str) -> Result:
         at_least("refused with 503 journal_unwritable while full", _unwritable(refused), count * 0.9),
         equal("  of these with Retry-After", sum(each.has_retry_after for each in refused), len(refused)),
         none("paid calls sent while full and not answered", billed_while_full - sum(a.status == 200 for a in full)),
-        at_most("answer p99 while full, s", p99_s(full), _ANSWER_P99_S),
+        at_most("refusal p99 while full, s", p99_s(refused), _ANSWER_P99_S),
         at_most("served again after room was made, s", recovered_s, _RECOVERED_WITHIN_S),
         equal("answered after", sum(each.status == 200 for each in after), len(after)),
         equal("everything settled", int(has_settled), 1),
@@ -114,6 +116,21 @@ async def run(setting: Setting, command: str) -> Result:
         equal("the ledger's file is sound", int(is_sound), 1),
     )
     return Result("d", TITLE, command, figures, time.monotonic() - started_s)
+
+
+@asynccontextmanager
+async def _kept_full(disk: Disk, plant: Plant) -> AsyncIterator[None]:
+    """A journal whose entries are all in a ledger elsewhere is emptied, which makes room again."""
+
+    async def fill() -> None:
+        while True:
+            await asyncio.to_thread(disk.fill, plant)
+            await asyncio.sleep(_FILL_EVERY_S)
+
+    async with asyncio.TaskGroup() as tasks:
+        filling = tasks.create_task(fill())
+        yield
+        filling.cancel()
 
 
 def _asks(chance: random.Random, key: Key, count: int) -> list[Ask]:

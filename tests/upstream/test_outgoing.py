@@ -1,6 +1,7 @@
 """The body a provider gets: the client's own but for the model's name, a limit, and a ceiling on the price."""
 
 import json
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -8,12 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.catalog.catalog import ProviderKind
-from router.upstream.outgoing import outgoing_body
+from router.catalog.catalog import Effort, ProviderKind
+from router.decision.data_rules import DataRules
+from router.upstream.outgoing import NO_ORDERS, Orders, outgoing_body
 from router.wire.requests import ChatReader
 from tests.upstream.deployments import deployment, estimate
 
 READER = ChatReader()
+NO_MEMBERS: Mapping[str, object] = {}
 MESSAGES = [{"role": "user", "content": "What is a penstock?"}]
 OWN_PRICE = {"prompt": "0.1", "completion": "0.40"}
 
@@ -23,8 +26,15 @@ KINDS: list[ProviderKind] = ["openrouter", *OTHER_KINDS]
 
 def sent(kind: ProviderKind = "openrouter", **members: object) -> dict[str, Any]:
     """What goes to a provider of this kind for a request with these members."""
+    return ordered(NO_ORDERS, kind, members)
+
+
+def ordered(
+    orders: Orders, kind: ProviderKind = "openrouter", members: Mapping[str, object] = NO_MEMBERS
+) -> dict[str, Any]:
+    """The same where the decision has orders."""
     request = READER.read(json.dumps({"model": "auto", "messages": MESSAGES, **members}).encode())
-    body: dict[str, Any] = json.loads(outgoing_body(request, deployment(kind), estimate()))
+    body: dict[str, Any] = json.loads(outgoing_body(request, deployment(kind), estimate(), orders=orders))
     return body
 
 
@@ -141,3 +151,100 @@ def test_numbers_escapes_and_unknown_members_go_out_as_they_came(kind: ProviderK
     assert odd in out
     assert rb'"messages":[{"role":"user","content":"\u0068i"}]' in out
     assert out.startswith(b'{"model":"deepseek-chat",')
+
+
+def session(kind: ProviderKind, **members: object) -> object:
+    return ordered(Orders(session_id="ours"), kind, members).get("session_id")
+
+
+def test_openrouter_alone_gets_a_session() -> None:
+    assert {kind: session(kind) for kind in KINDS} == {
+        "openrouter": "ours",
+        "deepseek": None,
+        "openai_compatible": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("own", "sent_on"),
+    [
+        ({"session_id": "theirs"}, "theirs"),
+        ({"session_id": None}, "ours"),
+        ({"prompt_cache_key": "theirs"}, None),
+        ({"prompt_cache_key": None}, "ours"),
+    ],
+)
+def test_the_clients_own_name_for_the_conversation_wins(own: dict[str, object], sent_on: str | None) -> None:
+    assert session("openrouter", **own) == sent_on
+
+
+THINKING_WORDS = ("reasoning", "reasoning_effort", "include_reasoning", "thinking")
+
+
+def thinking(kind: ProviderKind, effort: Effort | None, **members: object) -> dict[str, object]:
+    """What a provider of this kind is told about thinking."""
+    body = ordered(Orders(effort=effort), kind, members)
+    return {name: body[name] for name in THINKING_WORDS if name in body}
+
+
+@pytest.mark.parametrize(
+    ("kind", "effort", "told"),
+    [
+        ("openrouter", Effort.LOW, {"reasoning": {"effort": "low"}}),
+        ("openrouter", Effort.NONE, {"reasoning": {"effort": "none"}}),
+        ("openai_compatible", Effort.MEDIUM, {"reasoning_effort": "medium"}),
+        ("openai_compatible", Effort.NONE, {"reasoning_effort": "none"}),
+        ("deepseek", Effort.NONE, {"thinking": {"type": "disabled"}}),
+        ("deepseek", Effort.MINIMAL, {"thinking": {"type": "enabled"}, "reasoning_effort": "low"}),
+        ("deepseek", Effort.MEDIUM, {"thinking": {"type": "enabled"}, "reasoning_effort": "low"}),
+        ("deepseek", Effort.HIGH, {"thinking": {"type": "enabled"}, "reasoning_effort": "high"}),
+        ("deepseek", Effort.XHIGH, {"thinking": {"type": "enabled"}, "reasoning_effort": "high"}),
+        ("deepseek", Effort.MAX, {"thinking": {"type": "enabled"}, "reasoning_effort": "max"}),
+    ],
+)
+@pytest.mark.parametrize(
+    "asked", [{}, {"reasoning_effort": "max"}, {"reasoning": {"effort": "max"}}, {"reasoning": {"enabled": True}}]
+)
+def test_an_effort_that_is_ordered_is_said_in_the_providers_words_and_no_other_is_left(
+    kind: ProviderKind, effort: Effort, told: dict[str, object], asked: dict[str, object]
+) -> None:
+    assert thinking(kind, effort, **asked) == told
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_an_order_thinking_is_asked_for_as_the_client_does(kind: ProviderKind) -> None:
+    assert thinking(kind, None, reasoning={"effort": "max"}) == {"reasoning": {"effort": "max"}}
+    assert thinking(kind, None) == {}
+
+
+@pytest.mark.parametrize(("budget", "sent_tokens"), [(50, 50), (100, 100), (101, 100), (10_000, 100)])
+def test_a_budget_of_the_clients_stays_one_and_is_cut_to_what_the_effort_would_give(
+    budget: int, sent_tokens: int
+) -> None:
+    """Low is a fifth of the output limit, 500 here."""
+    asked = {"max_tokens": budget, "exclude": True}
+
+    assert thinking("openrouter", Effort.LOW, reasoning=asked) == {
+        "reasoning": {"exclude": True, "max_tokens": sent_tokens}
+    }
+    assert thinking("openrouter", Effort.NONE, reasoning=asked) == {"reasoning": {"exclude": True, "effort": "none"}}
+
+
+def test_openrouter_is_asked_to_keep_the_data_rules_whatever_the_client_would_allow() -> None:
+    rules = DataRules(
+        zdr=True, deny_collection=True, only=frozenset({"azure", "deepinfra/fp8"}), ignore=frozenset({"novita"})
+    )
+    lax = {"zdr": False, "data_collection": "allow", "only": [], "ignore": [], "sort": "price"}
+
+    assert ordered(Orders(data=rules), members={"provider": lax})["provider"] == {
+        "zdr": True,
+        "data_collection": "deny",
+        "only": ["azure", "deepinfra/fp8"],
+        "ignore": ["novita"],
+        "sort": "price",
+        "max_price": OWN_PRICE,
+    }
+
+
+def test_data_rules_are_no_business_of_other_providers() -> None:
+    assert ordered(Orders(data=DataRules(zdr=True)), "deepseek") == sent("deepseek")

@@ -19,10 +19,24 @@ def test_a_request_without_our_headers_has_no_controls() -> None:
 
 
 def test_all_controls_together() -> None:
-    given = controls(max_cost_usd="0.05", min_quality="0.9", policy="cheap", tags="web, team:a/b", dry_run="1")
+    given = controls(
+        max_cost_usd="0.05",
+        min_quality="0.9",
+        max_latency_ms="2000",
+        max_effort="low",
+        policy="cheap",
+        tags="web, team:a/b",
+        dry_run="1",
+    )
 
     assert given == Controls(
-        max_cost_usd=Decimal("0.05"), min_quality=0.9, policy="cheap", tags=("web", "team:a/b"), is_dry_run=True
+        max_cost_usd=Decimal("0.05"),
+        min_quality=0.9,
+        max_latency_ms=2_000,
+        max_effort="low",
+        policy="cheap",
+        tags=("web", "team:a/b"),
+        is_dry_run=True,
     )
 
 
@@ -54,6 +68,32 @@ def test_a_quality_floor_that_is_no_probability_is_refused(text: str) -> None:
         controls(min_quality=text)
 
     assert caught.value.param == "x-penstock-min-quality"
+
+
+@pytest.mark.parametrize(("text", "value"), [("1", 1), ("2000", 2_000), ("86400000", 86_400_000)])
+def test_a_limit_on_latency_is_whole_milliseconds(text: str, value: int) -> None:
+    assert controls(max_latency_ms=text).max_latency_ms == value
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "1.5", "2s", "86400001", "999999999", "1e3", "٣"])
+def test_a_limit_on_latency_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        controls_from([(b"x-penstock-max-latency-ms", text.encode("utf-8"))])
+
+    assert (caught.value.param, caught.value.code) == ("x-penstock-max-latency-ms", "invalid_control")
+
+
+@pytest.mark.parametrize("text", ["none", "minimal", "low", "medium", "high", "xhigh", "max"])
+def test_a_cap_on_effort_is_one_of_openrouters_words(text: str) -> None:
+    assert controls(max_effort=text).max_effort == text
+
+
+@pytest.mark.parametrize("text", ["", "Low", "hard", "1"])
+def test_a_cap_on_effort_that_is_none_of_them_is_refused(text: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        controls(max_effort=text)
+
+    assert caught.value.param == "x-penstock-max-effort"
 
 
 def test_an_empty_policy_is_refused() -> None:
@@ -111,3 +151,12 @@ def test_a_control_of_any_bytes_is_refused_and_not_echoed_at_length() -> None:
         with pytest.raises(InvalidRequest) as caught:
             controls_from([(b"x-penstock-" + name, b"\xff" * 5000)])
         assert len(caught.value.message) < 300
+
+
+def test_a_session_id_in_openrouters_header_is_taken_up_to_its_limit() -> None:
+    assert controls_from([(b"x-session-id", b"s" * 256)]) == Controls(session_id="s" * 256)
+    assert controls_from([(b"x-session-id", b"")]) == NO_CONTROLS
+    with pytest.raises(InvalidRequest) as caught:
+        controls_from([(b"x-session-id", b"s" * 257)])
+
+    assert (caught.value.param, caught.value.code) == ("x-session-id", "invalid_control")

@@ -1,0 +1,59 @@
+"""How hard a model is to think: what the client asked, the policy would like, and at most allows, made one."""
+
+from router.catalog.catalog import Capability, Deployment, Effort
+from router.decision.facts import RequestProfile
+
+_STRENGTH = {effort: strength for strength, effort in enumerate(Effort)}
+
+# What OpenRouter makes of thinking that is asked for without saying how hard (its sandbox's judge reads it so too).
+_UNSAID = Effort.MEDIUM
+
+
+def weaker(first: Effort | None, second: Effort | None) -> Effort | None:
+    """The lower of two caps; None is no cap."""
+    if first is None or second is None:
+        return second if first is None else first
+    return min(first, second, key=_STRENGTH.__getitem__)
+
+
+def effort_to_set(
+    profile: RequestProfile, deployment: Deployment, *, wish: Effort | None, most: Effort | None
+) -> Effort | None:
+    """The effort to write into the request; None: as the client sent it.
+
+    `wish` is for clients that say nothing, `most` for everybody. Where the catalog knows a model's efforts, the
+    strongest that is not above is taken: providers round an effort they do not know upwards.
+    """
+    if (wish is None and most is None) or Capability.REASONING not in deployment.capabilities:
+        return None
+    asked = profile.effort
+    if asked is not None:
+        level: Effort | None = asked
+    elif Capability.REASONING in profile.needs:
+        level = asked = _UNSAID
+        if wish is not None and wish is not Effort.NONE:
+            level, asked = wish, None
+    else:
+        level = wish if wish is not None else deployment.model.default_effort
+        asked = deployment.model.default_effort if wish is None else None
+    if level is None:
+        return None
+    level = weaker(level, most)
+    return None if level is asked or level is None else _known(deployment, level)
+
+
+def above_most(deployment: Deployment, most: Effort | None) -> Effort | None:
+    """The least the model can think, if even that is more than allowed."""
+    efforts = deployment.model.efforts
+    if most is None or not efforts or Capability.REASONING not in deployment.capabilities:
+        return None
+    least = min(efforts, key=_STRENGTH.__getitem__)
+    return least if _STRENGTH[least] > _STRENGTH[most] else None
+
+
+def _known(deployment: Deployment, level: Effort) -> Effort:
+    efforts = deployment.model.efforts
+    if not efforts or level in efforts:
+        return level
+    below = [each for each in efforts if _STRENGTH[each] < _STRENGTH[level]]
+    return max(below, key=_STRENGTH.__getitem__) if below else min(efforts, key=_STRENGTH.__getitem__)

@@ -1,0 +1,22 @@
+"""Which conversation a request belongs to, as a number: its turns fall to the same arm, and break ties alike."""
+
+from hashlib import blake2b
+
+from router.decision.facts import RequestProfile
+from router.tokens.prefix import session_id
+from router.wire.controls import Controls
+from router.wire.requests import ChatRequest, is_given
+
+_SEED_BYTES = 6  # 48 bits: exact in every reader of JSON
+_NAMES = ("session_id", "prompt_cache_key")  # the client's own for a conversation (openrouter.md §1.1)
+
+
+def conversation_seed(request: ChatRequest, profile: RequestProfile, controls: Controls) -> int:
+    """The same for every turn of a conversation, in every process.
+
+    The client's name for it counts; otherwise how it began, up to the end of its first question.
+    """
+    named = next((bytes(request.members[name]) for name in _NAMES if is_given(request.members.get(name))), b"")
+    name = named or (controls.session_id or session_id(request, profile.prefix)).encode()
+    digest = blake2b(f"{profile.team}\n".encode() + name, digest_size=_SEED_BYTES)
+    return int.from_bytes(digest.digest())

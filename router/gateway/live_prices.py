@@ -1,0 +1,229 @@
+"""The prices in force: providers' own lists, read while requests go on, and put into the catalog whole.
+
+Requests keep the catalog they began with. What was read outlives the process in the price book; other processes with
+the same store take it up from there.
+"""
+
+import logging
+import math
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import anyio
+import anyio.to_thread
+
+from router.catalog.book import Doubt, Name, PriceBook, PriceRow, name_of, published_tariff, review, with_book
+from router.catalog.catalog import Catalog, Deployment, ModelName, ProviderName
+from router.catalog.listing import Listed
+from router.catalog.tariffs import Tariff, described
+from router.config.snapshot import PriceRefresh
+from router.errors import PenstockError
+from router.storage.store import PriceStore
+
+log = logging.getLogger("penstock.prices")
+
+# Requests ask for prices from their own moment on. A day more is for a wall clock that is put back.
+_KEPT = timedelta(days=1)
+_LOOK_S = 15.0  # how often the book is looked at for what other processes have written
+
+Reader = Callable[[ProviderName, Collection[str]], Awaitable[tuple[Listed, ...]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """Who is told of changes, by the model's catalog id."""
+
+    price_changed: Callable[[ModelName], None]
+    repointed: Callable[[ModelName], None]
+    # Whoever has learned about a model: it has become another one under the same name, and must be forgotten.
+    forget: Sequence[Callable[[ModelName], None]] = ()
+
+
+class LivePrices:
+    """The catalog at the prices in force, and the task that keeps it so."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        *,
+        providers: Collection[ProviderName],
+        read: Reader,
+        store: PriceStore,
+        times: PriceRefresh,
+        now: Callable[[], datetime],
+        listeners: Listeners,
+    ) -> None:
+        """`providers` have a list of their own that may be read."""
+        self.catalog = catalog  # what requests are planned with; replaced whole, never changed
+        self._base = catalog  # of the configuration
+        self.providers = tuple(providers)
+        self._read = read
+        self._store = store
+        self._times = times
+        self._now = now
+        self._listeners = listeners
+        self._begun = now()
+        self._book = PriceBook()
+        self._doubts: dict[Name, Doubt] = {}
+        self._read_at: dict[ProviderName, datetime] = {}  # by this process
+        self._unkept: dict[tuple[Name, datetime], PriceRow] = {}  # rows that the store has not taken yet
+        self._reported: dict[Name, str | None] = {}  # what was last complained of
+        self._deployments: dict[Name, list[Deployment]] = {}
+        for deployment in catalog:
+            self._deployments.setdefault(name_of(deployment), []).append(deployment)
+
+    @property
+    def book(self) -> PriceBook:
+        return self._book
+
+    @property
+    def doubts(self) -> Mapping[Name, Doubt]:
+        """What was read and waits to be confirmed."""
+        return dict(self._doubts)
+
+    def ages_s(self) -> dict[str, float]:
+        """For every provider, how long ago its prices were last read; since the start, if that is not known."""
+        now = self._now()
+        return {name: max((now - self._last_read(name)).total_seconds(), 0.0) for name in self.providers}
+
+    def load(self) -> None:
+        """Begin with the book: the last good prices, and all that were before. Blocks. Raises StoreUnavailable."""
+        self._book = PriceBook().with_rows(self._store.prices())
+        self.catalog = self._priced()
+
+    async def run(self) -> None:
+        """Read anew, now and then, until cancelled. The first time at once; without `every_s` only the book."""
+        every_s = math.inf if self._times.every_s is None else self._times.every_s
+        due_s = math.inf if self._times.every_s is None else anyio.current_time()
+        while True:
+            await self._look()
+            if anyio.current_time() >= due_s:
+                due_s = anyio.current_time() + every_s
+                for provider in self.providers:
+                    await self._try_to_refresh(provider)
+                await self._try_to_keep()
+            await anyio.sleep(min(_LOOK_S, every_s))
+
+    async def refresh(self, provider: ProviderName) -> None:
+        """Read one provider's list, and put into force what it says; `keep` writes it down.
+
+        Raises UpstreamError or PricingError if there is nothing to be read; then all stays as it is.
+        """
+        names = {name for owner, name in self._deployments if owner == provider}
+        listed = await self._read(provider, names)
+        self._take(provider, names, listed)
+
+    async def keep(self) -> None:
+        """Write into the book what it does not have yet. Raises StoreUnavailable."""
+        unkept = dict(self._unkept)
+        if unkept:
+            await anyio.to_thread.run_sync(self._store.keep_prices, list(unkept.values()))
+        for key, row in unkept.items():
+            if self._unkept.get(key) == row:
+                del self._unkept[key]
+
+    async def _try_to_refresh(self, provider: ProviderName) -> None:
+        try:
+            await self.refresh(provider)
+        except PenstockError as error:
+            age_s = self.ages_s()[provider]
+            log.warning("prices of %s could not be read, those of %.0f s ago stay: %s", provider, age_s, error.message)
+
+    async def _try_to_keep(self) -> None:
+        try:
+            await self.keep()
+        except PenstockError as error:
+            log.warning("the price book could not be written (%s); it will be tried again", error.code)
+
+    def _take(self, provider: ProviderName, names: set[str], listed: Sequence[Listed]) -> None:
+        now = self._now()
+        rows = []
+        for each in listed:
+            name = (provider, each.name)
+            result = review(
+                each,
+                provider=provider,
+                newest=self._book.newest(name),
+                published=self._shipped(name),
+                doubt=self._doubts.get(name),
+                now=now,
+                confirm_after=timedelta(seconds=self._times.confirm_s),
+            )
+            if result.row is not None:
+                rows.append(result.row)
+            self._doubt(name, result.doubt)
+            self._complain(name, each.problem)
+        for missing in names - {each.name for each in listed}:
+            self._complain((provider, missing), "the provider does not list it, so that what was known stays")
+        self._read_at[provider] = now
+        self._unkept.update({(row.name, row.starts): row for row in rows})
+        self._adopt(rows)
+
+    def _doubt(self, name: Name, doubt: Doubt | None) -> None:
+        if doubt is None:
+            self._doubts.pop(name, None)
+            return
+        if self._doubts.get(name) != doubt:
+            change = described(self._known(name), doubt.tariff)
+            log.warning(
+                "price of %s:%s leaps (%s): not believed before it is read again; holds cover both", *name, change
+            )
+        self._doubts[name] = doubt
+
+    def _complain(self, name: Name, problem: str | None) -> None:
+        """Once, until it changes: a list is read every few minutes."""
+        if self._reported.get(name) != problem and problem is not None:
+            log.error("%s:%s: %s", *name, problem)
+        self._reported[name] = problem
+
+    def _adopt(self, rows: Sequence[PriceRow]) -> None:
+        """Put the rows into force, and tell whoever listens what they change."""
+        before, self._book = self._book, self._book.with_rows(rows)
+        self.catalog = self._priced()
+        for name in {row.name for row in rows}:
+            old, new = before.newest(name), self._book.newest(name)
+            assert new is not None
+            if old is None or old.starts != new.starts:
+                self._announce(name, old, new)
+
+    def _announce(self, name: Name, old: PriceRow | None, new: PriceRow) -> None:
+        deployments = self._deployments.get(name, [])
+        known = old.tariff if old else self._shipped(name)
+        if new.tariff != known and (old is not None or known is not None):
+            log.warning("price of %s:%s changed: %s (USD per million tokens)", *name, described(known, new.tariff))
+            for deployment in deployments:
+                self._listeners.price_changed(deployment.model.name)
+        if old is not None and old.version is not None and old.version != new.version:
+            log.warning("%s:%s was re-pointed from %s to %s", *name, old.version, new.version)
+            for deployment in deployments:
+                self._listeners.repointed(deployment.model.name)
+                for forget in self._listeners.forget:
+                    forget(deployment.model.name)
+
+    async def _look(self) -> None:
+        """Take up what other processes have written into the book."""
+        try:
+            rows = await anyio.to_thread.run_sync(self._store.prices)
+        except PenstockError as error:
+            log.warning("the price book could not be read (%s); prices stay as they are", error.code)
+            return
+        known = {(row.name, row.starts): row for each in self._book.rows.values() for row in each}
+        fresh = [row for row in rows if row.name in self._deployments and known.get((row.name, row.starts)) != row]
+        if fresh:
+            self._adopt(fresh)
+
+    def _known(self, name: Name) -> Tariff | None:
+        row = self._book.newest(name)
+        return row.tariff if row else self._shipped(name)
+
+    def _shipped(self, name: Name) -> Tariff | None:
+        """What the shipped price list says: it counts until the book has a row."""
+        return published_tariff(self._deployments[name][0], self._now()) if name in self._deployments else None
+
+    def _priced(self) -> Catalog:
+        return with_book(self._base, self._book, self._doubts, since=self._now() - _KEPT)
+
+    def _last_read(self, provider: ProviderName) -> datetime:
+        seen = (self._read_at.get(provider), self._book.last_seen(provider))
+        return max((moment for moment in seen if moment is not None), default=self._begun)

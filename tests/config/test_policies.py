@@ -1,0 +1,277 @@
+"""Policies in full: the page's own example, each new key at its place, and every slip in it."""
+
+import re
+from dataclasses import replace
+from datetime import time
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from router.catalog.catalog import Capability, DataHandling, Effort, ModelName, ProviderName
+from router.config.loader import load
+from router.decision.data_rules import DataRules
+from router.decision.matching import Match, Modality, Schedule, Weekday
+from router.decision.policy import NO_GUARD, Guard, Policy, Rule, Shadow, pinned
+from router.keys import TeamName
+from router.quality.language import Language
+from router.quotas import Budget, Per
+from tests.config.conftest import MAIN, MODELS, TEAM, Write, loaded, problems_of
+
+ROOT = Path(__file__).parents[2]
+BERLIN = ZoneInfo("Europe/Berlin")
+FLASH = ModelName("deepseek/deepseek-v4-flash")
+LOCAL, OPENROUTER = ProviderName("local"), ProviderName("openrouter")
+
+RICH = """\
+team: search
+time_zone: Europe/Berlin
+banned_providers: [local]
+data: {collection: deny}
+aliases:
+  auto: {policy: full}
+  flash: {model: deepseek/deepseek-v4-flash}
+policies:
+  full:
+    candidates: [deepseek/deepseek-v4-flash]
+    max_latency_ms: 2000
+    reasoning_effort: low
+    max_reasoning_effort: high
+    weights: {deepseek/deepseek-v4-flash: 0.25}
+    shadow: {model: deepseek/deepseek-v4-flash, share: 0.05, budget_usd: 2.5, per: week}
+    only_providers: [openrouter, local]
+    data: {zdr: true, regions: [eu], only: [deepinfra/fp8, azure], ignore: [novita]}
+    rules:
+      - name: all of it
+        when:
+          language: [de, fr]
+          modalities: image
+          needs: vision
+          difficulty: {over: 0.2, under: 0.9}
+          hour: ["08:00-12:00", "18:00-24:00"]
+          weekdays: [saturday, sunday]
+        max_latency_ms: 500
+        reasoning_effort: high
+        max_reasoning_effort: max
+        weights: {deepseek/deepseek-v4-flash: 1}
+        only_providers: [openrouter]
+        data: {only: [azure]}
+"""
+IN_EUROPE = MAIN.replace("/v1/\n", "/v1/\n    zdr: true\n    data_collection: deny\n    region: eu\n")
+
+
+def test_every_key_of_a_policy_arrives(write: Write) -> None:
+    team = loaded(write(main=IN_EUROPE, team=RICH)).teams[TeamName("search")]
+    guard = Guard(banned_providers=frozenset({LOCAL}), data=DataRules(deny_collection=True))
+    written = Policy(
+        name="full",
+        candidates=(FLASH,),
+        max_latency_ms=2000,
+        reasoning_effort=Effort.LOW,
+        max_reasoning_effort=Effort.HIGH,
+        weights=((FLASH, 0.25),),
+        shadow=Shadow(FLASH, 0.05, Budget(2_500_000_000, Per.WEEK)),
+        only_providers=frozenset({OPENROUTER, LOCAL}),
+        data=DataRules(
+            zdr=True,
+            regions=frozenset({"eu"}),
+            only=frozenset({"deepinfra/fp8", "azure"}),
+            ignore=frozenset({"novita"}),
+        ),
+        rules=(
+            Rule(
+                name="all of it",
+                when=Match(
+                    languages=frozenset({Language.DE, Language.FR}),
+                    modalities=frozenset({Modality.IMAGE}),
+                    needs=frozenset({Capability.IMAGE_INPUT}),
+                    difficulty_over=0.2,
+                    difficulty_under=0.9,
+                    schedule=Schedule(
+                        BERLIN,
+                        ((time(8), time(12)), (time(18), time(0))),
+                        frozenset({Weekday.SATURDAY, Weekday.SUNDAY}),
+                    ),
+                ),
+                max_latency_ms=500,
+                reasoning_effort=Effort.HIGH,
+                max_reasoning_effort=Effort.MAX,
+                weights=((FLASH, 1.0),),
+                only_providers=frozenset({OPENROUTER}),
+                data=DataRules(only=frozenset({"azure"})),
+            ),
+        ),
+    )
+
+    assert team.guard == guard
+    assert team.policies["full"] == written.within(guard)
+    assert team.aliases["flash"] == pinned(FLASH).within(guard)
+
+
+def test_a_model_that_a_client_names_itself_is_held_to_the_policies_it_is_from(write: Write) -> None:
+    team = loaded(write(main=IN_EUROPE, team=RICH)).teams[TeamName("search")]
+
+    assert team.pin(FLASH).guard == team.policies["full"].guard
+    assert team.pin(FLASH).candidates == (FLASH,)
+
+
+def test_a_team_without_demands_has_no_guard(write: Write) -> None:
+    assert loaded(write()).teams[TeamName("search")].guard == NO_GUARD
+
+
+def test_how_a_provider_handles_data_holds_for_its_deployments_unless_they_differ(write: Write) -> None:
+    differing = MODELS.replace("upstream_model: flash-q4", "upstream_model: flash-q4\n        zdr: false")
+
+    [_, usual] = loaded(write(main=IN_EUROPE)).catalog.of(FLASH)
+    [_, other] = loaded(write(main=IN_EUROPE, models=differing)).catalog.of(FLASH)
+
+    assert usual.data == DataHandling(keeps_nothing=True, may_collect=False, region="eu")
+    assert other.data == replace(usual.data, keeps_nothing=False)
+
+
+def test_the_catalog_is_another_where_a_provider_handles_data_otherwise(write: Write) -> None:
+    assert loaded(write(main=IN_EUROPE)).catalog.version != loaded(write()).catalog.version
+
+
+def test_a_model_tells_the_efforts_it_knows(write: Write) -> None:
+    known = MODELS.replace("    quality:", "    reasoning: {efforts: [none, high], default: high}\n    quality:")
+
+    [model, _] = loaded(write(models=known)).catalog.of(FLASH)
+
+    assert model.model.efforts == {Effort.NONE, Effort.HIGH}
+    assert model.model.default_effort is Effort.HIGH
+
+
+def test_the_example_of_the_page_loads_beside_the_shipped_files(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "policies.md").read_text(encoding="utf-8")
+    [example] = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "teams").mkdir()
+    for name in ("penstock.yaml", "models.yaml"):
+        (tmp_path / name).write_bytes((ROOT / "config" / name).read_bytes())
+    (tmp_path / "teams" / "search.yaml").write_text(example, encoding="utf-8")
+
+    team = load(tmp_path, environment={}).teams[TeamName("search")]
+
+    assert [rule.name for rule in team.policies["balanced"].rules] == [
+        "night",
+        "german contracts",
+        "pictures at the weekend",
+        "hard code",
+        "half and half",
+    ]
+
+
+def test_the_commented_out_terms_of_the_shipped_team_work_once_uncommented(tmp_path: Path) -> None:
+    (tmp_path / "teams").mkdir()
+    for name in ("penstock.yaml", "models.yaml"):
+        (tmp_path / name).write_bytes((ROOT / "config" / name).read_bytes())
+    shipped = (ROOT / "config" / "teams" / "search.yaml").read_text(encoding="utf-8")
+    uncommented = re.sub(r"# (weights|shadow): ", r"\1: ", shipped)
+    (tmp_path / "teams" / "search.yaml").write_text(uncommented, encoding="utf-8")
+
+    balanced = load(tmp_path, environment={}).teams[TeamName("search")].policies["balanced"]
+
+    assert balanced.weights
+    assert balanced.shadow is not None
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ("task: code", "language: deutsch", "13:26: expected en, de, fr,"),
+        (
+            "task: code",
+            "modalities: [images]",
+            "13:29: expected text, image, audio, file or video, got the text 'images'; did you mean 'image'?",
+        ),
+        ("task: code", "difficulty: {}", "13:28: expected over, under or both"),
+        ("task: code", "difficulty: {over: 1.5}", "13:35: expected a number of at most 1, got 1.5"),
+        (
+            "task: code",
+            "difficulty: {over: 0.5, under: 0.5}",
+            "13:47: no difficulty is over 0.5 and under 0.5, so the rule could never apply",
+        ),
+        (
+            "task: code",
+            'hour: "8-18"',
+            "13:22: expected hours such as 08:00-18:00, or 22:00-06:00 for a night, got '8-18'",
+        ),
+        (
+            "task: code",
+            'hour: ["00:00-24:00"]',
+            "13:23: expected a part of the day, got the whole of it, '00:00-24:00'",
+        ),
+        ("task: code", "weekdays: [sun]", "13:27: expected monday, tuesday,"),
+        ("objective: best", "max_latency_ms: 0", "14:25: expected a number of at least 1, got 0"),
+        (
+            "objective: best",
+            "reasoning_effort: hard",
+            "14:27: expected none, minimal, low, medium, high, xhigh or max, got the text 'hard'",
+        ),
+        ("objective: best", "weights: {openai/gpt-5.5: 0.1}", "14:35: expected a candidate, got 'openai/gpt-5.5'"),
+        (
+            "    rules:",
+            "    weights: {deepseek/deepseek-v4-flash: 1.5}\n    rules:",
+            "11:43: expected a number of at most 1, got 1.5",
+        ),
+        ("    rules:", "    weights: {}\n    rules:", "11:14: expected at least one entry, got none"),
+        (
+            "    rules:",
+            "    shadow: {model: openai/gpt-9, share: 0.1, budget_usd: 1}\n    rules:",
+            "11:21: unknown model 'openai/gpt-9'",
+        ),
+        (
+            "    rules:",
+            "    shadow: {model: deepseek/deepseek-v4-flash, share: 0.1}\n    rules:",
+            "11:5: the key 'budget_usd' is missing",
+        ),
+        ("    rules:", "    only_providers: [cloud]\n    rules:", "11:22: unknown provider 'cloud'"),
+        ("    rules:", "    only_providers: []\n    rules:", "11:21: expected at least one entry, got none"),
+        ("    rules:", "    data: {regions: [eu]}\n    rules:", "11:22: unknown region 'eu'; known are none"),
+        (
+            "    rules:",
+            "    data: {collection: never}\n    rules:",
+            "11:24: expected allow or deny, got the text 'never'",
+        ),
+        ("    rules:", "    data: {only: [Azure]}\n    rules:", "11:19: expected a provider such as deepinfra"),
+        (
+            "    rules:",
+            "    data: {where: eu}\n    rules:",
+            "11:12: unknown key 'where'; allowed are zdr, collection, regions, only, ignore",
+        ),
+        ("aliases:", "banned_models: [gpt]\naliases:", "5:17: unknown model 'gpt'"),
+        ("aliases:", "data: {regions: [eu]}\naliases:", "5:18: unknown region 'eu'"),
+    ],
+)
+def test_a_slip_in_a_policy(write: Write, before: str, after: str, expected: str) -> None:
+    problems = problems_of(write(team=TEAM.replace(before, after, 1)))
+
+    assert any(problem.startswith(f"config/teams/search.yaml:{expected}") for problem in problems), problems
+
+
+def test_shares_above_one_are_a_slip_at_their_own_place(write: Write) -> None:
+    second = MODELS + MODELS.replace("models:\n", "").replace("v4-flash:", "v4-pro:")
+    both = TEAM.replace("[deepseek/deepseek-v4-flash]", "[deepseek/deepseek-v4-flash, deepseek/deepseek-v4-pro]")
+    shares = "weights: {deepseek/deepseek-v4-flash: 0.7, deepseek/deepseek-v4-pro: 0.4}"
+
+    [in_policy] = problems_of(write(models=second, team=both.replace("    rules:", f"    {shares}\n    rules:")))
+    [in_rule] = problems_of(write(models=second, team=both.replace("objective: best", shares)))
+
+    assert in_policy == "config/teams/search.yaml:11:14: expected shares of at most 1 together, got 1.1"
+    assert in_rule == "config/teams/search.yaml:14:18: expected shares of at most 1 together, got 1.1"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("    zdr: true\n", "9:10: OpenRouter is asked for this with each request that wants it; leave it out here"),
+        ("    data_collection: deny\n", "9:22: OpenRouter is asked for this"),
+        ("    region: EU\n", "9:13: expected a region of a-z, 0-9 and - such as eu, got 'EU'"),
+    ],
+)
+def test_a_slip_in_what_a_provider_promises(write: Write, line: str, expected: str) -> None:
+    main = MAIN.replace("OPENROUTER_API_KEY\n", f"OPENROUTER_API_KEY\n{line}")
+
+    [problem] = problems_of(write(main=main))
+
+    assert problem.startswith(f"config/penstock.yaml:{expected}")

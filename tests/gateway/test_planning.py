@@ -1,0 +1,153 @@
+"""What a request asks beyond its policy, which conversation it belongs to, and whose money its copy is."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router.catalog.catalog import Effort
+from router.decision.data_rules import NO_DATA_RULES, DataRules
+from router.decision.facts import NO_TIGHTENING
+from router.errors import InvalidRequest
+from router.gateway.conversation import conversation_seed
+from router.gateway.profile import profile_of, tightening_of
+from router.gateway.shadow import falls_into
+from router.keys import TeamName
+from router.quotas import shadow_tag, shadowed_policy
+from router.tokens.count import TokenCounter
+from router.tokens.vocabulary import load_encoding
+from router.wire.controls import NO_CONTROLS, Controls
+from router.wire.requests import ChatReader, ChatRequest
+
+READER = ChatReader()
+COUNTER = TokenCounter(load_encoding("o200k_base"))
+QUESTION = {"role": "user", "content": "What is a penstock?"}
+ANSWER = {"role": "assistant", "content": "A gate."}
+SYSTEM = {"role": "system", "content": "You are brief."}
+
+
+def read(*messages: object, **members: object) -> ChatRequest:
+    body = {"model": "auto", "messages": list(messages) or [QUESTION], **members}
+    return READER.read(json.dumps(body).encode())
+
+
+def seed(request: ChatRequest, *, team: str = "search", controls: Controls = NO_CONTROLS) -> int:
+    count = COUNTER.count_now(request, scope=team)
+    return conversation_seed(request, profile_of(request, count, controls, team=TeamName(team)), controls)
+
+
+def test_every_turn_of_a_conversation_has_one_seed() -> None:
+    first = read(SYSTEM, QUESTION)
+    later = read(SYSTEM, QUESTION, ANSWER, {"role": "user", "content": "And a sluice?"})
+
+    assert seed(first) == seed(later)
+
+
+def test_conversations_that_begin_otherwise_have_other_seeds() -> None:
+    others = (
+        read({"role": "user", "content": "What is a sluice?"}),
+        read(SYSTEM, QUESTION),
+        read(QUESTION, session_id="a"),
+        read(QUESTION, session_id="b"),
+        read(QUESTION, prompt_cache_key="c"),
+    )
+
+    assert len({seed(each) for each in (read(QUESTION), *others)}) == 1 + len(others)
+    assert seed(read(QUESTION)) != seed(read(QUESTION), team="research")
+
+
+def test_the_clients_name_for_a_conversation_counts_more_than_how_it_began() -> None:
+    by_header = Controls(session_id="a")
+
+    assert seed(read(QUESTION, session_id="a")) == seed(read(SYSTEM, session_id="a"))
+    assert seed(read(QUESTION), controls=by_header) == seed(read(SYSTEM), controls=by_header)
+    assert seed(read(QUESTION, session_id=None)) == seed(read(QUESTION))
+
+
+@given(st.text(max_size=50))
+def test_a_seed_is_a_number_that_every_reader_of_json_keeps(text: str) -> None:
+    assert 0 <= seed(read({"role": "user", "content": text})) < 2**53
+
+
+def test_a_request_that_asks_nothing_more_tightens_nothing() -> None:
+    assert tightening_of(NO_CONTROLS, read().data_preferences) is NO_TIGHTENING
+
+
+def test_what_a_request_says_about_its_data_tightens_the_policy() -> None:
+    wishes = {"zdr": True, "data_collection": "deny", "only": ["Azure", "deepinfra/fp8"], "ignore": ["Novita"]}
+
+    assert tightening_of(NO_CONTROLS, read(provider=wishes).data_preferences).data == DataRules(
+        zdr=True, deny_collection=True, only=frozenset({"azure", "deepinfra/fp8"}), ignore=frozenset({"novita"})
+    )
+
+
+@pytest.mark.parametrize(
+    "lax",
+    [
+        {},
+        {"sort": "price"},
+        {"zdr": False, "data_collection": "allow", "only": [], "ignore": []},
+        {"zdr": None, "data_collection": None, "only": None, "ignore": None},
+    ],
+)
+def test_a_request_cannot_take_away_what_the_policy_demands(lax: dict[str, object]) -> None:
+    assert tightening_of(NO_CONTROLS, read(provider=lax).data_preferences).data == NO_DATA_RULES
+
+
+@pytest.mark.parametrize(
+    ("wish", "param"),
+    [
+        ({"zdr": "yes"}, "provider.zdr"),
+        ({"data_collection": "never"}, "provider.data_collection"),
+        ({"only": "azure"}, "provider.only"),
+        ({"ignore": [1]}, "provider.ignore[0]"),
+    ],
+)
+def test_a_wish_for_the_data_that_is_not_understood_is_refused(wish: dict[str, object], param: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        read(provider=wish)
+
+    assert (caught.value.param, caught.value.code) == (param, "invalid_type")
+
+
+def test_the_headers_tighten_latency_and_effort() -> None:
+    asked = replace(NO_CONTROLS, max_latency_ms=500, max_effort="low")
+
+    tightening = tightening_of(asked, read().data_preferences)
+
+    assert (tightening.max_latency_ms, tightening.max_effort) == (500, Effort.LOW)
+
+
+@pytest.mark.parametrize(
+    ("members", "effort", "asks"),
+    [
+        ({}, None, False),
+        ({"reasoning": {"enabled": False}}, Effort.NONE, False),
+        ({"reasoning": {"enabled": False, "effort": "high"}}, Effort.NONE, False),
+        ({"reasoning": {"enabled": True}}, None, True),
+        ({"reasoning": {"effort": "high"}}, Effort.HIGH, True),
+        ({"reasoning_effort": "minimal"}, Effort.MINIMAL, True),
+        ({"reasoning": {"max_tokens": 100}}, None, True),
+    ],
+)
+def test_how_hard_a_client_asks_to_think(members: dict[str, object], effort: Effort | None, asks: bool) -> None:
+    request = read(**members)
+    profile = profile_of(request, COUNTER.count_now(request), NO_CONTROLS, team=TeamName("search"))
+
+    assert profile.effort is effort
+    assert ("reasoning" in profile.needs) is asks
+
+
+def test_a_share_of_the_request_ids_falls_to_the_shadow() -> None:
+    ids = [f"req_{number:024x}" for number in range(20_000)]
+
+    assert 900 < sum(falls_into(0.05, each) for each in ids) < 1_100
+    assert all(falls_into(1.0, each) for each in ids)
+    assert {each for each in ids if falls_into(0.05, each)} < {each for each in ids if falls_into(0.1, each)}
+
+
+def test_a_shadows_tag_names_its_policy_and_no_other_tag_does() -> None:
+    assert shadowed_policy(shadow_tag("balanced")) == "balanced"
+    assert shadowed_policy("shadow/balanced") is None
