@@ -15,7 +15,7 @@ import anyio
 import anyio.to_thread
 from starlette.types import ASGIApp
 
-from router.catalog.book import PriceBook
+from router.catalog.book import PriceBook, with_book
 from router.catalog.catalog import Catalog, DeploymentId, ModelName, ProviderName
 from router.catalog.listing import ListingReader
 from router.config.snapshot import ProviderAccess, Server, Settings, Snapshot
@@ -23,6 +23,7 @@ from router.decision.facts import Experience
 from router.errors import PenstockError
 from router.gateway.dispatch import Clock, Gateway, Quotas
 from router.gateway.live_prices import Listeners, LivePrices
+from router.gateway.past import DecideAgain
 from router.gateway.planning import Planner, PromptCaches
 from router.gateway.reconcile import Reconciled, Reconciler
 from router.gateway.settlement import Books
@@ -36,13 +37,16 @@ from router.limits.gate import Gate
 from router.limits.memory import MemoryGate
 from router.limits.redis import RedisGate
 from router.quality.predictor import TablePredictor
+from router.replay.replay import Faculties
 from router.sandbox.app import sandbox_app
 from router.server.admin import Budgets, MetricsPage, Requests, RequireAdminToken, Spend
 from router.server.app import PUBLIC, admin_app, data_app
 from router.server.auth import KeyRing, RequireKey
 from router.server.console import Console
+from router.server.explaining import Explain, Explaining, ExplainPage
 from router.server.life import Life, Step
 from router.server.openai import ChatCompletions, Models
+from router.server.pages import EXPLAIN_PATH
 from router.storage.journal import Journal
 from router.storage.lock import DirectoryLock
 from router.storage.pepper import pepper
@@ -138,6 +142,15 @@ def assemble(snapshot: Snapshot) -> House:
     reconciler = Reconciler(
         gateway, store, journals=journals, now=utc_now, booked=metrics.observe, corrected=metrics.corrected
     )
+    explaining = Explaining(
+        snapshot,
+        planner=gateway.planner,
+        again=DecideAgain(
+            snapshot, catalog=lambda: with_book(snapshot.catalog, prices.book, {}), quality=TablePredictor()
+        ),
+        history=store,
+        max_body_bytes=settings.max_body_bytes,
+    )
     keys = KeyRing(store, pepper=open_pepper(settings), teams=frozenset(snapshot.teams), now=utc_now)
 
     async def close() -> None:
@@ -191,6 +204,10 @@ def assemble(snapshot: Snapshot) -> House:
                 "/admin/requests": Requests(store),
                 "/admin/budgets": Budgets(gate.states),
                 "/": Console(store, budgets=gate.states, now=utc_now, version=VERSION, config_version=snapshot.version),
+            },
+            questions={
+                "/admin/explain": Explain(explaining),
+                EXPLAIN_PATH: ExplainPage(explaining, now=utc_now, version=VERSION),
             },
             is_ready=is_ready,
             guard=partial(RequireAdminToken, token=settings.admin_token, public=PUBLIC),
@@ -260,6 +277,16 @@ def make_planner(
         unavailable=unavailable(snapshot),
         experience=experience,
         caches=caches or Warmth(snapshot.catalog),
+    )
+
+
+def make_faculties(against: Snapshot) -> Faculties:
+    """What decides and learns in a replay under that configuration, as in production."""
+    return Faculties(
+        quality=TablePredictor(),
+        learner=make_experience(against),
+        memory_then=Warmth(against.catalog),
+        memory_now=Warmth(against.catalog),
     )
 
 

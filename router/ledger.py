@@ -73,6 +73,7 @@ class LedgerEntry:
     first_token_s: float | None  # from admission to the first byte for the client
     duration_s: float
     tags: tuple[str, ...]
+    conditions_json: bytes = b""  # what the decision was made in (decision/recorded.py); empty: not kept
 
     @property
     def cost_nano_usd(self) -> int:
@@ -124,6 +125,31 @@ class DoubtfulCall:
     held_nano_usd: int
 
 
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Which entries: those admitted at or after `since`, before `until`, of that team; None: all."""
+
+    since: datetime | None
+    until: datetime
+    team: TeamName | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An entry's place in the order of time."""
+
+    at: datetime
+    row: int  # the store's own number: it tells entries of one instant apart
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some entries in the order of time."""
+
+    entries: tuple[LedgerEntry, ...]
+    last: Place | None  # where the next page begins; None: there is none
+
+
 class Ledger(Protocol):
     """Where entries are kept. Implementations block: call them from a thread."""
 
@@ -149,3 +175,16 @@ class Ledger(Protocol):
 
     def amend(self, call: DoubtfulCall, *, usage: Usage, cost_nano_usd: int) -> bool:
         """Book a doubtful call at what its record says; False if it is not in doubt any more."""
+
+
+class History(Protocol):
+    """What was kept, read back whole. Implementations block: call them from a thread."""
+
+    def count(self, period: Period) -> int:
+        """How many entries the period has."""
+
+    def page(self, period: Period, *, after: Place | None, limit: int) -> Page:
+        """The first entries of the period behind `after`, oldest first, whole."""
+
+    def find(self, request_id: str) -> LedgerEntry | None:
+        """The entry of that request."""

@@ -11,9 +11,9 @@ import click
 from router.assembly import kept_experience, make_planner, unavailable, with_sandbox
 from router.catalog.book import with_book
 from router.cli.configuration import book_of, config_option, known_team, loaded
-from router.cli.output import as_json
+from router.cli.output import as_json, explanation
 from router.config.snapshot import Snapshot
-from router.decision.explain import as_data, as_table
+from router.decision.explain import as_data
 from router.decision.facts import NO_EXPERIENCE, Experience
 from router.errors import PenstockError
 from router.gateway.planning import Plan
@@ -43,7 +43,7 @@ def explain(config: Path | None, team: str | None, request_file: BinaryIO, *, is
     if is_json:
         click.echo(as_json(as_data(plan.decision, plan.profile)))
     else:
-        click.echo(f"team {name} · {as_table(plan.decision, plan.profile)}")
+        click.echo(f"team {name} · {explanation(plan.decision, plan.profile)}")
     sys.exit(0 if plan.decision.chosen else 1)
 
 

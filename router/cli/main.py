@@ -8,6 +8,7 @@ from router.assembly import VERSION
 from router.cli.accounts import keys, reconcile, spend
 from router.cli.catalog import models
 from router.cli.decisions import explain
+from router.cli.replay import replay_command
 from router.cli.serve import check, sandbox, serve
 from router.errors import PenstockError
 
@@ -21,7 +22,7 @@ def penstock() -> None:
     """
 
 
-for command in (serve, check, explain, keys, spend, reconcile, models, sandbox):
+for command in (serve, check, explain, replay_command, keys, spend, reconcile, models, sandbox):
     penstock.add_command(command)
 
 

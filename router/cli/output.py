@@ -1,10 +1,14 @@
-"""How commands answer: aligned tables for people, JSON and CSV for programs."""
+"""How commands answer: aligned tables and explanations for people, JSON and CSV for programs."""
 
 import csv
 import io
 from collections.abc import Mapping, Sequence
 
 import msgspec
+
+from router.decision.decide import Decision
+from router.decision.explain import candidates_told, notes, rejections_told, summary
+from router.decision.facts import RequestProfile
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -20,6 +24,20 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         ).rstrip()
         for row in (headings, *rows)
     )
+
+
+def explanation(decision: Decision, profile: RequestProfile) -> str:
+    """The decision for a terminal: a line on the terms and one on the request, the eligible, the rejected."""
+    candidates, rejected = candidates_told(decision), rejections_told(decision.rejected)
+    parts = [
+        "\n".join(summary(decision, profile)),
+        table(candidates.headings, candidates.rows) if candidates.rows else "nobody may serve this request",
+    ]
+    if told := notes(decision):
+        parts.append("\n".join(told))
+    if rejected.rows:
+        parts.append("rejected:\n" + table(rejected.headings, rejected.rows))
+    return "\n\n".join(parts)
 
 
 def as_json(data: object) -> str:

@@ -1,11 +1,21 @@
-"""A `Decision` in words: as plain data for machines, as a table for people."""
+"""A `Decision` in words: the one object that the command, dry runs, the admin port and the console show.
 
-from collections.abc import Iterable, Sequence
+`as_data` is the object for machines; `summary`, `candidates_told` and `rejections_told` are its words for people, which
+each outlet lays out in its own way. A new field of `Estimate` or `Terms` is in the data by itself; a new column for
+people is a line in `_COLUMNS`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from decimal import Decimal
+from enum import Enum
 from typing import Any
+
+import msgspec
 
 from router.decision.decide import Decision
 from router.decision.eligibility import Candidate, Rejection
+from router.decision.estimate import Estimate
 from router.decision.facts import RequestProfile
 from router.decision.policy import Terms
 
@@ -13,19 +23,14 @@ from router.decision.policy import Terms
 def as_data(decision: Decision, profile: RequestProfile) -> dict[str, Any]:
     """The decision as JSON-ready data. Dollars are strings, so that no reader rounds them."""
     chosen = decision.chosen
-    floor = decision.terms.floor
     return {
         "chosen": None
         if chosen is None
         else {"model": chosen.deployment.model.name, "provider": chosen.deployment.provider.name},
         "policy": decision.policy,
-        "rule": decision.terms.rule,
-        "objective": decision.terms.objective.value,
-        "quality_floor": None if floor is None else {"at_least": floor.at_least, "of": floor.of},
+        **_fields_of(decision.terms, Terms, _TERMS_NAMES, without=_VERIFIED),
         "quality_bar": round(decision.quality_bar, 6),
-        "max_cost_usd": _plain(decision.terms.max_cost_usd),
         "verify": _verification(decision, profile),
-        **_further_terms(decision.terms),
         "arm": decision.arm,
         "notes": list(notes(decision)),
         "catalog_version": decision.catalog_version,
@@ -92,29 +97,6 @@ def notes(decision: Decision) -> tuple[str, ...]:
     return tuple(told)
 
 
-def _further_terms(terms: Terms) -> dict[str, Any]:
-    data = terms.data
-    return {
-        "min_quality": terms.min_quality,
-        "max_latency_ms": terms.max_latency_ms,
-        "reasoning_effort": terms.reasoning_effort and terms.reasoning_effort.value,
-        "max_reasoning_effort": terms.max_reasoning_effort and terms.max_reasoning_effort.value,
-        "weights": [list(arm) for arm in terms.weights],
-        "only_providers": _sorted(terms.only_providers),
-        "data": {
-            "zdr": data.zdr,
-            "deny_collection": data.deny_collection,
-            "regions": _sorted(data.regions),
-            "only": _sorted(data.only),
-            "ignore": _sorted(data.ignore),
-        },
-    }
-
-
-def _sorted(names: Iterable[str] | None) -> list[str] | None:
-    return None if names is None else sorted(names)
-
-
 def rejections_as_data(rejected: Sequence[Rejection]) -> list[dict[str, Any]]:
     return [
         {"deployment": each.deployment, "model": each.model, "reason": each.reason.value, "detail": each.detail}
@@ -122,91 +104,119 @@ def rejections_as_data(rejected: Sequence[Rejection]) -> list[dict[str, Any]]:
     ]
 
 
-def as_table(decision: Decision, profile: RequestProfile) -> str:
-    """The decision for a terminal: a line on the request, a table of the eligible, a line per rejection."""
-    lines = [
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Words in rows and columns, not laid out yet."""
+
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def summary(decision: Decision, profile: RequestProfile) -> tuple[str, ...]:
+    """A line on the terms, a line on the request, and one on what its answer is verified by, if anything."""
+    lines: tuple[str, ...] = (
         f"policy {decision.name} · objective {decision.terms.objective.value} · "
         f"good enough: {decision.quality_bar:.4f} · catalog {decision.catalog_version}",
         f"request: {profile.input_tokens} input tokens (o200k), task {profile.task.value}, "
         f"language {profile.language.value}, difficulty {profile.difficulty:.2f}, "
         f"needs {', '.join(sorted(profile.needs)) or 'nothing special'}",
-    ]
+    )
     if decision.terms.verify:
         checks = ", ".join(check.kind.value for check in decision.terms.checks_for(profile))
-        lines.append(f"verified by: {checks or 'nothing, as none of the checks applies'}")
-    lines.append("")
-    lines += _aligned([_HEADINGS, *(_row(rank, each) for rank, each in enumerate(decision.ranked, start=1))])
-    if not decision.ranked:
-        lines.append("  nobody may serve this request")
-    lines += [f"  {note}" for note in notes(decision)]
-    if decision.rejected:
-        lines += ["", "rejected:"]
-        lines += _aligned([(each.deployment, each.reason.value, each.detail) for each in decision.rejected])
-    return "\n".join(lines)
+        lines = (*lines, f"verified by: {checks or 'nothing, as none of the checks applies'}")
+    return lines
 
 
-_HEADINGS = (
-    "rank",
-    "model",
-    "provider",
-    "quality",
-    "expected $",
-    "later $",
-    "at worst $",
-    "input",
-    "cached",
-    "output",
-    "output limit",
-)
+def candidates_told(decision: Decision) -> Told:
+    """The eligible in their order. What is nothing for all of them has no column."""
+    ranked = list(enumerate(decision.ranked, start=1))
+    columns = [
+        (each.heading, [each.told(rank, candidate) for rank, candidate in ranked])
+        for each in _COLUMNS
+        if each.is_always or any(each.told(rank, candidate) != "0" for rank, candidate in ranked)
+    ]
+    rows = zip(*(cells for _, cells in columns), strict=True)
+    return Told(tuple(heading for heading, _ in columns), tuple(rows))
 
 
-def _row(rank: int, candidate: Candidate) -> tuple[str, ...]:
-    estimate = candidate.estimate
-    return (
-        f"{rank}{' ←' if rank == 1 else ''}",
-        candidate.deployment.model.name,
-        candidate.deployment.provider.name,
-        f"{candidate.quality:.3f}{'' if candidate.quality_is_known else ' ?'}",
-        f"{estimate.expected_usd:.6f}",
-        f"{estimate.later_usd:.6f}",
-        f"{estimate.worst_usd:.6f}",
-        str(estimate.input_tokens),
-        str(estimate.cached_tokens),
-        str(estimate.output_tokens),
-        str(estimate.max_output_tokens),
+def rejections_told(rejected: Sequence[Rejection]) -> Told:
+    return Told(
+        ("deployment", "reason", "detail"),
+        tuple((each.deployment, each.reason.value, each.detail) for each in rejected),
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Column:
+    heading: str
+    told: Callable[[int, Candidate], str]
+    is_always: bool = True  # False: only where it is not 0 for everyone
+
+
+_COLUMNS = (
+    _Column("rank", lambda rank, _: f"{rank} ←" if rank == 1 else str(rank)),
+    _Column("model", lambda _, each: each.deployment.model.name),
+    _Column("provider", lambda _, each: each.deployment.provider.name),
+    _Column("quality", lambda _, each: f"{each.quality:.3f}{'' if each.quality_is_known else ' ?'}"),
+    _Column("expected $", lambda _, each: f"{each.estimate.expected_usd:.6f}"),
+    _Column("later $", lambda _, each: _later(each.estimate.later_usd), is_always=False),
+    _Column("at worst $", lambda _, each: f"{each.estimate.worst_usd:.6f}"),
+    _Column("input", lambda _, each: str(each.estimate.input_tokens)),
+    _Column("cached", lambda _, each: str(each.estimate.cached_tokens), is_always=False),
+    _Column("output", lambda _, each: str(each.estimate.output_tokens)),
+    _Column("reasoning", lambda _, each: str(each.estimate.reasoning_tokens), is_always=False),
+    _Column("output limit", lambda _, each: str(each.estimate.max_output_tokens)),
+)
+
+
+def _later(usd: Decimal) -> str:
+    return f"{usd:.6f}" if usd else "0"
+
+
+# These terms are told together, under `verify`.
+_VERIFIED = ("verify", "max_escalations", "buffers_streams")
+
+# What a field is called where its own name would not say enough.
+_TERMS_NAMES = {"floor": "quality_floor", "candidates": "considered"}
+
+
 def _candidate(rank: int, candidate: Candidate) -> dict[str, Any]:
-    estimate = candidate.estimate
+    deployment = candidate.deployment
     return {
         "rank": rank,
-        "model": candidate.deployment.model.name,
-        "provider": candidate.deployment.provider.name,
-        "upstream_model": candidate.deployment.upstream_model,
-        "quality": candidate.quality,
-        "quality_is_known": candidate.quality_is_known,
-        "expected_usd": _plain(estimate.expected_usd),
-        "later_usd": _plain(estimate.later_usd),
-        "worst_usd": _plain(estimate.worst_usd),
-        "input_tokens": estimate.input_tokens,
-        "output_tokens": estimate.output_tokens,
-        "cached_tokens": estimate.cached_tokens,
-        "cache_write_tokens": estimate.cache_write_tokens,
-        "reasoning_tokens": estimate.reasoning_tokens,
-        "input_tokens_bound": estimate.input_tokens_bound,
-        "max_output_tokens": estimate.max_output_tokens,
-        "effort": candidate.effort and candidate.effort.value,
-        "latency_ms": candidate.latency_ms,
+        "model": deployment.model.name,
+        "provider": deployment.provider.name,
+        "upstream_model": deployment.upstream_model,
+        **_fields_of(candidate, Candidate, without=("deployment", "estimate")),
+        **_fields_of(candidate.estimate, Estimate, without=("dearest_rates",)),
     }
 
 
-def _plain(figure: Decimal | None) -> str | None:
-    return None if figure is None else f"{figure:f}"
+def _fields_of(
+    value: object, kind: type[Any], names: Mapping[str, str] | None = None, *, without: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Every field of a dataclass or a msgspec struct, those that are yet to be invented included."""
+    return {(names or {}).get(name, name): _plain(getattr(value, name)) for name in _names(kind) if name not in without}
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        ("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))).rstrip() for row in rows
-    ]
+def _names(kind: type[Any]) -> tuple[str, ...]:
+    if issubclass(kind, msgspec.Struct):
+        return kind.__struct_fields__
+    return tuple(each.name for each in fields(kind))
+
+
+def _plain(value: object) -> object:
+    """The value as JSON has it."""
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, frozenset):
+        return sorted(str(_plain(each)) for each in value)
+    if isinstance(value, tuple | list):
+        return [_plain(each) for each in value]
+    if isinstance(value, Mapping):
+        return {str(_plain(key)): _plain(each) for key, each in value.items()}
+    if isinstance(value, msgspec.Struct) or (is_dataclass(value) and not isinstance(value, type)):
+        return _fields_of(value, type(value))
+    return value

@@ -477,6 +477,7 @@ class Exchange:
             first_token_s=None if self._first_byte_s is None else self._first_byte_s - self._received_s,
             duration_s=ended_s - self._received_s,
             tags=plan.profile.tags,
+            conditions_json=self._gateway.encode(plan.record()),
         )
 
 

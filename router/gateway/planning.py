@@ -15,6 +15,7 @@ from router.decision.estimate import shortened
 from router.decision.explain import rejections_as_data
 from router.decision.facts import NO_EXPERIENCE, NO_TIGHTENING, Conditions, Experience, RequestProfile, Tightening
 from router.decision.policy import Policy, Shadow, shadowing
+from router.decision.recorded import DecisionRecord, record_of, remembering
 from router.errors import InvalidRequest, NothingEligible, UnknownModel
 from router.gateway.conversation import conversation_seed
 from router.gateway.profile import profile_of, tightening_of
@@ -38,6 +39,18 @@ class Plan:
     decision: Decision
     catalog: Catalog  # as it was then: prices may change while the request is under way
     tightening: Tightening = NO_TIGHTENING
+    asked_policy: str | None = None  # by the header x-penstock-policy
+    is_downgraded: bool = False
+
+    def record(self) -> DecisionRecord:
+        """What is needed to decide the same again."""
+        return record_of(
+            self.decision,
+            self.conditions,
+            tightening=self.tightening,
+            policy=self.asked_policy,
+            is_downgraded=self.is_downgraded,
+        )
 
     def require_choice(self) -> None:
         """Raises NothingEligible, with every rejection, if nobody may serve the request."""
@@ -99,27 +112,31 @@ class Planner:
     async def plan(self, team_name: TeamName, request: ChatRequest, controls: Controls) -> Plan:
         """The plan for a request. Raises UnknownModel or InvalidRequest if it names what its team does not have."""
         team = self._snapshot.teams[team_name]
-        policy = _policy_for(team, request.model, controls)
+        policy = policy_for(team, request.model, chosen=controls.policy)
         catalog = self._catalog()
         count = await self._counter.count(request, scope=team_name)
         profile = profile_of(request, count, controls, team=team_name)
         tightening = tightening_of(controls, request.data_preferences)
-        conditions = Conditions(
-            now=self._now(),
-            unavailable=self._unavailable,
-            seed=conversation_seed(request, profile, controls),
-            experience=self._experience,
+        conditions = remembering(
+            Conditions(
+                now=self._now(),
+                unavailable=self._unavailable,
+                seed=conversation_seed(request, profile, controls),
+                experience=self._experience,
+            )
         )
         if self._caches is not None:
             models = policy.terms_for(profile, tightening, conditions.now).candidates
             candidates = [deployment for model in models for deployment in catalog.of(model)]
             conditions = await self._caches.outlook(profile, conditions, candidates)
-        return self._decided(team, policy, profile, conditions, tightening, catalog)
+        plan = self._decided(team, policy, profile, conditions, tightening, catalog)
+        return plan if controls.policy is None else replace(plan, asked_policy=controls.policy)
 
     def downgraded(self, plan: Plan) -> Plan:
         """The plan for a team whose money is spent: the policy's cheapest models, however good."""
         policy = plan.policy.downgraded()
-        return self._decided(plan.team, policy, plan.profile, plan.conditions, plan.tightening, plan.catalog)
+        cheapest = self._decided(plan.team, policy, plan.profile, plan.conditions, plan.tightening, plan.catalog)
+        return replace(cheapest, asked_policy=plan.asked_policy, is_downgraded=True)
 
     def shadowed(self, plan: Plan, shadow: Shadow) -> Plan:
         """The plan for a copy of the request to a model that is only to be measured."""
@@ -152,11 +169,12 @@ class Planner:
         return Plan(team, policy, profile, conditions, decision, catalog, tightening)
 
 
-def _policy_for(team: Team, model: str, controls: Controls) -> Policy:
-    """The policy behind what the client wrote in `model`.
+def policy_for(team: Team, model: str, *, chosen: str | None) -> Policy:
+    """The policy behind what the client wrote in `model`. Raises UnknownModel, InvalidRequest.
 
-    An alias of the team counts first; then any model that the team's policies may choose, which is thereby pinned. The
-    header `x-penstock-policy` puts another policy of the same team in place of an alias's; it cannot unpin a model.
+    An alias of the team counts first; then any model that the team's policies may choose, which is thereby pinned.
+    `chosen`, from the header `x-penstock-policy`, puts another policy of the same team in place of an alias's; it
+    cannot unpin a model.
     """
     policy = team.aliases.get(model)
     if policy is None and ModelName(model) in team.models():
@@ -166,12 +184,12 @@ def _policy_for(team: Team, model: str, controls: Controls) -> Policy:
             f"Team {team.name} has no alias and may use no model {model[:100]!r}. "
             f"Its aliases are: {', '.join(sorted(team.aliases)) or 'none'}."
         )
-    if controls.policy is None:
-        return policy
-    chosen = team.policies.get(controls.policy)
     if chosen is None:
+        return policy
+    replacement = team.policies.get(chosen)
+    if replacement is None:
         raise InvalidRequest(
-            f"Header x-penstock-policy: team {team.name} has no policy {controls.policy[:100]!r}. "
+            f"Header x-penstock-policy: team {team.name} has no policy {chosen[:100]!r}. "
             f"It has: {', '.join(sorted(team.policies)) or 'none'}.",
             param="x-penstock-policy",
             code="invalid_control",
@@ -182,4 +200,4 @@ def _policy_for(team: Team, model: str, controls: Controls) -> Policy:
             param="x-penstock-policy",
             code="invalid_control",
         )
-    return chosen
+    return replacement

@@ -18,7 +18,7 @@ from router.ledger import Attempt, LedgerEntry, Outcome
 
 VERSION = 1  # of the data; what another version wrote is not read
 
-_CUT_SHORT = frozenset({"length", "max_tokens", "MAX_TOKENS"})  # reasons for finishing that mean "at least"
+CUT_SHORT = frozenset({"length", "max_tokens", "MAX_TOKENS"})  # reasons for finishing that mean "at least"
 _NOT_AN_ANSWER = frozenset({"error", "content_filter"})
 
 
@@ -89,7 +89,7 @@ class LearnedExperience:
             call.effort or profile.effort,
             output_tokens=usage.output_tokens / profile.choices,
             reasoning_tokens=usage.reasoning_tokens / profile.choices,
-            is_cut=call.finish_reason in _CUT_SHORT or not is_whole or call.outcome != "ok",
+            is_cut=call.finish_reason in CUT_SHORT or not is_whole or call.outcome != "ok",
         )
         if call.first_token_s is not None:
             self._latencies.observe(

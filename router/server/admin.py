@@ -132,6 +132,11 @@ def group_names(text: str) -> tuple[str, ...]:
 
 
 def since_moment(text: str, now: datetime) -> datetime | None:
+    """The moment that the parameter `since` stands for. Raises InvalidRequest."""
+    return moment_named("since", text, now)
+
+
+def moment_named(name: str, text: str, now: datetime) -> datetime | None:
     """The moment that `24h`, `7d` or an ISO date stands for; None for an empty text: from the beginning."""
     if not text:
         return None
@@ -143,7 +148,7 @@ def since_moment(text: str, now: datetime) -> datetime | None:
         return (moment if moment.tzinfo else moment.replace(tzinfo=now.tzinfo)).astimezone(UTC)
     except (ValueError, OverflowError):  # the latter for a moment that is before the year 1 in UTC
         raise InvalidRequest(
-            f"`since` takes hours (24h), days (7d) or an ISO date (2026-11-01); got {text[:40]!r}.", param="since"
+            f"`{name}` takes hours (24h), days (7d) or an ISO date (2026-11-01); got {text[:40]!r}.", param=name
         ) from None
 
 

@@ -134,15 +134,23 @@ def data_app(
 def admin_app(
     *,
     endpoints: Mapping[str, ASGIApp],
+    questions: Mapping[str, ASGIApp],
     is_ready: Callable[[], bool],
     guard: Callable[[ASGIApp], ASGIApp],
     new_request_id: Callable[[], str],
 ) -> ASGIApp:
-    """The admin port: read-only endpoints by path. `guard` is the middleware that asks for the admin token."""
+    """The admin port, by path: `endpoints` are read, `questions` may come in a body as well, and nothing changes.
+
+    `guard` is the middleware that asks for the admin token.
+    """
     return LastResort(
         guard(
             Router(
-                [*(Route(path, Methods(GET=endpoint)) for path, endpoint in endpoints.items()), *_health(is_ready)],
+                [
+                    *(Route(path, Methods(GET=endpoint)) for path, endpoint in endpoints.items()),
+                    *(Route(path, Methods(GET=endpoint, POST=endpoint)) for path, endpoint in questions.items()),
+                    *_health(is_ready),
+                ],
                 redirect_slashes=False,
                 default=unknown_route,
             )

@@ -16,7 +16,7 @@ from psycopg.rows import dict_row
 
 from router.catalog.book import PriceRow
 from router.keys import ApiKey, KeyId, Secret
-from router.ledger import DoubtfulCall, LedgerEntry, SpendRow
+from router.ledger import DoubtfulCall, LedgerEntry, Page, Period, Place, SpendRow
 from router.quotas import ScopeId
 from router.storage import rows, statements
 from router.storage.errors import BadStoreAddress, StoreUnavailable, UnwritableEntry
@@ -92,6 +92,21 @@ class PostgresStore:
         with self._transaction() as connection, connection.cursor(row_factory=dict_row) as cursor:
             found = cursor.execute(_sql(statements.LATEST), (limit,))
             return [{**each, "at": rows.moment_text(each["at"])} for each in found]
+
+    def count(self, period: Period) -> int:
+        with self._transaction(_REPORT_PATIENCE_S) as connection:
+            query = _sql(statements.count(has_team=period.team is not None))
+            (found,) = connection.execute(query, rows.period_values(period))
+            return int(found[0])
+
+    def page(self, period: Period, *, after: Place | None, limit: int) -> Page:
+        query = _sql(statements.page(has_team=period.team is not None))
+        with self._transaction(_REPORT_PATIENCE_S) as connection:
+            return rows.page(connection.execute(query, rows.page_values(period, after, limit)), limit)
+
+    def find(self, request_id: str) -> LedgerEntry | None:
+        with self._transaction() as connection:
+            return rows.entry(connection.execute(_sql(statements.FIND), (request_id,)))
 
     def doubtful(self, *, before: datetime, limit: int) -> list[DoubtfulCall]:
         with self._transaction() as connection:

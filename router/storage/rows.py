@@ -5,18 +5,21 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from router.catalog.book import PriceRow
 from router.catalog.catalog import ModelName, ProviderName
 from router.catalog.tariffs import as_data, from_data
 from router.keys import ApiKey, KeyId, TeamName
-from router.ledger import Attempt, DoubtfulCall, LedgerEntry, SpendRow
+from router.ledger import Attempt, DoubtfulCall, LedgerEntry, Outcome, Page, Period, Place, SpendRow
 from router.quotas import ScopeId, ScopeKind, shadowed_policy
 from router.storage.errors import UnwritableEntry
-from router.units import Usage
+from router.units import CostSource, Usage
 
 _MOST_IDS = 500  # in one statement
+_BEGINNING = datetime(1, 1, 1, tzinfo=UTC)  # before every entry
 Row = tuple[object, ...]  # to be written
 Found = tuple[Any, ...]  # as a driver returns it; what it holds is known from the statement
 
@@ -56,6 +59,7 @@ def entry_row(entry: LedgerEntry) -> Row:
             entry.first_token_s,
             entry.duration_s,
             _json_list(dict.fromkeys(entry.tags)),  # each once: `spend` by tag counts an entry for every one it finds
+            entry.conditions_json,
         ),
     )
 
@@ -161,6 +165,30 @@ def doubtful_call(found: Found) -> DoubtfulCall:
     )
 
 
+def period_values(period: Period) -> tuple[str, ...]:
+    """The values of statements.count, and the first ones of statements.page."""
+    bounds = (moment_text(period.since or _BEGINNING), moment_text(period.until))
+    return bounds if period.team is None else (*bounds, period.team)
+
+
+def page_values(period: Period, after: Place | None, limit: int) -> tuple[str | int, ...]:
+    """The values of statements.page."""
+    place = (moment_text(_BEGINNING), 0) if after is None else (moment_text(after.at), after.row)
+    return (*period_values(period), *place, limit)
+
+
+def page(found: Iterable[Found], limit: int) -> Page:
+    """From the columns of statements.page, asked for `limit` entries."""
+    numbered = list(_whole_entries(found))
+    entries = tuple(entry for _, entry in numbered)
+    return Page(entries, Place(entries[-1].at, numbered[-1][0]) if len(entries) == limit else None)
+
+
+def entry(found: Iterable[Found]) -> LedgerEntry | None:
+    """From the columns of statements.FIND."""
+    return next((each for _, each in _whole_entries(found)), None)
+
+
 def requests_of(call_ids: Collection[str]) -> Iterator[list[str]]:
     """The ids of the requests that these calls belong to, each once, as many at a time as a statement takes."""
     request_ids = list(dict.fromkeys(call_id.rpartition(".")[0] for call_id in call_ids))
@@ -187,6 +215,104 @@ def spent_by_scope(found: Iterable[Found]) -> dict[ScopeId, int]:
         for tag in tags_read:
             spent[ScopeId(team, ScopeKind.PROJECT, tag)] += nano_usd
     return dict(spent)
+
+
+def _whole_entries(found: Iterable[Found]) -> Iterator[tuple[int, LedgerEntry]]:
+    """Each entry with the store's number of it, from rows of one entry and one of its calls each."""
+    texts = _Texts()
+    for number, group in groupby(found, key=itemgetter(0)):
+        rows = list(group)
+        attempts = [_attempt(row[1], row[_ENTRY_WIDTH:]) for row in rows if row[_ENTRY_WIDTH] is not None]
+        yield number, _entry(rows[0], attempts, texts)
+
+
+class _Texts:
+    """Lists as JSON, read once each: of a thousand entries most have one of a few."""
+
+    def __init__(self) -> None:
+        self._tags: dict[str, tuple[str, ...]] = {}
+        self._rejected: dict[str, tuple[tuple[ModelName, str], ...]] = {}
+
+    def tags(self, text: str) -> tuple[str, ...]:
+        known = self._tags.get(text)
+        if known is None:
+            known = self._tags[text] = tuple(json.loads(text))
+        return known
+
+    def rejected(self, text: str) -> tuple[tuple[ModelName, str], ...]:
+        known = self._rejected.get(text)
+        if known is None:
+            known = self._rejected[text] = tuple(_rejection(each) for each in json.loads(text))
+        return known
+
+
+_OUTCOMES = {each.value: each for each in Outcome}
+_SOURCES = {each.value: each for each in CostSource}
+_ENTRY_WIDTH = 22  # columns of an entry in statements._WHOLE; those of a call follow
+
+
+def _entry(found: Found, attempts: list[Attempt], texts: _Texts) -> LedgerEntry:
+    _, request_id, at, team, key_id, alias, policy, rule, outcome, profile, rejected, *rest = found
+    counted, expected, baseline, baseline_nano_usd, config, is_stream, overhead_s, first_s, duration_s, tags, *_ = rest
+    return LedgerEntry(
+        request_id=request_id,
+        at=moment(at),
+        team=TeamName(team),
+        key_id=KeyId(key_id),
+        alias=alias,
+        policy=policy,
+        rule=rule,
+        outcome=_OUTCOMES[outcome],
+        attempts=tuple(attempts),
+        rejected=texts.rejected(rejected),
+        profile_json=profile,
+        counted_input_tokens=counted,
+        expected_nano_usd=expected,
+        baseline=baseline,
+        baseline_nano_usd=baseline_nano_usd,
+        config_version=config,
+        is_stream=bool(is_stream),
+        overhead_s=overhead_s,
+        first_token_s=first_s,
+        duration_s=duration_s,
+        tags=texts.tags(tags),
+        conditions_json=found[_ENTRY_WIDTH - 1],
+    )
+
+
+def _rejection(text: str) -> tuple[ModelName, str]:
+    model, _, reason = text.rpartition(" ")
+    return ModelName(model), reason
+
+
+def _attempt(request_id: str, found: Found) -> Attempt:
+    number, model, provider, outcome, served_model, generation_id, input_tokens, cached, written, output, *rest = found
+    reasoning, held, cost, source, duration_s, first_token_s, finish_reason, version, verification = rest
+    return Attempt(
+        id=f"{request_id}.{number}",
+        model=ModelName(model),
+        provider=ProviderName(provider),
+        outcome=outcome,
+        served_model=served_model,
+        generation_id=generation_id,
+        usage=None
+        if input_tokens is None
+        else Usage(
+            input_tokens=input_tokens,
+            output_tokens=output,
+            cached_tokens=cached,
+            cache_write_tokens=written,
+            reasoning_tokens=reasoning,
+        ),
+        held_nano_usd=held,
+        cost_nano_usd=cost,
+        source=_SOURCES[source],
+        duration_s=duration_s,
+        first_token_s=first_token_s,
+        finish_reason=finish_reason,
+        version=version,
+        verification=verification,
+    )
 
 
 def _attempt_row(attempt: Attempt) -> Row:

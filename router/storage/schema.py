@@ -97,6 +97,9 @@ SQLITE: tuple[str, ...] = (
     ) WITHOUT ROWID, STRICT;
     """,
     "ALTER TABLE attempts ADD COLUMN verification TEXT",
+    """
+    ALTER TABLE entries ADD COLUMN conditions BLOB NOT NULL DEFAULT x'';
+    """,
 )
 
 # Text is compared byte by byte, as SQLite does, whatever the language of the database.
@@ -182,6 +185,9 @@ POSTGRES: tuple[str, ...] = (
     );
     """,
     'ALTER TABLE attempts ADD COLUMN verification TEXT COLLATE "C"',
+    """
+    ALTER TABLE entries ADD COLUMN conditions BYTEA NOT NULL DEFAULT '';
+    """,
 )
 
 _LOCK = 0x50454E53544F434B  # "PENSTOCK" in ASCII; of two processes that migrate one database, one waits

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from router.catalog.book import PriceRow
 from router.keys import ApiKey, KeyId
-from router.ledger import DoubtfulCall, LedgerEntry, SpendRow
+from router.ledger import DoubtfulCall, LedgerEntry, Page, Period, Place, SpendRow
 from router.quotas import ScopeId
 from router.storage import rows, statements
 from router.storage.errors import StoreUnavailable, UnwritableEntry
@@ -72,6 +72,21 @@ class SqliteStore:
         with self._connected() as connection:
             connection.row_factory = sqlite3.Row
             return [dict(each) for each in connection.execute(statements.LATEST, (limit,))]
+
+    def count(self, period: Period) -> int:
+        with self._connected() as connection:
+            query = statements.count(has_team=period.team is not None)
+            (found,) = connection.execute(query, rows.period_values(period))
+            return int(found[0])
+
+    def page(self, period: Period, *, after: Place | None, limit: int) -> Page:
+        query = statements.page(has_team=period.team is not None)
+        with self._connected() as connection:
+            return rows.page(connection.execute(query, rows.page_values(period, after, limit)), limit)
+
+    def find(self, request_id: str) -> LedgerEntry | None:
+        with self._connected() as connection:
+            return rows.entry(connection.execute(statements.FIND, (request_id,)))
 
     def doubtful(self, *, before: datetime, limit: int) -> list[DoubtfulCall]:
         with self._connected() as connection:

@@ -23,6 +23,7 @@ ENTRY_COLUMNS = (
     "first_token_s",
     "duration_s",
     "tags",
+    "conditions",
 )
 ATTEMPT_COLUMNS = (
     "entry_id",
@@ -66,6 +67,15 @@ LATEST = """
                          ORDER BY outcome IN ('ok', 'failed_verification') DESC, number DESC LIMIT 1)
     ORDER BY e.at DESC, e.id DESC LIMIT ?
 """
+
+_ENTRY = ", ".join(f"e.{name}" for name in ENTRY_COLUMNS if name not in ("day", "cost_nano_usd"))
+_ATTEMPT = ", ".join(f"a.{name}" for name in ATTEMPT_COLUMNS if name != "entry_id")
+# An entry with each of its calls, as rows.py reads it. `%s` is a selection from entries.
+_WHOLE = (
+    f"SELECT e.id, {_ENTRY}, {_ATTEMPT} FROM (%s) AS e LEFT JOIN attempts AS a ON a.entry_id = e.id "  # noqa: S608
+    "ORDER BY e.at, e.id, a.number"
+)
+FIND = _WHOLE % "SELECT * FROM entries WHERE request_id = ?"
 
 # An index of these calls alone serves this one: its condition must be written the same in schema.py.
 DOUBTFUL = """
@@ -126,6 +136,22 @@ _GROUPS = {
     "day": "e.day",
     "tag": "COALESCE(t.value, '')",
 }
+
+
+def count(*, has_team: bool) -> str:
+    """Takes since, until and the team."""
+    return f"SELECT COUNT(*) FROM entries WHERE {_period(has_team)}"  # noqa: S608 - constants only
+
+
+def page(*, has_team: bool) -> str:
+    """Takes since, until and the team; then the place behind which to begin, and how many."""
+    period = _period(has_team)
+    some = f"SELECT * FROM entries WHERE {period} AND (at, id) > (?, ?) ORDER BY at, id LIMIT ?"  # noqa: S608
+    return _WHOLE % some
+
+
+def _period(has_team: bool) -> str:
+    return f"at >= ? AND at < ? {'AND team = ?' if has_team else ''}"
 
 
 def booked(request_ids: int) -> str:

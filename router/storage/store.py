@@ -6,7 +6,7 @@ from typing import Protocol
 
 from router.catalog.book import PriceRow
 from router.keys import KeyStore
-from router.ledger import Ledger
+from router.ledger import History, Ledger
 
 
 class PriceStore(Protocol):
@@ -19,7 +19,7 @@ class PriceStore(Protocol):
         """Append the rows that are not there; of those that are, only `last_seen` moves on. All or none."""
 
 
-class Store(Ledger, KeyStore, PriceStore, Protocol):
+class Store(Ledger, History, KeyStore, PriceStore, Protocol):
     """Ledger, keys, prices and what has been learned. Every method raises StoreUnavailable if it is out of reach."""
 
     def booked(self, call_ids: Collection[str]) -> set[str]:

@@ -12,7 +12,7 @@ from itertools import product
 
 from router.catalog.catalog import Capability, Catalog, Deployment, ModelName, ProviderName, Task
 from router.decision.decide import decide
-from router.decision.explain import as_data, as_table
+from router.decision.explain import as_data, candidates_told, rejections_told
 from router.decision.facts import Conditions, RequestProfile
 from router.decision.matching import Match
 from router.decision.policy import Objective, Policy, QualityFloor, Rule
@@ -63,7 +63,8 @@ def cases() -> Iterator[str]:
     for objective, floor, profile in product(Objective, floors, _profiles()):
         when = Conditions(now=NOON.now, unavailable={next(iter(among)).id: "down"}, seed=7)
         decision = decide(profile, _policy(objective, floor), among, when, quality=TablePredictor())
-        yield json.dumps({**as_data(decision, profile), "table": as_table(decision, profile)})
+        told = [candidates_told(decision).rows, rejections_told(decision.rejected).rows]
+        yield json.dumps({**as_data(decision, profile), "told": told})
 
 
 if __name__ == "__main__":

@@ -1,15 +1,25 @@
 """A decision in words, to the letter."""
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from decimal import Decimal
 
 from router.catalog.catalog import Capability, Effort, Task
 from router.decision.decide import Decision, decide
-from router.decision.explain import as_data, as_table, profile_as_data, rejections_as_data
+from router.decision.eligibility import Candidate
+from router.decision.estimate import Estimate
+from router.decision.explain import (
+    Told,
+    as_data,
+    candidates_told,
+    profile_as_data,
+    rejections_as_data,
+    rejections_told,
+    summary,
+)
 from router.decision.facts import PrefixMark, RequestProfile
 from router.decision.matching import Match
-from router.decision.policy import Policy, QualityFloor, Rule
+from router.decision.policy import Policy, QualityFloor, Rule, Terms
 from router.quality.language import Language
 from router.quality.predictor import TablePredictor
 from tests.decision.builders import CHAT, NOON, always, at, catalog, model, per_mtok, policy
@@ -52,6 +62,7 @@ def test_a_decision_as_data() -> None:
         "data": {"zdr": False, "deny_collection": False, "regions": None, "only": None, "ignore": []},
         "arm": None,
         "notes": [],
+        "considered": ["maker/flash", "maker/pro", "maker/opus"],
         "catalog_version": "c1",
         "profile": {
             "alias": "auto",
@@ -204,45 +215,54 @@ def test_no_rejections_are_an_empty_list() -> None:
     assert rejections_as_data(()) == []
 
 
-def test_a_decision_as_a_table() -> None:
-    assert as_table(decided(), CHAT) == (
-        "policy balanced/everyday · objective cheapest · good enough: 0.6000 · catalog c1\n"
-        "request: 1000 input tokens (o200k), task chat, language other, difficulty 0.50, needs nothing special\n"
-        "\n"
-        "  rank  model        provider  quality  expected $  later $   at worst $  input  cached  "
-        "output  output limit\n"
-        "  1 ←   maker/flash  cloud     0.700    0.000170    0.000000  0.000600    1000   0       350     1000\n"
-        "  2     maker/pro    local     0.800 ?  0.002500    0.000000  0.008000    1100   0       350     1000\n"
-        "\n"
-        "rejected:\n"
-        "  cloud:maker/opus  below_quality  predicted quality 0.4000 is below 0.6000"
+def test_every_field_of_an_estimate_and_of_the_terms_is_in_the_data() -> None:
+    data = as_data(decided(), CHAT)
+
+    (first, *_) = data["candidates"]
+    assert set(Estimate.__struct_fields__) - set(first) == {"dearest_rates"}
+    assert set(Candidate.__struct_fields__) - set(first) == {"deployment", "estimate"}
+    assert {each.name for each in fields(Terms)} - set(data) == {
+        "floor",  # which is called quality_floor
+        "max_escalations",  # both told under verify
+        "buffers_streams",
+    }
+
+
+def test_the_candidates_in_words() -> None:
+    assert candidates_told(decided()) == Told(
+        ("rank", "model", "provider", "quality", "expected $", "at worst $", "input", "output", "output limit"),
+        (
+            ("1 ←", "maker/flash", "cloud", "0.700", "0.000170", "0.000600", "1000", "350", "1000"),
+            ("2", "maker/pro", "local", "0.800 ?", "0.002500", "0.008000", "1100", "350", "1000"),
+        ),
     )
 
 
-def test_a_decision_without_rejections_as_a_table() -> None:
-    alone = decided(replace(RULED, candidates=FLASH_ONLY, floor=None))
+def test_cached_and_reasoning_tokens_are_told_where_there_are_any() -> None:
+    thinking = replace(CHAT, needs=frozenset({Capability.REASONING}))
+    able = model("maker/thinker", capabilities=frozenset({Capability.REASONING}))
+    thinker = at("cloud", able, always(per_mtok("1", "4")))
+    warm = replace(NOON, warm_tokens={thinker.id: 512})
+    decision = decide(thinking, policy("maker/thinker"), catalog(thinker), warm, quality=TablePredictor())
 
-    assert as_table(alone, CHAT) == (
-        "policy balanced/everyday · objective cheapest · good enough: 0.0000 · catalog c1\n"
-        "request: 1000 input tokens (o200k), task chat, language other, difficulty 0.50, needs nothing special\n"
-        "\n"
-        "  rank  model        provider  quality  expected $  later $   at worst $  input  cached  "
-        "output  output limit\n"
-        "  1 ←   maker/flash  cloud     0.700    0.000170    0.000000  0.000600    1000   0       350     1000"
+    told = candidates_told(decision)
+
+    row = dict(zip(told.headings, told.rows[0], strict=True))
+    assert (row["cached"], row["reasoning"]) == ("512", "1200")
+
+
+def test_the_rejected_in_words() -> None:
+    assert rejections_told(decided().rejected) == Told(
+        ("deployment", "reason", "detail"),
+        (("cloud:maker/opus", "below_quality", "predicted quality 0.4000 is below 0.6000"),),
     )
 
 
-def test_a_decision_for_nobody_as_a_table() -> None:
+def test_the_terms_and_the_request_in_a_line_each() -> None:
     seeing = replace(CHAT, needs=frozenset({Capability.TOOLS, Capability.IMAGE_INPUT}))
-    nobody = decided(replace(RULED, candidates=FLASH_ONLY, floor=None, rules=()), seeing)
 
-    assert as_table(nobody, seeing) == (
-        "policy balanced · objective cheapest · good enough: 0.0000 · catalog c1\n"
-        "request: 1000 input tokens (o200k), task chat, language other, difficulty 0.50, needs image_input, tools\n"
-        "\n"
-        "  rank  model  provider  quality  expected $  later $  at worst $  input  cached  output  output limit\n"
-        "  nobody may serve this request\n"
-        "\n"
-        "rejected:\n"
-        "  cloud:maker/flash  not_capable  it lacks image_input, tools"
+    assert summary(decided(), CHAT) == (
+        "policy balanced/everyday · objective cheapest · good enough: 0.6000 · catalog c1",
+        "request: 1000 input tokens (o200k), task chat, language other, difficulty 0.50, needs nothing special",
     )
+    assert summary(decided(), seeing)[1].endswith("needs image_input, tools")

@@ -8,6 +8,7 @@ import httpx2
 import pytest
 
 from tests.e2e.conftest import Proxy, Sandbox, run_penstock, running_proxy
+from tests.waiting import eventually
 
 _EASY = "What should I call my cat?"
 _DEMANDING = (
@@ -57,6 +58,60 @@ def test_the_command_says_the_same_as_a_dry_run(sandbox: Sandbox, tmp_path: Path
             body = _random_body(chance)
 
             assert _explained(proxy, "search", body) == proxy.chat("search", body, x_penstock_dry_run="1").json()
+
+
+def test_the_admin_port_says_the_same_as_a_dry_run(proxy: Proxy) -> None:
+    chance = random.Random(13)
+    for _ in range(10):
+        team, body = chance.choice(("search", "research")), _random_body(chance)
+
+        asked = proxy.http.post(f"{proxy.admin_url}/admin/explain?team={team}", content=_as_sent(body))
+
+        assert asked.json() == proxy.chat(team, body, x_penstock_dry_run="1").json()
+
+
+def test_a_request_that_was_served_is_explained_afterwards(proxy: Proxy) -> None:
+    body = {"model": "auto", "messages": [_user(_EASY)]}
+    dry = proxy.chat("search", body, x_penstock_dry_run="1", x_penstock_min_quality="0.89").json()
+    served = proxy.chat("search", body, x_penstock_min_quality="0.89")
+    name = served.headers["x-request-id"]
+
+    eventually(
+        lambda: proxy.http.get(f"{proxy.admin_url}/admin/explain?request={name}").status_code == 200, within_s=10
+    )
+    past = proxy.http.get(f"{proxy.admin_url}/admin/explain?request={name}").json()
+    page = proxy.http.get(f"{proxy.admin_url}/explain?request={name}").text
+
+    then = past.pop("then")
+    for each in (*past["rejections"], *dry["rejections"]):
+        if each["reason"] == "unavailable":
+            del each["detail"]  # why it was is not kept
+    assert past == dry
+    assert (then["decided_the_same"], then["served_by"]) == (True, "openrouter:anthropic/claude-opus-4.7")
+    assert then["cost_usd"] == served.headers["x-penstock-cost-usd"]
+    assert "1 ←" in page
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--against", "nowhere"], "nowhere:1:1: expected a directory with penstock.yaml, got none"),
+        (["--against", "config", "--since", "soon"], "`since` takes hours (24h), days (7d) or an ISO date"),
+        (["--against", "config", "--until", "soon"], "`until` takes hours (24h), days (7d) or an ISO date"),
+        (["--against", "config", "--until", "30d"], "--since 7d is not before --until 30d; give an earlier one."),
+    ],
+)
+def test_a_replay_that_cannot_be_done_says_what_to_do(proxy: Proxy, options: list[str], message: str) -> None:
+    ended = run_penstock("replay", "--config", str(proxy.config), *options, environment=proxy.environment)
+
+    assert ended.returncode == 1
+    assert ended.stderr.decode().startswith(message)
+
+
+def test_a_replay_of_nothing_says_so(proxy: Proxy) -> None:
+    said = proxy.command("replay", "--against", "config", "--team", "nobody").decode()
+
+    assert said.startswith("The ledger has no requests of team nobody since ")
 
 
 def test_explain_prints_a_table_for_people(proxy: Proxy) -> None:

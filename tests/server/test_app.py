@@ -63,7 +63,7 @@ def data(
 
 def admin() -> ASGIApp:
     endpoints = {"/": answering("console"), "/metrics": answering("metrics")}
-    return admin_app(endpoints=endpoints, is_ready=lambda: True, guard=unguarded, new_request_id=named)
+    return admin_app(endpoints=endpoints, questions={}, is_ready=lambda: True, guard=unguarded, new_request_id=named)
 
 
 # Routes

@@ -130,6 +130,7 @@ entries = st.builds(
     overhead_s=st.floats(0, 1),
     first_token_s=st.none() | st.floats(0, 60),
     duration_s=st.floats(0, 600),
+    conditions_json=st.sampled_from([b"", b'{"version":1,"ranked":[]}']),
     tags=st.lists(st.sampled_from(["app=web", "env=prod", "batch"]), max_size=3).map(tuple),
 )
 

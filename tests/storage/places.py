@@ -60,7 +60,7 @@ def kept_entries(place: str) -> list[LedgerEntry]:
         place,
         "SELECT id, request_id, at, team, key_id, alias, policy, rule, outcome, rejected, profile,"
         " counted_input_tokens, expected_nano_usd, baseline, baseline_nano_usd, config_version, is_stream,"
-        " overhead_s, first_token_s, duration_s, tags FROM entries ORDER BY request_id",
+        " overhead_s, first_token_s, duration_s, tags, conditions FROM entries ORDER BY request_id",
     )
     calls = run(
         place,
@@ -73,7 +73,19 @@ def kept_entries(place: str) -> list[LedgerEntry]:
 
 def _entry(row: tuple[Any, ...], calls: list[tuple[Any, ...]]) -> LedgerEntry:
     _, request_id, at, team, key_id, alias, policy, rule, outcome, rejected, profile, *rest = row
-    counted, expected, baseline, baseline_nano_usd, config, is_stream, overhead_s, first_s, duration_s, tags = rest
+    (
+        counted,
+        expected,
+        baseline,
+        baseline_nano_usd,
+        config,
+        is_stream,
+        overhead_s,
+        first_s,
+        duration_s,
+        tags,
+        conditions,
+    ) = rest
     assert [number for _, number, *_ in calls] == list(range(1, len(calls) + 1))
     return LedgerEntry(
         request_id=request_id,
@@ -97,6 +109,7 @@ def _entry(row: tuple[Any, ...], calls: list[tuple[Any, ...]]) -> LedgerEntry:
         first_token_s=first_s,
         duration_s=duration_s,
         tags=tuple(json.loads(tags)),
+        conditions_json=conditions,
     )
 
 

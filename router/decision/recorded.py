@@ -1,0 +1,201 @@
+"""What a decision was made in, kept so that it can be made again, and what it came to: `DecisionRecord`.
+
+Together with the profile it is everything `decide` depends on but the configuration. What had been learned is kept as
+the answers that the decision asked for: the rest of it cannot have mattered.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+import msgspec
+
+from router.catalog.catalog import Deployment, DeploymentId, Effort, Model, ModelName
+from router.decision.decide import Decision
+from router.decision.facts import (
+    NO_EXPERIENCE,
+    NO_TIGHTENING,
+    Conditions,
+    Experience,
+    Latency,
+    OutputForecast,
+    RequestProfile,
+    Tightening,
+)
+
+VERSION = 1  # of the record; a reader that does not know it must not guess
+
+WAS_UNAVAILABLE = "it was unavailable when the request was decided"
+
+
+# Empty defaults are no shared state: msgspec copies them.
+class Answers(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What an `Experience` said during one decision."""
+
+    input_ratios: dict[ModelName, float] = {}
+    outputs: dict[str, tuple[int, int]] = {}  # output and reasoning tokens, by `deployment effort`
+    latencies: dict[DeploymentId, tuple[float, float] | None] = {}  # s to the first token, tokens per s
+
+
+class DecisionRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The conditions of a decision, and whom it preferred. Numbers, enums and names of the configuration; no text."""
+
+    version: int
+    ranked: tuple[DeploymentId, ...]  # the eligible in their order: the decision itself
+    tightening: Tightening = NO_TIGHTENING
+    policy: str | None = None  # the header x-penstock-policy, if it was sent
+    efforts: dict[DeploymentId, Effort] = {}  # that the policy told of the ranked; those not named: as the client asked
+    is_downgraded: bool = False  # a spent budget had put the policy's cheapest models in place of the good enough
+    seed: int = 0
+    unavailable: tuple[DeploymentId, ...] = ()
+    warm_tokens: dict[DeploymentId, int] = {}
+    further_turns: int = 0
+    growth_tokens: int = 0
+    later_tokens: dict[DeploymentId, int] = {}
+    answers: Answers | None = None  # None: nothing had been learned, the priors spoke
+
+    def conditions(self, conditions: Conditions) -> Conditions:
+        """The conditions of then. `conditions` tells the moment, what nobody asked for then, and where the prompt is
+        warm, or no longer, because of what has been decided differently since."""
+        experience = NO_EXPERIENCE if self.answers is None else Recalled(self.answers, conditions.experience)
+        return replace(
+            conditions,
+            seed=self.seed,
+            unavailable=dict.fromkeys(self.unavailable, WAS_UNAVAILABLE),
+            warm_tokens={**self.warm_tokens, **conditions.warm_tokens},
+            further_turns=self.further_turns,
+            growth_tokens=self.growth_tokens,
+            later_tokens={**conditions.later_tokens, **self.later_tokens},
+            experience=experience,
+        )
+
+
+class Remembering:
+    """An experience that keeps what it has answered. All that follow from one plan get the same answers."""
+
+    def __init__(self, experience: Experience) -> None:
+        self._experience = experience
+        self._input_ratios: dict[ModelName, float] = {}
+        self._outputs: dict[tuple[DeploymentId, Effort | None], OutputForecast] = {}
+        self._latencies: dict[DeploymentId, Latency | None] = {}
+
+    def input_ratio(self, model: Model, profile: RequestProfile) -> float:
+        known = self._input_ratios.get(model.name)
+        if known is None:
+            known = self._input_ratios[model.name] = self._experience.input_ratio(model, profile)
+        return known
+
+    def output(self, deployment: Deployment, profile: RequestProfile, effort: Effort | None) -> OutputForecast:
+        key = (deployment.id, effort)
+        known = self._outputs.get(key)
+        if known is None:
+            known = self._outputs[key] = self._experience.output(deployment, profile, effort)
+        return known
+
+    def latency(self, deployment: Deployment) -> Latency | None:
+        if deployment.id not in self._latencies:
+            self._latencies[deployment.id] = self._experience.latency(deployment)
+        return self._latencies[deployment.id]
+
+    def answers(self) -> Answers:
+        """What has been asked so far."""
+        return Answers(
+            input_ratios=dict(self._input_ratios),
+            outputs={
+                _output_key(deployment, effort): (forecast.output_tokens, forecast.reasoning_tokens)
+                for (deployment, effort), forecast in self._outputs.items()
+            },
+            latencies={
+                deployment: None if known is None else (known.first_token_s, known.output_tokens_per_s)
+                for deployment, known in self._latencies.items()
+            },
+        )
+
+
+class Recalled:
+    """The experience of then, where it was asked; another where it was not."""
+
+    def __init__(self, answers: Answers, otherwise: Experience) -> None:
+        self._answers = answers
+        self._otherwise = otherwise
+
+    def input_ratio(self, model: Model, profile: RequestProfile) -> float:
+        known = self._answers.input_ratios.get(model.name)
+        return self._otherwise.input_ratio(model, profile) if known is None else known
+
+    def output(self, deployment: Deployment, profile: RequestProfile, effort: Effort | None) -> OutputForecast:
+        known = self._answers.outputs.get(_output_key(deployment.id, effort))
+        return self._otherwise.output(deployment, profile, effort) if known is None else OutputForecast(*known)
+
+    def latency(self, deployment: Deployment) -> Latency | None:
+        if deployment.id not in self._answers.latencies:
+            return self._otherwise.latency(deployment)
+        known = self._answers.latencies[deployment.id]
+        return None if known is None else Latency(*known)
+
+
+def remembering(conditions: Conditions) -> Conditions:
+    """The same conditions, and what is asked of their experience is kept for the record."""
+    if conditions.experience is NO_EXPERIENCE:
+        return conditions  # priors can be asked again at any time
+    return replace(conditions, experience=Remembering(conditions.experience))
+
+
+def record_of(
+    decision: Decision,
+    conditions: Conditions,
+    *,
+    tightening: Tightening = NO_TIGHTENING,
+    policy: str | None = None,
+    is_downgraded: bool = False,
+) -> DecisionRecord:
+    """The record of a decision that was made in `remembering` conditions."""
+    experience = conditions.experience
+    return DecisionRecord(
+        version=VERSION,
+        ranked=ids(decision),
+        tightening=NO_TIGHTENING if tightening == NO_TIGHTENING else tightening,
+        policy=policy,
+        efforts={each.deployment.id: each.effort for each in decision.ranked if each.effort is not None},
+        is_downgraded=is_downgraded,
+        seed=conditions.seed,
+        unavailable=tuple(conditions.unavailable),
+        warm_tokens=dict(_warm(conditions.warm_tokens)),
+        further_turns=conditions.further_turns,
+        growth_tokens=conditions.growth_tokens,
+        later_tokens=dict(conditions.later_tokens),
+        answers=experience.answers() if isinstance(experience, Remembering) else None,
+    )
+
+
+def ids(decision: Decision) -> tuple[DeploymentId, ...]:
+    """Whom the decision prefers, in order."""
+    return tuple(candidate.deployment.id for candidate in decision.ranked)
+
+
+def read_profile(content: bytes) -> RequestProfile | None:
+    """The profile that `profile_as_data` made; None if it is one that this version does not understand."""
+    try:
+        return _PROFILES.decode(content)
+    except msgspec.DecodeError:
+        return None
+
+
+def read_record(content: bytes) -> DecisionRecord | None:
+    """The record as JSON; None if there is none, or one that this version does not understand."""
+    try:
+        record = _RECORDS.decode(content)
+    except msgspec.DecodeError:
+        return None
+    return record if record.version == VERSION else None
+
+
+_PROFILES = msgspec.json.Decoder(RequestProfile)
+_RECORDS = msgspec.json.Decoder(DecisionRecord)
+
+
+def _warm(tokens: Mapping[DeploymentId, int]) -> Iterable[tuple[DeploymentId, int]]:
+    return ((deployment, count) for deployment, count in tokens.items() if count)
+
+
+def _output_key(deployment: DeploymentId, effort: Effort | None) -> str:
+    return f"{deployment} {effort.value}" if effort is not None else deployment

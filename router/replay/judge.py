@@ -1,0 +1,264 @@
+"""One request of the ledger under another configuration: who would serve it now, and at what cost: `Judge`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from router.catalog.catalog import Catalog, Deployment, DeploymentId, ModelName
+from router.catalog.prices import Price, cost
+from router.config.snapshot import Snapshot
+from router.decision.eligibility import Candidate, Reason
+from router.decision.facts import Conditions
+from router.errors import PricingError
+from router.gateway.past import CannotDecideAgain, DecideAgain, Past, is_same
+from router.gateway.planning import Plan
+from router.keys import TeamName
+from router.ledger import Attempt, LedgerEntry, Outcome
+from router.quality.predictor import QualityPredictor
+from router.replay.habits import Comparison, Habits, Kind
+from router.replay.learned import Learner, PromptMemory
+from router.units import CostSource, Usage, nano_usd
+
+
+class Unknown(StrEnum):
+    """Why a request's dollars under the other configuration are not known, beside the obstacles to deciding it."""
+
+    SHADOW = "shadow"  # a copy of a request, sent to a model that is only measured
+    IN_DOUBT = "in_doubt"  # a call is booked at the sum held: what it cost is not known yet
+    NOT_ANSWERED = "not_answered"  # it was refused or failed then, so nobody knows what its answer would have been
+    NO_USAGE = "no_usage"  # the provider did not tell the tokens
+    MODEL_UNKNOWN = "model_unknown"  # the model that served is in neither catalog nor ledger: no ratio of tokens
+    UNPRICED = "unpriced"  # nobody may serve it now, since prices are not known
+    NOBODY_MAY_SERVE = "nobody_may_serve"  # nobody may serve it now, for other reasons
+    CONTRADICTORY_USAGE = "contradictory_usage"  # the provider told of more cached than sent
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """How far an estimate may be off, in nano-dollars, one standard deviation each."""
+
+    common_nano_usd: float  # all requests of the same `cause` err together
+    single_nano_usd: float  # each on its own
+    cause: tuple[ModelName, ModelName]  # the model that served, and the one that would
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a request cost, and would cost."""
+
+    team: TeamName
+    then: DeploymentId | None  # whom the decision preferred; None: nobody might serve it
+    now: DeploymentId | None
+    spent: tuple[tuple[ModelName, int], ...]  # nano-dollars of each call then
+    now_model: ModelName | None
+    now_nano_usd: int
+    is_same: bool  # the whole decision, to the letter
+    error: Error | None  # None: the figure is from the books, not estimated
+    quality_then: float | None
+    quality_now: float | None
+
+    @property
+    def then_nano_usd(self) -> int:
+        return sum(nano for _, nano in self.spent)
+
+
+@dataclass(frozen=True, slots=True)
+class NotJudged:
+    """What a request cost, and why nobody knows what it would cost."""
+
+    team: TeamName
+    then_nano_usd: int
+    reason: str  # of Obstacle or Unknown
+    about: str  # the name concerned; empty where there is none
+    is_same: bool | None  # the decision, if it could be made
+
+
+class Judge:
+    """Judges entries in the order of time, and remembers what they would have taught."""
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        *,
+        quality: QualityPredictor,
+        habits: Habits,
+        learner: Learner,
+        memory_then: PromptMemory,
+        memory_now: PromptMemory,
+    ) -> None:
+        self._catalog: Catalog = snapshot.catalog
+        self._again = DecideAgain(snapshot, catalog=lambda: snapshot.catalog, quality=quality)
+        self._quality = quality
+        self._habits = habits
+        self._learner = learner
+        self._memory_then = memory_then
+        self._memory_now = memory_now
+
+    def judge(self, entry: LedgerEntry) -> Judged | NotJudged:
+        if entry.outcome is Outcome.SHADOW:
+            return NotJudged(entry.team, entry.cost_nano_usd, Unknown.SHADOW.value, entry.policy, is_same=None)
+        try:
+            past = Past.of(entry)
+            entry = past.entry
+            conditions = self._foreseen(past)
+            plan = self._again.plan(past, conditions)
+        except CannotDecideAgain as error:
+            return NotJudged(entry.team, entry.cost_nano_usd, error.obstacle.value, error.about, is_same=None)
+        finally:
+            self._learner.observe(entry)
+        judged = self._judged(past, plan, conditions.warm_tokens)
+        self._memory_then.observe(entry)
+        self._memory_now.observe(_as_sent_now(entry, plan))
+        return judged
+
+    def _foreseen(self, past: Past) -> Conditions:
+        """The moment, with where the prompt is warmer or colder than it was, by what was decided differently before.
+
+        Raises CannotDecideAgain.
+        """
+        bare = Conditions(past.entry.at, experience=self._learner)
+        if not past.profile.prefix:
+            return bare
+        candidates = self._again.candidates(past)
+        then = self._memory_then.foreseen(past.profile, bare, candidates).warm_tokens
+        now = self._memory_now.foreseen(past.profile, bare, candidates)
+        changed = {each for each in {*then, *now.warm_tokens} if now.warm_tokens.get(each, 0) != then.get(each, 0)}
+        return replace(now, warm_tokens={each: now.warm_tokens.get(each, 0) for each in changed})
+
+    def _judged(self, past: Past, plan: Plan, warmth: Mapping[DeploymentId, int]) -> Judged | NotJudged:
+        entry = past.entry
+        same = is_same(past, plan)
+        try:
+            now_nano_usd, error = self._cost(past, plan, warmth)
+        except _NotKnownError as why:
+            return NotJudged(entry.team, entry.cost_nano_usd, why.reason.value, why.about, is_same=same)
+        chosen, served = plan.decision.chosen, entry.served_by
+        known = self._catalog.of(served.model) if served is not None else ()
+        return Judged(
+            team=entry.team,
+            then=past.record.ranked[0] if past.record.ranked else None,
+            now=chosen.deployment.id if chosen else None,
+            spent=tuple((attempt.model, attempt.cost_nano_usd) for attempt in entry.attempts),
+            now_model=chosen.deployment.model.name if chosen else None,
+            now_nano_usd=now_nano_usd,
+            is_same=same,
+            error=error,
+            quality_then=self._quality.probability(known[0].model, past.profile.task) if known else None,
+            quality_now=chosen.quality if chosen and served else None,
+        )
+
+    def _cost(self, past: Past, plan: Plan, warmth: Mapping[DeploymentId, int]) -> tuple[int, Error | None]:
+        """Nano-dollars now, and how far they may be off. Raises _NotKnownError."""
+        entry, chosen = past.entry, plan.decision.chosen
+        doubtful = next((call for call in entry.attempts if call.source is CostSource.HELD), None)
+        if doubtful is not None:
+            raise _NotKnownError(Unknown.IN_DOUBT, doubtful.model)
+        preferred = past.record.ranked[0] if past.record.ranked else None
+        if chosen is None and preferred is None:
+            return entry.cost_nano_usd, None
+        if chosen is None:
+            reasons = sorted({each.reason for each in plan.decision.rejected})
+            unknown = Unknown.UNPRICED if Reason.UNPRICED in reasons else Unknown.NOBODY_MAY_SERVE
+            raise _NotKnownError(unknown, ", ".join(reasons))
+        deployment, served = chosen.deployment, entry.served_by
+        answers = [call for call in entry.attempts if call is served and _deployment_id(call) == deployment.id]
+        # The same choice takes the same course, failures and all; another may be the one that answered in the end.
+        booked = entry.cost_nano_usd if deployment.id == preferred else sum(call.cost_nano_usd for call in answers)
+        is_as_then = past.record.efforts.get(deployment.id) == chosen.effort
+        if is_as_then and (deployment.id == preferred or answers):
+            return booked + _warmer(served, deployment, past, warmth), None
+        if served is None:
+            raise _NotKnownError(Unknown.NOT_ANSWERED, entry.outcome.value)
+        if served.usage is None:
+            raise _NotKnownError(Unknown.NO_USAGE, served.model)
+        return self._elsewhere(past, served, served.usage, chosen)
+
+    def _elsewhere(self, past: Past, served: Attempt, usage: Usage, chosen: Candidate) -> tuple[int, Error]:
+        """The answer of then, given by another deployment."""
+        now, known = chosen.deployment, self._catalog.of(served.model)
+        habits, profile = self._habits, past.profile
+        old, _ = habits.token_ratio(served.model, otherwise=known[0].model.token_ratio if known else None)
+        new, new_error = habits.token_ratio(now.model.name, otherwise=now.model.token_ratio)
+        if old is None or new is None:
+            raise _NotKnownError(Unknown.MODEL_UNKNOWN, served.model)
+        ratio, kind = new / old, Kind.of(profile, chosen.effort)
+        if now.model.name == served.model:
+            comparison, new_error = habits.rethought(served.model, kind), 0.0
+        else:
+            comparison = habits.compared(served.model, now.model.name, kind, token_ratio=ratio)
+        input_tokens = round(usage.input_tokens * ratio)
+        # A memory of prompts is believed; without one the same share of the prompt is taken to be cached.
+        cached = chosen.estimate.cached_tokens if profile.prefix else round(usage.cached_tokens * ratio)
+        moved = Usage(
+            input_tokens=input_tokens,
+            output_tokens=_output_tokens(usage, comparison, past),
+            cached_tokens=min(cached, input_tokens),
+        )
+        price = now.prices.at(past.entry.at)
+        assert price is not None  # a deployment without a price is not chosen
+        output_nano = float(moved.output_tokens * price.rates(input_tokens).output) * 1e9
+        total = _nano_usd(moved, price, served.model)
+        error = Error(
+            common_nano_usd=output_nano * comparison.common_error + (total - output_nano) * new_error,
+            single_nano_usd=output_nano * comparison.single_error,
+            cause=(served.model, now.model.name),
+        )
+        return total, error
+
+
+def _as_sent_now(entry: LedgerEntry, plan: Plan) -> LedgerEntry:
+    """The entry as it would have been booked, for whoever remembers prompts: another model's usage is not known."""
+    served, chosen = entry.served_by, plan.decision.chosen
+    if served is None or chosen is None:
+        return replace(entry, attempts=())
+    deployment = chosen.deployment
+    if _deployment_id(served) == deployment.id:
+        return entry
+    call = replace(served, model=deployment.model.name, provider=deployment.provider.name, usage=None)
+    return replace(entry, attempts=(call,))
+
+
+class _NotKnownError(Exception):
+    def __init__(self, reason: Unknown, about: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.about = about
+
+
+def _output_tokens(usage: Usage, comparison: Comparison, past: Past) -> int:
+    choices, limit = past.profile.choices, past.profile.max_output_tokens
+    thinking = comparison.thinking_tokens
+    reasoning = usage.reasoning_tokens if thinking is None else thinking * choices
+    output = round((usage.output_tokens - usage.reasoning_tokens) * comparison.text_ratio + reasoning)
+    return output if limit is None else min(output, limit * choices)
+
+
+def _warmer(served: Attempt | None, deployment: Deployment, past: Past, warmth: Mapping[DeploymentId, int]) -> int:
+    """What the same call costs more, in nano-dollars, where the prompt is warmer or colder than it was."""
+    if served is None or served.usage is None or _deployment_id(served) != deployment.id or deployment.id not in warmth:
+        return 0
+    price = deployment.prices.at(past.entry.at)
+    if price is None:
+        return 0
+    usage = served.usage
+    warmer_tokens = warmth[deployment.id] - past.record.warm_tokens.get(deployment.id, 0)
+    cached = min(usage.cached_tokens + warmer_tokens, usage.input_tokens - usage.cache_write_tokens)
+    moved = Usage(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cached_tokens=max(cached, 0),
+        cache_write_tokens=usage.cache_write_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
+    )
+    return _nano_usd(moved, price, served.model) - _nano_usd(usage, price, served.model)
+
+
+def _nano_usd(usage: Usage, price: Price, model: ModelName) -> int:
+    try:
+        return nano_usd(cost(usage, price))
+    except PricingError as error:
+        raise _NotKnownError(Unknown.CONTRADICTORY_USAGE, model) from error
+
+
+def _deployment_id(attempt: Attempt) -> DeploymentId:
+    return DeploymentId(f"{attempt.provider}:{attempt.model}")
