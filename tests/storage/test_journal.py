@@ -416,7 +416,7 @@ from tests.storage.entries import attempt, entry
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 journal = Journal(pathlib.Path(sys.argv[1]), name="full")
 journal.start()
-resource.setrlimit(resource.RLIMIT_FSIZE, (3_000, 3_000))
+resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, 5_000))
 written = 0
 for number in range(100):
     try:
