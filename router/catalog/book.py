@@ -14,7 +14,7 @@ from itertools import groupby
 from router.catalog.catalog import Catalog, Deployment, ProviderName
 from router.catalog.listing import Listed, tariff_of
 from router.catalog.prices import Origin, PriceEntry
-from router.catalog.tariffs import Tariff, is_sudden
+from router.catalog.tariffs import Tariff, as_data, is_sudden
 
 _VERSION_DIGITS = 12
 
@@ -162,8 +162,9 @@ def with_book(
     digest = hashlib.sha256(catalog.version.encode())
     for deployment in catalog:
         for row in book.rows.get(name_of(deployment), ())[-1:]:
-            digest.update(repr((row.name, row.version, row.starts.isoformat(), row.tariff)).encode())
-        digest.update(repr(doubts.get(name_of(deployment))).encode())
+            digest.update(f"{row.name} {row.version} {row.starts.isoformat()} {_digits(row.tariff)}".encode())
+        doubt = doubts.get(name_of(deployment))
+        digest.update(f"{'no' if doubt is None else _digits(doubt.tariff)} doubt\n".encode())
     return Catalog(
         deployments={
             model: tuple(_priced(each, book, doubts, since) for each in deployments)
@@ -171,6 +172,11 @@ def with_book(
         },
         version=digest.hexdigest()[:_VERSION_DIGITS],
     )
+
+
+def _digits(tariff: Tariff | None) -> str:
+    """The tariff as text, the same whether it was read just now or comes from the book."""
+    return "no price" if tariff is None else str(as_data(tariff))
 
 
 def name_of(deployment: Deployment) -> Name:

@@ -307,7 +307,7 @@ def _number(value: object) -> Decimal | None:
         value = str(value)
     if not isinstance(value, str) or not _NUMBER.fullmatch(value):
         return None
-    return Decimal(value)
+    return +Decimal(value)  # to the 28 digits that sums are worked out with: the book keeps no more
 
 
 def _threshold(value: object) -> int | None:

@@ -326,7 +326,7 @@ _GEMINI_3_FLASH = replace(
     name="Google: Gemini 3 Flash Preview",
     created=1765987078,
     max_completion_tokens=65_535,
-    rates=_usd_per_mtok("0.5", "3", "0.05", "0.0833"),
+    rates=_usd_per_mtok("0.5", "3", "0.05", "0.08333333333333334"),
     long_context=None,
     provider=_AI_STUDIO,
     reasoning=Reasoning(
@@ -346,7 +346,7 @@ _GEMINI_3_1_FLASH_LITE = replace(
     name="Google: Gemini 3.1 Flash Lite",
     created=1778112000,
     max_completion_tokens=65_536,
-    rates=_usd_per_mtok("0.25", "1.5", "0.025", "0.0833"),
+    rates=_usd_per_mtok("0.25", "1.5", "0.025", "0.08333333333333334"),
     temper=replace(_GEMINI_3_FLASH.temper, time_to_first_token_s=0.35, tokens_per_s=220, words=60, skill=1),
 )
 

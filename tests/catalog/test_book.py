@@ -253,6 +253,17 @@ def test_the_version_behind_a_name_is_in_the_catalog_and_every_change_makes_anot
     assert name_of(only(moved)) == (OPENROUTER, NAME)
 
 
+def test_the_catalog_is_the_same_whether_a_price_was_read_just_now_or_comes_from_the_book() -> None:
+    read = reviewed(reading("0.10")).row
+    assert read is not None
+    assert read.tariff is not None
+    kept = replace(read, tariff=from_data(as_data(read.tariff)), last_seen=read.last_seen + A_MINUTE)
+
+    first, second = (with_book(catalog(), PriceBook().with_rows([each]), {}) for each in (read, kept))
+
+    assert first.version == second.version
+
+
 def test_the_shipped_price_of_an_hour_leaves_the_operators_own_aside() -> None:
     shipped = PriceEntry(price("0.2"), source="shipped", daily=(time(0), time(12)), origin=Origin.PUBLISHED)
     own = PriceEntry(price("0.3"), source="a contract")

@@ -278,11 +278,12 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
     max_leaves=6,
 )  # fmt: skip
+long_numbers = st.from_regex(r"0\.0{1,9}[0-9]{1,24}", fullmatch=True)
 _KEYS = (
     "prompt", "completion", "request", "image", "image_token", "web_search", "internal_reasoning", "input_cache_read",
     "input_cache_write", "input_cache_write_1h", "discount", "min_prompt_tokens", "utc_start", "utc_end", "utc_days",
 )  # fmt: skip
-figures = st.sampled_from(["0", "-1", "0.000001", "0.00000175", "3e-7", 0.00001, 1, 100, 2330, None])
+figures = st.sampled_from(["0", "-1", "0.000001", "0.00000175", "3e-7", 0.00001, 1, 100, 2330, None]) | long_numbers
 members = st.dictionaries(st.sampled_from(_KEYS), figures | json_values, max_size=8)
 pricings = st.builds(
     lambda base, overrides, extra: {**base, "overrides": overrides, **extra},
