@@ -225,7 +225,7 @@ async def _leases(setting: Setting) -> tuple[Figure, ...]:
     """Only the processes' clocks jump. If Redis's own does, leases do end early: see `_jumps` for the money then."""
     processes, of_redis = _clocks(setting, "e-leases")
     seen, jumps = _Seen(), 0
-    time_scale = 1.0 if not setting.is_short else 0.1
+    time_scale = 8.0 if not setting.is_short else 0.1  # the longest streams take some 15 s at the sandbox's own pace
     with _plant(setting, "e-leases", processes, of_redis, teams={"long": _LONG}, time_scale=time_scale) as plant:
         asks = _long_asks(setting.chance("long"), plant.keys["long"][0])
         offsets_s = [offset_s for offset_s in _offsets_s(setting, "leases") if offset_s] or [0]
