@@ -28,7 +28,7 @@ from router.catalog.prices import (
     is_within,
     one_hour_write,
 )
-from router.catalog.tariffs import Tariff, Window
+from router.catalog.tariffs import Tariff, Window, canonical
 from router.errors import PricingError
 
 _Figures = Mapping[str, Decimal]
@@ -252,7 +252,7 @@ def _rates(model: str, figures: _Figures) -> Rates:
         image=_image_fee(figures),
         web_search=figures.get("web_search", ZERO),
     )
-    return rates if "input_cache_write_1h" in figures else one_hour_write(model, rates)
+    return canonical(rates if "input_cache_write_1h" in figures else one_hour_write(model, rates))
 
 
 def _image_fee(figures: _Figures) -> Decimal:

@@ -163,6 +163,11 @@ def from_data(windows: list[dict[str, Any]]) -> Tariff:
     )
 
 
+def canonical(rates: Rates) -> Rates:
+    """The same rates, without trailing zeros: as the book has them, so that dollars are written alike from either."""
+    return _rates(_rates_as_data(rates))
+
+
 def _rates_as_data(rates: Rates) -> dict[str, str]:
     return {name: _plain(figure) for name, figure in zip(_RATE_NAMES, rates.figures(), strict=True)}
 

@@ -283,7 +283,10 @@ _KEYS = (
     "prompt", "completion", "request", "image", "image_token", "web_search", "internal_reasoning", "input_cache_read",
     "input_cache_write", "input_cache_write_1h", "discount", "min_prompt_tokens", "utc_start", "utc_end", "utc_days",
 )  # fmt: skip
-figures = st.sampled_from(["0", "-1", "0.000001", "0.00000175", "3e-7", 0.00001, 1, 100, 2330, None]) | long_numbers
+figures = (
+    st.sampled_from(["0", "-1", "0.000001", "0.0000010", "0.00000175", "3e-7", 0.00001, 1, 100, 2330, None])
+    | long_numbers
+)
 members = st.dictionaries(st.sampled_from(_KEYS), figures | json_values, max_size=8)
 pricings = st.builds(
     lambda base, overrides, extra: {**base, "overrides": overrides, **extra},
@@ -318,6 +321,17 @@ def _says_zero(value: object, key: str) -> bool:
     assert isinstance(value, dict)
     texts = [value.get(key), *(each.get(key) for each in value["overrides"] or [])]
     return any(text is not None and not isinstance(text, bool) and Decimal(str(text)) == 0 for text in texts)
+
+
+@given(pricings)
+def test_figures_from_the_book_are_written_as_those_that_were_read(pricing: object) -> None:
+    """Dollars worked out with 0.0000010 have a digit more than with 0.000001, and explanations would differ."""
+    found = listed(pricing)
+    if found.pricing is not None:
+        read = tariff_of(found.pricing, now=NOON, before=None)
+        kept = from_data(json.loads(json.dumps(as_data(read))))
+
+        assert repr(kept) == repr(read)
 
 
 @given(pricings, st.integers(0, 23))
