@@ -24,6 +24,7 @@ class Link:
         self.clock = ServerClock(monotonic_s)
         self.epoch: str | None = None  # in which everything that this process holds is registered
         self.is_open = False
+        self.is_answered = False  # Redis is there, open or not
         self.heard_s = float("-inf")  # when Redis was asked last that then said the epoch was open
         self._woken = anyio.Event()
 
@@ -43,9 +44,12 @@ class Link:
             raise self.unavailable() from error
 
     def lost(self, error: NoAnswer) -> None:
+        """Redis is out of reach. What was registered in counters that were not open yet is registered anew."""
         if self.is_open:
             _log.warning("Redis does not answer: %s", error)
-        self.is_open = False
+        elif self.is_answered:
+            self.epoch = None
+        self.is_open = self.is_answered = False
 
     def attach_again(self) -> Unavailable:
         """Redis is not in the epoch that this process knows: nothing is asked before the background has seen to it."""

@@ -168,7 +168,8 @@ class RedisGate:
                     return reservation
             raise self._link.unavailable()
         except Unavailable:
-            drawn = None if self._link.is_open else self._draw(quota, reservation_id, nano_usd)
+            # While counters are rebuilt nothing may begin that is not registered, and may be in the ledger by then.
+            drawn = None if self._link.is_answered else self._draw(quota, reservation_id, nano_usd)
             if drawn is None:
                 raise
             return drawn
@@ -395,6 +396,7 @@ class RedisGate:
         """
         link, asked_s = self._link, self._link.monotonic_s()
         reply = await link.functions.call("beat", self._process, _LEAD_US, _LEASE_US)
+        link.is_answered = True
         state, epoch, now_us, leads, opens_in_us, *living = reply
         link.clock.set(int(now_us))
         if state == "lost":

@@ -252,7 +252,7 @@ async def test_a_slice_ends_with_its_window(clocked_redis: RedisServer) -> None:
     gate = gate_on(clocked_redis, Books(), monotonic_s=clock.monotonic_s, root="{ends}", quarantine_s=0)
     await gate.beat()
     assert await stands(gate) == (0, 200)
-    gate._link.is_open = False  # as it finds out when it asks
+    gate._link.lost(NoAnswer("as it finds out when it asks"))
 
     clock.advance(timedelta(minutes=1))
 
@@ -359,7 +359,7 @@ async def timeless(
 async def test_what_is_drawn_in_an_outage_is_a_hold_like_any_other(clocked_redis: RedisServer) -> None:
     async with timeless(clocked_redis, root="{drawn}") as (gate, _):
         by_redis = await hold(gate, "by Redis", 150)
-        gate._link.is_open = False
+        gate._link.lost(NoAnswer("as it finds out when it asks"))
 
         drawn = await hold(gate, "by the slice", 150)
 
@@ -415,7 +415,7 @@ async def test_a_correction_whose_answer_was_lost_is_told_again_and_counted_once
 async def test_requests_that_are_counted_here_in_an_outage_end_here(clocked_redis: RedisServer) -> None:
     ten = Quota((Scope(TEAM, (), Limits(concurrent=2, tokens_per_minute=10)),), BERLIN)
     async with timeless(clocked_redis, root="{here}") as (gate, _):
-        gate._link.is_open = False
+        gate._link.lost(NoAnswer("as it finds out when it asks"))
         first = await gate.admit(ten, tokens=6)
         with pytest.raises(RateLimited):
             await gate.admit(ten, tokens=5)
@@ -430,7 +430,7 @@ async def test_requests_that_are_counted_here_in_an_outage_end_here(clocked_redi
 async def test_a_call_paid_from_a_slice_is_still_held_when_others_are_not(clocked_redis: RedisServer) -> None:
     async with timeless(clocked_redis, root="{still}") as (gate, clock):
         by_redis = await hold(gate, "by Redis", 1)
-        gate._link.is_open = False
+        gate._link.lost(NoAnswer("as it finds out when it asks"))
         drawn = await hold(gate, "by the slice", 1)
 
         clock.advance(timedelta(seconds=1))
@@ -452,3 +452,19 @@ async def test_a_slice_is_kept_as_long_as_ten_times_as_much_is_left(
             await gate.beat()
 
         assert await stands(gate) == (spent, held)
+
+
+async def test_nothing_begins_while_counters_are_rebuilt_that_the_ledgers_sums_may_hold_by_then(
+    own_redis: RedisServer,
+) -> None:
+    own_redis.start()
+    async with running(gate_on(own_redis, Books(), quarantine_s=1.0)) as gate:
+        await with_a_slice(gate)
+        own_redis.wipe()
+        await until(lambda: not gate.is_open)
+
+        with pytest.raises(Unavailable):
+            await hold(gate, "too early", 1)
+
+        await until(lambda: gate.is_open)
+        await hold(gate, "not any more", 1)
