@@ -250,7 +250,7 @@ def kept_experience(snapshot: Snapshot) -> LearnedExperience:
     """What the configuration's servers have learned and written down. Raises StoreUnavailable. Blocks."""
     experience = make_experience(snapshot)
     settings = snapshot.settings
-    if settings.postgres is not None or _sqlite_file(settings).exists():  # looking makes no store
+    if _has_store(settings):
         with closing(open_store(settings)) as store:
             Keeper(experience, store, now=utc_now).load()
     return experience
@@ -342,8 +342,8 @@ def open_store(settings: Settings) -> Store:
 
 def price_book(settings: Settings) -> PriceBook:
     """What providers' own lists have said so far. Raises StoreUnavailable."""
-    if settings.postgres is None and not _sqlite_file(settings).exists():
-        return PriceBook()  # nothing has been served yet, and to look is no reason to make a file
+    if not _has_store(settings):
+        return PriceBook()
     with closing(open_store(settings)) as store:
         return PriceBook().with_rows(store.prices())
 
@@ -364,6 +364,11 @@ async def prices_to_refresh(snapshot: Snapshot) -> AsyncIterator[LivePrices]:
 
 def _ignored(_: ModelName) -> None:
     """A command that ends at once has nobody to tell."""
+
+
+def _has_store(settings: Settings) -> bool:
+    """False if nothing has been served yet: to look is no reason to make a file."""
+    return settings.postgres is not None or _sqlite_file(settings).exists()
 
 
 def _sqlite_file(settings: Settings) -> Path:

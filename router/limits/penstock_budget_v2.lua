@@ -52,6 +52,12 @@ local function believed(root)
   return {id = id, since = tonumber(since), sums = root .. ':' .. id .. ':sums:', accounts = root .. ':' .. id .. ':account:'}, state
 end
 
+-- The same, if it is the epoch that the caller means.
+local function epoch_called(root, id)
+  local epoch, state = believed(root)
+  if epoch and epoch.id == id then return epoch, state end
+end
+
 -- The same, if it is the epoch that the caller has registered its holds in, and open.
 local function open_epoch(root, id)
   local epoch, state = believed(root)
@@ -85,6 +91,10 @@ local function account(epoch, window, now)
 end
 
 local function settled_key(root, id) return root .. ':settled:' .. id end
+
+local function remember_settled(root, epoch, id)
+  redis.call('SET', settled_key(root, id), epoch.id, 'PX', REMEMBERED_MS)
+end
 
 local function forget_hold(root, id)
   redis.call('HDEL', root .. ':holds', id)
@@ -131,7 +141,7 @@ local function settle_hold(root, epoch, id, packed, nano_usd)
     end
   end
   forget_hold(root, id)
-  redis.call('SET', settled_key(root, id), epoch.id, 'PX', REMEMBERED_MS)
+  remember_settled(root, epoch, id)
 end
 
 local function is_settled(root, epoch, id) return redis.call('GET', settled_key(root, id)) == epoch.id end
@@ -152,7 +162,7 @@ local function settle(keys, args)
       settle_hold(root, epoch, id, packed, nano_usd)
       outcomes[#outcomes + 1] = 'settled'
     else
-      if tonumber(nano_usd) == 0 then redis.call('SET', settled_key(root, id), epoch.id, 'PX', REMEMBERED_MS) end
+      if tonumber(nano_usd) == 0 then remember_settled(root, epoch, id) end
       outcomes[#outcomes + 1] = 'unknown'
     end
   end
@@ -186,7 +196,7 @@ local function adopt(keys, args)
   else
     local untold = spend_more(epoch, args, 4, args[3], window_us())
     if untold then return {'sums', untold} end
-    redis.call('SET', settled_key(root, id), epoch.id, 'PX', REMEMBERED_MS)
+    remember_settled(root, epoch, id)
   end
   return {'ok'}
 end
@@ -211,7 +221,7 @@ local function correct(keys, args)
   if redis.call('EXISTS', settled_key(root, args[2])) == 1 then return {'again'} end
   local untold = spend_more(epoch, args, 4, args[3], window_us())
   if untold then return {'sums', untold} end
-  redis.call('SET', settled_key(root, args[2]), epoch.id, 'PX', REMEMBERED_MS)
+  remember_settled(root, epoch, args[2])
   return {'ok'}
 end
 
@@ -351,7 +361,7 @@ end
 -- How long until a moment that was set at most `most` ahead; 0 if it is further, for the clock has been set back since.
 local function left_us(until_us, most, now)
   local left = until_us - now
-  return left > most + 0 and 0 or math.max(left, 0)
+  return left > tonumber(most) and 0 or math.max(left, 0)
 end
 
 -- args: process, lease_us of the lead, how long a process counts as living that is not heard; answers lost, rebuilding or
@@ -383,8 +393,8 @@ local function accounted_for(root, epoch) return root .. ':' .. epoch.id .. ':ac
 
 -- args: epoch, processes; answers those that have neither registered in it nor been found dead
 local function absent(keys, args)
-  local epoch = believed(keys[1])
-  if not epoch or epoch.id ~= args[1] then return {'lost'} end
+  local epoch = epoch_called(keys[1], args[1])
+  if not epoch then return {'lost'} end
   local answer = {'ok'}
   for at = 2, #args do
     if redis.call('SISMEMBER', accounted_for(keys[1], epoch), args[at]) == 0 then answer[#answer + 1] = args[at] end
@@ -463,7 +473,7 @@ local function register_late(root, epoch, told, lease_us)
         forget_hold(root, id)
       end
       add(epoch, 'spent', recent[2], recent[3], now)
-      redis.call('SET', settled_key(root, id), epoch.id, 'PX', REMEMBERED_MS)
+      remember_settled(root, epoch, id)
     end
   end
   return {'open'}
@@ -499,8 +509,8 @@ end
 -- args: epoch; answers the version of what is registered, and every reservation id in it
 local function registered(keys, args)
   local root = keys[1]
-  local epoch, state = believed(root)
-  if not epoch or epoch.id ~= args[1] then return {'lost'} end
+  local epoch, state = epoch_called(root, args[1])
+  if not epoch then return {'lost'} end
   local answer = {state, tonumber(redis.call('HGET', root .. ':epoch', 'version'))}
   for _, kind in ipairs({':holds', ':recent'}) do
     for _, id in ipairs(redis.call('HKEYS', root .. kind)) do answer[#answer + 1] = id end
@@ -512,8 +522,8 @@ end
 -- telling counts, once it is open the first.
 local function sums(keys, args)
   local root = keys[1]
-  local epoch, state = believed(root)
-  if not epoch or epoch.id ~= args[1] then return {'lost'} end
+  local epoch, state = epoch_called(root, args[1])
+  if not epoch then return {'lost'} end
   local key = epoch.sums .. args[2]
   if state == 'open' and redis.call('EXISTS', key) == 1 then return {'ok'} end
   redis.call('DEL', key)
@@ -525,8 +535,8 @@ end
 
 -- args: epoch, starts of windows; answers those whose sums have not been told and are needed
 local function untold(keys, args)
-  local epoch = believed(keys[1])
-  if not epoch or epoch.id ~= args[1] then return {'lost'} end
+  local epoch = epoch_called(keys[1], args[1])
+  if not epoch then return {'lost'} end
   local answer = {'ok'}
   for at = 2, #args do
     local starts = tonumber(args[at])
@@ -547,8 +557,8 @@ end
 -- args: epoch, version of what was registered, then the ids that are in the ledger, and so in its sums
 local function open(keys, args)
   local root, now = keys[1], window_us()
-  local epoch, state = believed(root)
-  if not epoch or epoch.id ~= args[1] then return {'lost'} end
+  local epoch, state = epoch_called(root, args[1])
+  if not epoch then return {'lost'} end
   if state == 'open' then return {'open'} end
   if redis.call('HGET', root .. ':epoch', 'version') ~= args[2] then return {'again'} end
   local recent, holds, is_booked = unpacked(root, ':recent'), unpacked(root, ':holds'), {}
@@ -566,7 +576,7 @@ local function open(keys, args)
   end
   for id in pairs(is_over) do
     forget_hold(root, id)
-    redis.call('SET', settled_key(root, id), epoch.id, 'PX', REMEMBERED_MS)
+    remember_settled(root, epoch, id)
   end
   redis.call('DEL', root .. ':recent')
   redis.call('HSET', root .. ':epoch', 'state', 'open')

@@ -525,11 +525,11 @@ def _is_limited(scope: Scope) -> bool:
 def _spans(quota: Quota, at: datetime) -> tuple[Span, ...]:
     """The windows of the quota's budgets that hold that moment."""
     return tuple(
-        {
-            Span.of(scope.id, budget.per, window(budget.per, at, quota.zone)): None
+        dict.fromkeys(
+            Span.of(scope.id, budget.per, window(budget.per, at, quota.zone))
             for scope in quota.scopes
             for budget in scope.budgets
-        }
+        )
     )
 
 
