@@ -1,14 +1,12 @@
 """While Redis is away: what was held beforehand is spent and nothing else, and it is all told when Redis is back."""
 
-import secrets
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from zoneinfo import ZoneInfo
 
-import anyio
 import pytest
 
 from router.errors import BudgetExhausted, RateLimited, Unavailable
@@ -16,8 +14,10 @@ from router.limits.functions import BudgetFunctions, NoAnswer, Reply
 from router.limits.gate import Quota, Reservation, Scope
 from router.limits.redis import RedisGate
 from router.quotas import NO_LIMITS, Budget, Limits, OutageAllowance, Per, ScopeId, ScopeKind
+from tests.limits import processes
 from tests.limits.books import Booked, Books
 from tests.limits.clock import MovableClock, SharedClock
+from tests.limits.processes import running, until
 from tests.limits.redis_server import RedisServer
 
 pytestmark = pytest.mark.anyio
@@ -29,51 +29,7 @@ MONTHLY = Scope(TEAM, (Budget(10_000, Per.MONTH),), NO_LIMITS)
 OF_TEAM = Quota((MONTHLY,), BERLIN)
 OF_KEY = Quota((MONTHLY, Scope(KEY, (Budget(2_000, Per.DAY),), NO_LIMITS)), BERLIN)
 ALLOWANCE = OutageAllowance(per_mille=20, at_most_nano_usd=10**9)  # 200 of the team's, 40 of the key's
-PATIENCE_S = 10.0
-
-
-def gate_on(
-    server: RedisServer,
-    books: Books,
-    *,
-    allowance: OutageAllowance | None = ALLOWANCE,
-    monotonic_s: Callable[[], float] = time.monotonic,
-    root: str = "{test}",
-    quarantine_s: float = 0.5,
-    process: str = "",
-) -> RedisGate:
-    return RedisGate(
-        BudgetFunctions(server.url, root=root),
-        books,
-        quotas=(OF_TEAM,),
-        monotonic_s=monotonic_s,
-        new_id=lambda: secrets.token_hex(8),
-        process=process or secrets.token_hex(8),
-        quarantine_s=quarantine_s,
-        allowance=allowance,
-    )
-
-
-async def nobody() -> tuple[str, ...]:
-    """No process is dead."""
-    return ()
-
-
-@asynccontextmanager
-async def running(gate: RedisGate) -> AsyncIterator[RedisGate]:
-    try:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(gate.run, nobody)
-            yield gate
-            tasks.cancel_scope.cancel()
-    finally:
-        await gate.aclose()
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    with anyio.fail_after(PATIENCE_S):
-        while not is_so():  # noqa: ASYNC110 - it becomes so in another process, or in what the gate keeps to itself
-            await anyio.sleep(0.01)
+gate_on = partial(processes.gate_on, quotas=(OF_TEAM,), quarantine_s=0.5, allowance=ALLOWANCE)
 
 
 def standing(gate: RedisGate, scope: ScopeId) -> tuple[int, int]:

@@ -1,24 +1,24 @@
 """What only the gate of many processes does: it shares, waits, believes nothing that may be stale, forgets nothing."""
 
 import random
-import secrets
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from zoneinfo import ZoneInfo
 
 import anyio
 import pytest
 
 from router.errors import BudgetExhausted, PenstockError, RateLimited, Unavailable
-from router.limits.functions import BudgetFunctions
 from router.limits.gate import Gate, Quota, Reservation, Scope
 from router.limits.redis import Orphan, RedisGate
-from router.quotas import NO_LIMITS, Budget, Limits, OutageAllowance, Per, ScopeId, ScopeKind
+from router.quotas import NO_LIMITS, Budget, Limits, Per, ScopeId, ScopeKind
+from tests.limits import processes
 from tests.limits.books import Booked, Books
 from tests.limits.clock import SharedClock
+from tests.limits.processes import PATIENCE_S, running, until
 from tests.limits.redis_server import RedisServer
 
 pytestmark = pytest.mark.anyio
@@ -28,54 +28,7 @@ TEAM = ScopeId.of_team("search")
 HUNDRED = Quota((Scope(TEAM, (Budget(100, Per.MONTH),), NO_LIMITS),), BERLIN)
 FREE = Quota((Scope(ScopeId.of_team("free"), (), NO_LIMITS),), BERLIN)
 ONE_AT_A_TIME = Quota((Scope(TEAM, (), Limits(concurrent=1)),), BERLIN)
-PATIENCE_S = 10.0
-
-
-def gate_on(
-    server: RedisServer,
-    books: Books,
-    *,
-    monotonic_s: Callable[[], float] = time.monotonic,
-    root: str = "{test}",
-    quarantine_s: float = 1.0,
-    allowance: OutageAllowance | None = None,
-    process: str = "",
-) -> RedisGate:
-    return RedisGate(
-        BudgetFunctions(server.url, root=root),
-        books,
-        quotas=(HUNDRED,),
-        monotonic_s=monotonic_s,
-        new_id=lambda: secrets.token_hex(8),
-        process=process or secrets.token_hex(8),
-        quarantine_s=quarantine_s,
-        allowance=allowance,
-    )
-
-
-@asynccontextmanager
-async def running(gate: RedisGate, *, dead: tuple[str, ...] = ()) -> AsyncIterator[RedisGate]:
-    """The gate of one process, from its start to its orderly end, which finds those processes dead."""
-
-    async def book_the_dead() -> tuple[str, ...]:
-        return dead
-
-    try:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(gate.run, book_the_dead)
-            yield gate
-            tasks.cancel_scope.cancel()
-    finally:
-        await gate.aclose()
-
-
-async def until(is_so: Callable[[], bool], *, within_s: float = PATIENCE_S) -> float:
-    """Seconds until it was so."""
-    started_s = time.monotonic()
-    with anyio.fail_after(within_s):
-        while not is_so():  # noqa: ASYNC110 - it becomes so in another process, or in what the gate keeps to itself
-            await anyio.sleep(0.01)
-    return time.monotonic() - started_s
+gate_on = partial(processes.gate_on, quotas=(HUNDRED,), quarantine_s=1.0)
 
 
 async def stands(gate: RedisGate) -> tuple[int, int]:
