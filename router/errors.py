@@ -193,7 +193,7 @@ class UpstreamError(PenstockError):
     type = "upstream_error"
     code = "upstream_error"
     should_retry = True
-    may_be_owed: ClassVar[bool] = False
+    may_be_owed: bool = False
 
     def __init__(self, message: str, *, provider: str) -> None:
         super().__init__(message)
@@ -215,12 +215,22 @@ class UpstreamError(PenstockError):
 
 
 class UpstreamRefused(UpstreamError):
-    """The provider answered with an error of `upstream_status`, over HTTP or in a body, and bills nothing for it."""
+    """The provider answered with an error of `upstream_status`, over HTTP or in a body.
+
+    It bills nothing for that, unless an answer had begun (`may_be_owed`).
+    """
 
     def __init__(
-        self, message: str, *, provider: str, upstream_status: int, retry_after_s: float | None = None
+        self,
+        message: str,
+        *,
+        provider: str,
+        upstream_status: int,
+        retry_after_s: float | None = None,
+        may_be_owed: bool = False,
     ) -> None:
         super().__init__(message, provider=provider)
+        self.may_be_owed = may_be_owed
         self.upstream_status = upstream_status
         self.retry_after_s = retry_after_s
         self.status = _status_for(upstream_status)

@@ -272,10 +272,11 @@ def _boundaries(entry: PriceEntry, start: datetime, end: datetime) -> Iterator[d
     yield from (edge for edge in edges if start < edge <= end)
 
 
-def cost(usage: Usage, price: Price, *, images: int = 0) -> Decimal:
+def cost(usage: Usage, price: Price, *, images: int = 0, one_hour_cache: bool = False) -> Decimal:
     """Dollars owed for one call of `usage` with so many images at `price`, exact; rounding belongs to the stores.
 
-    Cached and cache-written tokens are contained in `input_tokens` and billed at their own rates.
+    Cached and cache-written tokens are contained in `input_tokens` and billed at their own rates; with
+    `one_hour_cache` the written ones at the rate of that lifetime, if it is the dearer.
     Raises PricingError if more tokens were cached, or written to the cache, than were sent.
     """
     if usage.cached_tokens > usage.input_tokens or usage.cache_write_tokens > usage.input_tokens:
@@ -291,7 +292,8 @@ def cost(usage: Usage, price: Price, *, images: int = 0) -> Decimal:
     return (
         plain * rates.input
         + usage.cached_tokens * rates.cached_input
-        + usage.cache_write_tokens * rates.cache_write
+        + usage.cache_write_tokens
+        * (max(rates.cache_write, rates.cache_write_1h) if one_hour_cache else rates.cache_write)
         + usage.output_tokens * rates.output
         + rates.fees(images)
     )

@@ -134,5 +134,7 @@ class StreamedAnswer:
     def _broken_off(self, otherwise: str) -> UpstreamError:
         """The error the provider sent, or else that it broke off."""
         if self._editor.error is not None:
-            return self._reader.error(self._editor.error, provider=self._provider)
+            # A generation that has a name was begun, and may have been billed for its prompt alone.
+            has_begun = self._editor.generation_id is not None
+            return self._reader.error(self._editor.error, provider=self._provider, has_begun=has_begun)
         return UpstreamBroken(f"{self._provider} {otherwise}.", provider=self._provider)

@@ -8,7 +8,7 @@ import anyio
 
 from router.decision.eligibility import Candidate
 from router.errors import UpstreamError
-from router.gateway.settlement import NOTHING_OWED, Charge, charge_for, version_served
+from router.gateway.settlement import NOTHING_OWED, Charge, charge_for, is_believed, version_served
 from router.ledger import FAILED_VERIFICATION, Attempt
 from router.limits.gate import Reservation
 from router.quality.verify import Verdict
@@ -24,7 +24,6 @@ _RECORD_PATIENCE_S = 20.0  # for all of it: a provider that does not answer must
 
 log = logging.getLogger("penstock.money")
 
-_MOST_TIMES_HELD = 10
 LOST = "lost"  # the outcome of a call whose process died
 
 
@@ -76,11 +75,12 @@ class Call:
             return FAILED_VERIFICATION
         return "ok" if self.is_answered else "abandoned"
 
-    def charge_told(self, at: datetime, *, images: int) -> Charge | None:
+    def charge_told(self, at: datetime, *, images: int, one_hour_cache: bool = False) -> Charge | None:
         """What to book by what is known already; None if the provider's record has to be asked."""
         if self.bill is not None:
-            charge = charge_for(self.bill, self.candidate.deployment, at=at, images=images)
-            if charge is not None and not self._is_absurd(charge):
+            its = self.candidate.deployment
+            charge = charge_for(self.bill, its, at=at, images=images, one_hour_cache=one_hour_cache)
+            if charge is not None and self._is_believed(charge.nano_usd):
                 return charge
         refused = self.error is not None and not self.error.may_be_owed and not self.is_answered
         return NOTHING_OWED if refused or not self.is_sent else None
@@ -93,7 +93,7 @@ class Call:
                 for wait_s in RECORD_WAITS_S:
                     await sleep(wait_s)
                     bill = await client.record(provider, self.generation_id)
-                    if bill is not None and bill.nano_usd is not None:
+                    if bill is not None and bill.nano_usd is not None and self._is_believed(bill.nano_usd):
                         self.bill = bill
                         return Charge(bill.nano_usd, CostSource.RECORD)
         return self.charge_held()
@@ -105,16 +105,12 @@ class Call:
     def charge_held(self) -> Charge:
         return Charge(self.reservation.held_nano_usd, CostSource.HELD)
 
-    def _is_absurd(self, charge: Charge) -> bool:
-        """Whether a cost is told that nothing sent can explain: then the record is asked, else the hold booked.
-
-        A cost above the hold is a mistake of ours or theirs, and booked all the same; one far above it would empty a
-        team's budget by a slip of a decimal point.
-        """
+    def _is_believed(self, nano_usd: int) -> bool:
+        """Whether to book a cost that is told: if not, the record is asked, else the hold booked."""
         held = self.reservation.held_nano_usd
-        if charge.nano_usd > held:
-            log.error("call %s is told to cost %d nano-dollars, and %d were held", self.id, charge.nano_usd, held)
-        return held > 0 and charge.nano_usd > _MOST_TIMES_HELD * held
+        if nano_usd > held:
+            log.error("call %s is told to cost %d nano-dollars, and %d were held", self.id, nano_usd, held)
+        return is_believed(nano_usd, held_nano_usd=held)
 
     def attempt(self) -> Attempt:
         """The call as the ledger keeps it, once it is booked."""

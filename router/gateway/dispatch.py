@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from zoneinfo import ZoneInfo
 
 import anyio
 import anyio.to_thread
@@ -79,8 +80,13 @@ class Quotas:
         self._of_team = {team.name: _team_scope(team) for team in snapshot.teams.values()}
 
     def of(self, caller: Caller, tags: Sequence[str]) -> Quota:
-        """The quota of one request; that of a shadow's call is its own budget and nobody else's."""
-        team = self._teams[caller.team]
+        """The quota of one request; that of a shadow's call is its own budget and nobody else's.
+
+        A team that is configured no more still has calls to be settled: nobody watches what it spent.
+        """
+        team = self._teams.get(caller.team)
+        if team is None:
+            return _NOBODYS
         shadowed = shadowed_policy(tags[0]) if tags else None
         if shadowed is not None:
             return Quota(_shadow_scopes(team, shadowed), team.zone)
@@ -104,6 +110,9 @@ class Quotas:
             )
             for team in self._teams.values()
         ]
+
+
+_NOBODYS = Quota((), ZoneInfo("UTC"))
 
 
 def _team_scope(team: Team) -> Scope:

@@ -45,6 +45,7 @@ from router.wire.requests import ChatRequest
 _MOST_CALLS = 4  # providers asked for one request before it fails: a judgement; each costs the client its waiting time
 # Calls that broke off after they were sent may each be billed, so a second one ends the request.
 _MOST_IN_DOUBT = 2
+_LAST_CALL_S = 600.0  # no call begins later: estimates hold for the prices of a quarter of an hour
 _PIECE_BYTES = 64 * 1024
 
 
@@ -172,10 +173,15 @@ class Exchange:
         return await self._ask_in_order(quota, shorter)
 
     async def _ask_in_order(self, quota: Quota, candidates: tuple[Candidate, ...]) -> None:
-        """Ask one after the other until one answers. What does not fit the budget is passed over for a cheaper one."""
+        """Ask one after the other until one answers. What does not fit the budget is passed over for a cheaper one,
+        and so is what does not fit the request's ceiling any more after calls that failed and may be billed."""
+        assert self._plan is not None
         denied: BudgetExhausted | None = None
         failed: UpstreamError | None = None
-        for candidate in candidates:
+        for each in candidates:
+            candidate = self._plan.within_ceiling(each, spent_nano_usd=self._spent_nano_usd())
+            if candidate is None:
+                continue
             body = self._body_for(candidate)
             try:
                 call = await self._held(quota, candidate)
@@ -230,7 +236,7 @@ class Exchange:
             plan,
             than=failed.candidate,
             asked=[call.candidate.deployment.id for call in self._calls],
-            spent_nano_usd=sum(call.charge_so_far().nano_usd for call in self._calls),
+            spent_nano_usd=self._spent_nano_usd(),
         ):
             if self._has_tried_enough():
                 return False
@@ -254,7 +260,12 @@ class Exchange:
 
     def _has_tried_enough(self) -> bool:
         in_doubt = sum(1 for call in self._calls if call.error is not None and call.error.may_be_owed)
-        return len(self._calls) >= _MOST_CALLS or in_doubt >= _MOST_IN_DOUBT
+        is_old = self._gateway.monotonic_s() - self._received_s > _LAST_CALL_S
+        return len(self._calls) >= _MOST_CALLS or in_doubt >= _MOST_IN_DOUBT or is_old
+
+    def _spent_nano_usd(self) -> int:
+        """What the calls so far have cost, or may have."""
+        return sum(call.charge_so_far().nano_usd for call in self._calls)
 
     async def _held(self, quota: Quota, candidate: Candidate) -> Call:
         call_id = f"{self.request_id}.{len(self._calls) + 1}"
@@ -298,7 +309,7 @@ class Exchange:
         call.finish_reason = facts.finish_reason
         call.bill = facts.bill
         if facts.error is not None:
-            raise self._gateway.reader.error(facts.error, provider=provider)
+            raise self._gateway.reader.error(facts.error, provider=provider, has_begun=bool(facts.choices))
         if not facts.choices:
             raise UpstreamBroken(f"{provider} answered without any choice.", provider=provider)
         call.ended_s = self._gateway.monotonic_s()
@@ -372,7 +383,10 @@ class Exchange:
         assert self._plan is not None
         for call in self._calls:
             if call.charge is None:
-                charge = call.charge_told(self._plan.conditions.now, images=self._plan.profile.images)
+                profile = self._plan.profile
+                charge = call.charge_told(
+                    self._plan.conditions.now, images=profile.images, one_hour_cache=profile.asks_one_hour_cache
+                )
                 if charge is not None:
                     call.charge = charge
                     await self._gateway.gate.settle(call.reservation, nano_usd=charge.nano_usd)

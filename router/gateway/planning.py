@@ -61,6 +61,21 @@ class Plan:
                 rejections_as_data(self.decision.rejected),
             )
 
+    def within_ceiling(self, candidate: Candidate, *, spent_nano_usd: int) -> Candidate | None:
+        """The candidate as it may be asked after calls that cost so much; None if it may not.
+
+        A request's ceiling is for all its calls together. Where the output limit is ours and not the client's, it is
+        lowered as far as the expected answer allows.
+        """
+        ceiling_usd, estimate = self.decision.terms.max_cost_usd, candidate.estimate
+        if ceiling_usd is None or not spent_nano_usd or usd(spent_nano_usd) + estimate.worst_usd <= ceiling_usd:
+            return candidate
+        if self.profile.max_output_tokens is not None:
+            return None
+        left_usd = ceiling_usd - usd(spent_nano_usd)
+        less = shortened(estimate, choices=self.profile.choices, left_usd=left_usd)
+        return None if less is None else msgspec.structs.replace(candidate, estimate=less)
+
     def shortened(self, *, left_nano_usd: int) -> tuple[Candidate, ...]:
         """The candidates with output limits that the money left can pay for, if the policy allows that."""
         if not self.policy.may_shorten:

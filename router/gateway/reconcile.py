@@ -13,6 +13,7 @@ import anyio.to_thread
 
 from router.errors import PenstockError, Unavailable
 from router.gateway.dispatch import Gateway
+from router.gateway.settlement import is_believed
 from router.keys import Caller
 from router.ledger import DoubtfulCall, LedgerEntry
 from router.storage.journal import Left, left_by_the_dead
@@ -176,6 +177,15 @@ class Reconciler:
             return None
         bill = await client.record(call.provider, call.generation_id)
         if bill is None or bill.nano_usd is None:
+            return None
+        if not is_believed(bill.nano_usd, held_nano_usd=call.held_nano_usd):
+            log.error(
+                "the record of call %s.%d says %d nano-dollars, and %d were held: it stays booked as held",
+                call.request_id,
+                call.number,
+                bill.nano_usd,
+                call.held_nano_usd,
+            )
             return None
         usage, cost_nano_usd = bill.usage, bill.nano_usd
         is_amended = await anyio.to_thread.run_sync(

@@ -37,18 +37,36 @@ class Charge:
     source: CostSource
 
 
+# A cost above the hold is a mistake of ours or theirs, and booked all the same; one far above it would empty a team's
+# budget by a slip of a decimal point. Where nothing was held, the model being free, a dollar is far above it.
+_MOST_TIMES_HELD = 10
+_MOST_NANO_USD_OF_FREE = 1_000_000_000
+
+
+def is_believed(nano_usd: int, *, held_nano_usd: int) -> bool:
+    """Whether what was sent can explain such a cost; if not, it is booked by another source."""
+    return nano_usd <= (_MOST_TIMES_HELD * held_nano_usd or _MOST_NANO_USD_OF_FREE)
+
+
 NOTHING_OWED = Charge(nano_usd=0, source=CostSource.REPORTED)
 
 
-def charge_for(bill: Bill, deployment: Deployment, *, at: datetime, images: int) -> Charge | None:
-    """The provider's own figure, else its tokens and our images at our price; None if neither makes sense."""
+def charge_for(
+    bill: Bill, deployment: Deployment, *, at: datetime, images: int, one_hour_cache: bool = False
+) -> Charge | None:
+    """The provider's own figure, else its tokens and our images at our price; None if neither makes sense.
+
+    Nobody tells how long what was written to a prompt cache will live: with `one_hour_cache` it is what was asked.
+    """
     if bill.nano_usd is not None:
         return Charge(bill.nano_usd, CostSource.REPORTED)
     price = deployment.prices.at(at)
     if price is None:
         return None
     try:
-        return Charge(nano_usd(cost(bill.usage, price, images=images)), CostSource.COMPUTED)
+        return Charge(
+            nano_usd(cost(bill.usage, price, images=images, one_hour_cache=one_hour_cache)), CostSource.COMPUTED
+        )
     except PricingError:
         return None
 

@@ -163,9 +163,18 @@ class ReplyReader:
         return self.error(error, provider=provider, status=status, retry_after_s=retry_after_s)
 
     def error(
-        self, error: bytes, *, provider: str, status: int | None = None, retry_after_s: float | None = None
+        self,
+        error: bytes,
+        *,
+        provider: str,
+        status: int | None = None,
+        retry_after_s: float | None = None,
+        has_begun: bool = False,
     ) -> UpstreamRefused:
-        """The error in an `error` object or text. `status` is that of the response if it was not 200."""
+        """The error in an `error` object or text. `status` is that of the response if it was not 200.
+
+        If an answer `has_begun` before the error came, the provider may bill what it made of it.
+        """
         read = _read(self._error, error, _Error) or _Error(message=_text(error))
         upstream_status = status or _status(read)
         return UpstreamRefused(
@@ -173,6 +182,7 @@ class ReplyReader:
             provider=provider,
             upstream_status=upstream_status,
             retry_after_s=retry_after_s,
+            may_be_owed=has_begun,
         )
 
     def _bill(self, usage: Raw | UnsetType) -> Bill | None:

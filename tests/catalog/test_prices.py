@@ -168,6 +168,14 @@ def test_a_cache_write_at_anthropic_is_billed_as_it_was_seen() -> None:
     assert cost(usage, SONNET_4_6) == Decimal("0.01205025") + Decimal("0.0015")
 
 
+def test_what_is_written_for_an_hour_costs_the_rate_of_an_hour_if_that_is_the_dearer() -> None:
+    usage = Usage(input_tokens=1_000, output_tokens=0, cache_write_tokens=1_000)
+    cheap_hour = replace(SONNET_4_6.base, cache_write_1h=Decimal("0.000001"))
+
+    assert cost(usage, SONNET_4_6, one_hour_cache=True) == Decimal("0.006")
+    assert cost(usage, Price(cheap_hour), one_hour_cache=True) == cost(usage, SONNET_4_6) == Decimal("0.00375")
+
+
 def test_a_cache_read_at_anthropic_is_billed_as_it_was_seen() -> None:
     """The next call: 3,329 input tokens, 3,211 read and 115 written; $0.00140355 for the prompt."""
     usage = Usage(input_tokens=3_329, output_tokens=53, cached_tokens=3_211, cache_write_tokens=115)

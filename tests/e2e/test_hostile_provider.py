@@ -81,6 +81,58 @@ def test_a_cost_far_above_what_was_held_is_not_believed(proxy: Proxy, provider: 
     assert proxy.spend_nano_usd() < 10**9
 
 
+def test_calls_that_failed_and_may_be_billed_count_against_the_requests_ceiling(
+    proxy: Proxy, provider: HostileProvider
+) -> None:
+    """Three candidates that each fit below the ceiling once took a request to twice its ceiling."""
+    asked: list[object] = []
+
+    def break_off(connection: socket.socket) -> None:
+        asked.append(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{")
+
+    provider.answer = break_off
+    dry = proxy.chat("search", _BODY, x_penstock_dry_run="1").json()
+    first, second = (float(each["worst_usd"]) for each in dry["candidates"][:2])
+    spent_before = proxy.spend_nano_usd()
+
+    assert proxy.chat("search", _BODY, x_penstock_max_cost_usd=f"{first + second * 0.9:.9f}").status_code == 502
+
+    assert len(asked) == 1
+    eventually(lambda: is_settled(proxy), within_s=60)
+    assert proxy.spend_nano_usd() - spent_before <= (first + second * 0.9) * 1e9
+
+    assert proxy.chat("search", _BODY, x_penstock_max_cost_usd=f"{first + second * 1.1:.9f}").status_code == 502
+    assert len(asked) == 3
+
+
+def test_an_error_inside_an_answer_that_has_begun_may_be_owed(proxy: Proxy, provider: HostileProvider) -> None:
+    """A choice with half an answer and an error once was booked free, although some providers bill what they made."""
+    choice = {
+        "index": 0,
+        "finish_reason": "error",
+        "message": {"role": "assistant", "content": "Hal"},
+        "error": {"code": 502, "message": "broke"},
+    }
+    provider.answer = whole(choices=[choice])
+    spent_before = proxy.spend_nano_usd()
+
+    assert proxy.chat("search", _BODY).status_code == 502
+
+    eventually(lambda: is_settled(proxy), within_s=60)
+    assert proxy.spend_nano_usd() > spent_before
+
+
+def test_an_error_in_place_of_an_answer_costs_nothing(proxy: Proxy, provider: HostileProvider) -> None:
+    provider.answer = whole(choices=[], error={"code": 503, "message": "overloaded"})
+    spent_before = proxy.spend_nano_usd()
+
+    assert proxy.chat("search", _BODY).status_code == 503
+
+    eventually(lambda: is_settled(proxy), within_s=60)
+    assert proxy.spend_nano_usd() == spent_before
+
+
 def test_a_name_of_megabytes_is_cut_and_the_call_is_booked(proxy: Proxy, provider: HostileProvider) -> None:
     """An id of 70,000 characters once kept hold and slot for ever, and the call out of the books."""
     provider.answer = whole(id="A" * 70_000, model="B" * 70_000)

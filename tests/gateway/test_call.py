@@ -163,8 +163,10 @@ def test_a_cost_that_is_not_believed_of_a_refused_call_is_nothing() -> None:
     assert call.charge_told(AT, images=0) == NOTHING_OWED
 
 
-@pytest.mark.parametrize(("held", "told", "believed"), [(0, 1, True), (1, 10, True), (1, 11, False)])
-def test_a_call_that_was_held_to_be_free_may_cost_anything(held: int, told: int, believed: bool) -> None:
+@pytest.mark.parametrize(
+    ("held", "told", "believed"), [(0, 10**9, True), (0, 10**9 + 1, False), (1, 10, True), (1, 11, False)]
+)
+def test_a_call_that_was_held_to_be_free_may_cost_a_dollar(held: int, told: int, believed: bool) -> None:
     call = call_of(held_nano_usd=held)
     call.bill = bill(nano_usd=told)
 
@@ -201,6 +203,17 @@ async def test_a_record_that_is_late_is_asked_for_again_after_longer_and_longer_
 
     assert charge == Charge(4_321, CostSource.RECORD)
     assert provider.slept_s == [0.0, 0.25, 0.5, 1.0]
+
+
+@pytest.mark.anyio
+async def test_a_record_of_more_than_ten_holds_is_not_believed_either() -> None:
+    call = in_doubt()
+
+    async with records([record(10 * HELD + 1)] * len(RECORD_WAITS_S)) as provider:
+        charge = await call.charge_recorded(provider.client, provider.sleep)
+
+    assert charge == Charge(HELD, CostSource.HELD)
+    assert call.bill is None
 
 
 @pytest.mark.anyio

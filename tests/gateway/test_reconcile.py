@@ -346,6 +346,36 @@ async def test_a_call_without_a_record_stays_in_doubt(place_with: PlaceWith) -> 
         assert (place.gate.told, place.corrected) == ([], [])
 
 
+async def test_a_record_that_nothing_sent_can_explain_is_not_believed(
+    place_with: PlaceWith, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with place_with(record(10 * HELD + 1)) as place:
+        place.store.write([doubtful("req_1")])
+
+        assert await place.reconciler.reconcile() == Reconciled(asked=1, resolved=())
+
+        assert place.spent() == {"held": (1, HELD)}
+        assert (place.gate.told, place.corrected) == ([], [])
+    assert "the record of call req_1.1 says" in caplog.text
+
+
+async def test_a_team_that_is_configured_no_more_is_booked_and_nobody_watches_it(place_with: PlaceWith) -> None:
+    left = replace(lost("req_1"), team=TeamName("left"))
+    async with place_with(record(123_000)) as place:
+        killed(place.journals, Sent(left))
+        place.store.write([replace(doubtful("req_2"), team=TeamName("left"))])
+
+        assert await place.reconciler.replay() == 1
+        assert len((await place.reconciler.reconcile()).resolved) == 1
+
+        assert place.spent() == {"held": (1, HELD), "record": (1, 123_000)}
+        assert place.gate.told == [
+            ("adopt", (), "req_1.1", AT, HELD),
+            ("bury", "dead"),
+            ("correct", (), AT, 123_000 - HELD),
+        ]
+
+
 async def test_a_provider_that_keeps_no_records_is_not_asked_for_them(place_with: PlaceWith) -> None:
     async with place_with(record(1), kind="deepseek") as place:
         place.store.write([doubtful("req_1", provider="deepseek")])
