@@ -46,6 +46,7 @@ class Attempt:
     version: str | None = None  # of the model, as the reply named it or as the name stood for then; None: not known
     verification: str | None = None  # the check that its answer failed, else `passed`, `unknown`; None: not verified
     effort: Effort | None = None  # it was told by the policy; None: as the client asks. Learned from, not kept
+    held_at: datetime | None = None  # when its hold was made: in whose windows it counts; None: with its request
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class LedgerEntry:
     """One request, written once, when everything about it is known."""
 
     request_id: str
-    at: datetime  # when the request was admitted; aware UTC
+    at: datetime  # when the request was decided; aware UTC
     team: TeamName
     key_id: KeyId
     alias: str
@@ -78,6 +79,15 @@ class LedgerEntry:
     @property
     def cost_nano_usd(self) -> int:
         return sum(attempt.cost_nano_usd for attempt in self.attempts)
+
+    @property
+    def held_at(self) -> datetime:
+        """When money was held last for it: the windows of budgets that were open then count all it cost.
+
+        A second call may be held when the day in which the first one was has ended. Counters are recovered by this
+        moment, so that the day that is open never lacks anything; it may have a failed call's cost too much.
+        """
+        return max((each.held_at or self.at for each in self.attempts), default=self.at)
 
     @property
     def served_by(self) -> Attempt | None:
@@ -115,7 +125,7 @@ class DoubtfulCall:
 
     request_id: str
     number: int  # of the attempt within its request, from 1
-    at: datetime  # when the request was admitted
+    held_at: datetime  # in whose windows it counts
     team: TeamName
     key_id: KeyId
     tags: tuple[str, ...]
@@ -157,7 +167,7 @@ class Ledger(Protocol):
         """Keep the entries, all or none; an entry already kept is left as it is."""
 
     def spent_since(self, since: datetime) -> dict[ScopeId, int]:
-        """Nano-dollars of entries admitted at or after `since`, per team, per key and per tag."""
+        """Nano-dollars of entries last held for at or after `since`, per team, per key and per tag."""
 
     def spend(self, by: tuple[str, ...], since: datetime | None) -> list[SpendRow]:
         """Spend grouped by any of GROUP_NAMES, dearest first.

@@ -141,4 +141,5 @@ class Call:
             version=version_served(deployment, self.served_model),
             verification=None if self.verdict is None else self.verdict.word,
             effort=self.candidate.effort,
+            held_at=self.reservation.held_at,
         )

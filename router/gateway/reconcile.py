@@ -108,7 +108,9 @@ class Reconciler:
             quota = self._gateway.quotas.of(Caller(entry.team, entry.key_id), entry.tags)
             for each in entry.attempts:
                 if entry.request_id in fresh:
-                    await gate.adopt(quota, reservation_id=each.id, at=entry.at, nano_usd=each.cost_nano_usd)
+                    await gate.adopt(
+                        quota, reservation_id=each.id, at=each.held_at or entry.at, nano_usd=each.cost_nano_usd
+                    )
                 else:
                     await gate.resolve(each.id, nano_usd=each.cost_nano_usd)
         for call_id in left.unsent:
@@ -194,6 +196,6 @@ class Reconciler:
         if not is_amended:
             return None
         quota = self._gateway.quotas.of(Caller(call.team, call.key_id), call.tags)
-        await self._gateway.gate.correct(quota, at=call.at, nano_usd=cost_nano_usd - call.held_nano_usd)
+        await self._gateway.gate.correct(quota, at=call.held_at, nano_usd=cost_nano_usd - call.held_nano_usd)
         self._corrected(call, cost_nano_usd)
         return cost_nano_usd

@@ -61,6 +61,7 @@ class Reservation:
     id: str
     held_nano_usd: int
     windows: tuple[Held, ...]
+    held_at: datetime | None = None  # by the gate's clock, which draws the windows; None: nobody watches this money
 
 
 class Gate(Protocol):

@@ -92,7 +92,7 @@ class MemoryGate:
         for account in accounts.values():
             account.held_nano_usd += nano_usd
             account.holds += 1
-        reservation = Reservation(id=reservation_id, held_nano_usd=nano_usd, windows=tuple(accounts))
+        reservation = Reservation(id=reservation_id, held_nano_usd=nano_usd, windows=tuple(accounts), held_at=now)
         self._open[reservation_id] = reservation
         return reservation
 

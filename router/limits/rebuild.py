@@ -25,7 +25,7 @@ class SpendingBooks(Protocol):
     """What the rebuilding asks the ledger. Both block, and raise a PenstockError if the ledger cannot be read."""
 
     def spent_since(self, since: datetime) -> dict[ScopeId, int]:
-        """Nano-dollars of everything admitted at or after `since`, per scope."""
+        """Nano-dollars of every request that money was last held for at or after `since`, per scope."""
 
     def booked(self, reservation_ids: Collection[str]) -> set[str]:
         """Those of the reservations whose cost the ledger has."""

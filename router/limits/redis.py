@@ -331,7 +331,8 @@ class RedisGate:
         match reply[0]:
             case "ok":
                 spans = tuple(dict.fromkeys(each.span for each in watched))
-                reservation = Reservation(reservation_id, nano_usd, tuple(span.held() for span in spans))
+                windows = tuple(span.held() for span in spans)
+                reservation = Reservation(reservation_id, nano_usd, windows, held_at=from_us(int(reply[1])))
                 self._holdings.holds[reservation_id] = Hold(reservation, spans, asked_s)
                 self._link.register_again_if_changed(epoch)
                 return reservation
@@ -358,13 +359,13 @@ class RedisGate:
 
     def _draw(self, quota: Quota, reservation_id: str, nano_usd: int) -> Reservation | None:
         """Pay from what was set aside for an outage; None if that does not reach."""
-        now_us = to_us(self._link.clock.now())
-        spans = self._slices.draw(quota, reservation_id=reservation_id, nano_usd=nano_usd, now_us=now_us)
+        now = self._link.clock.now()
+        spans = self._slices.draw(quota, reservation_id=reservation_id, nano_usd=nano_usd, now_us=to_us(now))
         if spans is None:
             return None
         # Should Redis have made the hold after all, and only its answer be late, then that one is settled.
         self._holdings.to_settle.pop(reservation_id, None)
-        reservation = Reservation(reservation_id, nano_usd, tuple(span.held() for span in spans))
+        reservation = Reservation(reservation_id, nano_usd, tuple(span.held() for span in spans), held_at=now)
         self._holdings.holds[reservation_id] = Hold(reservation, spans, self._link.monotonic_s())
         return reservation
 

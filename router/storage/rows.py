@@ -60,6 +60,7 @@ def entry_row(entry: LedgerEntry) -> Row:
             entry.duration_s,
             _json_list(dict.fromkeys(entry.tags)),  # each once: `spend` by tag counts an entry for every one it finds
             entry.conditions_json,
+            moment_text(entry.held_at),
         ),
     )
 
@@ -150,11 +151,11 @@ def spend_row(found: Found) -> SpendRow:
 
 def doubtful_call(found: Found) -> DoubtfulCall:
     """From the columns of statements.DOUBTFUL."""
-    request_id, number, at, team, key_id, tags, model, provider, generation_id, held_nano_usd = found
+    request_id, number, held_at, team, key_id, tags, model, provider, generation_id, held_nano_usd = found
     return DoubtfulCall(
         request_id=request_id,
         number=number,
-        at=moment(at),
+        held_at=moment(held_at),
         team=TeamName(team),
         key_id=KeyId(key_id),
         tags=tuple(json.loads(tags)),
@@ -287,7 +288,7 @@ def _rejection(text: str) -> tuple[ModelName, str]:
 
 def _attempt(request_id: str, found: Found) -> Attempt:
     number, model, provider, outcome, served_model, generation_id, input_tokens, cached, written, output, *rest = found
-    reasoning, held, cost, source, duration_s, first_token_s, finish_reason, version, verification = rest
+    reasoning, held, cost, source, duration_s, first_token_s, finish_reason, version, verification, held_at = rest
     return Attempt(
         id=f"{request_id}.{number}",
         model=ModelName(model),
@@ -312,6 +313,7 @@ def _attempt(request_id: str, found: Found) -> Attempt:
         finish_reason=finish_reason,
         version=version,
         verification=verification,
+        held_at=None if held_at is None else moment(held_at),
     )
 
 
@@ -331,6 +333,7 @@ def _attempt_row(attempt: Attempt) -> Row:
         attempt.finish_reason,
         attempt.version,
         attempt.verification,
+        None if attempt.held_at is None else moment_text(attempt.held_at),
     )
 
 

@@ -24,6 +24,7 @@ ENTRY_COLUMNS = (
     "duration_s",
     "tags",
     "conditions",
+    "held_at",
 )
 ATTEMPT_COLUMNS = (
     "entry_id",
@@ -46,6 +47,7 @@ ATTEMPT_COLUMNS = (
     "finish_reason",
     "version",
     "verification",
+    "held_at",
 )
 
 
@@ -57,7 +59,9 @@ def _values(columns: tuple[str, ...]) -> str:
 INSERT_ENTRY = f"INSERT INTO entries {_values(ENTRY_COLUMNS)} ON CONFLICT (request_id) DO NOTHING RETURNING id"
 INSERT_ATTEMPT = f"INSERT INTO attempts {_values(ATTEMPT_COLUMNS)}"
 
-SPENT_SINCE = "SELECT team, key_id, tags, SUM(cost_nano_usd) FROM entries WHERE at >= ? GROUP BY team, key_id, tags"
+SPENT_SINCE = (
+    "SELECT team, key_id, tags, SUM(cost_nano_usd) FROM entries WHERE held_at >= ? GROUP BY team, key_id, tags"
+)
 
 LATEST = """
     SELECT e.request_id, e.at, e.team, e.alias, e.policy, e.rule, e.outcome, e.cost_nano_usd, e.baseline_nano_usd,
@@ -68,7 +72,7 @@ LATEST = """
     ORDER BY e.at DESC, e.id DESC LIMIT ?
 """
 
-_ENTRY = ", ".join(f"e.{name}" for name in ENTRY_COLUMNS if name not in ("day", "cost_nano_usd"))
+_ENTRY = ", ".join(f"e.{name}" for name in ENTRY_COLUMNS if name not in ("day", "cost_nano_usd", "held_at"))
 _ATTEMPT = ", ".join(f"a.{name}" for name in ATTEMPT_COLUMNS if name != "entry_id")
 # An entry with each of its calls, as rows.py reads it. `%s` is a selection from entries.
 _WHOLE = (
@@ -79,8 +83,8 @@ FIND = _WHOLE % "SELECT * FROM entries WHERE request_id = ?"
 
 # An index of these calls alone serves this one: its condition must be written the same in schema.py.
 DOUBTFUL = """
-    SELECT e.request_id, a.number, e.at, e.team, e.key_id, e.tags, a.model, a.provider, a.generation_id,
-           a.held_nano_usd
+    SELECT e.request_id, a.number, COALESCE(a.held_at, e.at), e.team, e.key_id, e.tags, a.model, a.provider,
+           a.generation_id, a.held_nano_usd
     FROM attempts AS a JOIN entries AS e ON e.id = a.entry_id
     WHERE a.source = 'held' AND a.generation_id > '' AND e.at < ?
     ORDER BY e.at, e.id, a.number LIMIT ?

@@ -37,7 +37,7 @@ def anyio_backend() -> str:
 
 def call_of(its: Deployment = PRICED, *, held_nano_usd: int = HELD, is_sent: bool = True) -> Call:
     candidate = Candidate(deployment=its, quality=0.5, quality_is_known=True, estimate=estimate())
-    call = Call(candidate, Reservation("req_1.1", held_nano_usd, windows=()), started_s=10.0)
+    call = Call(candidate, Reservation("req_1.1", held_nano_usd, windows=(), held_at=AT), started_s=10.0)
     call.is_sent = is_sent
     return call
 
@@ -282,6 +282,7 @@ def test_a_call_that_was_answered_is_kept_with_its_bill_and_its_length() -> None
         source=CostSource.REPORTED,
         duration_s=2.5,
         version="deepseek/deepseek-v4-flash-20260423",
+        held_at=AT,
     )
 
 

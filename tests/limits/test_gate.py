@@ -145,6 +145,13 @@ async def test_a_hold_may_use_a_budget_up_to_the_last_nano_dollar(gate: Gate) ->
     assert await states(gate) == [state(Per.DAY, 100, spent=0, held=100)]
 
 
+async def test_a_hold_knows_the_moment_in_whose_windows_it_counts(gate: Gate, clock: MovableClock) -> None:
+    """Counters are recovered by it, and it must be of the clock that drew the windows."""
+    hold = await gate.reserve(quota(Budget(100, Per.DAY)), reservation_id="r.1", nano_usd=1)
+
+    assert hold.held_at == clock.now()
+
+
 async def test_a_hold_that_exceeds_a_budget_by_a_nano_dollar_is_refused_and_holds_nothing(gate: Gate) -> None:
     hundred = quota(Budget(100, Per.DAY))
     await gate.reserve(hundred, reservation_id="r.1", nano_usd=40)

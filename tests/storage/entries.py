@@ -86,6 +86,7 @@ def entry(
 models = st.sampled_from([FLASH, GPT, ModelName("local/flash-q4")])
 _tokens = st.integers(0, 10**6)
 _nano_usd = st.integers(0, 10**12)
+_moments = st.datetimes(datetime(2026, 11, 20), datetime(2026, 11, 24), timezones=st.just(UTC))  # noqa: DTZ001 - made aware
 
 usages = st.builds(Usage, _tokens, _tokens, _tokens, _tokens, _tokens)
 
@@ -106,12 +107,13 @@ attempts = st.builds(
     finish_reason=st.none() | st.sampled_from(["stop", "length"]) | st.text(max_size=20),
     version=st.none() | st.text(max_size=20),
     verification=st.sampled_from([None, "passed", "unknown", "json_schema"]),
+    held_at=st.none() | _moments,
 )
 
 entries = st.builds(
     LedgerEntry,
     request_id=st.uuids().map(str),
-    at=st.datetimes(datetime(2026, 11, 20), datetime(2026, 11, 24), timezones=st.just(UTC)),  # noqa: DTZ001 - made aware
+    at=_moments,
     team=st.sampled_from([TeamName("search"), TeamName("ads")]),
     key_id=st.sampled_from([KeyId("aaaaaaaaaaaaaaaa"), KeyId("bbbbbbbbbbbbbbbb")]),
     alias=st.sampled_from(["auto", "code"]),

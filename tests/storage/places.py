@@ -66,7 +66,7 @@ def kept_entries(place: str) -> list[LedgerEntry]:
         place,
         "SELECT entry_id, number, model, provider, outcome, served_model, generation_id, input_tokens,"
         " output_tokens, cached_tokens, cache_write_tokens, reasoning_tokens, held_nano_usd, cost_nano_usd, source,"
-        " duration_s, first_token_s, finish_reason, version, verification FROM attempts ORDER BY entry_id, number",
+        " duration_s, first_token_s, finish_reason, version, verification, held_at FROM attempts ORDER BY entry_id, number",
     )
     return [_entry(row, [call for call in calls if call[0] == row[0]]) for row in found]
 
@@ -115,7 +115,7 @@ def _entry(row: tuple[Any, ...], calls: list[tuple[Any, ...]]) -> LedgerEntry:
 
 def _attempt(request_id: str, call: tuple[Any, ...]) -> Attempt:
     _, number, model, provider, outcome, served_model, generation_id, *rest = call
-    *tokens, held, cost, source, duration_s, first_token_s, finish_reason, version, verification = rest
+    *tokens, held, cost, source, duration_s, first_token_s, finish_reason, version, verification, held_at = rest
     return Attempt(
         id=f"{request_id}.{number}",
         model=ModelName(model),
@@ -132,4 +132,5 @@ def _attempt(request_id: str, call: tuple[Any, ...]) -> Attempt:
         finish_reason=finish_reason,
         version=version,
         verification=verification,
+        held_at=None if held_at is None else moment(held_at),
     )

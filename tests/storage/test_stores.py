@@ -280,6 +280,17 @@ def test_what_was_spent_since_a_moment_includes_that_moment(any_store: Store) ->
     assert any_store.spent_since(AT + HOUR + timedelta(microseconds=1)) == {}
 
 
+def test_a_request_counts_where_money_was_held_for_it_last_and_not_where_it_was_decided(any_store: Store) -> None:
+    """A second call after midnight is held in the day that is new; it once was recovered into the day before."""
+    late = replace(attempt(cost_nano_usd=20), held_at=AT + 2 * HOUR)
+    early = replace(attempt(cost_nano_usd=1), held_at=AT)
+    any_store.write([entry("req_1", early, late, at=AT), entry("req_2", early, at=AT)])
+
+    assert any_store.spent_since(AT + HOUR)[SEARCH] == 21
+    assert any_store.spent_since(AT)[SEARCH] == 22
+    assert any_store.spent_since(AT + 2 * HOUR + timedelta(microseconds=1)) == {}
+
+
 def test_a_request_with_two_tags_is_spent_in_both_projects_and_once_by_the_team(any_store: Store) -> None:
     any_store.write(
         [
@@ -342,7 +353,7 @@ def test_spent_since_is_what_adding_up_the_entries_gives(
 def added_up_since(written: list[LedgerEntry], since: datetime) -> dict[ScopeId, int]:
     spent: dict[ScopeId, int] = defaultdict(int)
     for each in written:
-        if each.at >= since:
+        if each.held_at >= since:
             for scope in (
                 ScopeId(each.team, ScopeKind.TEAM, each.team),
                 ScopeId(each.team, ScopeKind.KEY, each.key_id),
@@ -377,7 +388,7 @@ def test_a_call_is_in_doubt_if_it_is_booked_as_held_and_its_generation_is_known(
     first = DoubtfulCall(
         request_id="req_1",
         number=1,
-        at=AT - HOUR,
+        held_at=AT - HOUR,
         team=TeamName("search"),
         key_id=KeyId("00c0ffee00c0ffee"),
         tags=(),
@@ -386,7 +397,7 @@ def test_a_call_is_in_doubt_if_it_is_booked_as_held_and_its_generation_is_known(
         generation_id="gen-2",
         held_nano_usd=500_000,
     )
-    second = replace(first, request_id="req_2", number=2, at=AT, tags=("app=web", "batch"), generation_id="gen-3")
+    second = replace(first, request_id="req_2", number=2, held_at=AT, tags=("app=web", "batch"), generation_id="gen-3")
     assert calls == [first, second]
     assert any_store.doubtful(before=AT + HOUR, limit=1) == [first]
     assert any_store.doubtful(before=AT - HOUR, limit=10) == []
