@@ -166,18 +166,18 @@ def assemble(snapshot: Snapshot) -> House:
         # Replayed before the counters are recovered: what a killed process spent counts.
         recover = in_thread(memory.recover, gateway.quotas.all(), store.spent_since)
         starting = [in_thread(alone.take), *starting, reconciler.replay, recover]
-        after: list[Step] = [in_thread(alone.give_up)]
+        closing: list[Step] = [in_thread(journal.close), close, in_thread(alone.give_up)]
     else:
         beside.append(partial(shared.run, reconciler.book_the_dead))
-        stopping.append(shared.aclose)
-        after = []
+        # After the ledger has all: whoever counts next may begin with its sums as soon as this one has said farewell.
+        closing = [shared.aclose, in_thread(journal.close), close]
     if marks is not None:
         beside.append(marks.run)
         stopping.append(marks.aclose)
     life = Life(
         starting=[*starting, in_thread(keeper.load), in_thread(writer.start)],
         beside=beside,
-        stopping=[*stopping, keeper.save, in_thread(writer.close, _FLUSH_S), in_thread(journal.close), close, *after],
+        stopping=[*stopping, keeper.save, in_thread(writer.close, _FLUSH_S), *closing],
     )
 
     def is_ready() -> bool:

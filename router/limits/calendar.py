@@ -41,6 +41,11 @@ def scope_text(scope: ScopeId) -> str:
     return f"{scope.kind.value}|{scope.team}|{scope.name}"  # no name may hold a `|`
 
 
+def purse_text(scope: ScopeId, per: Per) -> str:
+    """A budget that a scope of this kind could have: the keys of a team have one together, for no list names them."""
+    return f"{scope_text(scope._replace(name='') if scope.kind is ScopeKind.KEY else scope)}|{per.value}"
+
+
 def scope_from(text: str) -> ScopeId:
     kind, team, name = text.split("|")
     return ScopeId(team, ScopeKind(kind), name)

@@ -21,7 +21,7 @@ class Deliveries:
         self._link = link
         self._holdings = holdings
         self._rebuild = rebuild
-        self._untold: set[datetime] = set()  # starts of windows that Redis wants the ledger's sums of
+        self._untold: dict[datetime, int] = {}  # starts of windows that Redis wants the ledger's sums of, read after
 
     async def settle(self, reservation_ids: list[str]) -> None:
         told = [item for each in reservation_ids for item in (each, self._holdings.to_settle[each])]
@@ -60,9 +60,10 @@ class Deliveries:
         holdings = self._holdings
         while self._link.is_open and holdings.to_settle:
             await self.settle(list(islice(holdings.to_settle, _BATCH)))
-        for starts in list(self._untold):
-            await self._rebuild.tell_sums(self._link.require_open(), starts)
-            self._untold.discard(starts)
+        for starts, after_us in list(self._untold.items()):
+            await self._rebuild.tell_sums(self._link.require_open(), starts, after_us=after_us)
+            if self._untold[starts] == after_us:
+                del self._untold[starts]
         for each in list(holdings.adoptions):
             await self.adopt(each)
         for each in list(holdings.corrections):
@@ -79,7 +80,7 @@ class Deliveries:
             if reply[0] in ("ok", "again"):
                 waiting.pop(one, None)
             elif reply[0] == "sums":
-                self._untold.add(from_us(int(reply[1])))
+                self._untold[from_us(int(reply[1]))] = int(reply[2])
                 self._link.wake()
             else:
                 self._link.attach_again()

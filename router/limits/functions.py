@@ -1,4 +1,4 @@
-"""The edge to Redis: calls of the function library `penstock_budget_v2.lua`, each answered soon or given up.
+"""The edge to Redis: calls of the function library `penstock_budget_v3.lua`, each answered soon or given up.
 
 A call cannot be cancelled by the request that makes it, so that no request leaves a reply half read or a hold that
 nobody knows of; it ends by itself within its time-out. There are no retries: whoever asks knows better.
@@ -18,8 +18,8 @@ from redis.exceptions import RedisError, ResponseError
 # The hash tag keeps all keys on one node of a cluster.
 ROOT = "{penstock}"
 
-_LIBRARY = "penstock_budget_v2"
-_PREFIX = "penstock_v2_"
+_LIBRARY = "penstock_budget_v3"
+_PREFIX = "penstock_v3_"
 _TIMEOUT_S = 0.25  # for a request: refusals must come within 0.3 s
 _MOST_CONNECTIONS = 32  # a judgement; one call takes Redis some 20 us, so more only wait in another place
 

@@ -99,8 +99,8 @@ class Holdings:
         for reservation_id in forgotten:
             del self.recent[reservation_id]
 
-    def told_again(self) -> str:
-        """All of it, as the function `register` takes it."""
+    def told_again(self, purses: Iterable[str]) -> str:
+        """All of it and the purses that are counted, as the function `register` takes it."""
         return json.dumps(
             {
                 "holds": [
@@ -111,5 +111,6 @@ class Holdings:
                     [reservation_id, recent.nano_usd, recent.spans] for reservation_id, recent in self.recent.items()
                 ],
                 "under_way": [[scope, each.id] for each in self.under_way.values() for scope in each.scopes],
+                "purses": list(purses),
             }
         )

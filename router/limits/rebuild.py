@@ -98,11 +98,14 @@ class Rebuild:
                 return reply[0] == "open"
         return False
 
-    async def tell_sums(self, epoch: str, starts: datetime) -> None:
-        """Tell Redis what the ledger says was spent since then. Raises as `open`."""
+    async def tell_sums(self, epoch: str, starts: datetime, *, after_us: int = 0) -> None:
+        """Tell Redis what the ledger says was spent since then; it is read after the moment that Redis has named.
+
+        Raises as `open`.
+        """
         sums = await anyio.to_thread.run_sync(self._books.spent_since, starts)
         told = [item for scope, nano_usd in sums.items() for item in (scope_text(scope), nano_usd)]
-        await self._call("sums", epoch, to_us(starts), *told)
+        await self._call("sums", epoch, to_us(starts), after_us, *told)
 
     async def booked(self, reservations: Collection[str]) -> set[str]:
         """Those of the reservations that are in the ledger."""

@@ -9,13 +9,13 @@ delivered.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 from router.errors import BudgetExhausted, PenstockError, Unavailable
-from router.limits.calendar import Calendar, Span, Watched, from_us, scope_text, to_us
+from router.limits.calendar import Calendar, Span, Watched, from_us, purse_text, scope_text, to_us
 from router.limits.deliveries import Deliveries
 from router.limits.functions import BudgetFunctions, NoAnswer, Reply
 from router.limits.gate import Admission, Quota, Reservation, Scope
@@ -93,6 +93,8 @@ class RedisGate:
         self._paces = Paces(monotonic_s)  # while Redis is away
         self._admissions = 0
         self._scopes: dict[ScopeId, Quota] = {}  # with budgets, seen so far; each in a quota of its own
+        self._purses: set[str] = set()  # that this process counts
+        self._untracked: set[str] = set()  # of these, what Redis does not know yet
         self._standings: dict[Span, tuple[int, int]] = {}  # spent and held
         self._book_the_dead: Callable[[], Awaitable[Collection[str]]] = _nobody_is_dead
         self._due_s = dict.fromkeys((self.renew, self.refresh, self._prune, self._provide), 0.0)
@@ -161,6 +163,7 @@ class RedisGate:
             return known.reservation
         self._see(quota)
         try:
+            await self._track()
             for _ in range(_TRIES):
                 watched = list(self._calendar.watched(quota, self._link.clock.now()))
                 reservation = await self._reserve(watched, reservation_id, nano_usd)
@@ -350,7 +353,7 @@ class RedisGate:
                     now=from_us(int(reply[3])),
                 )
             case "sums":
-                await self._tell_sums_now(epoch, from_us(int(reply[1])))
+                await self._tell_sums_now(epoch, from_us(int(reply[1])), after_us=int(reply[2]))
                 return None
             case "held" | "settled":
                 raise Unavailable(f"The reservation {reservation_id} was made before. Send the request again.")
@@ -369,10 +372,17 @@ class RedisGate:
         self._holdings.holds[reservation_id] = Hold(reservation, spans, self._link.monotonic_s())
         return reservation
 
-    async def _tell_sums_now(self, epoch: str, starts: datetime) -> None:
+    async def _track(self) -> None:
+        """Tell Redis of purses that were not known beforehand. Raises Unavailable."""
+        fresh = set(self._untracked)
+        if fresh:
+            await self._must("track", self._process, *fresh)
+            self._untracked -= fresh
+
+    async def _tell_sums_now(self, epoch: str, starts: datetime, *, after_us: int) -> None:
         """For a budget that was not known when this process began; the others are told in the background."""
         try:
-            await self._rebuild.tell_sums(epoch, starts)
+            await self._rebuild.tell_sums(epoch, starts, after_us=after_us)
         except NoAnswer as error:
             raise self._link.unavailable() from error
 
@@ -418,7 +428,7 @@ class RedisGate:
             return False
         if int(opens_in_us) > 0 or await self._peers.are_awaited(str(epoch)):
             return False
-        return await self._rebuild.open(str(epoch), self._window_starts())
+        return await self._rebuild.open(str(epoch), {each.window.starts for each in self._windows(link.clock.now())})
 
     async def _begin(self) -> None:
         quarantine_us = round(self._quarantine_s * 1_000_000)
@@ -427,7 +437,8 @@ class RedisGate:
     async def _register(self, epoch: str, *, dead: Iterable[str], is_compared: bool = False) -> bool:
         """Tell Redis all that this process holds; True if it has taken it."""
         self._link.is_open = False
-        told = self._holdings.told_again()
+        purses = set(self._purses)
+        told = self._holdings.told_again(purses)
         corrections, adoptions = list(self._holdings.corrections), list(self._holdings.adoptions)
         reply = await self._link.functions.call(
             "register", epoch, _LEASE_US, int(is_compared), told, self._process, *dead, timeout_s=_SLOW_S
@@ -436,27 +447,30 @@ class RedisGate:
             case "rebuilding" | "open":
                 self._holdings.registered(corrections=corrections, adoptions=adoptions, is_late=reply[0] == "open")
                 self._link.epoch = epoch
+                self._untracked -= purses
                 return True
             case "compare":
                 await self._prune()
                 return await self._register(epoch, dead=dead, is_compared=True)
             case "sums":
-                await self._rebuild.tell_sums(epoch, from_us(int(reply[1])))
+                await self._rebuild.tell_sums(epoch, from_us(int(reply[1])), after_us=int(reply[2]))
                 return await self._register(epoch, dead=dead, is_compared=is_compared)
             case _:
                 return False
 
     async def _tell_untold(self, epoch: str) -> None:
         """Tell what the ledger says of windows that only this process knows, as after a change of configuration."""
-        starts_us = (to_us(starts) for starts in self._window_starts())
-        reply = await self._link.functions.call("untold", epoch, *starts_us)
-        for each in reply[1:]:
-            await self._rebuild.tell_sums(epoch, from_us(int(each)))
+        spans = dict.fromkeys(each.span for each in self._windows(self._link.clock.now()))
+        reply = await self._link.functions.call("untold", epoch, *(item for span in spans for item in span))
+        if reply[0] != "ok":
+            return
+        for starts_us in dict.fromkeys(reply[2:]):
+            await self._rebuild.tell_sums(epoch, from_us(int(starts_us)), after_us=int(reply[1]))
 
-    def _window_starts(self) -> set[datetime]:
-        now = self._link.clock.now()
-        starts = {each.window.starts for quota in self._quotas for each in self._calendar.watched(quota, now)}
-        return starts | {each.window.starts for each in self._tightest(now)}
+    def _windows(self, now: datetime) -> Iterator[Watched]:
+        """Of every purse that is known, the window that is open."""
+        for quota in (*self._quotas, *self._scopes.values()):
+            yield from self._calendar.watched(quota, now)
 
     # What is set aside for an outage
 
@@ -504,7 +518,13 @@ class RedisGate:
 
     def _see(self, quota: Quota) -> None:
         for scope in quota.scopes:
-            if scope.budgets and scope.id.name:
+            known = self._scopes.get(scope.id)
+            if not scope.budgets or (known is not None and known.scopes[0].budgets == scope.budgets):
+                continue
+            purses = {purse_text(scope.id, budget.per) for budget in scope.budgets}
+            self._untracked |= purses - self._purses
+            self._purses |= purses
+            if scope.id.name:
                 self._scopes[scope.id] = Quota((scope,), quota.zone)
 
     def _tightest(self, now: datetime) -> list[Watched]:

@@ -4,7 +4,7 @@ Money is integer nano-dollars, `day` is the date of `at` in UTC. `at` is when a 
 money was held for it, of an entry the last time: budgets go by it. SQLite keeps instants as ISO 8601 text in UTC.
 
 Rows are joined by an integer that counts up, so that tables grow at their end and are read in order. In SQLite the
-index by `held_at` holds all that budgets are recovered from. PostgreSQL's does not: an index row takes 2,700 bytes at most
+index by `held_at` holds all that budgets are recovered from. PostgreSQL's does not: its rows take 2,700 bytes at most
 there, and the tags of an entry may take more. With 1,000,000 requests, spend by team and model takes 1.4 s in SQLite
 and 1.5 s in PostgreSQL 15, what every scope has spent 1.1 s and 1.9 s (`python -m tests.benchmarks.ledger`; 2 shared
 cores, November 2026).

@@ -108,6 +108,9 @@ class World(Protocol):
     def start(self, process: int, quotas: Iterable[Quota]) -> None:
         """Kill the process, if it lives, and start another in its place, which the others hear of."""
 
+    def stop(self) -> None:
+        """All processes end in order; others are started in their place before anything else is done."""
+
     def lose(self, first: int, *, is_late: bool) -> None:
         """Whatever the gates' processes do not keep themselves is gone.
 
@@ -156,6 +159,9 @@ class OneProcess:
         gate = self._gate()
         gate.recover(quotas, self.books.spent_since)
         self.gates[process] = gate
+
+    def stop(self) -> None:
+        pass
 
     def lose(self, first: int, *, is_late: bool) -> None:
         pass
@@ -227,6 +233,13 @@ class ManyProcesses:
         self.run(self._gates[process].bury(dead))  # its journal was found
         for each in range(2):
             self.beat(each)
+
+    def stop(self) -> None:
+        for process, gate in enumerate(self._gates):
+            self.run(gate.aclose())
+            self._edges[process] = _Patient(self._server.url, root=self._root)
+            self._names[process] = secrets.token_hex(8)
+        self._gates = [self._gate(process, ()) for process in range(2)]
 
     def lose(self, first: int, *, is_late: bool) -> None:
         self._server.wipe()
@@ -385,6 +398,23 @@ class GateAgainstModel(RuleBasedStateMachine):
         )
         self.end(number, was_sent=True)
         self.begin(number, {**old, scope: replace(old[scope], budgets=changed)})
+
+    @precondition(lambda self: self.model)
+    @rule(scope=st.sampled_from(SCOPES), of_it=budgets)
+    def change_budgets(self, scope: ScopeId, of_it: tuple[Budget, ...]) -> None:
+        """All processes end, with nothing under way, and begin with other budgets: one that is new, or was taken away
+        for a while, counts what was paid when nobody watched it.
+        """
+        for spending in self.model:
+            if not spending.is_settled:
+                self.settle(spending, spending.held)
+        self.steps["budgets changed"] += 1
+        scopes = {**self.living[0].scopes, scope: replace(self.living[0].scopes[scope], budgets=of_it)}
+        for number in range(len(self.living)):
+            self.end(number, was_sent=True)
+        self.world.stop()
+        for number in range(len(self.living)):
+            self.begin(number, scopes)
 
     @precondition(lambda self: self.model and self.world.keeps_holds)
     @rule(first=processes, is_late=st.booleans())

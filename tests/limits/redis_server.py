@@ -48,7 +48,7 @@ class RedisServer:
 
     def use_test_clock(self) -> None:
         """From now on the server's time is what `set_clock` says."""
-        library = resources.files("router.limits").joinpath("penstock_budget_v2.lua").read_text(encoding="utf-8")
+        library = resources.files("router.limits").joinpath("penstock_budget_v3.lua").read_text(encoding="utf-8")
         assert library.count(_REAL_CLOCK) == 1
         self.client.function_load(library.replace(_REAL_CLOCK, _TEST_CLOCK), replace=True)
 

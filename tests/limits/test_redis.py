@@ -4,6 +4,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from zoneinfo import ZoneInfo
@@ -367,6 +368,66 @@ async def test_an_empty_redis_is_rebuilt_from_the_ledger_and_from_what_every_pro
         await one.settle(held, nano_usd=1)
         await other.settle(late, nano_usd=2)
         assert await stands(other) == (21, 0)
+
+
+async def test_a_budget_that_is_new_begins_with_what_the_ledger_says_although_redis_never_counted_it(
+    own_redis: RedisServer,
+) -> None:
+    """A project that got money of its own once began its month at nothing, whatever it had spent."""
+    project = Scope(ScopeId("search", ScopeKind.PROJECT, "eu"), (Budget(100, Per.MONTH),), NO_LIMITS)
+    with_project = Quota((*HUNDRED.scopes, project), BERLIN)
+    own_redis.start()
+    books = Books()
+    async with running(gate_on(own_redis, books)) as gate:
+        await until(lambda: gate.is_open)
+        await gate.settle(await hold(gate, "r.1", 10), nano_usd=10)
+    books.calls["r.1"] = Booked((TEAM, project.id), datetime.now(UTC), 10)  # noqa: TID251 - as the real server's
+
+    async with running(gate_on(own_redis, books, quotas=(with_project,))) as gate:
+        await until(lambda: gate.is_open)
+        with pytest.raises(BudgetExhausted) as refusal:
+            await gate.reserve(with_project, reservation_id="r.2", nano_usd=91)
+        made = await gate.reserve(with_project, reservation_id="r.3", nano_usd=90)
+
+        await gate.refresh()
+        assert [(each.spent_nano_usd, each.held_nano_usd) for each in gate.states()] == [(10, 90)] * 2
+        await gate.settle(made, nano_usd=0)
+    assert refusal.value.left_nano_usd == 90
+
+
+async def test_what_was_paid_while_a_budget_was_taken_away_counts_when_it_is_back(own_redis: RedisServer) -> None:
+    without = Quota((Scope(ScopeId.of_team("ads"), (Budget(1, Per.DAY),), NO_LIMITS),), BERLIN)
+    own_redis.start()
+    books = Books()
+    async with running(gate_on(own_redis, books)) as gate:
+        await until(lambda: gate.is_open)
+        await gate.settle(await hold(gate, "r.1", 10), nano_usd=10)
+    books.calls["r.1"] = booked(10)
+    async with running(gate_on(own_redis, books, quotas=(without,))) as gate:
+        await until(lambda: gate.is_open)
+    books.calls["r.2"] = booked(25)  # while nobody counted
+
+    async with running(gate_on(own_redis, books)) as gate:
+        await until(lambda: gate.is_open)
+
+        assert await stands(gate) == (35, 0)
+        await gate.settle(await hold(gate, "r.3", 5), nano_usd=5)
+        assert await stands(gate) == (40, 0)
+
+
+async def test_a_key_that_a_running_process_never_saw_is_counted_by_it_all_the_same(own_redis: RedisServer) -> None:
+    """The keys of a team are no list that is known beforehand: a new one needs no reading of the ledger."""
+    each_key = Scope(ScopeId("search", ScopeKind.KEY, ""), (Budget(100, Per.MONTH),), NO_LIMITS)
+    own_redis.start()
+    books = Books()
+    async with running(gate_on(own_redis, books, quotas=(Quota((each_key,), BERLIN),))) as gate:
+        await until(lambda: gate.is_open)
+        books.is_readable = False
+        fresh = Quota((replace(each_key, id=ScopeId("search", ScopeKind.KEY, "00c0ffee")),), BERLIN)
+
+        await gate.settle(await gate.reserve(fresh, reservation_id="r.1", nano_usd=100), nano_usd=100)
+
+        assert await stands(gate) == (100, 0)
 
 
 async def test_a_call_that_is_booked_while_the_counters_are_rebuilt_counts_once(own_redis: RedisServer) -> None:

@@ -292,7 +292,7 @@ async def _watch(plant: Plant, seen: _Seen) -> None:
 
 def _leases_in(server: "redis.Redis") -> tuple[int, list[float], int]:
     """How many orphans there are, when the leases of the requests under way end, and the time, in microseconds."""
-    orphans: Any = server.fcall("penstock_v2_orphans", 1, "{penstock}", "1000")
+    orphans: Any = server.fcall("penstock_v3_orphans", 1, "{penstock}", "1000")
     time_: Any = server.time()
     leases_us: list[float] = []
     for key in server.scan_iter("{penstock}:under_way:*"):

@@ -1,4 +1,4 @@
-#!lua name=penstock_budget_v2
+#!lua name=penstock_budget_v3
 -- Budgets and rate limits of many processes. Each function is one atomic step over every scope of a request.
 --
 -- Money is integer nano-dollars: exact in Lua's doubles below 2^53, which is $9.0 million.
@@ -8,9 +8,14 @@
 -- A change to what is stored or to a signature needs a new version in the library's name and in every function's.
 --
 -- Keys, behind the root that every call is given (it holds the hash tag, so all are on one node of a cluster):
---   :epoch                 hash    id, state (rebuilding|open), since, opens_at, quarantine, leader, leads_until, version
---   :EPOCH:account:NAME    hash    spent, held; NAME is scope|per|start of the window
+--   :epoch                 hash    id, state (rebuilding|open), since, opens_at, quarantine, leader, leads_until, version,
+--                                  read_at: the latest '' of those below
+--   :EPOCH:account:NAME    hash    spent, held, opened; NAME is scope|per|start of the window
 --   :EPOCH:sums:START      hash    what the ledger says each scope had spent since START when the epoch began
+--   :EPOCH:later:START     hash    the same, read when a purse began to be counted; '' is a moment before that
+--   :EPOCH:counted         hash    purse -> since when all that it pays is counted; 0: since the epoch began. A purse is
+--                                  scope|per, all keys of a team together (key|TEAM||per): a budget that one could have
+--   :EPOCH:counting        hash    process -> the purses that its configuration has, packed
 --   :holds                 hash    reservation id -> {amount, windows}; windows are {scope, per, starts, ends}
 --   :leases                zset    reservation id -> when its lease ends
 --   :settled:ID            string  the epoch in which that reservation was settled, remembered for 25 hours
@@ -49,7 +54,11 @@ local function text(number) return string.format('%.0f', number) end
 local function believed(root)
   local id, state, since = unpack(redis.call('HMGET', root .. ':epoch', 'id', 'state', 'since'))
   if not id or not begun[id] then return nil, 'lost' end
-  return {id = id, since = tonumber(since), sums = root .. ':' .. id .. ':sums:', accounts = root .. ':' .. id .. ':account:'}, state
+  local own = root .. ':' .. id
+  return {
+    key = root .. ':epoch', id = id, state = state, since = tonumber(since), sums = own .. ':sums:', later = own .. ':later:',
+    accounts = own .. ':account:', counted = own .. ':counted', counting = own .. ':counting',
+  }, state
 end
 
 -- The same, if it is the epoch that the caller means.
@@ -75,19 +84,73 @@ local function key_of(epoch, window)
   return epoch.accounts .. window[1] .. '|' .. window[2] .. '|' .. text(window[3])
 end
 
--- The key of the window's account, opened if need be; nil if what the ledger says must be told first (`sums`).
-local function account(epoch, window, now)
-  local key = key_of(epoch, window)
-  if redis.call('EXISTS', key) == 1 then return key end
-  local spent = '0'
-  if window[3] <= epoch.since then
+local function purse_of(window)
+  return (window[1]:match('^key|[^|]*|') or window[1]) .. '|' .. window[2]
+end
+
+-- Since when the purse is counted: later than any reading of the ledger until now, so that none is taken for a newer one.
+local function begin_to_count(epoch, purse, now)
+  local since = 0
+  if epoch.state == 'open' then since = math.max(now, (redis.call('HGET', epoch.key, 'read_at') or 0) + 1) end
+  redis.call('HSET', epoch.counted, purse, text(since))
+  return since
+end
+
+local function counted_since(epoch, window, now)
+  local purse = purse_of(window)
+  return tonumber(redis.call('HGET', epoch.counted, purse) or begin_to_count(epoch, purse, now))
+end
+
+-- What the ledger had of the window before it was counted here: a number as text, or nil if that must be told first.
+local function spent_before(epoch, window, since)
+  if since == 0 then
+    if window[3] > epoch.since then return '0' end
     local sums = epoch.sums .. text(window[3])
     if redis.call('EXISTS', sums) == 0 then return nil end
-    spent = redis.call('HGET', sums, window[1]) or '0'
+    return redis.call('HGET', sums, window[1]) or '0'
   end
-  redis.call('HSET', key, 'spent', spent, 'held', '0')
+  if window[3] > since then return '0' end
+  local spent, read_at = unpack(redis.call('HMGET', epoch.later .. text(window[3]), window[1], ''))
+  if not read_at or tonumber(read_at) < since then return nil end
+  return spent or '0'
+end
+
+-- The key of the window's account with what is spent and held in it, opened if need be; nil, and the moment that it must
+-- be read after, if what the ledger says must be told first (`sums`). An account from before its purse was counted anew is opened anew: what was paid meanwhile is
+-- not in it.
+local function account(epoch, window, now)
+  local key = key_of(epoch, window)
+  local spent, held, opened = unpack(redis.call('HMGET', key, 'spent', 'held', 'opened'))
+  local since = counted_since(epoch, window, now)
+  if opened and tonumber(opened) >= since then return key, spent, held end
+  spent = spent_before(epoch, window, since)
+  if not spent then return nil, since end
+  redis.call('HSET', key, 'spent', spent, 'held', held or '0', 'opened', text(math.max(now, since)))
   redis.call('PEXPIRE', key, math.max(math.ceil((window[4] - now) / 1000), 0) + KEPT_MS)
-  return key
+  return key, spent, held or '0'
+end
+
+-- From now on this process counts these purses. One that nobody has counted lacks what was paid before and meanwhile.
+local function count(epoch, process, purses, now)
+  local known, own = {}, {}
+  local all = redis.call('HGETALL', epoch.counting)
+  for at = 1, #all, 2 do
+    for _, purse in ipairs(cmsgpack.unpack(all[at + 1])) do
+      known[purse] = true
+      if all[at] == process then own[#own + 1] = purse end
+    end
+  end
+  for _, purse in ipairs(purses) do
+    if not known[purse] then begin_to_count(epoch, purse, now) end
+  end
+  local counts = {}
+  for _, purse in ipairs(own) do counts[purse] = true end
+  for _, purse in ipairs(purses) do
+    if not counts[purse] then own[#own + 1] = purse end
+  end
+  redis.call('HSET', epoch.counting, process, cmsgpack.pack(own))
+  redis.call('PEXPIRE', epoch.counted, SUMS_KEPT_MS)
+  redis.call('PEXPIRE', epoch.counting, SUMS_KEPT_MS)
 end
 
 local function settled_key(root, id) return root .. ':settled:' .. id end
@@ -113,10 +176,9 @@ local function reserve(keys, args)
   for at = 5, #args, 5 do
     local window = window_from(args, at)
     if now < window[3] or now >= window[4] then return {'clock', now} end
-    local key = account(epoch, window, now)
-    if not key then return {'sums', window[3]} end
-    local sums = redis.call('HMGET', key, 'spent', 'held')
-    local left = tonumber(args[at + 4]) - sums[1] - sums[2]
+    local key, spent, held = account(epoch, window, now)
+    if not key then return {'sums', window[3], spent} end
+    local left = tonumber(args[at + 4]) - spent - held
     if left < least then tightest, least = (at - 5) / 5, left end
     if not seen[key] then
       seen[key] = true
@@ -169,14 +231,15 @@ local function settle(keys, args)
   return outcomes
 end
 
--- Adds to what was spent in those of the windows that are not over; the start of one whose sums are wanted first, or nil.
+-- Adds to what was spent in those of the windows that are not over; or the start of one whose sums are wanted first, and
+-- the moment to read them after.
 local function spend_more(epoch, args, first, nano_usd, now)
   local names = {}
   for at = first, #args, 4 do
     local window = window_from(args, at)
     if now < window[4] then
-      local key = account(epoch, window, now)
-      if not key then return window[3] end
+      local key, since = account(epoch, window, now)
+      if not key then return window[3], since end
       names[#names + 1] = key
     end
   end
@@ -194,8 +257,8 @@ local function adopt(keys, args)
   if packed then
     settle_hold(root, epoch, id, packed, args[3])
   else
-    local untold = spend_more(epoch, args, 4, args[3], window_us())
-    if untold then return {'sums', untold} end
+    local untold, since = spend_more(epoch, args, 4, args[3], window_us())
+    if untold then return {'sums', untold, since} end
     remember_settled(root, epoch, id)
   end
   return {'ok'}
@@ -207,6 +270,7 @@ local function bury(keys, args)
   local epoch, problem = open_epoch(root, args[1])
   if not epoch then return {problem} end
   redis.call('ZREM', root .. ':living', args[2])
+  redis.call('HDEL', epoch.counting, args[2])
   for _, id in ipairs(redis.call('HKEYS', root .. ':holds')) do
     if id:sub(1, #prefix) == prefix then settle_hold(root, epoch, id, redis.call('HGET', root .. ':holds', id), 0) end
   end
@@ -219,8 +283,8 @@ local function correct(keys, args)
   local epoch, problem = open_epoch(root, args[1])
   if not epoch then return {problem} end
   if redis.call('EXISTS', settled_key(root, args[2])) == 1 then return {'again'} end
-  local untold = spend_more(epoch, args, 4, args[3], window_us())
-  if untold then return {'sums', untold} end
+  local untold, since = spend_more(epoch, args, 4, args[3], window_us())
+  if untold then return {'sums', untold, since} end
   remember_settled(root, epoch, args[2])
   return {'ok'}
 end
@@ -234,10 +298,9 @@ local function standing(keys, args)
   for at = 2, #args, 4 do
     local window = window_from(args, at)
     if now < window[3] or now >= window[4] then return {'clock', now} end
-    local spent, held = unpack(redis.call('HMGET', key_of(epoch, window), 'spent', 'held'))
-    if not spent and window[3] <= epoch.since then
-      spent = redis.call('HGET', epoch.sums .. text(window[3]), window[1])
-    end
+    local spent, held, opened = unpack(redis.call('HMGET', key_of(epoch, window), 'spent', 'held', 'opened'))
+    local since = counted_since(epoch, window, now)
+    if not opened or tonumber(opened) < since then spent = spent_before(epoch, window, since) end
     answer[#answer + 1], answer[#answer + 2] = tonumber(spent or 0), tonumber(held or 0)
   end
   return answer
@@ -376,6 +439,7 @@ local function beat(keys, args)
   if leads == 1 and state == 'rebuilding' then redis.call('HSET', root .. ':epoch', 'leads_until', now + args[2]) end
   local answer = {state, epoch.id, window_us(), leads, left_us(opens_at, quarantine, now)}
   if state == 'open' then
+    for _, key in ipairs({epoch.counted, epoch.counting}) do redis.call('PEXPIRE', key, SUMS_KEPT_MS) end
     redis.call('ZADD', root .. ':living', now, args[1])
     redis.call('ZREMRANGEBYSCORE', root .. ':living', '-inf', now - args[3])
     for _, process in ipairs(redis.call('ZRANGE', root .. ':living', 0, -1)) do answer[#answer + 1] = process end
@@ -386,6 +450,8 @@ end
 -- args: process. It ends in order, and holds nothing more.
 local function farewell(keys, args)
   redis.call('ZREM', keys[1] .. ':living', args[1])
+  local epoch = believed(keys[1])
+  if epoch then redis.call('HDEL', epoch.counting, args[1]) end
   return {'ok'}
 end
 
@@ -432,19 +498,26 @@ local function register_for_rebuild(root, told, lease_us)
   redis.call('HINCRBY', root .. ':epoch', 'version', 1)
 end
 
--- The start of the first window whose sums have not been told and are needed, or nil.
+-- Whether the window has an account, or could be given one; and since when its purse is counted.
+local function is_told(epoch, window, now)
+  local since = counted_since(epoch, window, now)
+  local opened = redis.call('HGET', key_of(epoch, window), 'opened')
+  return opened and tonumber(opened) >= since or spent_before(epoch, window, since) ~= nil, since
+end
+
+-- The start of the first window whose sums have not been told and are needed, and the moment to read them after; or nil.
 local function first_untold(epoch, entries, now)
   for _, entry in ipairs(entries) do
     for _, window in ipairs(entry[3]) do
-      local is_needed = window[4] > now and window[3] <= epoch.since
-      if is_needed and redis.call('EXISTS', epoch.sums .. text(window[3])) == 0 then return window[3] end
+      local told, since = is_told(epoch, window, now)
+      if window[4] > now and not told then return window[3], since end
     end
   end
 end
 
 local function add(epoch, field, nano_usd, windows, now)
   for _, window in ipairs(windows) do
-    if window[4] > now then redis.call('HINCRBY', account(epoch, window, now), field, nano_usd) end
+    if window[4] > now then redis.call('HINCRBY', (account(epoch, window, now)), field, nano_usd) end
   end
 end
 
@@ -452,8 +525,9 @@ end
 -- have just now, so that they cannot be in what it said before.
 local function register_late(root, epoch, told, lease_us)
   local now = window_us()
-  local untold = first_untold(epoch, told.holds, now) or first_untold(epoch, told.recent, now)
-  if untold then return {'sums', untold} end
+  local untold, since = first_untold(epoch, told.holds, now)
+  if not untold then untold, since = first_untold(epoch, told.recent, now) end
+  if untold then return {'sums', untold, since} end
   for _, hold in ipairs(told.holds) do
     local id = hold[1]
     if not is_settled(root, epoch, id) and redis.call('HEXISTS', root .. ':holds', id) == 0 then
@@ -480,7 +554,7 @@ local function register_late(root, epoch, told, lease_us)
 end
 
 -- args: epoch, lease_us, whether `recent` was compared with the ledger just now, as JSON
--- {holds: [[id, amount, windows]], recent: [[id, nano_usd, windows]], under_way: [[scope, admission id]]},
+-- {holds: [[id, amount, windows]], recent: [[id, nano_usd, windows]], under_way: [[scope, admission id]], purses: []},
 -- then the process itself and those that it has found dead
 local function register(keys, args)
   local root, now = keys[1], now_us()
@@ -488,6 +562,7 @@ local function register(keys, args)
   if not epoch then return {state} end
   if epoch.id ~= args[1] then return {'unregistered'} end
   local told, lease_us, answer = cjson.decode(args[4]), tonumber(args[2]), {state}
+  count(epoch, args[5], told.purses, window_us())
   if state == 'rebuilding' then
     register_for_rebuild(root, told, lease_us)
   elseif args[3] ~= '1' and #told.recent > 0 then
@@ -518,30 +593,50 @@ local function registered(keys, args)
   return answer
 end
 
--- args: epoch, start of a window, then scope, nano_usd of each that has spent. While the epoch is being rebuilt the last
--- telling counts, once it is open the first.
-local function sums(keys, args)
-  local root = keys[1]
-  local epoch, state = epoch_called(root, args[1])
-  if not epoch then return {'lost'} end
-  local key = epoch.sums .. args[2]
-  if state == 'open' and redis.call('EXISTS', key) == 1 then return {'ok'} end
+local function keep_sums(key, args)
   redis.call('DEL', key)
-  redis.call('HSET', key, '', '0')
-  for at = 3, #args, 2 do redis.call('HSET', key, args[at], args[at + 1]) end
+  redis.call('HSET', key, '', args[3])
+  for at = 4, #args, 2 do redis.call('HSET', key, args[at], args[at + 1]) end
   redis.call('PEXPIRE', key, SUMS_KEPT_MS)
+end
+
+-- args: epoch, start of a window, a moment before the ledger was read, then scope, nano_usd of each that has spent. While the epoch
+-- is being rebuilt the last telling counts, once it is open the first; the latest counts for purses that are new.
+local function sums(keys, args)
+  local epoch, state = epoch_called(keys[1], args[1])
+  if not epoch then return {'lost'} end
+  local first, later = epoch.sums .. args[2], epoch.later .. args[2]
+  if state == 'rebuilding' or redis.call('EXISTS', first) == 0 then keep_sums(first, args) end
+  if state == 'open' and tonumber(redis.call('HGET', later, '') or 0) <= tonumber(args[3]) then
+    keep_sums(later, args)
+    local read_at = math.max(redis.call('HGET', epoch.key, 'read_at') or 0, args[3])
+    redis.call('HSET', epoch.key, 'read_at', text(read_at))
+  end
   return {'ok'}
 end
 
--- args: epoch, starts of windows; answers those whose sums have not been told and are needed
+-- args: epoch, process, purses that it counts now beside those it has registered
+local function track(keys, args)
+  local epoch, problem = open_epoch(keys[1], args[1])
+  if not epoch then return {problem} end
+  local purses = {}
+  for at = 3, #args do purses[#purses + 1] = args[at] end
+  count(epoch, args[2], purses, window_us())
+  return {'ok'}
+end
+
+-- args: epoch, then scope, per, starts, ends of each window; answers the moment to read the ledger after, then the starts
+-- of those whose sums are needed and have not been told
 local function untold(keys, args)
-  local epoch = epoch_called(keys[1], args[1])
+  local epoch, now = epoch_called(keys[1], args[1]), window_us()
   if not epoch then return {'lost'} end
-  local answer = {'ok'}
-  for at = 2, #args do
-    local starts = tonumber(args[at])
-    if starts <= epoch.since and redis.call('EXISTS', epoch.sums .. args[at]) == 0 then answer[#answer + 1] = starts end
+  local answer, latest_since = {'ok', 0}, 0
+  for at = 2, #args, 4 do
+    local window = window_from(args, at)
+    local told, since = is_told(epoch, window, now)
+    if not told then answer[#answer + 1], latest_since = window[3], math.max(latest_since, since) end
   end
+  answer[2] = latest_since
   return answer
 end
 
@@ -583,22 +678,23 @@ local function open(keys, args)
   return {'open'}
 end
 
-redis.register_function('penstock_v2_reserve', reserve)
-redis.register_function('penstock_v2_settle', settle)
-redis.register_function('penstock_v2_adopt', adopt)
-redis.register_function('penstock_v2_bury', bury)
-redis.register_function('penstock_v2_correct', correct)
-redis.register_function('penstock_v2_standing', standing)
-redis.register_function('penstock_v2_renew', renew)
-redis.register_function('penstock_v2_orphans', orphans)
-redis.register_function('penstock_v2_admit', admit)
-redis.register_function('penstock_v2_leave', leave)
-redis.register_function('penstock_v2_beat', beat)
-redis.register_function('penstock_v2_farewell', farewell)
-redis.register_function('penstock_v2_absent', absent)
-redis.register_function('penstock_v2_begin', begin)
-redis.register_function('penstock_v2_register', register)
-redis.register_function('penstock_v2_registered', registered)
-redis.register_function('penstock_v2_sums', sums)
-redis.register_function('penstock_v2_untold', untold)
-redis.register_function('penstock_v2_open', open)
+redis.register_function('penstock_v3_reserve', reserve)
+redis.register_function('penstock_v3_settle', settle)
+redis.register_function('penstock_v3_adopt', adopt)
+redis.register_function('penstock_v3_bury', bury)
+redis.register_function('penstock_v3_correct', correct)
+redis.register_function('penstock_v3_standing', standing)
+redis.register_function('penstock_v3_renew', renew)
+redis.register_function('penstock_v3_orphans', orphans)
+redis.register_function('penstock_v3_admit', admit)
+redis.register_function('penstock_v3_leave', leave)
+redis.register_function('penstock_v3_beat', beat)
+redis.register_function('penstock_v3_farewell', farewell)
+redis.register_function('penstock_v3_absent', absent)
+redis.register_function('penstock_v3_begin', begin)
+redis.register_function('penstock_v3_register', register)
+redis.register_function('penstock_v3_registered', registered)
+redis.register_function('penstock_v3_sums', sums)
+redis.register_function('penstock_v3_track', track)
+redis.register_function('penstock_v3_untold', untold)
+redis.register_function('penstock_v3_open', open)
