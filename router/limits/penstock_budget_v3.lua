@@ -277,14 +277,19 @@ local function bury(keys, args)
   return {'ok'}
 end
 
--- args: epoch, id of the correction, nano_usd, then scope, per, starts, ends of each window
+-- args: epoch, id of the correction, nano_usd, then scope, per, starts, ends of each window. The ledger was corrected
+-- before: a window whose sums have still to be read needs no telling.
 local function correct(keys, args)
   local root = keys[1]
   local epoch, problem = open_epoch(root, args[1])
   if not epoch then return {problem} end
   if redis.call('EXISTS', settled_key(root, args[2])) == 1 then return {'again'} end
-  local untold, since = spend_more(epoch, args, 4, args[3], window_us())
-  if untold then return {'sums', untold, since} end
+  local now = window_us()
+  for at = 4, #args, 4 do
+    local window = window_from(args, at)
+    local key = now < window[4] and account(epoch, window, now)
+    if key then redis.call('HINCRBY', key, 'spent', args[3]) end
+  end
   remember_settled(root, epoch, args[2])
   return {'ok'}
 end
