@@ -125,6 +125,7 @@ class DoubtfulCall:
 
     request_id: str
     number: int  # of the attempt within its request, from 1
+    at: datetime  # when the request was decided
     held_at: datetime  # in whose windows it counts
     team: TeamName
     key_id: KeyId
@@ -180,8 +181,11 @@ class Ledger(Protocol):
     def latest(self, limit: int) -> list[dict[str, object]]:
         """The newest entries, newest first, each with the attempt that answered; for people to look at."""
 
-    def doubtful(self, *, before: datetime, limit: int) -> list[DoubtfulCall]:
-        """Calls admitted before that moment, oldest first, booked as held although their generation id is known."""
+    def doubtful(
+        self, *, since: datetime, before: datetime, after: DoubtfulCall | None, limit: int
+    ) -> list[DoubtfulCall]:
+        """The first calls behind `after`, oldest first, booked as held although their generation id is known, of
+        requests decided at or after `since` and before `before`."""
 
     def amend(self, call: DoubtfulCall, *, usage: Usage, cost_nano_usd: int) -> bool:
         """Book a doubtful call at what its record says; False if it is not in doubt any more."""

@@ -2,10 +2,11 @@
 whose provider still has a record of them."""
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -22,7 +23,9 @@ from router.storage.store import Store
 log = logging.getLogger("penstock.reconcile")
 
 _SETTLING = timedelta(seconds=2)  # a call younger than this may still be asked about by its own request
-_MOST = 200  # calls asked about in one pass
+_FRESH = timedelta(hours=1)  # a record that is not there by then hardly comes: older calls are asked about now and then
+_GIVEN_UP = timedelta(days=3)  # an older call stays booked as held; how long records are kept is documented nowhere
+_PAGE = 200  # calls read from the ledger at a time
 _AT_ONCE = 8  # of these at the same time; one after the other, a thousand calls took 20 s
 _PAUSE_S = 5.0
 _LONGEST_PAUSE_S = 300.0  # while nothing comes of asking
@@ -118,10 +121,24 @@ class Reconciler:
         for process in left.processes:
             await gate.bury(process)
 
-    async def reconcile(self) -> Reconciled:
-        """Ask providers about calls in doubt, and book what their records say. Raises StoreUnavailable."""
-        before = self._now() - _SETTLING
-        calls = await anyio.to_thread.run_sync(lambda: self._ledger.doubtful(before=before, limit=_MOST))
+    async def reconcile(self, *, only_fresh: bool = False) -> Reconciled:
+        """Ask providers about calls in doubt, and book what their records say. Raises StoreUnavailable.
+
+        All calls of the last three days, or of the last hour.
+        """
+        now = self._now()
+        since, before = now - (_FRESH if only_fresh else _GIVEN_UP), now - _SETTLING
+        asked, resolved = 0, list[tuple[DoubtfulCall, int]]()
+        after: DoubtfulCall | None = None
+        while calls := await anyio.to_thread.run_sync(
+            partial(self._ledger.doubtful, since=since, before=before, after=after, limit=_PAGE)
+        ):
+            resolved += await self._resolve_some(calls)
+            asked += len(calls)
+            after = calls[-1]
+        return Reconciled(asked=asked, resolved=tuple(resolved))
+
+    async def _resolve_some(self, calls: Sequence[DoubtfulCall]) -> list[tuple[DoubtfulCall, int]]:
         resolved: list[tuple[DoubtfulCall, int]] = []
         failures: list[PenstockError] = []
         waiting = iter(calls)
@@ -141,7 +158,7 @@ class Reconciler:
                 tasks.start_soon(resolve)
         if failures:
             raise failures[0]
-        return Reconciled(asked=len(calls), resolved=tuple(resolved))
+        return resolved
 
     async def run(self) -> None:
         """Replay and reconcile, now and then, until cancelled."""
@@ -158,19 +175,20 @@ class Reconciler:
                 log.warning("replaying journals put off (%s)", error.code)
 
     async def _reconcile_for_ever(self) -> None:
-        """At once again after a full pass, later and later while nothing comes of asking."""
-        pause_s = _PAUSE_S
+        """Later and later while nothing comes of asking; about old calls as seldom as that."""
+        pause_s, old_asked_s = _PAUSE_S, 0.0  # the latter: since old calls were asked about
         while True:
             await anyio.sleep(pause_s)
+            old_asked_s += pause_s
+            only_fresh = old_asked_s < _LONGEST_PAUSE_S
             try:
-                done = await self.reconcile()
+                done = await self.reconcile(only_fresh=only_fresh)
             except PenstockError as error:
                 log.warning("reconciliation put off (%s)", error.code)
                 continue
-            if done.asked and not done.resolved:
-                pause_s = min(max(pause_s, _PAUSE_S) * 2, _LONGEST_PAUSE_S)
-            else:
-                pause_s = 0 if done.asked == _MOST else _PAUSE_S
+            if not only_fresh:
+                old_asked_s = 0.0
+            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S) if done.asked and not done.resolved else _PAUSE_S
 
     async def _resolved(self, call: DoubtfulCall) -> int | None:
         """Book the call at what its record says; None if there is no record (yet) or somebody else was faster."""

@@ -150,11 +150,12 @@ def spend_row(found: Found) -> SpendRow:
 
 
 def doubtful_call(found: Found) -> DoubtfulCall:
-    """From the columns of statements.DOUBTFUL."""
-    request_id, number, held_at, team, key_id, tags, model, provider, generation_id, held_nano_usd = found
+    """From the columns of statements.doubtful."""
+    request_id, number, at, held_at, team, key_id, tags, model, provider, generation_id, held_nano_usd = found
     return DoubtfulCall(
         request_id=request_id,
         number=number,
+        at=moment(at),
         held_at=moment(held_at),
         team=TeamName(team),
         key_id=KeyId(key_id),
@@ -164,6 +165,12 @@ def doubtful_call(found: Found) -> DoubtfulCall:
         generation_id=generation_id,
         held_nano_usd=held_nano_usd,
     )
+
+
+def doubtful_values(since: datetime, before: datetime, after: DoubtfulCall | None, limit: int) -> tuple[str | int, ...]:
+    """The values of statements.doubtful."""
+    place = () if after is None else (moment_text(after.at), after.request_id, after.number)
+    return (moment_text(since), moment_text(before), *place, limit)
 
 
 def period_values(period: Period) -> tuple[str, ...]:

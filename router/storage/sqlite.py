@@ -88,9 +88,12 @@ class SqliteStore:
         with self._connected() as connection:
             return rows.entry(connection.execute(statements.FIND, (request_id,)))
 
-    def doubtful(self, *, before: datetime, limit: int) -> list[DoubtfulCall]:
+    def doubtful(
+        self, *, since: datetime, before: datetime, after: DoubtfulCall | None, limit: int
+    ) -> list[DoubtfulCall]:
         with self._connected() as connection:
-            found = connection.execute(statements.DOUBTFUL, (rows.moment_text(before), limit))
+            query = statements.doubtful(has_after=after is not None)
+            found = connection.execute(query, rows.doubtful_values(since, before, after, limit))
             return [rows.doubtful_call(each) for each in found]
 
     def amend(self, call: DoubtfulCall, *, usage: Usage, cost_nano_usd: int) -> bool:

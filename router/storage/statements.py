@@ -82,12 +82,12 @@ _WHOLE = (
 FIND = _WHOLE % "SELECT * FROM entries WHERE request_id = ?"
 
 # An index of these calls alone serves this one: its condition must be written the same in schema.py.
-DOUBTFUL = """
-    SELECT e.request_id, a.number, COALESCE(a.held_at, e.at), e.team, e.key_id, e.tags, a.model, a.provider,
+_DOUBTFUL = """
+    SELECT e.request_id, a.number, e.at, COALESCE(a.held_at, e.at), e.team, e.key_id, e.tags, a.model, a.provider,
            a.generation_id, a.held_nano_usd
     FROM attempts AS a JOIN entries AS e ON e.id = a.entry_id
-    WHERE a.source = 'held' AND a.generation_id > '' AND e.at < ?
-    ORDER BY e.at, e.id, a.number LIMIT ?
+    WHERE a.source = 'held' AND a.generation_id > '' AND e.at >= ? AND e.at < ? %s
+    ORDER BY e.at, e.request_id, a.number LIMIT ?
 """
 # Takes request ids; `%s` is replaced by as many placeholders.
 BOOKED = """
@@ -156,6 +156,11 @@ def page(*, has_team: bool) -> str:
 
 def _period(has_team: bool) -> str:
     return f"at >= ? AND at < ? {'AND team = ?' if has_team else ''}"
+
+
+def doubtful(*, has_after: bool) -> str:
+    """Takes since and before; then the moment, request and number of the call behind which to begin; and how many."""
+    return _DOUBTFUL % ("AND (e.at, e.request_id, a.number) > (?, ?, ?)" if has_after else "")
 
 
 def booked(request_ids: int) -> str:

@@ -313,7 +313,7 @@ async def test_what_the_gate_could_not_be_told_is_told_later_and_booked_once(pla
 async def test_a_call_in_doubt_is_booked_at_what_its_record_says(place_with: PlaceWith) -> None:
     async with place_with(record(123_000)) as place:
         place.store.write([doubtful("req_1")])
-        (call,) = place.store.doubtful(before=NOW, limit=9)
+        (call,) = place.store.doubtful(since=AT, before=NOW, after=None, limit=9)
 
         done = await place.reconciler.reconcile()
 
@@ -407,16 +407,29 @@ async def test_a_ledger_that_cannot_be_written_puts_the_pass_off(place_with: Pla
         assert [call.request_id for call, _ in place.corrected] == ["req_2"]
 
 
-async def test_a_pass_asks_about_the_oldest_calls_and_not_about_all(
+async def test_a_pass_asks_about_all_calls_however_many_stay_in_doubt(
     place_with: PlaceWith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("router.gateway.reconcile._MOST", 2)
+    """Two hundred calls that no record ever came of once kept the newer ones from being asked about."""
+    monkeypatch.setattr("router.gateway.reconcile._PAGE", 2)
+    monkeypatch.setattr("router.gateway.reconcile._AT_ONCE", 1)
+    async with place_with(*[NOT_YET] * 4, record(1)) as place:
+        place.store.write([doubtful(f"req_{age}", at=AT - timedelta(hours=age)) for age in range(5)])
+
+        assert (await place.reconciler.reconcile()).asked == 5
+
+        assert [call.request_id for call, _ in place.corrected] == ["req_0"]
+
+
+async def test_old_calls_are_asked_about_seldom_and_at_last_no_more(place_with: PlaceWith) -> None:
+    ages = {"fresh": timedelta(minutes=59), "old": timedelta(minutes=61), "given up": timedelta(days=3, seconds=1)}
     async with place_with(record(1), record(1)) as place:
-        place.store.write([doubtful(f"req_{age}", at=AT - timedelta(hours=age)) for age in (1, 2, 3)])
+        place.store.write([doubtful(name, at=NOW - age) for name, age in ages.items()])
 
-        assert (await place.reconciler.reconcile()).asked == 2
+        assert (await place.reconciler.reconcile(only_fresh=True)).asked == 1
+        assert (await place.reconciler.reconcile()).asked == 1
 
-        assert {call.request_id for call, _ in place.corrected} == {"req_3", "req_2"}
+        assert [call.request_id for call, _ in place.corrected] == ["fresh", "old"]
 
 
 async def test_eight_calls_are_asked_about_at_the_same_time(place_with: PlaceWith) -> None:
@@ -434,13 +447,15 @@ class Scripted(Reconciler):
 
     def __init__(self, *ends: Reconciled | PenstockError | int) -> None:
         self.ends = list(ends)
+        self.asked_about: list[str] = []
 
     async def replay(self) -> int:
         end = self._next()
         assert isinstance(end, int)
         return end
 
-    async def reconcile(self) -> Reconciled:
+    async def reconcile(self, *, only_fresh: bool = False) -> Reconciled:
+        self.asked_about.append("fresh" if only_fresh else "all")
         end = self._next()
         assert isinstance(end, Reconciled)
         return end
@@ -469,6 +484,7 @@ AWAY = StoreUnavailable("The test says so.")
 CALL = DoubtfulCall(
     request_id="req_1",
     number=1,
+    at=AT,
     held_at=AT,
     team=TEAM.name,
     key_id=entry().key_id,
@@ -481,18 +497,13 @@ CALL = DoubtfulCall(
 NOTHING = Reconciled(asked=0, resolved=())
 IN_VAIN = Reconciled(asked=3, resolved=())
 SOME = Reconciled(asked=3, resolved=((CALL, 1),))
-FULL = Reconciled(asked=200, resolved=((CALL, 1),))
-FULL_IN_VAIN = Reconciled(asked=200, resolved=())
 
 
 @pytest.mark.parametrize(
     ("ends", "pauses_s"),
     [
         ([NOTHING, SOME, NOTHING], [5, 5, 5, 5]),
-        ([FULL, SOME], [5, 0, 5]),  # there is more
-        ([FULL, IN_VAIN, SOME], [5, 0, 10, 5]),
         ([IN_VAIN] * 8, [5, 10, 20, 40, 80, 160, 300, 300, 300]),
-        ([FULL_IN_VAIN, NOTHING], [5, 10, 5]),
         ([IN_VAIN, AWAY, IN_VAIN, SOME], [5, 10, 10, 20, 5]),
     ],
 )
@@ -503,6 +514,15 @@ async def test_calls_in_doubt_are_asked_about_soon_while_that_helps_and_later_an
         await Scripted(*ends)._reconcile_for_ever()
 
     assert slept_s == pauses_s
+
+
+async def test_old_calls_are_asked_about_every_five_minutes(slept_s: list[float]) -> None:
+    reconciler = Scripted(*[SOME] * 121)
+    with pytest.raises(IndexError):
+        await reconciler._reconcile_for_ever()
+
+    assert reconciler.asked_about == ([*["fresh"] * 59, "all"] * 3)[:122]
+    assert set(slept_s) == {5.0}
 
 
 async def test_journals_are_looked_for_every_five_seconds(slept_s: list[float]) -> None:

@@ -84,7 +84,9 @@ def check_migrated(old: str, new: str) -> None:
         assert [row["request_id"] for row in store.latest(10)] == ["req_old"]
         assert store.spent_since(AT)[ScopeId.of_team("search")] == 7
         store.write([entry("req_old"), entry("req_new")])
-        assert [call.request_id for call in store.doubtful(before=AT + HOUR, limit=10)] == ["req_old"]
+        assert [call.request_id for call in store.doubtful(since=AT, before=AT + HOUR, after=None, limit=10)] == [
+            "req_old"
+        ]
 
     assert [each.request_id for each in kept_entries(old)] == ["req_new", "req_old"]
     assert text_of(old) == text_of(new)

@@ -372,22 +372,30 @@ def held(generation_id: str | None = "gen-1", *, cost_nano_usd: int = 500_000) -
 
 
 def test_a_call_is_in_doubt_if_it_is_booked_as_held_and_its_generation_is_known(any_store: Store) -> None:
+    late = AT + timedelta(minutes=5)
     any_store.write(
         [
             entry("req_unnamed", held(None)),
             entry("req_nameless", held("")),
             entry("req_known", attempt()),
             entry("req_new", held("gen-9"), at=AT + HOUR),
-            entry("req_2", attempt(), held("gen-3"), tags=("app=web", "batch"), outcome=Outcome.LOST),
+            entry(
+                "req_2",
+                attempt(),
+                replace(held("gen-3"), held_at=late),
+                tags=("app=web", "batch"),
+                outcome=Outcome.LOST,
+            ),
             entry("req_1", held("gen-2"), at=AT - HOUR),
         ]
     )
 
-    calls = any_store.doubtful(before=AT + HOUR, limit=10)
+    calls = in_doubt(any_store, before=AT + HOUR, limit=10)
 
     first = DoubtfulCall(
         request_id="req_1",
         number=1,
+        at=AT - HOUR,
         held_at=AT - HOUR,
         team=TeamName("search"),
         key_id=KeyId("00c0ffee00c0ffee"),
@@ -397,15 +405,34 @@ def test_a_call_is_in_doubt_if_it_is_booked_as_held_and_its_generation_is_known(
         generation_id="gen-2",
         held_nano_usd=500_000,
     )
-    second = replace(first, request_id="req_2", number=2, held_at=AT, tags=("app=web", "batch"), generation_id="gen-3")
+    second = replace(
+        first, request_id="req_2", number=2, at=AT, held_at=late, tags=("app=web", "batch"), generation_id="gen-3"
+    )
     assert calls == [first, second]
-    assert any_store.doubtful(before=AT + HOUR, limit=1) == [first]
-    assert any_store.doubtful(before=AT - HOUR, limit=10) == []
+    assert in_doubt(any_store, before=AT + HOUR, limit=1) == [first]
+    assert in_doubt(any_store, before=AT - HOUR, limit=10) == []
+    assert any_store.doubtful(since=AT, before=AT + HOUR, after=None, limit=10) == [second]
+
+
+def test_calls_in_doubt_are_read_page_by_page_each_once(any_store: Store) -> None:
+    any_store.write([entry(f"req_{number}", held(), held(), at=AT + number % 2 * HOUR) for number in range(5)])
+    read: list[DoubtfulCall] = []
+
+    while page := any_store.doubtful(since=AT, before=AT + 2 * HOUR, after=read[-1] if read else None, limit=3):
+        read += page
+
+    assert [(call.request_id, call.number) for call in read] == [
+        (f"req_{request}", number) for request in (0, 2, 4, 1, 3) for number in (1, 2)
+    ]
+
+
+def in_doubt(store: Store, *, before: datetime, limit: int) -> list[DoubtfulCall]:
+    return store.doubtful(since=AT - 240 * HOUR, before=before, after=None, limit=limit)
 
 
 def test_a_call_in_doubt_is_amended_once_to_what_its_record_says(any_store: Store, place: str) -> None:
     any_store.write([entry("req_1", attempt(cost_nano_usd=3), held("gen-2")), entry("req_2", held("gen-4"))])
-    call, _ = any_store.doubtful(before=AT + HOUR, limit=10)
+    call, _ = in_doubt(any_store, before=AT + HOUR, limit=10)
     usage = Usage(input_tokens=11, output_tokens=7, cached_tokens=5, cache_write_tokens=2, reasoning_tokens=1)
 
     assert any_store.amend(call, usage=usage, cost_nano_usd=40)
@@ -420,32 +447,32 @@ def test_a_call_in_doubt_is_amended_once_to_what_its_record_says(any_store: Stor
         ("req_1", 43),
     ]
     assert any_store.spent_since(AT)[SEARCH] == 500_043
-    assert [left.request_id for left in any_store.doubtful(before=AT + HOUR, limit=10)] == ["req_2"]
+    assert [left.request_id for left in in_doubt(any_store, before=AT + HOUR, limit=10)] == ["req_2"]
 
 
 def test_a_call_that_is_not_kept_cannot_be_amended(any_store: Store) -> None:
     any_store.write([entry("req_1", held())])
-    (call,) = any_store.doubtful(before=AT + HOUR, limit=10)
+    (call,) = in_doubt(any_store, before=AT + HOUR, limit=10)
 
     assert not any_store.amend(replace(call, request_id="req_2"), usage=NO_USAGE, cost_nano_usd=0)
     assert not any_store.amend(replace(call, number=2), usage=NO_USAGE, cost_nano_usd=0)
 
-    assert any_store.doubtful(before=AT + HOUR, limit=10) == [call]
+    assert in_doubt(any_store, before=AT + HOUR, limit=10) == [call]
 
 
 def test_an_amendment_that_cannot_be_kept_leaves_the_call_in_doubt(any_store: Store) -> None:
     any_store.write([entry("req_1", held())])
-    (call,) = any_store.doubtful(before=AT + HOUR, limit=10)
+    (call,) = in_doubt(any_store, before=AT + HOUR, limit=10)
 
     with pytest.raises(UnwritableEntry):
         any_store.amend(call, usage=Usage(input_tokens=2**63, output_tokens=0), cost_nano_usd=1)
 
-    assert any_store.doubtful(before=AT + HOUR, limit=10) == [call]
+    assert in_doubt(any_store, before=AT + HOUR, limit=10) == [call]
 
 
 def test_of_many_who_amend_one_call_only_one_does(any_store: Store) -> None:
     any_store.write([entry("req_1", held())])
-    (call,) = any_store.doubtful(before=AT + HOUR, limit=10)
+    (call,) = in_doubt(any_store, before=AT + HOUR, limit=10)
 
     with ThreadPoolExecutor(8) as threads:
         done = list(
@@ -458,7 +485,7 @@ def test_of_many_who_amend_one_call_only_one_does(any_store: Store) -> None:
 
 def test_calls_of_one_request_may_be_amended_at_the_same_time(any_store: Store) -> None:
     any_store.write([entry(f"req_{number}", *[held(f"gen-{call}") for call in range(4)]) for number in range(10)])
-    calls = any_store.doubtful(before=AT + HOUR, limit=100)
+    calls = in_doubt(any_store, before=AT + HOUR, limit=100)
 
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(lambda call: any_store.amend(call, usage=NO_USAGE, cost_nano_usd=call.number), calls))
@@ -474,7 +501,7 @@ def test_after_any_amendments_every_total_is_the_sum_of_the_calls(
 ) -> None:
     with places() as place, opened(place) as store:
         store.write(written)
-        for call in store.doubtful(before=AT + 240 * HOUR, limit=100):
+        for call in in_doubt(store, before=AT + 240 * HOUR, limit=100):
             if data.draw(st.booleans()):
                 assert store.amend(call, usage=data.draw(usages), cost_nano_usd=data.draw(st.integers(0, 10**12)))
         kept = kept_entries(place)

@@ -48,8 +48,10 @@ class FailingLedger:
     def latest(self, limit: int) -> list[dict[str, object]]:
         return self._store.latest(limit)
 
-    def doubtful(self, *, before: datetime, limit: int) -> list[DoubtfulCall]:
-        return self._store.doubtful(before=before, limit=limit)
+    def doubtful(
+        self, *, since: datetime, before: datetime, after: DoubtfulCall | None, limit: int
+    ) -> list[DoubtfulCall]:
+        return self._store.doubtful(since=since, before=before, after=after, limit=limit)
 
     def amend(self, call: DoubtfulCall, *, usage: Usage, cost_nano_usd: int) -> bool:
         return self._store.amend(call, usage=usage, cost_nano_usd=cost_nano_usd)
