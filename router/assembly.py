@@ -13,6 +13,9 @@ from pathlib import Path
 
 import anyio
 import anyio.to_thread
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from starlette.types import ASGIApp
 
 from router.catalog.book import PriceBook, with_book
@@ -377,9 +380,8 @@ def _sqlite_file(settings: Settings) -> Path:
 
 def _redis_gate(snapshot: Snapshot, store: Store, *, process: str) -> RedisGate:
     assert snapshot.settings.redis is not None
-    url = _required(snapshot.settings.redis)
     return RedisGate(
-        BudgetFunctions(url.reveal()),
+        BudgetFunctions(redis_client(_required(snapshot.settings.redis).reveal())),
         store,
         quotas=Quotas(snapshot).all(),
         monotonic_s=time.monotonic,
@@ -393,7 +395,20 @@ def _redis_gate(snapshot: Snapshot, store: Store, *, process: str) -> RedisGate:
 def _redis_marks(settings: Settings) -> RedisMarks | None:
     if settings.redis is None:
         return None
-    return RedisMarks(_required(settings.redis).reveal(), root=ROOT, monotonic_s=time.monotonic)
+    client = redis_client(_required(settings.redis).reveal())
+    return RedisMarks(client, root=ROOT, monotonic_s=time.monotonic)
+
+
+def redis_client(url: str) -> Redis:
+    """A client that asks once: whoever uses it gives up in his own time, and knows better whether to try again."""
+    return Redis.from_url(
+        url,
+        decode_responses=True,
+        protocol=2,
+        retry=Retry(NoBackoff(), 0),
+        driver_info=None,  # Redis before 7.2 does not know what to do with it
+        socket_timeout=None,
+    )
 
 
 def _required(server: Server) -> Secret:

@@ -10,9 +10,7 @@ from importlib import resources
 from typing import cast
 
 import anyio
-from redis.asyncio import ConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 # The hash tag keeps all keys on one node of a cluster.
@@ -31,20 +29,12 @@ class NoAnswer(Exception):
 
 
 class BudgetFunctions:
-    """The functions of one Redis, with connections of their own."""
+    """The functions of one Redis, through a client that nobody else uses."""
 
-    def __init__(self, url: str, *, root: str = ROOT) -> None:
+    def __init__(self, client: Redis, *, root: str = ROOT) -> None:
+        self._client = client
         self._root = root
         self._library = resources.files("router.limits").joinpath(f"{_LIBRARY}.lua").read_text(encoding="utf-8")
-        self._pool = ConnectionPool.from_url(
-            url,
-            decode_responses=True,
-            protocol=2,
-            retry=Retry(NoBackoff(), 0),
-            driver_info=None,  # Redis before 7.2 does not know what to do with it
-            socket_timeout=None,  # `call` has one for everything together
-        )
-        self._client: Redis = Redis(connection_pool=self._pool)
         self._slots = asyncio.Semaphore(_MOST_CONNECTIONS)
 
     async def call(self, function: str, *arguments: str | int, timeout_s: float = _TIMEOUT_S) -> Reply:
@@ -62,8 +52,7 @@ class BudgetFunctions:
         return reply
 
     async def aclose(self) -> None:
-        await self._client.aclose()
-        await self._pool.aclose()
+        await self._client.aclose(close_connection_pool=True)
 
     async def _call(self, function: str, arguments: tuple[str | int, ...]) -> Reply:
         try:

@@ -12,9 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, cast
 
 import anyio
-from redis.asyncio import ConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from router.catalog.catalog import DeploymentId
@@ -68,18 +66,11 @@ class _Waiting(NamedTuple):
 class RedisMarks:
     """The shared sightings. `run` writes; without it nothing is ever written."""
 
-    def __init__(self, url: str, *, root: str, monotonic_s: Callable[[], float]) -> None:
+    def __init__(self, client: Redis, *, root: str, monotonic_s: Callable[[], float]) -> None:
+        """Nobody else uses the client."""
+        self._client = client
         self._prefix = f"{root}:warm:"
         self._monotonic_s = monotonic_s
-        self._pool = ConnectionPool.from_url(
-            url,
-            decode_responses=True,
-            protocol=2,
-            retry=Retry(NoBackoff(), 0),
-            driver_info=None,  # Redis before 7.2 does not know what to do with it
-            socket_timeout=None,  # `_eval` has one for everything together
-        )
-        self._client: Redis = Redis(connection_pool=self._pool)
         self._slots = asyncio.Semaphore(_MOST_CONNECTIONS)
         self._rests_until_s = 0.0
         self._is_out = False
@@ -124,8 +115,7 @@ class RedisMarks:
                 await self._write([self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_AT_ONCE))])
 
     async def aclose(self) -> None:
-        await self._client.aclose()
-        await self._pool.aclose()
+        await self._client.aclose(close_connection_pool=True)
 
     async def _write(self, batch: Sequence[_Waiting]) -> None:
         """A batch that cannot be written is given up: others know a little less."""

@@ -8,6 +8,7 @@ from typing import Literal
 
 import pytest
 
+from router.assembly import redis_client
 from router.limits.functions import BudgetFunctions
 from router.limits.gate import Gate
 from router.limits.memory import MemoryGate
@@ -61,7 +62,7 @@ async def gate(kind: Kind, clock: MovableClock, request: pytest.FixtureRequest) 
         yield MemoryGate(now=clock.now, monotonic_s=clock.monotonic_s)
         return
     gate = RedisGate(
-        BudgetFunctions(request.getfixturevalue("clocked_redis").url, root=f"{{{secrets.token_hex(4)}}}"),
+        BudgetFunctions(redis_client(request.getfixturevalue("clocked_redis").url), root=f"{{{secrets.token_hex(4)}}}"),
         Books(),
         quotas=(),
         monotonic_s=clock.monotonic_s,

@@ -19,6 +19,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, precondition, rule
 
+from router.assembly import redis_client
 from router.errors import BudgetExhausted
 from router.limits.functions import BudgetFunctions, Reply
 from router.limits.gate import Gate, Quota, Reservation, Scope
@@ -198,7 +199,7 @@ class ManyProcesses:
         self._root = f"{{{secrets.token_hex(8)}}}"
         self._runner = asyncio.Runner()
         self.clock = SharedClock(START, server)
-        self._edges = [_Patient(server.url, root=self._root) for _ in range(2)]
+        self._edges = [_Patient(redis_client(server.url), root=self._root) for _ in range(2)]
         self._names = [secrets.token_hex(8) for _ in range(2)]
         self._gates = [self._gate(process, ()) for process in range(2)]
         self._attach(0, is_late=False)
@@ -227,7 +228,7 @@ class ManyProcesses:
     def start(self, process: int, quotas: Iterable[Quota]) -> None:
         self.run(self._edges[process].aclose())  # killed: it says no farewell
         dead, self._names[process] = self._names[process], secrets.token_hex(8)
-        self._edges[process] = _Patient(self._server.url, root=self._root)
+        self._edges[process] = _Patient(redis_client(self._server.url), root=self._root)
         self._gates[process] = self._gate(process, quotas)
         self.beat(process)
         self.run(self._gates[process].bury(dead))  # its journal was found
@@ -237,7 +238,7 @@ class ManyProcesses:
     def stop(self) -> None:
         for process, gate in enumerate(self._gates):
             self.run(gate.aclose())
-            self._edges[process] = _Patient(self._server.url, root=self._root)
+            self._edges[process] = _Patient(redis_client(self._server.url), root=self._root)
             self._names[process] = secrets.token_hex(8)
         self._gates = [self._gate(process, ()) for process in range(2)]
 

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import anyio
 
+from router.assembly import redis_client
 from router.limits.functions import BudgetFunctions
 from router.limits.gate import Quota
 from router.limits.redis import RedisGate
@@ -30,7 +31,7 @@ def gate_on(
 ) -> RedisGate:
     """The gate of one process, which has a name of its own unless it is given one."""
     return RedisGate(
-        BudgetFunctions(server.url, root=root),
+        BudgetFunctions(redis_client(server.url), root=root),
         books,
         quotas=quotas,
         monotonic_s=monotonic_s,

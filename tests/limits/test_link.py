@@ -8,6 +8,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from router.assembly import redis_client
 from router.errors import Unavailable
 from router.limits.functions import BudgetFunctions, NoAnswer
 from router.limits.link import Link
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 async def away(tmp_path: Path) -> AsyncIterator[Link]:
     """To a Redis that is not there."""
-    functions = BudgetFunctions(f"unix://{tmp_path}/nobody.sock")
+    functions = BudgetFunctions(redis_client(f"unix://{tmp_path}/nobody.sock"))
     yield Link(functions, monotonic_s=lambda: 5.0)
     await functions.aclose()
 
@@ -76,7 +77,7 @@ async def test_whoever_gets_no_answer_closes_the_link_wakes_the_background_and_s
 
 
 async def test_what_redis_answers_is_handed_on(clocked_redis: RedisServer) -> None:
-    functions = BudgetFunctions(clocked_redis.url, root="{link}")
+    functions = BudgetFunctions(redis_client(clocked_redis.url), root="{link}")
     link = opened(Link(functions, monotonic_s=lambda: 5.0))
 
     reply = await link.ask("begin", "p1", "e1", 0, 1_000)

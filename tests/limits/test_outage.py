@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from router.assembly import redis_client
 from router.errors import BudgetExhausted, RateLimited, Unavailable
 from router.limits.functions import BudgetFunctions, NoAnswer, Reply
 from router.limits.gate import Quota, Reservation, Scope
@@ -290,7 +291,7 @@ class Deaf(BudgetFunctions):
 async def deaf(gate: RedisGate, server: RedisServer, *, root: str) -> AsyncIterator[None]:
     """No answer reaches the gate meanwhile; afterwards it is attached again."""
     hearing = gate._link.functions
-    gate._link.functions = Deaf(server.url, root=root)
+    gate._link.functions = Deaf(redis_client(server.url), root=root)
     try:
         yield
     finally:

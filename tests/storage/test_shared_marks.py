@@ -8,6 +8,7 @@ from time import monotonic
 import anyio
 import pytest
 
+from router.assembly import redis_client
 from router.catalog.catalog import DeploymentId
 from router.learning.warmth import Warmth
 from router.storage.shared_marks import RedisMarks
@@ -35,7 +36,7 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
 
 @asynccontextmanager
 async def marks_on(server: RedisServer, monotonic_s: Callable[[], float] = monotonic) -> AsyncIterator[RedisMarks]:
-    marks = RedisMarks(server.url, root="{test}", monotonic_s=monotonic_s)
+    marks = RedisMarks(redis_client(server.url), root="{test}", monotonic_s=monotonic_s)
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(marks.run)

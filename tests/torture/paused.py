@@ -28,10 +28,10 @@ _SETTLED_WITHIN_S = 60.0
 _PATIENCE_S = 300.0  # of those who asked the process that sleeps
 
 _BRIEFLY_S = 10.0  # longer than the quarantine
-_LONG_S = 75.0  # longer than the minute for which others wait for it
+_LONG_S = 90.0  # longer than the minute for which others wait for it
 _WAITED_FOR_S = 60.0
 
-_LIMIT_NANO_USD = 20_000_000
+_LIMIT_NANO_USD = 12_000_000  # the others spend what is left of it before the long sleep ends
 _TEAM = f"""
 team: sleepy
 budgets: [{{limit_usd: {_LIMIT_NANO_USD / 10**9:.9f}, per: month}}]
@@ -83,6 +83,9 @@ async def _slept(setting: Setting, asleep_s: float) -> tuple[Figure, ...]:
         told("  that cost, nano-USD", sent),
         told("  their answers when it woke", counted(answers)),
         told("  answers of the others meanwhile", counted(meanwhile)),
+        at_least("  of these refused for want of money", sum(each.status == 429 for each in meanwhile), 1)
+        if asleep_s > _WAITED_FOR_S
+        else told("  of these refused for want of money", sum(each.status == 429 for each in meanwhile)),
         none("  overspent, nano-USD", overspent)
         if asleep_s < _WAITED_FOR_S
         else at_most("  overspent, nano-USD: no more than it had sent", overspent, sent),
