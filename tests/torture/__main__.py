@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tests.torture import bound, clock, crash, crowd, cuts, full_disk, laws, outages, paused
-from tests.torture.result import Result, as_data, as_table
+from tests.torture.result import Result, as_data, as_markdown, as_table
 from tests.torture.setting import Setting, Stores
 from tests.torture.stores import CannotRun
 
@@ -55,6 +55,8 @@ def main() -> int:
     letters: list[str] = options.only.split(",") if options.only else list(EXPERIMENTS)
     results = [_run(letter, stores, options) for letter, stores in _runs(letters, options.stores)]
     sys.stdout.write(as_table(results) + f"\n\n{len(results)} experiments in {time.monotonic() - started_s:,.0f} s\n")
+    if options.markdown:
+        options.markdown.write_text(as_markdown(results), encoding="utf-8")
     if options.json:
         options.json.write_text(json.dumps(as_data(results), indent=1, ensure_ascii=False) + "\n")
     missed = [f"{result.experiment}: {figure.name}" for result in results for figure in result.missed]
@@ -98,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--stores", choices=("sqlite", "shared", "both"), default="both")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured to FILE as well")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="the same as tables of docs/reliability.md")
     return parser
 
 

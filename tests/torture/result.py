@@ -68,6 +68,20 @@ def as_table(results: Sequence[Result]) -> str:
     return "\n".join(lines[1:])
 
 
+def as_markdown(results: Sequence[Result]) -> str:
+    """The same as docs/reliability.md has it: what was left out or missed is not left out here."""
+    lines: list[str] = []
+    for result in results:
+        lines += [f"`{result.command}` ({result.duration_s:,.0f} s)", "", "| | measured | required |", "|---|---|---|"]
+        lines += [
+            f"| {figure.name.strip()}{'' if figure.is_met else ' **MISSED**'} | {_written(figure.measured)} "
+            f"| {figure.required} |"
+            for figure in result.figures
+        ]
+        lines += [result.left_out, ""]
+    return "\n".join(lines)
+
+
 def as_data(results: Sequence[Result]) -> list[dict[str, object]]:
     return [{**asdict(result), "has_passed": result.has_passed} for result in results]
 
