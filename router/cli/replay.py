@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from router.assembly import make_faculties, open_store, utc_now
+from router.assembly import existing_store, make_faculties, utc_now
 from router.catalog.book import with_book
-from router.cli.configuration import book_of, config_option, loaded
+from router.cli.configuration import book_of, books_options, loaded
 from router.cli.output import as_json, table
 from router.errors import InvalidRequest
 from router.keys import TeamName
@@ -23,7 +23,7 @@ _BARS = 1_000  # progress is told in so many steps at most; a terminal is slow
 
 
 @click.command(name="replay")
-@config_option
+@books_options
 @click.option("--since", default="7d", show_default=True, help="24h, 7d or a date such as 2026-11-01.")
 @click.option("--until", default="", help="The same; only what was admitted before it. [default: now]")
 @click.option(
@@ -35,7 +35,7 @@ _BARS = 1_000  # progress is told in so many steps at most; a terminal is slow
 @click.option("--team", help="Only the requests of this team.")
 @click.option("--json", "is_json", is_flag=True, help="For programs; docs/replay.md describes it.")
 def replay_command(
-    config: Path | None, since: str, until: str, against: Path, team: str | None, *, is_json: bool
+    config: Path | None, since: str, until: str, against: Path, team: str | None, *, is_sandbox: bool, is_json: bool
 ) -> None:
     """Decide past requests again under the configuration in another directory, and say what they would have cost.
 
@@ -48,10 +48,10 @@ def replay_command(
     if begin is not None and begin >= end:
         raise InvalidRequest(f"--since {since} is not before --until {until or 'now'}; give an earlier one.")
     period = Period(begin, end, TeamName(team) if team is not None else None)
-    other, own = loaded(against), loaded(config)
+    other, own = loaded(against), loaded(config, is_sandbox=is_sandbox)
     # What providers' lists have said since it began to be read is in the books of those who served.
     other = replace(other, catalog=with_book(other.catalog, book_of(own), {}))
-    with closing(open_store(own.settings)) as store, _progress(store.count(period)) as progress:
+    with closing(existing_store(own.settings)) as store, _progress(store.count(period)) as progress:
         report = replay(store, period, other, faculties=make_faculties(other), progress=progress)
     data = {
         "since": begin.isoformat() if begin else None,

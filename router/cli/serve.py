@@ -111,14 +111,17 @@ def _announce(
     click.echo(f"Penstock {VERSION} · configuration {config} ({snapshot.version})")
     if uses_sandbox:
         click.echo(
-            "No OPENROUTER_API_KEY is set: using the built-in sandbox; nothing leaves this machine or costs money."
+            "No OPENROUTER_API_KEY is set: using the built-in sandbox; nothing leaves this machine or costs money.\n"
+            f"Its books are in {snapshot.settings.state_dir}; commands read them with --sandbox."
         )
     click.echo(f"  base URL  {base_url}")
     if is_demo:
         team, alias = _first_alias(snapshot)
         key = written(house.keys.lend(team, secrets.token_bytes))
         body = f'{{"model": "{alias}", "messages": [{{"role": "user", "content": "What is a penstock?"}}]}}'
+        switch = " --sandbox" if uses_sandbox else ""
         click.echo(f"  API key   {key}   (team {team}; valid until this process ends)")
+        click.echo(f"  more      penstock keys create --team NAME{switch}   (teams: {', '.join(snapshot.teams)})")
         click.echo(f"  console   {console}")
         click.echo(
             f"  try       curl {base_url}/chat/completions -H 'Authorization: Bearer {key}' "
