@@ -185,8 +185,12 @@ def assemble(snapshot: Snapshot) -> House:
         stopping=[*stopping, keeper.save, in_thread(writer.close, _FLUSH_S), *closing],
     )
 
-    def is_ready() -> bool:
-        return life.is_ready and (shared is None or shared.is_open)
+    def not_ready() -> str | None:
+        if not life.is_ready:
+            return "This instance is starting or stopping."
+        if shared is not None and not shared.is_open:
+            return "Budgets cannot be checked: Redis is out of reach, or its counters are being rebuilt."
+        return None
 
     return House(
         data=data_app(
@@ -197,7 +201,7 @@ def assemble(snapshot: Snapshot) -> House:
                 refused=metrics.refused,
             ),
             models=Models(snapshot),
-            is_ready=is_ready,
+            not_ready=not_ready,
             guard=partial(RequireKey, keys=keys, public=PUBLIC, refused=metrics.refused),
             new_request_id=_new_request_id,
             lifespan=life.lived,
@@ -214,7 +218,7 @@ def assemble(snapshot: Snapshot) -> House:
                 "/admin/explain": Explain(explaining),
                 EXPLAIN_PATH: ExplainPage(explaining, now=utc_now, version=VERSION),
             },
-            is_ready=is_ready,
+            not_ready=not_ready,
             guard=partial(RequireAdminToken, token=settings.admin_token, public=PUBLIC),
             new_request_id=_new_request_id,
         ),

@@ -23,23 +23,24 @@ Lifespan = Callable[[object], AbstractAsyncContextManager[None]]
 
 
 class Live:
-    """`GET /livez`: the process answers."""
+    """`GET /healthz`, `GET /livez`: the process lives. No outage elsewhere is a reason to restart it."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send_json(send, {"status": "ok"})
 
 
 class Ready:
-    """`GET /readyz`: requests are welcome; 503 before the start is complete and once a stop has begun."""
+    """`GET /readyz`: requests are welcome; 503 with the reason while they are not."""
 
-    def __init__(self, is_ready: Callable[[], bool]) -> None:
-        self._is_ready = is_ready
+    def __init__(self, not_ready: Callable[[], str | None]) -> None:
+        self._not_ready = not_ready
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._is_ready():
+        reason = self._not_ready()
+        if reason is None:
             await send_json(send, {"status": "ok"})
         else:
-            await send_error(send, Unavailable("This instance is starting or stopping; ask another, or later."))
+            await send_error(send, Unavailable(f"{reason} Ask another instance, or later."))
 
 
 class InternalError(PenstockError):
@@ -107,12 +108,12 @@ def data_app(
     *,
     chat: ASGIApp,
     models: ASGIApp,
-    is_ready: Callable[[], bool],
+    not_ready: Callable[[], str | None],
     guard: Callable[[ASGIApp], ASGIApp],
     new_request_id: Callable[[], str],
     lifespan: Lifespan,
 ) -> ASGIApp:
-    """The data port. `guard` is the middleware that asks for a key."""
+    """The data port. `guard` is the middleware that asks for a key; `not_ready` says why no request is welcome now."""
     return LastResort(
         guard(
             Router(
@@ -120,7 +121,7 @@ def data_app(
                     Route("/v1/chat/completions", Methods(POST=chat)),
                     Route("/v1/models", Methods(GET=models)),
                     Route("/v1/models/{model_id:path}", Methods(GET=models)),
-                    *_health(is_ready),
+                    *_health(not_ready),
                 ],
                 redirect_slashes=False,
                 default=unknown_route,
@@ -135,7 +136,7 @@ def admin_app(
     *,
     endpoints: Mapping[str, ASGIApp],
     questions: Mapping[str, ASGIApp],
-    is_ready: Callable[[], bool],
+    not_ready: Callable[[], str | None],
     guard: Callable[[ASGIApp], ASGIApp],
     new_request_id: Callable[[], str],
 ) -> ASGIApp:
@@ -149,7 +150,7 @@ def admin_app(
                 [
                     *(Route(path, Methods(GET=endpoint)) for path, endpoint in endpoints.items()),
                     *(Route(path, Methods(GET=endpoint, POST=endpoint)) for path, endpoint in questions.items()),
-                    *_health(is_ready),
+                    *_health(not_ready),
                 ],
                 redirect_slashes=False,
                 default=unknown_route,
@@ -159,10 +160,10 @@ def admin_app(
     )
 
 
-def _health(is_ready: Callable[[], bool]) -> list[Route]:
-    live = Live()
-    ready = Methods(GET=Ready(is_ready), HEAD=Ready(is_ready))
-    return [Route("/livez", Methods(GET=live, HEAD=live)), Route("/readyz", ready), Route("/healthz", ready)]
+def _health(not_ready: Callable[[], str | None]) -> list[Route]:
+    live, ready = Live(), Ready(not_ready)
+    alive = Methods(GET=live, HEAD=live)
+    return [Route("/livez", alive), Route("/healthz", alive), Route("/readyz", Methods(GET=ready, HEAD=ready))]
 
 
 def _place(error: Exception) -> str:
