@@ -43,7 +43,7 @@ from router.quality.predictor import TablePredictor
 from router.replay.replay import Faculties
 from router.sandbox.app import sandbox_app
 from router.server.admin import Budgets, MetricsPage, Requests, RequireAdminToken, Spend
-from router.server.app import PUBLIC, admin_app, data_app
+from router.server.app import PUBLIC, OuterEdge, admin_app, data_app
 from router.server.auth import KeyRing, RequireKey
 from router.server.console import Console
 from router.server.explaining import Explain, Explaining, ExplainPage
@@ -115,7 +115,8 @@ def assemble(snapshot: Snapshot) -> House:
     )
     prices = live_prices(snapshot, store, client, listeners)
     shadows = Shadows(
-        skipped=lambda plan, shadow, why: metrics.shadow_skipped(plan.team.name, plan.policy.name, shadow.model, why)
+        skipped=lambda plan, shadow, why: metrics.shadow_skipped(plan.team.name, plan.policy.name, shadow.model, why),
+        outer_edge=OuterEdge,
     )
     gateway = Gateway(
         snapshot,

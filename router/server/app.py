@@ -6,8 +6,9 @@ Nothing administrative is on the data port. Every route of the data port but `PU
 import logging
 import traceback
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from pathlib import Path
+from types import TracebackType
 
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -43,6 +44,21 @@ class Ready:
             await send_error(send, Unavailable(f"{reason} Ask another instance, or later."))
 
 
+class OuterEdge(AbstractContextManager[None, bool]):
+    """What is done within it goes no further, whatever goes wrong: one of the two places that catch every error.
+
+    An error that nobody caught is logged by type and place only: its text may quote a request.
+    """
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        log.error("unhandled %s in %s", type(error).__name__, _place(error))
+        return True
+
+
 class InternalError(PenstockError):
     """What a client is told of an error that is our own mistake: nothing of its inside."""
 
@@ -72,14 +88,12 @@ class LastResort:
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
             await send(message)
 
-        try:
+        with OuterEdge():
             await self._app(scope, receive, watched_send)
-        except Exception as error:  # noqa: BLE001 - one of the two outer edges
-            # The type and place only: the text of an error may quote a request.
-            log.error("unhandled %s in %s", type(error).__name__, _place(error))
-            if has_begun:
-                raise ConnectionAbortedError from None  # the server closes the connection; there is no status left
-            await send_error(watched_send, InternalError("The gateway made a mistake; it has been logged."))
+            return
+        if has_begun:
+            raise ConnectionAbortedError  # the server closes the connection; there is no status left
+        await send_error(watched_send, InternalError("The gateway made a mistake; it has been logged."))
 
 
 class Methods:
