@@ -97,10 +97,10 @@ def _told(data: dict[str, Any]) -> str:
         parts.append(_money_table(("team",), data["teams"]))
     if data["models"]:
         rows = [
-            (each["model"], str(each["calls_then"]), each["then_usd"], str(each["requests_now"]), each["now_usd"])
+            (each["model"], str(each["calls_then"]), each["then_usd"], str(each["calls_now"]), each["now_usd"])
             for each in data["models"]
         ]
-        parts.append(table(("model", "calls then", "then $", "requests now", "now $"), rows))
+        parts.append(table(("model", "calls then", "then $", "calls now", "now $"), rows))
     parts.append(
         "routes that change:\n" + _money_table(("team", "from", "to"), data["routes"])
         if data["routes"]
