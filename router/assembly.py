@@ -217,7 +217,7 @@ def assemble(snapshot: Snapshot) -> House:
             },
             questions={
                 "/admin/explain": Explain(explaining),
-                EXPLAIN_PATH: ExplainPage(explaining, now=utc_now, version=VERSION),
+                EXPLAIN_PATH: ExplainPage(explaining, now=utc_now, version=VERSION, config_version=snapshot.version),
             },
             not_ready=not_ready,
             guard=partial(RequireAdminToken, token=settings.admin_token, public=PUBLIC),
