@@ -96,6 +96,9 @@ def revoke(config: Path | None, key_id: str, *, is_sandbox: bool) -> None:
 def spend(config: Path | None, by: str, since: str, form: str, *, is_sandbox: bool, is_json: bool) -> None:
     """What was spent, from the ledger, to the nano-dollar.
 
+    By model, provider or source a request counts in each group in which a call was made for it; by tag it stands in
+    full under each of its tags, and without any under an empty one. The total counts it once.
+
     Example: penstock spend --by team,model,day --since 7d --format csv
     """
     columns = group_names(by)
@@ -117,7 +120,11 @@ def spend(config: Path | None, by: str, since: str, form: str, *, is_sandbox: bo
         click.echo(table((*columns, "requests", "input", "output", "cost $"), lines))
         click.echo(f"total ${usd_text(sum(row.cost_nano_usd for row in once))}")
         if "tag" in columns:
-            click.echo("A request with several tags stands in full under each of them.", err=True)
+            click.echo(
+                "A request with several tags stands in full under each of them; the total counts it once.", err=True
+            )
+        if {"model", "provider", "source"} & set(columns):
+            click.echo("A request with calls in several lines counts in each; each call's cost in its own.", err=True)
 
 
 @click.command()

@@ -12,7 +12,7 @@ from router.catalog.book import PriceBook, name_of, with_book
 from router.catalog.catalog import Deployment
 from router.catalog.prices import Origin
 from router.cli.configuration import book_of, books_options, hint_at_demo, loaded
-from router.cli.output import as_json, table
+from router.cli.output import as_json, counted, table
 from router.config.snapshot import Snapshot
 from router.errors import InvalidRequest
 from router.gateway.live_prices import LivePrices
@@ -74,7 +74,10 @@ async def _refreshed(snapshot: Snapshot) -> PriceBook:
         await _read_all(prices)
         if prices.doubts:
             wait_s = snapshot.settings.prices.confirm_s
-            click.echo(f"note: {len(prices.doubts)} prices leap; reading again in {wait_s:.0f} s to be sure", err=True)
+            click.echo(
+                f"note: {counted(len(prices.doubts), 'sudden price')}; reading again in {wait_s:.0f} s to be sure",
+                err=True,
+            )
             await anyio.sleep(wait_s)
             await _read_all(prices)
         return prices.book

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import click
 from router.assembly import existing_store, make_faculties, utc_now
 from router.catalog.book import with_book
 from router.cli.configuration import book_of, books_options, loaded
-from router.cli.output import as_json, table
+from router.cli.output import as_json, counted, table
 from router.errors import InvalidRequest
 from router.keys import TeamName
 from router.ledger import Period
@@ -79,13 +80,13 @@ def _progress(entries: int) -> Iterator[Callable[[int], None]]:
 def _told(data: dict[str, Any]) -> str:
     """The report for people."""
     whose = f" of team {data['team']}" if data["team"] else ""
-    since = data["since"] or "the beginning"
+    since = "the beginning" if data["since"] is None else _to_the_second(data["since"])
     if not data["requests"]:
         return f"The ledger has no requests{whose} since {since}; try an earlier --since, or see `penstock spend`."
     judged, unjudged = data["judged"], data["not_judged"]
     missing = sum(each["requests"] for each in unjudged)
     parts = [
-        f"{data['requests']} requests{whose} since {since}, ${data['then_usd']} then; against "
+        f"{counted(data['requests'], 'request')}{whose} since {since}, ${data['then_usd']} then; against "
         f"{data['against']['directory']} ({data['against']['version']})\n"
         f"{judged['requests']} judged: ${judged['then_usd']} then, ${judged['now_usd']} now "
         f"(${judged['now_low_usd']} to ${judged['now_high_usd']}; {judged['estimated']['requests']} of them estimated)"
@@ -111,10 +112,14 @@ def _told(data: dict[str, Any]) -> str:
             (each["reason"], str(each["requests"]), each["then_usd"], ", ".join(each["about"])) for each in unjudged
         ]
         parts.append(
-            f"not judged, {missing} requests (docs/replay.md says why):\n"
+            f"not judged, {counted(missing, 'request')} (docs/replay.md says why):\n"
             + table(("reason", "requests", "then $", "about"), reasons)
         )
     return "\n\n".join(parts)
+
+
+def _to_the_second(moment: str) -> str:
+    return datetime.fromisoformat(moment).isoformat(timespec="seconds")
 
 
 def _money_table(names: tuple[str, ...], groups: list[dict[str, Any]]) -> str:

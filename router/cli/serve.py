@@ -13,6 +13,7 @@ import click
 
 from router.assembly import VERSION, House, assemble, make_sandbox, with_sandbox
 from router.cli.configuration import config_option, directory, loaded
+from router.cli.output import counted
 from router.config.loader import warnings
 from router.config.snapshot import Listen, Snapshot
 from router.errors import ConfigError
@@ -56,12 +57,13 @@ def check(config: Path | None) -> None:
         snapshot = loaded(config)
     except ConfigError as error:
         click.echo("\n".join(str(problem) for problem in error.problems), err=True)
-        click.echo(f"{len(error.problems)} problem(s); this configuration would not be served.", err=True)
+        click.echo(f"{counted(len(error.problems), 'problem')}; this configuration would not be served.", err=True)
         sys.exit(1)
     for warning in warnings(snapshot):
         click.echo(f"note: {warning}", err=True)
     click.echo(
-        f"{directory(config)} is valid: {len(snapshot.teams)} teams, {len(snapshot.catalog.deployments)} models, "
+        f"{directory(config)} is valid: {counted(len(snapshot.teams), 'team')}, "
+        f"{counted(len(snapshot.catalog.deployments), 'model')}, "
         f"version {snapshot.version}"
     )
 

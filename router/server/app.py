@@ -112,10 +112,16 @@ class Methods:
         await send_error(send, error, headers=[(b"allow", allowed.encode())])
 
 
-async def unknown_route(scope: Scope, receive: Receive, send: Send) -> None:
+class NoRoute:
     """The answer to every path that is not a route."""
-    message = f"There is nothing at {scope['path'][:100]!r}. See docs/clients.md for what there is."
-    await send_error(send, UnknownRoute(message))
+
+    def __init__(self, told_in: str) -> None:
+        """`told_in` is the page of the documentation that lists the routes."""
+        self._told_in = told_in
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        message = f"There is nothing at {scope['path'][:100]!r}. See {self._told_in} for what there is."
+        await send_error(send, UnknownRoute(message))
 
 
 def data_app(
@@ -138,7 +144,7 @@ def data_app(
                     *_health(not_ready),
                 ],
                 redirect_slashes=False,
-                default=unknown_route,
+                default=NoRoute("docs/clients.md"),
                 lifespan=lifespan,
             )
         ),
@@ -167,7 +173,7 @@ def admin_app(
                     *_health(not_ready),
                 ],
                 redirect_slashes=False,
-                default=unknown_route,
+                default=NoRoute("docs/operations.md"),
             )
         ),
         new_request_id=new_request_id,

@@ -1,6 +1,7 @@
 """What a newcomer does: `make run` without a provider's key, then the commands of the README."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,6 +46,7 @@ def test_the_demo_s_books_are_read_with_a_switch(demo: Demo) -> None:
     eventually(lambda: bool(spent()), within_s=10)
     assert spent()[0]["team"] == "research"
     assert json.loads(told(demo, "replay", "--against", "config", "--json"))["requests"] >= 1
+    assert re.match(rb"1 request since \S+T\d\d:\d\d:\d\d\+00:00, \$", told(demo, "replay", "--against", "config"))
     assert b"deepseek/deepseek-v4-flash" in told(demo, "models")
 
 

@@ -104,6 +104,7 @@ async def test_the_admin_port_has_no_api(path: str) -> None:
     answer = await get(admin(), path)
 
     assert (answer.status, answer.error["code"]) == (404, "unknown_route")
+    assert answer.error["message"] == f"There is nothing at {path!r}. See docs/operations.md for what there is."
 
 
 @pytest.mark.parametrize(
