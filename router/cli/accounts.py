@@ -19,6 +19,8 @@ from router.keys import ApiKey, KeyId, digest, mint, written
 from router.server.admin import group_names, since_moment, spend_as_data
 from router.units import usd_text
 
+_OVERLAPPING = frozenset({"model", "provider", "source", "tag"})  # by these a request may stand in several lines
+
 
 @click.group()
 def keys() -> None:
@@ -105,8 +107,7 @@ def spend(config: Path | None, by: str, since: str, form: str, *, is_sandbox: bo
     moment = since_moment(since, utc_now())
     with closing(existing_store(loaded(config, is_sandbox=is_sandbox).settings)) as store:
         rows = store.spend(columns, moment)
-        # Only by tag do rows overlap, and their sum is not the total.
-        once = store.spend((), moment) if "tag" in columns else rows
+        once = store.spend((), moment) if _OVERLAPPING & set(columns) else rows
     data = [spend_as_data(columns, row) for row in rows]
     if is_json or form == "json":
         click.echo(as_json(data))
@@ -119,12 +120,14 @@ def spend(config: Path | None, by: str, since: str, form: str, *, is_sandbox: bo
         ]
         click.echo(table((*columns, "requests", "input", "output", "cost $"), lines))
         click.echo(f"total ${usd_text(sum(row.cost_nano_usd for row in once))}")
-        if "tag" in columns:
-            click.echo(
-                "A request with several tags stands in full under each of them; the total counts it once.", err=True
-            )
-        if {"model", "provider", "source"} & set(columns):
-            click.echo("A request with calls in several lines counts in each; each call's cost in its own.", err=True)
+        if sum(row.requests for row in rows) > sum(row.requests for row in once):
+            click.echo(_in_several_lines(columns), err=True)
+
+
+def _in_several_lines(columns: tuple[str, ...]) -> str:
+    if "tag" in columns:
+        return "A request with several tags stands in full under each of them; the total counts it once."
+    return "A request with calls in several lines counts in each; a call's tokens and cost in its own line only."
 
 
 @click.command()
