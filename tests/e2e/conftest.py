@@ -194,6 +194,13 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
         yield sandbox
 
 
+@pytest.fixture(scope="module")
+def own_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """For tests that compare its whole bill with the ledger, or change what it sells."""
+    with running_sandbox(tmp_path_factory.mktemp("sandbox") / "log") as sandbox:
+        yield sandbox
+
+
 @pytest.fixture(scope="session")
 def proxy(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     with running_proxy(tmp_path_factory.mktemp("proxy"), sandbox.base_url) as proxy:
