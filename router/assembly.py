@@ -43,7 +43,7 @@ from router.quality.predictor import TablePredictor
 from router.replay.replay import Faculties
 from router.sandbox.app import sandbox_app
 from router.server.admin import Budgets, MetricsPage, Requests, RequireAdminToken, Spend
-from router.server.app import PUBLIC, admin_app, data_app
+from router.server.app import PUBLIC, OuterEdge, admin_app, data_app
 from router.server.auth import KeyRing, RequireKey
 from router.server.console import Console
 from router.server.explaining import Explain, Explaining, ExplainPage
@@ -70,6 +70,8 @@ from router.wire.responses import ReplyReader
 VERSION = version("penstock")
 
 SANDBOX_KEY = Secret("sk-or-sandbox")
+_SANDBOX_DIRECTORY = "sandbox"  # within the state directory
+_LEDGER_FILE = "penstock.sqlite"
 
 _SETTLE_S = 20.0  # what a stop allows requests that the server has cancelled to be settled
 _FLUSH_S = 20.0  # what a stop allows the ledger for its last entries
@@ -113,7 +115,8 @@ def assemble(snapshot: Snapshot) -> House:
     )
     prices = live_prices(snapshot, store, client, listeners)
     shadows = Shadows(
-        skipped=lambda plan, shadow, why: metrics.shadow_skipped(plan.team.name, plan.policy.name, shadow.model, why)
+        skipped=lambda plan, shadow, why: metrics.shadow_skipped(plan.team.name, plan.policy.name, shadow.model, why),
+        outer_edge=OuterEdge,
     )
     gateway = Gateway(
         snapshot,
@@ -183,8 +186,12 @@ def assemble(snapshot: Snapshot) -> House:
         stopping=[*stopping, keeper.save, in_thread(writer.close, _FLUSH_S), *closing],
     )
 
-    def is_ready() -> bool:
-        return life.is_ready and (shared is None or shared.is_open)
+    def not_ready() -> str | None:
+        if not life.is_ready:
+            return "This instance is starting or stopping."
+        if shared is not None and not shared.is_open:
+            return "Budgets cannot be checked: Redis is out of reach, or its counters are being rebuilt."
+        return None
 
     return House(
         data=data_app(
@@ -195,7 +202,7 @@ def assemble(snapshot: Snapshot) -> House:
                 refused=metrics.refused,
             ),
             models=Models(snapshot),
-            is_ready=is_ready,
+            not_ready=not_ready,
             guard=partial(RequireKey, keys=keys, public=PUBLIC, refused=metrics.refused),
             new_request_id=_new_request_id,
             lifespan=life.lived,
@@ -210,9 +217,9 @@ def assemble(snapshot: Snapshot) -> House:
             },
             questions={
                 "/admin/explain": Explain(explaining),
-                EXPLAIN_PATH: ExplainPage(explaining, now=utc_now, version=VERSION),
+                EXPLAIN_PATH: ExplainPage(explaining, now=utc_now, version=VERSION, config_version=snapshot.version),
             },
-            is_ready=is_ready,
+            not_ready=not_ready,
             guard=partial(RequireAdminToken, token=settings.admin_token, public=PUBLIC),
             new_request_id=_new_request_id,
         ),
@@ -321,7 +328,8 @@ def make_sandbox(*, time_scale: float, seed: int, fault_rate: float) -> ASGIApp:
 def with_sandbox(snapshot: Snapshot, base_url: str) -> Snapshot:
     """The configuration with the sandbox at `base_url` in place of OpenRouter, and no other paid provider.
 
-    Its books are kept apart: play money must not stand among real dollars, nor use up real budgets.
+    Its books are kept apart, in a directory of their own even where PostgreSQL and Redis are configured: play money
+    must not stand among real dollars, nor use up real budgets.
     """
     providers: dict[ProviderName, ProviderAccess] = {}
     for name, access in snapshot.settings.providers.items():
@@ -332,7 +340,14 @@ def with_sandbox(snapshot: Snapshot, base_url: str) -> Snapshot:
             providers[name] = replace(access, api_key=None, api_key_from="its key, as the sandbox answers here,")
         else:
             providers[name] = access
-    settings = replace(snapshot.settings, providers=providers, state_dir=snapshot.settings.state_dir / "sandbox")
+    settings = replace(
+        snapshot.settings,
+        providers=providers,
+        state_dir=snapshot.settings.state_dir / _SANDBOX_DIRECTORY,
+        postgres=None,
+        redis=None,
+        allowance=None,
+    )
     return replace(snapshot, settings=settings)
 
 
@@ -341,6 +356,27 @@ def open_store(settings: Settings) -> Store:
     if settings.postgres is None:
         return SqliteStore(_sqlite_file(settings))
     return PostgresStore(_required(settings.postgres))
+
+
+def existing_store(settings: Settings) -> Store:
+    """The same for who only reads. Raises NoBooks where there are none yet, and creates none."""
+    if _has_store(settings):
+        return open_store(settings)
+    demo = only_demo(settings)
+    raise NoBooks(
+        f"There are no books in {settings.state_dir}: nothing was served from there and no key made. "
+        + (
+            f"Those of the demo are in {demo}: add --sandbox."
+            if demo is not None
+            else "STATE_DIRECTORY, or state.directory in penstock.yaml, says where they are."
+        )
+    )
+
+
+def only_demo(settings: Settings) -> Path | None:
+    """Where the demo's books are, if there are those and no others."""
+    demo = settings.state_dir / _SANDBOX_DIRECTORY
+    return demo if not _has_store(settings) and (demo / _LEDGER_FILE).exists() else None
 
 
 def price_book(settings: Settings) -> PriceBook:
@@ -375,7 +411,7 @@ def _has_store(settings: Settings) -> bool:
 
 
 def _sqlite_file(settings: Settings) -> Path:
-    return settings.state_dir / "penstock.sqlite"
+    return settings.state_dir / _LEDGER_FILE
 
 
 def _redis_gate(snapshot: Snapshot, store: Store, *, process: str) -> RedisGate:
@@ -423,6 +459,12 @@ def open_pepper(settings: Settings) -> bytes:
 
 def utc_now() -> datetime:
     return datetime.now(UTC)  # noqa: TID251 - the one real clock
+
+
+class NoBooks(PenstockError):
+    """There is nothing to read yet. An empty answer would hide that one looks in the wrong place."""
+
+    code = "no_books"
 
 
 class MissingAddress(PenstockError):

@@ -9,8 +9,8 @@ from pathlib import Path
 import anyio
 import click
 
-from router.assembly import assemble, open_pepper, open_store, utc_now
-from router.cli.configuration import config_option, known_team, loaded
+from router.assembly import assemble, existing_store, open_pepper, open_store, utc_now
+from router.cli.configuration import books_options, hint_at_demo, known_team, loaded
 from router.cli.output import as_csv, as_json, table
 from router.config.snapshot import Snapshot
 from router.errors import InvalidRequest
@@ -19,6 +19,8 @@ from router.keys import ApiKey, KeyId, digest, mint, written
 from router.server.admin import group_names, since_moment, spend_as_data
 from router.units import usd_text
 
+_OVERLAPPING = frozenset({"model", "provider", "source", "tag"})  # by these a request may stand in several lines
+
 
 @click.group()
 def keys() -> None:
@@ -26,17 +28,20 @@ def keys() -> None:
 
 
 @keys.command()
-@config_option
+@books_options
 @click.option("--team", required=True, help="Who pays for what the key does.")
 @click.option("--name", default="", help="What it is for, e.g. the application's name.")
 @click.option("--expires-in-days", type=click.IntRange(1, 3650), help="Not valid after so many days.")
 @click.option("--json", "is_json", is_flag=True, help="For programs.")
-def create(config: Path | None, team: str, name: str, expires_in_days: int | None, *, is_json: bool) -> None:
+def create(
+    config: Path | None, team: str, name: str, expires_in_days: int | None, *, is_sandbox: bool, is_json: bool
+) -> None:
     """Create a key and print it, once: only a digest is kept.
 
     Example: penstock keys create --team search --name website
     """
-    snapshot = loaded(config)
+    snapshot = loaded(config, is_sandbox=is_sandbox)
+    hint_at_demo(snapshot)
     owner = known_team(snapshot, team)
     now = utc_now()
     key = mint(secrets.token_bytes)
@@ -58,12 +63,12 @@ def create(config: Path | None, team: str, name: str, expires_in_days: int | Non
 
 
 @keys.command(name="list")
-@config_option
+@books_options
 @click.option("--json", "is_json", is_flag=True, help="For programs.")
-def list_keys(config: Path | None, *, is_json: bool) -> None:
+def list_keys(config: Path | None, *, is_sandbox: bool, is_json: bool) -> None:
     """List the keys, without their secrets. Example: penstock keys list"""
     now = utc_now()
-    with closing(open_store(loaded(config).settings)) as store:
+    with closing(existing_store(loaded(config, is_sandbox=is_sandbox).settings)) as store:
         known = store.all()
     if is_json:
         click.echo(as_json([_as_data(key, now) for key in known]))
@@ -73,11 +78,11 @@ def list_keys(config: Path | None, *, is_json: bool) -> None:
 
 
 @keys.command()
-@config_option
+@books_options
 @click.argument("key_id")
-def revoke(config: Path | None, key_id: str) -> None:
+def revoke(config: Path | None, key_id: str, *, is_sandbox: bool) -> None:
     """Revoke the key KEY_ID for ever. Example: penstock keys revoke 8f3a0b6cd1e2f495"""
-    with closing(open_store(loaded(config).settings)) as store:
+    with closing(existing_store(loaded(config, is_sandbox=is_sandbox).settings)) as store:
         is_revoked = store.revoke(KeyId(key_id), utc_now())
     if not is_revoked:
         raise InvalidRequest(f"There is no key {key_id!r} that could be revoked. See: penstock keys list.")
@@ -85,22 +90,24 @@ def revoke(config: Path | None, key_id: str) -> None:
 
 
 @click.command()
-@config_option
+@books_options
 @click.option("--by", default="team,model", show_default=True, help="Columns to group by, separated by commas.")
 @click.option("--since", default="", help="24h, 7d or a date such as 2026-11-01. [default: everything]")
 @click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
 @click.option("--json", "is_json", is_flag=True, help="The same as --format json.")
-def spend(config: Path | None, by: str, since: str, form: str, *, is_json: bool) -> None:
+def spend(config: Path | None, by: str, since: str, form: str, *, is_sandbox: bool, is_json: bool) -> None:
     """What was spent, from the ledger, to the nano-dollar.
+
+    By model, provider or source a request counts in each group in which a call was made for it; by tag it stands in
+    full under each of its tags, and without any under an empty one. The total counts it once.
 
     Example: penstock spend --by team,model,day --since 7d --format csv
     """
     columns = group_names(by)
     moment = since_moment(since, utc_now())
-    with closing(open_store(loaded(config).settings)) as store:
+    with closing(existing_store(loaded(config, is_sandbox=is_sandbox).settings)) as store:
         rows = store.spend(columns, moment)
-        # Only by tag do rows overlap, and their sum is not the total.
-        once = store.spend((), moment) if "tag" in columns else rows
+        once = store.spend((), moment) if _OVERLAPPING & set(columns) else rows
     data = [spend_as_data(columns, row) for row in rows]
     if is_json or form == "json":
         click.echo(as_json(data))
@@ -113,20 +120,31 @@ def spend(config: Path | None, by: str, since: str, form: str, *, is_json: bool)
         ]
         click.echo(table((*columns, "requests", "input", "output", "cost $"), lines))
         click.echo(f"total ${usd_text(sum(row.cost_nano_usd for row in once))}")
-        if "tag" in columns:
-            click.echo("A request with several tags stands in full under each of them.", err=True)
+        if sum(row.requests for row in rows) > sum(row.requests for row in once):
+            click.echo(_in_several_lines(columns), err=True)
+
+
+def _in_several_lines(columns: tuple[str, ...]) -> str:
+    if "tag" in columns:
+        return "A request with several tags stands in full under each of them; the total counts it once."
+    return "A request with calls in several lines counts in each; a call's tokens and cost in its own line only."
 
 
 @click.command()
-@config_option
+@books_options
 @click.option("--json", "is_json", is_flag=True, help="For programs.")
-def reconcile(config: Path | None, *, is_json: bool) -> None:
+def reconcile(config: Path | None, *, is_sandbox: bool, is_json: bool) -> None:
     """Ask providers what the calls in doubt have cost, and book it in place of the sum held.
 
     A running server does the same every few seconds. Exit code 1 if calls remain in doubt.
 
     Example: penstock reconcile
     """
+    if is_sandbox:
+        raise InvalidRequest(
+            "The sandbox answers only within the process that serves the demo, and that one reconciles by itself every "
+            "few seconds. See what it has booked: penstock spend --sandbox."
+        )
     done = anyio.run(_reconciled, loaded(config))
     rows = [
         {
@@ -153,6 +171,7 @@ def reconcile(config: Path | None, *, is_json: bool) -> None:
 
 
 async def _reconciled(snapshot: Snapshot) -> Reconciled:
+    existing_store(snapshot.settings).close()  # where nothing was served, nothing is begun
     house = assemble(snapshot)
     try:
         return await house.reconcile()

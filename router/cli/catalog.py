@@ -11,18 +11,18 @@ from router.assembly import prices_to_refresh, utc_now
 from router.catalog.book import PriceBook, name_of, with_book
 from router.catalog.catalog import Deployment
 from router.catalog.prices import Origin
-from router.cli.configuration import book_of, config_option, loaded
-from router.cli.output import as_json, table
+from router.cli.configuration import book_of, books_options, hint_at_demo, loaded
+from router.cli.output import as_json, counted, table
 from router.config.snapshot import Snapshot
 from router.errors import InvalidRequest
 from router.gateway.live_prices import LivePrices
 
 
 @click.command()
-@config_option
+@books_options
 @click.option("--refresh", is_flag=True, help="Read OpenRouter's list now and write it into the price book.")
 @click.option("--json", "is_json", is_flag=True, help="For programs.")
-def models(config: Path | None, *, refresh: bool, is_json: bool) -> None:
+def models(config: Path | None, *, refresh: bool, is_sandbox: bool, is_json: bool) -> None:
     """List the catalog with the prices in force now, in dollars per million tokens.
 
     `price_from` says whose figure it is, `checked` when it was last compared with its source (UTC), `version` what the
@@ -31,7 +31,15 @@ def models(config: Path | None, *, refresh: bool, is_json: bool) -> None:
 
     Example: penstock models --refresh --json
     """
-    snapshot = loaded(config)
+    snapshot = loaded(config, is_sandbox=is_sandbox)
+    if refresh and is_sandbox:
+        raise InvalidRequest(
+            "The sandbox's list is read by the process that serves the demo alone, when it starts and every few "
+            "minutes. See what it has read: penstock models --sandbox, without --refresh."
+        )
+    if refresh:
+        _require_a_list(snapshot)
+    hint_at_demo(snapshot)
     book = anyio.run(_refreshed, snapshot) if refresh else book_of(snapshot)
     catalog = with_book(snapshot.catalog, book, {})
     now = utc_now()
@@ -43,15 +51,33 @@ def models(config: Path | None, *, refresh: bool, is_json: bool) -> None:
         click.echo(table(tuple(rows[0]), lines))
 
 
+def _require_a_list(snapshot: Snapshot) -> None:
+    """Raises InvalidRequest, saying what to do, if there is nobody whose list could be read."""
+    with_lists = [each for each in snapshot.settings.providers.values() if each.provider.kind == "openrouter"]
+    if not any(each.api_key for each in with_lists):
+        origins = " and ".join(each.api_key_from or each.provider.name for each in with_lists)
+        raise InvalidRequest(
+            "There is no list to read: "
+            + (
+                f"{origins} holds no key. Set it"
+                if with_lists
+                else "no provider of kind openrouter is configured. Add one"
+            )
+            + " and run this again; without --refresh, the prices known so far are shown. The demo (`make run` without "
+            "a key) reads its sandbox's list itself: penstock models --sandbox."
+        )
+
+
 async def _refreshed(snapshot: Snapshot) -> PriceBook:
     """The book after every provider's list has been read, and read again if something has to be confirmed."""
     async with prices_to_refresh(snapshot) as prices:
-        if not prices.providers:
-            raise InvalidRequest("There is no list to read: no provider of kind openrouter has a key.")
         await _read_all(prices)
         if prices.doubts:
             wait_s = snapshot.settings.prices.confirm_s
-            click.echo(f"note: {len(prices.doubts)} prices leap; reading again in {wait_s:.0f} s to be sure", err=True)
+            click.echo(
+                f"note: {counted(len(prices.doubts), 'sudden price')}; reading again in {wait_s:.0f} s to be sure",
+                err=True,
+            )
             await anyio.sleep(wait_s)
             await _read_all(prices)
         return prices.book

@@ -1,4 +1,4 @@
-"""The option `--config` that most commands take, loading what it names, and finding a team in it."""
+"""The options `--config` and `--sandbox` that most commands take, loading what they name, finding a team in it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import ParamSpec, TypeVar
 
 import click
 
-from router.assembly import price_book
+from router.assembly import only_demo, price_book, with_sandbox
 from router.catalog.book import PriceBook
 from router.config.loader import load
 from router.config.settings import config_directory, environment
@@ -17,6 +17,9 @@ from router.keys import TeamName
 P = ParamSpec("P")
 R = TypeVar("R")
 
+# The sandbox answers within the process that serves the demo, and no command asks it.
+NOWHERE = "http://127.0.0.1/api/v1"
+
 
 def config_option(command: Callable[P, R]) -> Callable[P, R]:
     return click.option(
@@ -26,13 +29,29 @@ def config_option(command: Callable[P, R]) -> Callable[P, R]:
     )(command)
 
 
+def books_options(command: Callable[P, R]) -> Callable[P, R]:
+    """Of commands that read or change what a server keeps: `--config`, and `--sandbox`."""
+    return config_option(
+        click.option("--sandbox", "is_sandbox", is_flag=True, help="The demo's books (`make run` without a key).")(
+            command
+        )
+    )
+
+
 def directory(chosen: Path | None) -> Path:
     return config_directory(chosen, environment=environment(), working_directory=Path())
 
 
-def loaded(chosen: Path | None) -> Snapshot:
-    """The configuration. Raises ConfigError with every problem."""
-    return load(directory(chosen), environment=environment())
+def loaded(chosen: Path | None, *, is_sandbox: bool = False) -> Snapshot:
+    """The configuration, or that of the demo under it. Raises ConfigError with every problem."""
+    snapshot = load(directory(chosen), environment=environment())
+    return with_sandbox(snapshot, NOWHERE) if is_sandbox else snapshot
+
+
+def hint_at_demo(snapshot: Snapshot) -> None:
+    """Say so if the only books there are belong to the demo; for commands that do without any."""
+    if (demo := only_demo(snapshot.settings)) is not None:
+        click.echo(f"note: {demo} holds the books of the demo, and there are no others: is --sandbox meant?", err=True)
 
 
 def book_of(snapshot: Snapshot) -> PriceBook:

@@ -10,7 +10,7 @@ import click
 
 from router.assembly import kept_experience, make_planner, unavailable, with_sandbox
 from router.catalog.book import with_book
-from router.cli.configuration import book_of, config_option, known_team, loaded
+from router.cli.configuration import NOWHERE, book_of, books_options, known_team, loaded
 from router.cli.output import as_json, explanation
 from router.config.snapshot import Snapshot
 from router.decision.explain import as_data
@@ -23,22 +23,22 @@ from router.wire.requests import ChatReader
 
 
 @click.command()
-@config_option
+@books_options
 @click.option("--team", help="Whose policies apply. [default: the first team]")
 @click.option("--json", "is_json", is_flag=True, help="For programs.")
 @click.argument("request_file", metavar="[FILE|-]", default="-", type=click.File("rb"))
-def explain(config: Path | None, team: str | None, request_file: BinaryIO, *, is_json: bool) -> None:
+def explain(config: Path | None, team: str | None, request_file: BinaryIO, *, is_sandbox: bool, is_json: bool) -> None:
     """Show who would serve the chat request in FILE (or standard input), what it may cost, and why not the others.
 
     Exit code 0 if someone would, 1 if nobody may.
 
     Example: echo '{"model": "auto", "messages": [{"role": "user", "content": "Hi"}]}' | penstock explain --team search
     """
-    snapshot = loaded(config)
+    snapshot = loaded(config, is_sandbox=is_sandbox)
     name = _team(snapshot, team)
     if len(unavailable(snapshot)) == sum(1 for _ in snapshot.catalog):
         click.echo("note: no provider has a key, so this is what `make run` would choose in its sandbox", err=True)
-        snapshot = with_sandbox(snapshot, "http://127.0.0.1/api/v1")
+        snapshot = with_sandbox(snapshot, NOWHERE)
     plan = anyio.run(partial(_plan, snapshot, _experience(snapshot), name, request_file.read()))
     if is_json:
         click.echo(as_json(as_data(plan.decision, plan.profile)))

@@ -40,6 +40,11 @@ def explanation(decision: Decision, profile: RequestProfile) -> str:
     return "\n\n".join(parts)
 
 
+def counted(number: int, what: str) -> str:
+    """`1 team`, `2 teams`; only for words whose plural ends in a plain s."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def as_json(data: object) -> str:
     return msgspec.json.format(msgspec.json.encode(data)).decode()
 

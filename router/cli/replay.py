@@ -4,15 +4,16 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from router.assembly import make_faculties, open_store, utc_now
+from router.assembly import existing_store, make_faculties, utc_now
 from router.catalog.book import with_book
-from router.cli.configuration import book_of, config_option, loaded
-from router.cli.output import as_json, table
+from router.cli.configuration import book_of, books_options, loaded
+from router.cli.output import as_json, counted, table
 from router.errors import InvalidRequest
 from router.keys import TeamName
 from router.ledger import Period
@@ -23,7 +24,7 @@ _BARS = 1_000  # progress is told in so many steps at most; a terminal is slow
 
 
 @click.command(name="replay")
-@config_option
+@books_options
 @click.option("--since", default="7d", show_default=True, help="24h, 7d or a date such as 2026-11-01.")
 @click.option("--until", default="", help="The same; only what was admitted before it. [default: now]")
 @click.option(
@@ -35,7 +36,7 @@ _BARS = 1_000  # progress is told in so many steps at most; a terminal is slow
 @click.option("--team", help="Only the requests of this team.")
 @click.option("--json", "is_json", is_flag=True, help="For programs; docs/replay.md describes it.")
 def replay_command(
-    config: Path | None, since: str, until: str, against: Path, team: str | None, *, is_json: bool
+    config: Path | None, since: str, until: str, against: Path, team: str | None, *, is_sandbox: bool, is_json: bool
 ) -> None:
     """Decide past requests again under the configuration in another directory, and say what they would have cost.
 
@@ -48,10 +49,10 @@ def replay_command(
     if begin is not None and begin >= end:
         raise InvalidRequest(f"--since {since} is not before --until {until or 'now'}; give an earlier one.")
     period = Period(begin, end, TeamName(team) if team is not None else None)
-    other, own = loaded(against), loaded(config)
+    other, own = loaded(against), loaded(config, is_sandbox=is_sandbox)
     # What providers' lists have said since it began to be read is in the books of those who served.
     other = replace(other, catalog=with_book(other.catalog, book_of(own), {}))
-    with closing(open_store(own.settings)) as store, _progress(store.count(period)) as progress:
+    with closing(existing_store(own.settings)) as store, _progress(store.count(period)) as progress:
         report = replay(store, period, other, faculties=make_faculties(other), progress=progress)
     data = {
         "since": begin.isoformat() if begin else None,
@@ -79,13 +80,13 @@ def _progress(entries: int) -> Iterator[Callable[[int], None]]:
 def _told(data: dict[str, Any]) -> str:
     """The report for people."""
     whose = f" of team {data['team']}" if data["team"] else ""
-    since = data["since"] or "the beginning"
+    since = "the beginning" if data["since"] is None else _to_the_second(data["since"])
     if not data["requests"]:
         return f"The ledger has no requests{whose} since {since}; try an earlier --since, or see `penstock spend`."
     judged, unjudged = data["judged"], data["not_judged"]
     missing = sum(each["requests"] for each in unjudged)
     parts = [
-        f"{data['requests']} requests{whose} since {since}, ${data['then_usd']} then; against "
+        f"{counted(data['requests'], 'request')}{whose} since {since}, ${data['then_usd']} then; against "
         f"{data['against']['directory']} ({data['against']['version']})\n"
         f"{judged['requests']} judged: ${judged['then_usd']} then, ${judged['now_usd']} now "
         f"(${judged['now_low_usd']} to ${judged['now_high_usd']}; {judged['estimated']['requests']} of them estimated)"
@@ -97,10 +98,10 @@ def _told(data: dict[str, Any]) -> str:
         parts.append(_money_table(("team",), data["teams"]))
     if data["models"]:
         rows = [
-            (each["model"], str(each["calls_then"]), each["then_usd"], str(each["requests_now"]), each["now_usd"])
+            (each["model"], str(each["calls_then"]), each["then_usd"], str(each["calls_now"]), each["now_usd"])
             for each in data["models"]
         ]
-        parts.append(table(("model", "calls then", "then $", "requests now", "now $"), rows))
+        parts.append(table(("model", "calls then", "then $", "calls now", "now $"), rows))
     parts.append(
         "routes that change:\n" + _money_table(("team", "from", "to"), data["routes"])
         if data["routes"]
@@ -111,10 +112,14 @@ def _told(data: dict[str, Any]) -> str:
             (each["reason"], str(each["requests"]), each["then_usd"], ", ".join(each["about"])) for each in unjudged
         ]
         parts.append(
-            f"not judged, {missing} requests (docs/replay.md says why):\n"
+            f"not judged, {counted(missing, 'request')} (docs/replay.md says why):\n"
             + table(("reason", "requests", "then $", "about"), reasons)
         )
     return "\n\n".join(parts)
+
+
+def _to_the_second(moment: str) -> str:
+    return datetime.fromisoformat(moment).isoformat(timespec="seconds")
 
 
 def _money_table(names: tuple[str, ...], groups: list[dict[str, Any]]) -> str:

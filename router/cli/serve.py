@@ -13,6 +13,7 @@ import click
 
 from router.assembly import VERSION, House, assemble, make_sandbox, with_sandbox
 from router.cli.configuration import config_option, directory, loaded
+from router.cli.output import counted
 from router.config.loader import warnings
 from router.config.snapshot import Listen, Snapshot
 from router.errors import ConfigError
@@ -56,12 +57,13 @@ def check(config: Path | None) -> None:
         snapshot = loaded(config)
     except ConfigError as error:
         click.echo("\n".join(str(problem) for problem in error.problems), err=True)
-        click.echo(f"{len(error.problems)} problem(s); this configuration would not be served.", err=True)
+        click.echo(f"{counted(len(error.problems), 'problem')}; this configuration would not be served.", err=True)
         sys.exit(1)
     for warning in warnings(snapshot):
         click.echo(f"note: {warning}", err=True)
     click.echo(
-        f"{directory(config)} is valid: {len(snapshot.teams)} teams, {len(snapshot.catalog.deployments)} models, "
+        f"{directory(config)} is valid: {counted(len(snapshot.teams), 'team')}, "
+        f"{counted(len(snapshot.catalog.deployments), 'model')}, "
         f"version {snapshot.version}"
     )
 
@@ -111,14 +113,17 @@ def _announce(
     click.echo(f"Penstock {VERSION} · configuration {config} ({snapshot.version})")
     if uses_sandbox:
         click.echo(
-            "No OPENROUTER_API_KEY is set: using the built-in sandbox; nothing leaves this machine or costs money."
+            "No OPENROUTER_API_KEY is set: using the built-in sandbox; nothing leaves this machine or costs money.\n"
+            f"Its books are in {snapshot.settings.state_dir}; commands read them with --sandbox."
         )
     click.echo(f"  base URL  {base_url}")
     if is_demo:
         team, alias = _first_alias(snapshot)
         key = written(house.keys.lend(team, secrets.token_bytes))
         body = f'{{"model": "{alias}", "messages": [{{"role": "user", "content": "What is a penstock?"}}]}}'
+        switch = " --sandbox" if uses_sandbox else ""
         click.echo(f"  API key   {key}   (team {team}; valid until this process ends)")
+        click.echo(f"  more      penstock keys create --team NAME{switch}   (teams: {', '.join(snapshot.teams)})")
         click.echo(f"  console   {console}")
         click.echo(
             f"  try       curl {base_url}/chat/completions -H 'Authorization: Bearer {key}' "

@@ -66,8 +66,8 @@ def load(directory: Path, *, environment: Mapping[str, str]) -> Snapshot:
 
 
 def warnings(snapshot: Snapshot) -> tuple[str, ...]:
-    """What does not stop a start but must be said: whom we cannot ask, and what has no price."""
-    return (*_secrets_missing(snapshot.settings), *_prices_missing(snapshot))
+    """What makes no file wrong but must be said: whom we cannot ask, and what has no price."""
+    return (*_addresses_missing(snapshot.settings), *_secrets_missing(snapshot.settings), *_prices_missing(snapshot))
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +167,12 @@ def _version(directory: Path, files: Sequence[_Loaded[PenstockFile] | _Loaded[Mo
         digest.update(f"\n{file.path.relative_to(directory)} {len(file.content)}\n".encode())
         digest.update(file.content)
     return digest.hexdigest()[: catalog_file.VERSION_DIGITS]
+
+
+def _addresses_missing(settings: Settings) -> Iterator[str]:
+    for server, name in ((settings.redis, "Redis"), (settings.postgres, "PostgreSQL")):
+        if server is not None and server.url is None:
+            yield f"{server.url_from} holds no URL of {name}, so nothing starts before it does"
 
 
 def _secrets_missing(settings: Settings) -> Iterator[str]:

@@ -379,6 +379,17 @@ class PenstockFile(Section):
     ] = 30.0
     providers: Annotated[dict[Name, ProviderSection], Field(min_length=1, description="name → how to reach it")]
 
+    @model_validator(mode="after")
+    def _shares_its_ledger_too(self) -> "PenstockFile":
+        if self.redis is not None and self.postgres is None:
+            raise _fault(
+                "expected `postgres` beside it, got none: counters that Redis has lost are rebuilt from the ledger, "
+                "and a SQLite file holds only what one machine has spent. Add postgres: {url_env: …} "
+                "(docs/money.md), or leave redis out: one process needs neither",
+                "redis",
+            )
+        return self
+
 
 # --- models.yaml ------------------------------------------------------------------------------------------------------
 

@@ -5,9 +5,8 @@ any other, with a hold, a journal record and a ledger entry of its own; but its 
 outcome is `shadow`, and nobody reads the answer. Where too many wait, the newest are dropped.
 """
 
-import logging
 from collections.abc import Callable
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
@@ -23,8 +22,6 @@ from router.gateway.planning import Plan
 from router.keys import Caller
 from router.wire.controls import NO_CONTROLS
 from router.wire.requests import ChatRequest
-
-log = logging.getLogger("penstock.shadow")
 
 _AT_ONCE = 4
 _MOST_WAITING = 32  # each keeps its request in memory, 32 MiB at most
@@ -45,8 +42,14 @@ class _Copy:
 class Shadows:
     """The copies that wait, and who sends them."""
 
-    def __init__(self, *, skipped: Callable[[Plan, Shadow, str], None]) -> None:
+    def __init__(
+        self,
+        *,
+        skipped: Callable[[Plan, Shadow, str], None],
+        outer_edge: Callable[[], AbstractContextManager[None, bool]],
+    ) -> None:
         self._skipped = skipped  # a copy that was not sent, and why
+        self._outer_edge = outer_edge  # the server's: what a copy does wrong ends there, and not the server
         self._waiting: MemoryObjectSendStream[_Copy] | None = None  # while nobody sends, nothing waits
 
     def offer(self, plan: Plan, request: ChatRequest, caller: Caller, request_id: str) -> None:
@@ -76,14 +79,13 @@ class Shadows:
 
     async def _send_for_ever(self, gateway: Gateway, copies: MemoryObjectReceiveStream[_Copy]) -> None:
         async for copy in copies:
-            try:
-                await self._send(gateway, copy)
-            except UpstreamError:
-                pass  # booked with what came of its calls
-            except PenstockError as error:
-                self._skipped(copy.plan, copy.shadow, error.code)
-            except Exception:
-                log.exception("the copy of request %s to its shadow failed", copy.request_id)
+            with self._outer_edge():
+                try:
+                    await self._send(gateway, copy)
+                except UpstreamError:
+                    pass  # booked with what came of its calls
+                except PenstockError as error:
+                    self._skipped(copy.plan, copy.shadow, error.code)
 
     async def _send(self, gateway: Gateway, copy: _Copy) -> None:
         plan = gateway.planner.shadowed(copy.plan, copy.shadow)

@@ -26,6 +26,7 @@ class Link:
         self.is_open = False
         self.is_answered = False  # Redis is there, open or not
         self.heard_s = float("-inf")  # when Redis was asked last that then said the epoch was open
+        self._is_said_away = False  # the log says that it does not answer, and not yet that it does again
         self._woken = anyio.Event()
 
     def require_open(self) -> str:
@@ -45,11 +46,19 @@ class Link:
 
     def lost(self, error: NoAnswer) -> None:
         """Redis is out of reach. What was registered in counters that were not open yet is registered anew."""
-        if self.is_open:
-            _log.warning("Redis does not answer: %s", error)
-        elif self.is_answered:
+        if not self._is_said_away:
+            self._is_said_away = True
+            _log.warning("Redis does not answer, so budgets and limits cannot be checked: %s", error)
+        if not self.is_open and self.is_answered:
             self.epoch = None
         self.is_open = self.is_answered = False
+
+    def opened(self, asked_s: float) -> None:
+        """Redis, asked then, has said that the epoch is open."""
+        if self._is_said_away:
+            self._is_said_away = False
+            _log.warning("Redis answers again, and its counters are right: budgets and limits are checked")
+        self.is_open, self.heard_s = True, asked_s
 
     def attach_again(self) -> Unavailable:
         """Redis is not in the epoch that this process knows: nothing is asked before the background has seen to it."""

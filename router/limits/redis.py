@@ -419,7 +419,7 @@ class RedisGate:
         if state == "open":
             if not link.is_open:
                 await self._tell_untold(str(epoch))
-            link.is_open, link.heard_s = True, asked_s
+            link.opened(asked_s)
             self._peers.seen(map(str, living))
             return False
         link.is_open = False

@@ -1,6 +1,6 @@
 """One request of the ledger under another configuration: who would serve it now, and at what cost: `Judge`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -42,6 +42,9 @@ class Error:
     cause: tuple[ModelName, ModelName]  # the model that served, and the one that would
 
 
+Calls = tuple[tuple[ModelName, int], ...]  # the model and nano-dollars of each call of a request, in order
+
+
 @dataclass(frozen=True, slots=True)
 class Judged:
     """What a request cost, and would cost."""
@@ -49,9 +52,8 @@ class Judged:
     team: TeamName
     then: DeploymentId | None  # whom the decision preferred; None: nobody might serve it
     now: DeploymentId | None
-    spent: tuple[tuple[ModelName, int], ...]  # nano-dollars of each call then
-    now_model: ModelName | None
-    now_nano_usd: int
+    spent: Calls
+    would_spend: Calls
     is_same: bool  # the whole decision, to the letter
     error: Error | None  # None: the figure is from the books, not estimated
     quality_then: float | None
@@ -60,6 +62,10 @@ class Judged:
     @property
     def then_nano_usd(self) -> int:
         return sum(nano for _, nano in self.spent)
+
+    @property
+    def now_nano_usd(self) -> int:
+        return sum(nano for _, nano in self.would_spend)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +135,7 @@ class Judge:
         entry = past.entry
         same = is_same(past, plan)
         try:
-            now_nano_usd, error = self._cost(past, plan, warmth)
+            would_spend, error = self._cost(past, plan, warmth)
         except _NotKnownError as why:
             return NotJudged(entry.team, entry.cost_nano_usd, why.reason.value, why.about, is_same=same)
         chosen, served = plan.decision.chosen, entry.served_by
@@ -138,40 +144,44 @@ class Judge:
             team=entry.team,
             then=past.record.ranked[0] if past.record.ranked else None,
             now=chosen.deployment.id if chosen else None,
-            spent=tuple((attempt.model, attempt.cost_nano_usd) for attempt in entry.attempts),
-            now_model=chosen.deployment.model.name if chosen else None,
-            now_nano_usd=now_nano_usd,
+            spent=_booked(entry.attempts),
+            would_spend=would_spend,
             is_same=same,
             error=error,
             quality_then=self._quality.probability(known[0].model, past.profile.task) if known else None,
             quality_now=chosen.quality if chosen and served else None,
         )
 
-    def _cost(self, past: Past, plan: Plan, warmth: Mapping[DeploymentId, int]) -> tuple[int, Error | None]:
-        """Nano-dollars now, and how far they may be off. Raises _NotKnownError."""
+    def _cost(self, past: Past, plan: Plan, warmth: Mapping[DeploymentId, int]) -> tuple[Calls, Error | None]:
+        """The calls now, and how far their sum may be off. Raises _NotKnownError."""
         entry, chosen = past.entry, plan.decision.chosen
         doubtful = next((call for call in entry.attempts if call.source is CostSource.HELD), None)
         if doubtful is not None:
             raise _NotKnownError(Unknown.IN_DOUBT, doubtful.model)
         preferred = past.record.ranked[0] if past.record.ranked else None
         if chosen is None and preferred is None:
-            return entry.cost_nano_usd, None
+            return _booked(entry.attempts), None
         if chosen is None:
             reasons = sorted({each.reason for each in plan.decision.rejected})
             unknown = Unknown.UNPRICED if Reason.UNPRICED in reasons else Unknown.NOBODY_MAY_SERVE
             raise _NotKnownError(unknown, ", ".join(reasons))
         deployment, served = chosen.deployment, entry.served_by
         answers = [call for call in entry.attempts if call is served and _deployment_id(call) == deployment.id]
-        # The same choice takes the same course, failures and all; another may be the one that answered in the end.
-        booked = entry.cost_nano_usd if deployment.id == preferred else sum(call.cost_nano_usd for call in answers)
+        # The same choice takes the same course, failures and better models asked after it included; another may be the
+        # one that answered in the end.
+        course = entry.attempts if deployment.id == preferred else answers
         is_as_then = past.record.efforts.get(deployment.id) == chosen.effort
         if is_as_then and (deployment.id == preferred or answers):
-            return booked + _warmer(served, deployment, past, warmth), None
+            warmer = _warmer(served, deployment, past, warmth)
+            return _booked(
+                replace(call, cost_nano_usd=call.cost_nano_usd + warmer) if call is served else call for call in course
+            ), None
         if served is None:
             raise _NotKnownError(Unknown.NOT_ANSWERED, entry.outcome.value)
         if served.usage is None:
             raise _NotKnownError(Unknown.NO_USAGE, served.model)
-        return self._elsewhere(past, served, served.usage, chosen)
+        total, error = self._elsewhere(past, served, served.usage, chosen)
+        return ((deployment.model.name, total),), error
 
     def _elsewhere(self, past: Past, served: Attempt, usage: Usage, chosen: Candidate) -> tuple[int, Error]:
         """The answer of then, given by another deployment."""
@@ -216,6 +226,10 @@ def _as_sent_now(entry: LedgerEntry, plan: Plan) -> LedgerEntry:
         return entry
     call = replace(served, model=deployment.model.name, provider=deployment.provider.name, usage=None)
     return replace(entry, attempts=(call,))
+
+
+def _booked(calls: Iterable[Attempt]) -> Calls:
+    return tuple((call.model, call.cost_nano_usd) for call in calls)
 
 
 class _NotKnownError(Exception):

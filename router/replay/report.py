@@ -89,11 +89,11 @@ class _Group:
 
 @dataclass(slots=True)
 class _Model:
-    """A model's share of the judged requests: its calls then, the requests it would get now."""
+    """A model's share of the judged requests."""
 
     calls_then: int = 0
     then_nano_usd: int = 0
-    requests_now: int = 0
+    calls_now: int = 0
     now_nano_usd: int = 0
 
 
@@ -163,7 +163,7 @@ class Report:
                     "model": model,
                     "calls_then": each.calls_then,
                     **_dollars("then", each.then_nano_usd),
-                    "requests_now": each.requests_now,
+                    "calls_now": each.calls_now,
                     **_dollars("now", each.now_nano_usd),
                 }
                 for model, each in sorted(
@@ -187,9 +187,9 @@ class Report:
         for model, nano_usd in verdict.spent:
             self._models[model].calls_then += 1
             self._models[model].then_nano_usd += nano_usd
-        if verdict.now_model is not None:
-            self._models[verdict.now_model].requests_now += 1
-            self._models[verdict.now_model].now_nano_usd += now
+        for model, nano_usd in verdict.would_spend:
+            self._models[model].calls_now += 1
+            self._models[model].now_nano_usd += nano_usd
         if verdict.error is not None:
             self._spread.add(now, verdict.error)
 

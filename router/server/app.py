@@ -6,8 +6,9 @@ Nothing administrative is on the data port. Every route of the data port but `PU
 import logging
 import traceback
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from pathlib import Path
+from types import TracebackType
 
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -23,23 +24,39 @@ Lifespan = Callable[[object], AbstractAsyncContextManager[None]]
 
 
 class Live:
-    """`GET /livez`: the process answers."""
+    """`GET /healthz`, `GET /livez`: the process lives. No outage elsewhere is a reason to restart it."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send_json(send, {"status": "ok"})
 
 
 class Ready:
-    """`GET /readyz`: requests are welcome; 503 before the start is complete and once a stop has begun."""
+    """`GET /readyz`: requests are welcome; 503 with the reason while they are not."""
 
-    def __init__(self, is_ready: Callable[[], bool]) -> None:
-        self._is_ready = is_ready
+    def __init__(self, not_ready: Callable[[], str | None]) -> None:
+        self._not_ready = not_ready
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._is_ready():
+        reason = self._not_ready()
+        if reason is None:
             await send_json(send, {"status": "ok"})
         else:
-            await send_error(send, Unavailable("This instance is starting or stopping; ask another, or later."))
+            await send_error(send, Unavailable(f"{reason} Ask another instance, or later."))
+
+
+class OuterEdge(AbstractContextManager[None, bool]):
+    """What is done within it goes no further, whatever goes wrong: one of the two places that catch every error.
+
+    An error that nobody caught is logged by type and place only: its text may quote a request.
+    """
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        log.error("unhandled %s in %s", type(error).__name__, _place(error))
+        return True
 
 
 class InternalError(PenstockError):
@@ -71,14 +88,12 @@ class LastResort:
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
             await send(message)
 
-        try:
+        with OuterEdge():
             await self._app(scope, receive, watched_send)
-        except Exception as error:  # noqa: BLE001 - one of the two outer edges
-            # The type and place only: the text of an error may quote a request.
-            log.error("unhandled %s in %s", type(error).__name__, _place(error))
-            if has_begun:
-                raise ConnectionAbortedError from None  # the server closes the connection; there is no status left
-            await send_error(watched_send, InternalError("The gateway made a mistake; it has been logged."))
+            return
+        if has_begun:
+            raise ConnectionAbortedError  # the server closes the connection; there is no status left
+        await send_error(watched_send, InternalError("The gateway made a mistake; it has been logged."))
 
 
 class Methods:
@@ -97,22 +112,28 @@ class Methods:
         await send_error(send, error, headers=[(b"allow", allowed.encode())])
 
 
-async def unknown_route(scope: Scope, receive: Receive, send: Send) -> None:
+class NoRoute:
     """The answer to every path that is not a route."""
-    message = f"There is nothing at {scope['path'][:100]!r}. See docs/clients.md for what there is."
-    await send_error(send, UnknownRoute(message))
+
+    def __init__(self, told_in: str) -> None:
+        """`told_in` is the page of the documentation that lists the routes."""
+        self._told_in = told_in
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        message = f"There is nothing at {scope['path'][:100]!r}. See {self._told_in} for what there is."
+        await send_error(send, UnknownRoute(message))
 
 
 def data_app(
     *,
     chat: ASGIApp,
     models: ASGIApp,
-    is_ready: Callable[[], bool],
+    not_ready: Callable[[], str | None],
     guard: Callable[[ASGIApp], ASGIApp],
     new_request_id: Callable[[], str],
     lifespan: Lifespan,
 ) -> ASGIApp:
-    """The data port. `guard` is the middleware that asks for a key."""
+    """The data port. `guard` is the middleware that asks for a key; `not_ready` says why no request is welcome now."""
     return LastResort(
         guard(
             Router(
@@ -120,10 +141,10 @@ def data_app(
                     Route("/v1/chat/completions", Methods(POST=chat)),
                     Route("/v1/models", Methods(GET=models)),
                     Route("/v1/models/{model_id:path}", Methods(GET=models)),
-                    *_health(is_ready),
+                    *_health(not_ready),
                 ],
                 redirect_slashes=False,
-                default=unknown_route,
+                default=NoRoute("docs/clients.md"),
                 lifespan=lifespan,
             )
         ),
@@ -135,7 +156,7 @@ def admin_app(
     *,
     endpoints: Mapping[str, ASGIApp],
     questions: Mapping[str, ASGIApp],
-    is_ready: Callable[[], bool],
+    not_ready: Callable[[], str | None],
     guard: Callable[[ASGIApp], ASGIApp],
     new_request_id: Callable[[], str],
 ) -> ASGIApp:
@@ -149,20 +170,20 @@ def admin_app(
                 [
                     *(Route(path, Methods(GET=endpoint)) for path, endpoint in endpoints.items()),
                     *(Route(path, Methods(GET=endpoint, POST=endpoint)) for path, endpoint in questions.items()),
-                    *_health(is_ready),
+                    *_health(not_ready),
                 ],
                 redirect_slashes=False,
-                default=unknown_route,
+                default=NoRoute("docs/operations.md"),
             )
         ),
         new_request_id=new_request_id,
     )
 
 
-def _health(is_ready: Callable[[], bool]) -> list[Route]:
-    live = Live()
-    ready = Methods(GET=Ready(is_ready), HEAD=Ready(is_ready))
-    return [Route("/livez", Methods(GET=live, HEAD=live)), Route("/readyz", ready), Route("/healthz", ready)]
+def _health(not_ready: Callable[[], str | None]) -> list[Route]:
+    live, ready = Live(), Ready(not_ready)
+    alive = Methods(GET=live, HEAD=live)
+    return [Route("/livez", alive), Route("/healthz", alive), Route("/readyz", Methods(GET=ready, HEAD=ready))]
 
 
 def _place(error: Exception) -> str:

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from router.ledger import SpendRow
 from router.quotas import BudgetState, ScopeKind
-from router.server.pages import EXPLAIN_PATH, HEADERS, link, page_of, section
+from router.server.pages import EXPLAIN_PATH, HEADERS, about, link, page_of, section
 from router.server.replies import send_body
 from router.storage.store import Store
 from router.units import usd_text
@@ -47,17 +47,31 @@ class Console:
         latest = await anyio.to_thread.run_sync(self._store.latest, _LATEST)
         page = page_of(
             refresh_s=_REFRESH_S,
-            subtitle=f"version {self._version} · configuration {self._config_version} · {now:%Y-%m-%d %H:%M:%S} UTC",
+            subtitle=about(self._version, self._config_version, now),
             sections=(
-                section("Budgets", _BUDGET_COLUMNS, [_budget_row(state) for state in self._budgets()]),
-                section("Spend of the last 7 days", _SPEND_COLUMNS, [_spend_row(row) for row in by_model]),
-                section("Latest requests", _REQUEST_COLUMNS, [_request_row(row) for row in latest]),
+                section(
+                    "Budgets",
+                    _BUDGET_COLUMNS,
+                    [_budget_row(state) for state in self._budgets()],
+                    empty="No budget is known: no team file has `budgets`, or the start is not complete.",
+                ),
+                section(
+                    "Spend of the last 7 days",
+                    _SPEND_COLUMNS,
+                    [_spend_row(row) for row in by_model],
+                    empty="No request was booked in these days. Older ones: penstock spend.",
+                ),
+                section(
+                    "Latest requests",
+                    _REQUEST_COLUMNS,
+                    [_request_row(row) for row in latest],
+                    empty="The ledger is empty. A request appears here when it is over and booked, within a second.",
+                ),
             ),
         )
         await send_body(send, page.encode(), headers=HEADERS)
 
 
-# Columns whose heading ends in a space hold figures and are aligned right.
 _BUDGET_COLUMNS = ("Team", "Of", "Per", "Limit $ ", "Spent $ ", "Held $ ", "Used")
 _SPEND_COLUMNS = ("Team", "Model", "Requests ", "Input tokens ", "Output tokens ", "Cost $ ")
 _REQUEST_COLUMNS = (

@@ -22,7 +22,7 @@ from router.gateway.past import DecideAgain, Past, is_same
 from router.gateway.planning import Plan, Planner
 from router.keys import TeamName
 from router.ledger import History
-from router.server.pages import EXPLAIN_PATH, HEADERS, page_of, section
+from router.server.pages import EXPLAIN_PATH, HEADERS, about, page_of, section
 from router.server.replies import ClientGone, read_body, send_body, send_error, send_json
 from router.units import usd_text
 from router.wire.controls import NO_CONTROLS, Controls, controls_from
@@ -119,10 +119,13 @@ class Explain:
 class ExplainPage:
     """`GET /explain`, `GET /explain?request=ID`; `POST /explain` with the page's own form."""
 
-    def __init__(self, explaining: Explaining, *, now: Callable[[], datetime], version: str) -> None:
+    def __init__(
+        self, explaining: Explaining, *, now: Callable[[], datetime], version: str, config_version: str
+    ) -> None:
         self._explaining = explaining
         self._now = now
         self._version = version
+        self._config_version = config_version
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         asked = _Asked()
@@ -136,7 +139,7 @@ class ExplainPage:
         except ClientGone:
             return
         page = page_of(
-            subtitle=f"version {self._version} · {self._now():%Y-%m-%d %H:%M:%S} UTC",
+            subtitle=about(self._version, self._config_version, self._now()),
             sections=(
                 *([f'<p class="wrong">{escape(wrong.message)}</p>'] if wrong else []),
                 *(_sections(explained) if explained else []),
@@ -175,6 +178,9 @@ class _Asked:
     request_id: str = ""
 
 
+_CALL_COLUMNS = ("Model", "Provider", "Outcome", "Verification", "Cost $ ", "Cost from", "Seconds ")
+
+
 def _sections(explained: Explained) -> list[str]:
     plan = explained.plan
     told = (*summary(plan.decision, plan.profile), *notes(plan.decision))
@@ -182,22 +188,27 @@ def _sections(explained: Explained) -> list[str]:
     sections = [f"<section><h2>Decision for team {escape(plan.team.name)}</h2>{lines}</section>"]
     if explained.past is not None:
         then = _then(explained.past, plan)
+        calls = [tuple(escape(_word(value)) for value in call.values()) for call in then.pop("attempts")]
         words = [(escape(name.replace("_", " ")), escape(_word(value))) for name, value in then.items()]
-        sections.append(section(f"Then: {explained.past.entry.request_id}", ("What", "Value"), words))
+        title = f"Then: {explained.past.entry.request_id}"
+        sections.append(section(title, ("What", "Value"), words, empty="", wraps=True))
+        sections.append(section("Calls then", _CALL_COLUMNS, calls, empty="No provider was asked."))
     return [
         *sections,
-        _told("Eligible", candidates_told(plan.decision)),
-        _told("Rejected", rejections_told(plan.decision.rejected)),
+        _told(
+            "Eligible", candidates_told(plan.decision), empty="Nobody may serve this request, for the reasons below."
+        ),
+        _told("Rejected", rejections_told(plan.decision.rejected), empty="Nobody: every candidate may serve it."),
     ]
 
 
-def _told(title: str, told: Told) -> str:
+def _told(title: str, told: Told, *, empty: str) -> str:
     figures = [
         bool(told.rows) and all(row[column].replace(".", "").isdigit() for row in told.rows)
         for column in range(len(told.headings))
     ]
     headings = [f"{heading} " if figure else heading for heading, figure in zip(told.headings, figures, strict=True)]
-    return section(title, headings, [tuple(escape(cell) for cell in row) for row in told.rows])
+    return section(title, headings, [tuple(escape(cell) for cell in row) for row in told.rows], empty=empty, wraps=True)
 
 
 def _then(past: Past, plan: Plan) -> dict[str, Any]:
@@ -212,6 +223,18 @@ def _then(past: Past, plan: Plan) -> dict[str, Any]:
         "preferred": list(past.record.ranked),
         "served_by": None if served is None else f"{served.provider}:{served.model}",
         "calls": len(entry.attempts),
+        "attempts": [
+            {
+                "model": call.model,
+                "provider": call.provider,
+                "outcome": call.outcome,
+                "verification": call.verification,
+                "cost_usd": usd_text(call.cost_nano_usd),
+                "cost_from": call.source.value,
+                "duration_s": round(call.duration_s, 3),
+            }
+            for call in entry.attempts
+        ],
         "expected_usd": usd_text(entry.expected_nano_usd),
         "cost_usd": usd_text(entry.cost_nano_usd),
         "config_version": entry.config_version,
@@ -222,6 +245,8 @@ def _then(past: Past, plan: Plan) -> dict[str, Any]:
 def _word(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.2f}"
     if isinstance(value, list):
         return ", ".join(value) or "nobody"
     return "–" if value is None else str(value)

@@ -4,6 +4,7 @@ Whoever passes text that is not ours escapes it; headings and captions are escap
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from html import escape
 
 EXPLAIN_PATH = "/explain"
@@ -17,7 +18,13 @@ HEADERS = (
 )
 
 
-def section(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def section(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str, wraps: bool = False
+) -> str:
+    """A table under a heading. Without rows it says `empty`: what would stand there, and why it does not.
+
+    Columns whose heading ends in a space hold figures and are aligned right. `wraps`: long cells take several lines.
+    """
     figures = [column.endswith(" ") for column in columns]
     head = "".join(
         f'<th scope="col"{_side(is_figure)}>{escape(column.strip())}</th>'
@@ -29,11 +36,17 @@ def section(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -
         + "</tr>"
         for row in rows
     )
-    empty = f'<tr><td colspan="{len(columns)}">Nothing yet.</td></tr>'
+    nothing = f'<tr><td class=empty colspan="{len(columns)}">{escape(empty)}</td></tr>'
+    table = "<table class=wraps>" if wraps else "<table>"
     return (
-        f"<section><h2>{escape(title)}</h2><div class=table><table><thead><tr>{head}</tr></thead>"
-        f"<tbody>{body or empty}</tbody></table></div></section>"
+        f"<section><h2>{escape(title)}</h2><div class=table>{table}<thead><tr>{head}</tr></thead>"
+        f"<tbody>{body or nothing}</tbody></table></div></section>"
     )
+
+
+def about(version: str, config_version: str, now: datetime) -> str:
+    """What a page is of, and of when."""
+    return f"version {version} · configuration {config_version} · {now:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def link(path: str, text: str) -> str:
@@ -67,6 +80,8 @@ header p { margin: 0; color: var(--soft); }
 table { border-collapse: collapse; width: 100%; }
 th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align: left; white-space: nowrap; }
 th { color: var(--soft); font-weight: 600; }
+.wraps td, td.empty { white-space: normal; overflow-wrap: anywhere; } .wraps td:first-child { white-space: nowrap; }
+td.empty { color: var(--soft); }
 .figure { text-align: right; font-variant-numeric: tabular-nums; }
 nav { margin-top: .3rem; } nav a { margin-right: 1rem; }
 form { display: grid; gap: .5rem; max-width: 50rem; } textarea { font: 13px/1.4 ui-monospace, monospace; }

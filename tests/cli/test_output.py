@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from router.catalog.catalog import Capability
-from router.cli.output import explanation
+from router.cli.output import counted, explanation
 from router.decision.decide import decide
 from router.quality.predictor import TablePredictor
 from tests.decision.builders import CHAT, NOON, always, at, catalog, model, per_mtok, policy
@@ -41,3 +41,7 @@ def test_an_explanation_says_if_nobody_may_serve() -> None:
     decision = decide(seeing, RULES, catalog(FLASH), NOON, quality=TablePredictor())
 
     assert "\nnobody may serve this request\n" in explanation(decision, seeing)
+
+
+def test_one_of_a_kind_is_not_told_as_many() -> None:
+    assert [counted(number, "team") for number in (0, 1, 2)] == ["0 teams", "1 team", "2 teams"]

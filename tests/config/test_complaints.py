@@ -252,6 +252,12 @@ def test_a_slip_in_models_yaml(write: Write, before: str, after: str, expected: 
         ),
         ("admin:", "timeouts: {connect_s: 0}\nadmin:", "2:23: expected a number of more than 0, got 0"),
         ("admin:", "max_body_bytes: 1\nadmin:", "2:17: expected a number of at least 1024, got 1"),
+        (
+            "admin:",
+            "redis: {url_env: REDIS_URL}\nadmin:",
+            "2:8: expected `postgres` beside it, got none: counters that Redis has lost are rebuilt from the ledger, "
+            "and a SQLite file holds only what one machine has spent. Add postgres: {url_env: …}",
+        ),
         (MAIN, "- a\n- b\n", "1:1: expected a mapping (key: value), got a list"),
         (MAIN, "", "1:1: the file is empty"),
     ],

@@ -379,6 +379,15 @@ def test_servers_that_several_processes_share_are_named_by_environment(write: Wr
     assert settings.postgres.url_from == "$POSTGRES_URL"
 
 
+def test_servers_whose_address_is_missing_are_warned_of(write: Write) -> None:
+    main = MAIN + "redis: {url_env: REDIS_URL}\npostgres: {url_env: POSTGRES_URL}\n"
+
+    assert warnings(loaded(write(main=main)))[:2] == (
+        "$REDIS_URL holds no URL of Redis, so nothing starts before it does",
+        "$POSTGRES_URL holds no URL of PostgreSQL, so nothing starts before it does",
+    )
+
+
 def test_keys_and_projects_may_have_money_of_their_own(write: Write) -> None:
     team = TEAM + (
         "each_key: {budgets: [{limit_usd: 5, per: day}], limits: {concurrent: 2}}\n"

@@ -166,9 +166,38 @@ def running_proxy(
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """What `make run` has started where no provider's key is set."""
+
+    base_url: str
+    key: str  # the printed one
+    state: Path
+    environment: Mapping[str, str]
+
+
+@contextmanager
+def running_demo(directory: Path) -> Iterator[Demo]:
+    environment = {**os.environ, "STATE_DIRECTORY": str(directory / "state")}  # noqa: TID251 - as above
+    for name in ("OPENROUTER_API_KEY", "DEEPSEEK_API_KEY"):
+        environment.pop(name, None)
+    arguments = ["serve", "--demo", "--config", "config", "--port", "0", "--admin-port", "0"]
+    log = directory / "demo.log"
+    with _process(arguments, environment, log) as process:
+        base_url, key = _announced(process, log, ["base URL ", "API key "])
+        yield Demo(base_url=base_url, key=key, state=directory / "state", environment=environment)
+
+
 @pytest.fixture(scope="session")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     with running_sandbox(tmp_path_factory.mktemp("sandbox") / "sandbox.log") as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="module")
+def own_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """For tests that compare its whole bill with the ledger, or change what it sells."""
+    with running_sandbox(tmp_path_factory.mktemp("sandbox") / "log") as sandbox:
         yield sandbox
 
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.e2e.conftest import Proxy, Sandbox, running_proxy, running_sandbox
+from tests.e2e.conftest import Proxy, Sandbox, running_proxy
 from tests.waiting import eventually
 
 _REQUESTS = 1_000
@@ -26,12 +26,6 @@ _FAULTS = (
     "no-usage", "no-cost", "usage-shape-a", "usage-shape-c", "empty-tool-arguments",
 )  # fmt: skip
 _TOPICS = ("rivers", "the year 1848", "a sorting function in Python", "why ice floats", "tea", "Prove that 2 is prime")
-
-
-@pytest.fixture(scope="module")
-def own_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    with running_sandbox(tmp_path_factory.mktemp("sandbox") / "log") as sandbox:
-        yield sandbox
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.e2e.conftest import Proxy, Sandbox, running_proxy, running_sandbox
+from tests.e2e.conftest import Proxy, Sandbox, running_proxy
 from tests.waiting import eventually
 
 FLASH, V3_2 = "deepseek/deepseek-v4-flash", "deepseek/deepseek-v3.2"
@@ -24,12 +24,6 @@ policies:
   cheap:
     candidates: [{FLASH}, {V3_2}]
 """
-
-
-@pytest.fixture(scope="module")
-def own_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    with running_sandbox(tmp_path_factory.mktemp("sandbox") / "log") as sandbox:
-        yield sandbox
 
 
 @pytest.fixture(scope="module")

@@ -58,12 +58,6 @@ policies:
 
 
 @pytest.fixture(scope="module")
-def own_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    with running_sandbox(tmp_path_factory.mktemp("sandbox") / "log") as sandbox:
-        yield sandbox
-
-
-@pytest.fixture(scope="module")
 def own_proxy(own_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     with running_proxy(tmp_path_factory.mktemp("proxy"), own_sandbox.base_url, edit=_with_policies) as proxy:
         yield proxy

@@ -73,7 +73,30 @@ async def test_whoever_gets_no_answer_closes_the_link_wakes_the_background_and_s
     assert await is_woken(away)
     (said,) = caplog.record_tuples
     assert said[:2] == ("penstock.redis", logging.WARNING)
-    assert said[2].startswith("Redis does not answer: beat: ")
+    assert said[2].startswith("Redis does not answer, so budgets and limits cannot be checked: beat: ")
+
+
+async def test_a_redis_that_was_never_there_is_said_to_be_away_once_and_to_be_back_once(
+    away: Link, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(2):
+        away.lost(NoAnswer("beat: refused"))
+    for asked_s in (1.0, 2.0):
+        away.opened(asked_s)
+
+    assert (away.is_open, away.heard_s) == (True, 2.0)
+    assert caplog.messages == [
+        "Redis does not answer, so budgets and limits cannot be checked: beat: refused",
+        "Redis answers again, and its counters are right: budgets and limits are checked",
+    ]
+
+
+async def test_a_redis_that_is_there_from_the_start_is_not_worth_a_word(
+    away: Link, caplog: pytest.LogCaptureFixture
+) -> None:
+    away.opened(1.0)
+
+    assert caplog.messages == []
 
 
 async def test_what_redis_answers_is_handed_on(clocked_redis: RedisServer) -> None:

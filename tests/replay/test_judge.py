@@ -60,8 +60,7 @@ def test_the_same_choice_costs_what_was_booked_to_the_nano_dollar() -> None:
         then=DEAR.id,
         now=DEAR.id,
         spent=((DEAR.model.name, 123),),
-        now_model=DEAR.model.name,
-        now_nano_usd=123,
+        would_spend=((DEAR.model.name, 123),),
         is_same=True,
         error=None,
         quality_then=0.9,
@@ -74,8 +73,9 @@ def test_the_same_choice_takes_the_same_course_failures_included() -> None:
     answered = attempt(model=CHEAP.model.name, cost_nano_usd=7)
 
     entry = replace(booked(), attempts=(failed, answered))
+    verdict = judged(entry, SAME)
 
-    assert judged(entry, SAME).now_nano_usd == 57
+    assert verdict.would_spend == verdict.spent == ((DEAR.model.name, 50), (CHEAP.model.name, 7))
 
 
 def test_who_answered_in_the_end_and_would_be_asked_first_costs_that_call_alone() -> None:

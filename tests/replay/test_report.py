@@ -16,8 +16,7 @@ KEPT = Judged(
     then=DeploymentId("cloud:maker/flash"),
     now=DeploymentId("cloud:maker/flash"),
     spent=((FLASH, 1_000),),
-    now_model=FLASH,
-    now_nano_usd=1_000,
+    would_spend=((FLASH, 1_000),),
     is_same=True,
     error=None,
     quality_then=0.7,
@@ -27,7 +26,7 @@ MOVED = replace(
     KEPT,
     then=DeploymentId("cloud:maker/opus"),
     spent=((OPUS, 500), (OPUS, 99_500)),
-    now_nano_usd=2_000,
+    would_spend=((FLASH, 2_000),),
     is_same=False,
     error=Error(common_nano_usd=100.0, single_nano_usd=0.0, cause=(OPUS, FLASH)),
     quality_then=0.9,
@@ -99,7 +98,7 @@ def test_a_report_as_data() -> None:
                 "calls_then": 2,
                 "then_nano_usd": 100_000,
                 "then_usd": "0.0001",
-                "requests_now": 0,
+                "calls_now": 0,
                 "now_nano_usd": 0,
                 "now_usd": "0.00",
             },
@@ -108,7 +107,7 @@ def test_a_report_as_data() -> None:
                 "calls_then": 1,
                 "then_nano_usd": 1_000,
                 "then_usd": "0.000001",
-                "requests_now": 2,
+                "calls_now": 2,
                 "now_nano_usd": 3_000,
                 "now_usd": "0.000003",
             },
@@ -124,7 +123,11 @@ def test_the_order_of_the_verdicts_does_not_matter() -> None:
 @pytest.mark.parametrize(("causes", "margin"), [(1, 2 * 100 * 4), (4, 2 * 100 * 2)])
 def test_what_errs_for_one_cause_adds_up_and_what_errs_for_several_cancels_out(causes: int, margin: int) -> None:
     each = [
-        replace(MOVED, now_nano_usd=10_000, error=Error(100.0, 0.0, cause=(ModelName(str(number % causes)), FLASH)))
+        replace(
+            MOVED,
+            would_spend=((FLASH, 10_000),),
+            error=Error(100.0, 0.0, cause=(ModelName(str(number % causes)), FLASH)),
+        )
         for number in range(4)
     ]
 

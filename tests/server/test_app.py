@@ -48,13 +48,13 @@ def last_resort(app: ASGIApp) -> ASGIApp:
 def data(
     *,
     chat: ASGIApp | None = None,
-    is_ready: Callable[[], bool] = lambda: True,
+    not_ready: Callable[[], str | None] = lambda: None,
     guard: Callable[[ASGIApp], ASGIApp] = unguarded,
 ) -> ASGIApp:
     return data_app(
         chat=chat or answering("chat"),
         models=answering("models"),
-        is_ready=is_ready,
+        not_ready=not_ready,
         guard=guard,
         new_request_id=named,
         lifespan=no_lifespan,
@@ -63,7 +63,7 @@ def data(
 
 def admin() -> ASGIApp:
     endpoints = {"/": answering("console"), "/metrics": answering("metrics")}
-    return admin_app(endpoints=endpoints, questions={}, is_ready=lambda: True, guard=unguarded, new_request_id=named)
+    return admin_app(endpoints=endpoints, questions={}, not_ready=lambda: None, guard=unguarded, new_request_id=named)
 
 
 # Routes
@@ -104,6 +104,7 @@ async def test_the_admin_port_has_no_api(path: str) -> None:
     answer = await get(admin(), path)
 
     assert (answer.status, answer.error["code"]) == (404, "unknown_route")
+    assert answer.error["message"] == f"There is nothing at {path!r}. See docs/operations.md for what there is."
 
 
 @pytest.mark.parametrize(
@@ -158,14 +159,16 @@ async def test_every_public_path_exists_on_both_ports(app: ASGIApp) -> None:
         assert (answer.status, answer.json) == (200, {"status": "ok"})
 
 
-async def test_an_instance_that_starts_or_stops_is_alive_but_not_ready() -> None:
-    app = data(is_ready=lambda: False)
+async def test_an_instance_that_is_not_ready_says_why_and_is_alive_all_the_same() -> None:
+    app = data(not_ready=lambda: "It is not the day for it.")
 
-    assert (await get(app, "/livez")).status == 200
-    for path in ("/readyz", "/healthz"):
-        answer = await get(app, path)
-        assert (answer.status, answer.error["code"]) == (503, "unavailable")
-        assert answer.headers["retry-after"] == "1"
+    answer = await get(app, "/readyz")
+
+    assert (answer.status, answer.error["code"]) == (503, "unavailable")
+    assert answer.error["message"] == "It is not the day for it. Ask another instance, or later."
+    assert answer.headers["retry-after"] == "1"
+    for path in ("/livez", "/healthz"):
+        assert (await get(app, path)).status == 200
 
 
 # Our own mistakes
@@ -216,7 +219,7 @@ async def test_a_mistake_after_the_answer_began_breaks_the_answer_off() -> None:
     with pytest.raises(ConnectionAbortedError) as broken:
         await get(last_resort(raises_after_the_start), "/")
 
-    assert broken.value.__suppress_context__  # or the server's log would quote what raised it
+    assert broken.value.__context__ is None  # or the server's log would quote what raised it
 
 
 @contextmanager

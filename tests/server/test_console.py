@@ -58,14 +58,15 @@ async def shown(store: SqliteStore, *states: BudgetState) -> Page:
     return Page(answer.body.decode())
 
 
-async def test_an_empty_ledger_makes_a_page_that_says_so(store: SqliteStore) -> None:
+async def test_an_empty_ledger_makes_a_page_that_says_what_would_stand_there(store: SqliteStore) -> None:
     page = await shown(store)
 
     assert page.cells == [
         "version 0.1.0 · configuration 0123456789ab · 2026-11-23 09:30:00 UTC",
-        *("Budgets", "Nothing yet."),
-        *("Spend of the last 7 days", "Nothing yet."),
-        *("Latest requests", "Nothing yet."),
+        *("Budgets", "No budget is known: no team file has `budgets`, or the start is not complete."),
+        *("Spend of the last 7 days", "No request was booked in these days. Older ones: penstock spend."),
+        "Latest requests",
+        "The ledger is empty. A request appears here when it is over and booked, within a second.",
     ]
 
 

@@ -11,6 +11,7 @@ import pytest
 from starlette.types import ASGIApp
 
 from router.assembly import make_planner
+from router.catalog.catalog import ModelName
 from router.config.loader import load
 from router.decision.explain import as_data, profile_as_data
 from router.decision.facts import NO_EXPERIENCE
@@ -26,7 +27,7 @@ from router.wire.requests import ChatReader
 from tests.server.asgi import Answer, body_in_parts, call, get, scope_of
 from tests.server.conftest import NOW
 from tests.server.test_console import EVIL, Page
-from tests.storage.entries import entry
+from tests.storage.entries import attempt, entry
 
 pytestmark = pytest.mark.anyio
 
@@ -63,6 +64,10 @@ def booked(plan: Plan) -> LedgerEntry:
         profile_json=encode(profile_as_data(plan.profile)),
         conditions_json=encode(plan.record()),
     )
+
+
+def page_for(explaining: Explaining) -> ExplainPage:
+    return ExplainPage(explaining, now=lambda: NOW, version="0.1.0", config_version="0123456789ab")
 
 
 async def post(app: ASGIApp, path: str, body: bytes, *, query: str = "", headers: Mapping[str, str] = {}) -> Answer:
@@ -127,7 +132,7 @@ async def test_a_team_that_is_not_there_is_refused_with_those_there_are(explaini
 
 
 async def test_the_page_offers_both_questions(explaining: Explaining) -> None:
-    answer = await get(ExplainPage(explaining, now=lambda: NOW, version="0.1.0"), "/explain")
+    answer = await get(page_for(explaining), "/explain")
 
     page = Page(answer.body.decode())
     names = [fields["name"] for tag, fields in page.elements if tag in ("select", "textarea", "input")]
@@ -137,7 +142,7 @@ async def test_the_page_offers_both_questions(explaining: Explaining) -> None:
 async def test_the_page_shows_the_eligible_and_the_rejected(explaining: Explaining) -> None:
     form = urlencode({"team": "search", "body": BODY.decode()}).encode()
 
-    answer = await post(ExplainPage(explaining, now=lambda: NOW, version="0.1.0"), "/explain", form)
+    answer = await post(page_for(explaining), "/explain", form)
 
     cells = Page(answer.body.decode()).cells
     first = cells.index("1 ←")
@@ -148,12 +153,42 @@ async def test_the_page_shows_the_eligible_and_the_rejected(explaining: Explaini
 async def test_the_page_shows_what_became_of_a_request(
     explaining: Explaining, planner: Planner, store: SqliteStore
 ) -> None:
-    store.write([booked(await planned(planner))])
+    failed = attempt(outcome="failed_verification", verification="json")
+    answered = attempt(model=ModelName("openai/gpt-5.5"), verification="passed")
+    store.write([replace(booked(await planned(planner)), attempts=(failed, answered))])
 
-    answer = await get(ExplainPage(explaining, now=lambda: NOW, version="0.1.0"), "/explain", query="request=req_past")
+    answer = await get(page_for(explaining), "/explain", query="request=req_past")
 
     cells = Page(answer.body.decode()).cells
+    assert cells[0] == "version 0.1.0 · configuration 0123456789ab · 2026-11-23 09:30:00 UTC"
     assert cells[cells.index("decided the same") + 1] == "yes"
+    calls = cells.index("Calls then") + 1
+    assert cells[calls : calls + 14] == [
+        *("deepseek/deepseek-v4-flash", "openrouter", "failed_verification", "json", "0.000147", "reported", "2.00"),
+        *("openai/gpt-5.5", "openrouter", "ok", "passed", "0.000147", "reported", "2.00"),
+    ]
+
+
+async def test_the_json_tells_of_every_call_how_its_answer_was_verified(
+    explaining: Explaining, planner: Planner, store: SqliteStore
+) -> None:
+    store.write([booked(await planned(planner))])
+
+    then = (await get(Explain(explaining), "/admin/explain", query="request=req_past")).json["then"]
+
+    assert isinstance(then, dict)
+    assert then["calls"] == 1
+    assert then["attempts"] == [
+        {
+            "model": "deepseek/deepseek-v4-flash",
+            "provider": "openrouter",
+            "outcome": "ok",
+            "verification": None,
+            "cost_usd": "0.000147",
+            "cost_from": "reported",
+            "duration_s": 2.0,
+        }
+    ]
 
 
 @pytest.mark.parametrize(
@@ -170,7 +205,7 @@ async def test_what_is_wrong_is_said_on_the_page_as_text(
 ) -> None:
     body = urlencode(form).encode()
 
-    answer = await post(ExplainPage(explaining, now=lambda: NOW, version="0.1.0"), "/explain", body)
+    answer = await post(page_for(explaining), "/explain", body)
 
     page = Page(answer.body.decode())
     assert answer.status == status
