@@ -1,5 +1,6 @@
 """The memory of prompt caches: who has read what, for how long, how far that can be relied on, and what follows."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from itertools import accumulate
@@ -262,3 +263,28 @@ def test_conditions_keep_what_else_they_hold() -> None:
 
     assert replace(foreseen, warm_tokens={}, later_tokens={}, further_turns=0) == before
     assert isinstance(foreseen, Conditions)
+
+
+class _Silent:
+    """Knows nothing, and keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+
+    async def seen(self, digests: Sequence[int]) -> Sequence[tuple[int, tuple[DeploymentId, float, str]]]:
+        return ()
+
+    def put(self, digests: Sequence[int], deployment: DeploymentId, *, at_s: float, ended: str, keep_s: float) -> None:
+        self.told.append((digests, deployment))
+
+
+@pytest.mark.anyio
+async def test_asking_what_is_warm_as_a_dry_run_does_leaves_nothing_to_remember() -> None:
+    shared = _Silent()
+    warmth = Warmth(ALL, shared=shared)
+
+    for _ in range(5):
+        await warmth.outlook(FIRST, at(0), list(ALL))
+
+    assert shared.told == []
+    assert await warmth.outlook(SECOND, at(1), list(ALL)) == await Warmth(ALL).outlook(SECOND, at(1), list(ALL))

@@ -176,6 +176,18 @@ def test_marks_at_a_clients_cache_breakpoints_are_kept_too(counter: TokenCounter
     assert count.breakpoints == (count.prefix[FIRST_MARKS].tokens,)
 
 
+def test_of_a_clients_many_cache_marks_only_as_many_as_providers_take_are_kept(
+    counter: TokenCounter, request_of: RequestMaker
+) -> None:
+    marked = {"role": "user", "content": [{"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}]}
+
+    count = counter.count_now(request_of([marked] * 5000))
+
+    assert len(count.prefix) == FIRST_MARKS + 4 + LAST_MARKS
+    assert count.breakpoints == tuple(mark.tokens for mark in count.prefix[-4:])
+    assert [mark.tokens for mark in count.prefix] == sorted(mark.tokens for mark in count.prefix)
+
+
 def test_the_breakpoints_are_where_the_client_marks_its_prompt(counter: TokenCounter, request_of: RequestMaker) -> None:
     mark = {"type": "ephemeral"}
     unmarked = request_of([user("hi"), user("ho")], {"tools": TOOLS, "cache_control": None})
