@@ -33,7 +33,7 @@ def session_id(request: ChatRequest, prefix: Sequence[PrefixMark]) -> str:
     """
     roles = (message.role for message in request.messages)
     question = next((at for at, role in enumerate(roles) if role not in ("system", "developer")), 0)
-    position = question + 1 if request.tools or _schema(request) is not None else question
+    position = question + 1 if _has_root(request) else question
     # Of the first marks none is ever missing, however long the conversation gets.
     mark = prefix[min(position, FIRST_MARKS - 1, len(prefix) - 1)]
     return f"penstock-{mark.digest:016x}"
@@ -49,6 +49,8 @@ class PromptPrefix:
         self._state = blake2b(digest_size=8)
         tools = bytes(request.members["tools"]) if request.tools else None
         self._add((scope, tools, _schema(request)))
+        if request.functions is not None:
+            self._add(bytes(request.functions))
         self._first: list[PrefixMark] = []
         self._marked: deque[PrefixMark] = deque(maxlen=_MOST_BREAKPOINTS)  # between the first and the last
         self._last: list[PrefixMark] = []
@@ -73,6 +75,8 @@ class PromptPrefix:
                 [(call.function.name, call.function.arguments) for call in message.tool_calls or () if call.function],
             )
         )
+        if message.images:
+            self._add([_part(part) for part in message.images])
         self._messages_left -= 1
         is_marked = any(is_given(part.cache_control) for part in parts)
         self._mark(tokens, is_breakpoint=is_marked or (self._caches_all and self._messages_left == 0))
@@ -96,6 +100,10 @@ class PromptPrefix:
     def _add(self, value: object) -> None:
         # msgpack says where each string ends, so that no two prompts are written alike.
         self._state.update(msgspec.msgpack.encode(value))
+
+
+def _has_root(request: ChatRequest) -> bool:
+    return bool(request.tools) or request.functions is not None or _schema(request) is not None
 
 
 def _schema(request: ChatRequest) -> bytes | None:
