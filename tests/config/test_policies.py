@@ -114,7 +114,7 @@ def test_a_model_that_a_client_names_itself_is_held_to_the_policies_it_is_from(w
     pin, full = team.pin(FLASH), team.policies["full"]
     assert pin.candidates == (FLASH,)
     assert (pin.banned_models, pin.banned_providers) == (full.banned_models, full.banned_providers)
-    assert pin.only_providers == {OPENROUTER}  # of its rule too
+    assert pin.only_providers == frozenset({OPENROUTER})  # of its rule too
     assert (pin.max_cost_usd, pin.max_latency_ms) == (full.max_cost_usd, full.rules[0].max_latency_ms)
 
 
