@@ -310,8 +310,9 @@ def _asks_reasoning(typed: _ChatBody) -> bool:
     return typed.reasoning is not None if effort is None else effort != "none"
 
 
-# Each of these, unless it is null or an empty list, lets the provider choose another model, or adds fees that no price in the catalog bounds. Sent on
-# unseen, they would let a request cost more than was held for it (reference: openrouter.md §1.1, §1.3).
+# Each of these, unless it is null or an empty list, lets the provider choose another model, or adds fees that no price
+# in the catalog bounds. Sent on unseen, they would let a request cost more than was held for it (reference:
+# openrouter.md §1.1, §1.3).
 _UNBOUNDED = {
     "models": "it lets the provider fall back to models outside your team's policy; list candidates in the policy",
     "route": "routing is decided by your team's policy; leave it out",
