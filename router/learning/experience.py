@@ -14,7 +14,7 @@ from router.decision.facts import Latency, OutputForecast, RequestProfile
 from router.learning.latencies import Latencies
 from router.learning.outputs import Outputs
 from router.learning.ratios import Ratios
-from router.ledger import Attempt, LedgerEntry, Outcome
+from router.ledger import GAVE_AN_ANSWER, Attempt, LedgerEntry, Outcome
 
 VERSION = 1  # of the data; what another version wrote is not read
 
@@ -89,7 +89,7 @@ class LearnedExperience:
             call.effort or profile.effort,
             output_tokens=usage.output_tokens / profile.choices,
             reasoning_tokens=usage.reasoning_tokens / profile.choices,
-            is_cut=call.finish_reason in CUT_SHORT or not is_whole or call.outcome != "ok",
+            is_cut=call.finish_reason in CUT_SHORT or not is_whole or call.outcome not in GAVE_AN_ANSWER,
         )
         if call.first_token_s is not None:
             self._latencies.observe(

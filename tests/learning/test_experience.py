@@ -12,7 +12,7 @@ from router.decision.explain import profile_as_data
 from router.decision.facts import Latency
 from router.learning.experience import LearnedExperience
 from router.learning.keeping import Keeper
-from router.ledger import Attempt, LedgerEntry, Outcome
+from router.ledger import FAILED_VERIFICATION, Attempt, LedgerEntry, Outcome
 from router.storage.errors import StoreUnavailable
 from router.storage.sqlite import SqliteStore
 from router.units import Usage
@@ -72,6 +72,12 @@ def test_an_answer_that_did_not_end_by_itself_says_at_least(cut: str | None, out
     at_least = replace(call(), finish_reason=cut)
 
     assert experienced(*[booked(at_least, outcome=outcome)] * 50).output(FLASH, ASKED, None).output_tokens > 2 * whole
+
+
+def test_an_answer_that_failed_a_check_is_as_long_as_it_is() -> None:
+    failed = booked(replace(call(), outcome=FAILED_VERIFICATION), call())
+
+    assert answers(experienced(*[failed] * 50)) == answers(experienced(*[booked(call(), call())] * 50))
 
 
 @pytest.mark.parametrize(
