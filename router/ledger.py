@@ -97,10 +97,10 @@ class LedgerEntry:
         if self.outcome is Outcome.CUT:
             return self.attempts[-1]
         # After an answer that failed a check, the better model may have failed altogether.
-        return next((each for each in reversed(self.attempts) if each.outcome in GAVE_AN_ANSWER), self.attempts[-1])
+        return next((each for each in reversed(self.attempts) if each.outcome in _GAVE_AN_ANSWER), self.attempts[-1])
 
 
-GAVE_AN_ANSWER = frozenset({"ok", FAILED_VERIFICATION})
+_GAVE_AN_ANSWER = frozenset({"ok", FAILED_VERIFICATION})
 _ANSWERED = frozenset({Outcome.OK, Outcome.CLIENT_GONE, Outcome.CUT})
 
 
