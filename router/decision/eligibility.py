@@ -158,7 +158,7 @@ def expected_latency_ms(question: Question) -> int | None:
     estimate = question.estimate
     if estimate is None:
         return None
-    latency = question.conditions.experience.latency(question.deployment)
+    latency = question.conditions.experience.latency(question.deployment, question.profile)
     if latency is None:
         return None
     taken_s = latency.first_token_s

@@ -265,6 +265,18 @@ def test_conditions_keep_what_else_they_hold() -> None:
     assert isinstance(foreseen, Conditions)
 
 
+def test_one_teams_odd_traffic_says_nothing_of_another_teams_cache() -> None:
+    odd = replace(prompt(1_500, 1_600, fork=9), team="evil")
+    warmth = after(answered(FIRST, GPT), answered(SECOND, GPT, after_s=5, cached=READ))
+
+    for number in range(30):
+        warmth.observe(answered(odd, GPT, after_s=10 + 3 * number, cached=0))
+
+    assert warmth.warm_tokens(SECOND, at(110)) == {GPT.id: 19 * 128}
+    assert warmth.shares()[GPT.id] < 0.3
+    assert warmth.warm_tokens(replace(SECOND, team="new"), at(110))[GPT.id] < 0.3 * READ  # leans on what all have seen
+
+
 class _Silent:
     """Knows nothing, and keeps what it is told."""
 
