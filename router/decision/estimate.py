@@ -19,7 +19,7 @@ _WITH_PROMPT = frozenset({Capability.TOOLS, Capability.JSON_SCHEMA})
 
 # Counts are estimates, and who sends one token more than the window holds is refused. So an output limit of ours leaves
 # this share of the input free beside it: learned ratios are rarely further off.
-_COUNT_MARGIN = 32
+COUNT_MARGIN = 32
 
 # A request may still be running when an hour-of-day price begins; the bound holds for prices in force this long.
 _PRICE_HORIZON = timedelta(minutes=15)
@@ -185,10 +185,12 @@ class Estimator:
         """The output limit to send: the client's own, else the default cut down to what the deployment can do."""
         if self._profile.max_output_tokens is not None:
             return self._profile.max_output_tokens
-        room = deployment.context_tokens - with_margin(input_tokens, bound)
         limit = self._default_max_output_tokens
         if limit > deployment.max_output_tokens:
             limit = deployment.max_output_tokens
+        if input_tokens + input_tokens // COUNT_MARGIN + limit <= deployment.context_tokens:
+            return limit  # nearly always
+        room = deployment.context_tokens - with_margin(input_tokens, bound)
         if limit > room:
             limit = room
         return limit if limit > 1 else 1
@@ -228,7 +230,7 @@ class Estimator:
 
 def with_margin(input_tokens: int, bound: int) -> int:
     """What the input may come to if the estimate is somewhat low; never more than `bound`, where that is the higher."""
-    padded = input_tokens + input_tokens // _COUNT_MARGIN
+    padded = input_tokens + input_tokens // COUNT_MARGIN
     return padded if padded <= bound else max(input_tokens, bound)
 
 
