@@ -27,7 +27,7 @@ _PATTERN_BYTES = 100_000  # of a compiled pattern
 # What things take at most, in nanoseconds: measured with jsonschema-rs 0.61 on one core of 2026, and rounded up.
 _COMPILE_BYTE_NS = 100
 _COMPILE_PATTERN_NS = 500_000
-_COMPILE_SUBSCHEMA_NS = 3_000  # a reference costs as much again
+_COMPILE_SUBSCHEMA_NS = 4_000  # a reference costs as much again
 _READ_VALUE_NS = 100
 _READ_CHAR_NS = 10.0
 _READ_FRACTION_NS = 400
@@ -43,7 +43,7 @@ _PATTERN_CHAR_NS = 3.0
 # `unevaluated…` has what stands beside it asked anew, as has each one in that: so it doubles where they are nested
 # (135 s were measured for a schema of 2 kB, 2026-11-25).
 _MOST_UNEVALUATED = 3
-_UNEVALUATED = 10  # times as much then
+_UNEVALUATED = 15  # times as much then
 
 _MOST_NUMBER_CHARS = 40
 _MOST_EXPONENT = 30
@@ -302,7 +302,7 @@ def _own(key: str, value: object) -> _Weight:
     if key in ("enum", "const"):
         return _compared(value if key == "enum" and isinstance(value, list) else [value])
     if key == "uniqueItems" and value is True:
-        return _Weight(_UNIQUE_NS, 10 * _COMPARE_FRACTION_NS)  # up to 15 items are compared with each other
+        return _Weight(_UNIQUE_NS, 15 * _COMPARE_FRACTION_NS)  # up to 15 items are compared with each other
     if key == "multipleOf":
         return _Weight(_COMPARE_FRACTION_NS, 2 * _COMPARE_FRACTION_NS)
     if key in _BOUNDS:
