@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from itertools import groupby
 
 from router.catalog.catalog import Catalog, Deployment, ProviderName
@@ -17,6 +18,12 @@ from router.catalog.prices import Origin, PriceEntry
 from router.catalog.tariffs import Tariff, as_data, is_sudden
 
 _VERSION_DIGITS = 12
+
+# What a price may have become little by little before it is a sudden change all the same.
+_REMEMBERED = timedelta(days=1)
+# A sudden change is confirmed by a reading that says the same to within this factor. A list that goes on climbing says
+# something else each time.
+_SAME_FACTOR = Decimal("1.25")
 
 Name = tuple[ProviderName, str]  # a provider, and what it calls a model
 
@@ -57,6 +64,18 @@ class PriceBook:
         rows = self.rows.get(name)
         return rows[-1] if rows else None
 
+    def yardsticks(self, name: Name, now: datetime) -> tuple[Tariff, ...]:
+        """The prices that a new one is measured by, newest first: the last one there was, and those of the day before
+        it, back to the last that was a sudden change and has been confirmed."""
+        found: list[Tariff] = []
+        for row in reversed(self.rows.get(name, ())):
+            if row.tariff is None:
+                continue  # a name that comes back is measured by what it cost before
+            found.append(row.tariff)
+            if row.first_seen < row.starts or row.starts <= now - _REMEMBERED:
+                break
+        return tuple(found)
+
     def with_rows(self, rows: Iterable[PriceRow]) -> "PriceBook":
         """The book with these rows added, or in place of those that start when they do."""
         merged = {(*row.name, row.starts): row for old in self.rows.values() for row in old}
@@ -87,19 +106,21 @@ def review(
     provider: ProviderName,
     newest: PriceRow | None,
     published: Tariff | None,
+    yardsticks: Sequence[Tariff],
     doubt: Doubt | None,
     now: datetime,
     confirm_after: timedelta,
 ) -> Review:
     """What a reading made at `now` changes, given what is known and what is in doubt already.
 
-    `published` is the price that holds before the book has a row. A sudden change is believed when a reading made at
-    least `confirm_after` after the first one still says about the same. So is a price that vanishes: meanwhile nothing
-    is known that a hold could cover.
+    `published` is the price that holds before the book has a row, `yardsticks` are the book's. A sudden change is
+    believed when a reading made at least `confirm_after` after the first one still says about the same. So is a price
+    that vanishes: meanwhile nothing is known that a hold could cover.
     """
     known = newest.tariff if newest else published
     reading = tariff_of(listed.pricing, now=now, before=known) if listed.pricing else None
-    first_seen, is_believed = now, known is None or not _is_doubtful(known, reading, with_fees=newest is not None)
+    measures = yardsticks if newest else (known,) if known else ()
+    first_seen, is_believed = now, reading == known or not _is_doubtful(measures, reading, with_fees=newest is not None)
     if not is_believed and doubt is not None and _agree(doubt.tariff, reading):
         first_seen = doubt.first_seen
         is_believed = now - first_seen >= confirm_after
@@ -116,14 +137,16 @@ def review(
     return Review(row, is_new=True, doubt=doubted)
 
 
-def _is_doubtful(known: Tariff, reading: Tariff | None, *, with_fees: bool) -> bool:
-    return reading is None or is_sudden(known, reading, with_fees=with_fees)
+def _is_doubtful(measures: Sequence[Tariff], reading: Tariff | None, *, with_fees: bool) -> bool:
+    if reading is None:
+        return bool(measures)
+    return any(is_sudden(each, reading, with_fees=with_fees) for each in measures)
 
 
 def _agree(first: Tariff | None, second: Tariff | None) -> bool:
     if first is None or second is None:
         return first is second
-    return not is_sudden(first, second)
+    return not is_sudden(first, second, factor=_SAME_FACTOR)
 
 
 def _row(

@@ -56,7 +56,10 @@ _MOST_USD_PER_PIECE = Decimal(1000)
 _NUMBER = re.compile(r"-?(\d{1,20}(\.\d{1,30})?|\.\d{1,30})([eE][+-]?\d{1,2})?", re.ASCII)
 _MOST_TOKENS = 1_000_000_000
 _MOST_OVERRIDES = 64
-_MOST_UNCLEAR = 6  # overrides under conditions that we do not know: each doubles the prices to be compared
+_MOST_UNCLEAR = 3  # overrides under conditions that we do not know: each doubles the prices to be compared
+# The most that any launch provider lists are 4 hours and 3 lengths. Every price of the day is worked out for each.
+_MOST_EDGES = 24
+_MOST_THRESHOLDS = 8
 _NAME_LENGTH = 200
 
 # The documentation calls `image` dollars per image; Gemini 3 was listed with its price per token there (openrouter.md
@@ -180,6 +183,9 @@ def pricing_of(model: str, members: Mapping[str, Any]) -> Pricing:
     read = tuple(_override(each) for each in overrides)
     if sum(not each.is_clear for each in read) > _MOST_UNCLEAR:
         raise PricingError("it has too many `overrides` under conditions that are not known")
+    edges = {edge for each in read for edge in each.daily or ()}
+    if len(edges) > _MOST_EDGES or len({each.above_input_tokens for each in read} - {None}) > _MOST_THRESHOLDS:
+        raise PricingError("it has too many `overrides` for hours or lengths of input")
     return Pricing(model, figures, read)
 
 

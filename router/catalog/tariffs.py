@@ -14,7 +14,7 @@ from router.catalog.prices import Origin, Price, PriceEntry, Rates, Tier, is_wit
 
 # A rate that grows or shrinks by this factor between two readings is not believed before it has been read again. Real
 # changes within a week went up to 3x (openrouter.md §4.3); a slip of the decimal point is 10x.
-SUDDEN_FACTOR = 3
+SUDDEN_FACTOR = Decimal(3)
 
 _RATE_NAMES = (
     "input",
@@ -65,21 +65,23 @@ class Tariff:
             yield from window.daily or ()
 
 
-def is_sudden(old: Tariff, new: Tariff, *, with_fees: bool = True) -> bool:
-    """Whether any rate that we pay, at any hour and length of input, changes by SUDDEN_FACTOR or more, up or down.
+def is_sudden(old: Tariff, new: Tariff, *, with_fees: bool = True, factor: Decimal = SUDDEN_FACTOR) -> bool:
+    """Whether any rate that we pay, at any hour and length of input, changes by `factor` or more, up or down.
 
     From nothing to something, and back, is a change without measure, and sudden. `with_fees` is False where the old
     tariff is from a list that knows no fees for calls and images.
     """
     rates = len(_RATE_NAMES) - len(_FEE_NAMES) if not with_fees else len(_RATE_NAMES) - 1  # nobody pays for searches
     moments = {time(), *old.edges(), *new.edges()}
-    return any(_leaps(old.at(moment), new.at(moment), rates) for moment in moments)
+    return any(_leaps(old.at(moment), new.at(moment), rates, factor) for moment in moments)
 
 
-def _leaps(old: Price, new: Price, rates: int) -> bool:
+def _leaps(old: Price, new: Price, rates: int, factor: Decimal) -> bool:
     lengths = {0, *(tier.above_input_tokens + 1 for price in (old, new) for tier in price.tiers)}
     return any(
-        _is_leap(*pair) for length in lengths for pair in islice(_pairs(old.rates(length), new.rates(length)), rates)
+        _is_leap(*pair, factor)
+        for length in lengths
+        for pair in islice(_pairs(old.rates(length), new.rates(length)), rates)
     )
 
 
@@ -87,8 +89,8 @@ def _pairs(old: Rates, new: Rates) -> Iterator[tuple[Decimal, Decimal]]:
     return zip(old.figures(), new.figures(), strict=True)
 
 
-def _is_leap(old: Decimal, new: Decimal) -> bool:
-    return old != new and (old * SUDDEN_FACTOR <= new or new * SUDDEN_FACTOR <= old)
+def _is_leap(old: Decimal, new: Decimal, factor: Decimal) -> bool:
+    return old != new and (old * factor <= new or new * factor <= old)
 
 
 def described(old: Tariff | None, new: Tariff | None) -> str:

@@ -8,7 +8,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from router.catalog.catalog import Catalog, ModelName, Provider, ProviderName
-from router.decision.policy import NO_GUARD, Guard, Policy, pinned
+from router.decision.policy import NO_GUARD, Guard, Policy, named_by_client
 from router.keys import Secret, TeamName
 from router.quotas import Allowance, Budget, Limits, OutageAllowance
 
@@ -97,12 +97,8 @@ class Team:
     guard: Guard = NO_GUARD  # of the whole team: policies and aliases are held to it already
 
     def pin(self, model: ModelName) -> Policy:
-        """The policy of a client that names a model itself: held to all that guards the policies it is from."""
-        policy = pinned(model).within(self.guard)
-        for each in (*self.policies.values(), *self.aliases.values()):
-            if each.may_choose(model):
-                policy = policy.within(each.guard)
-        return policy
+        """The policy of a client that names a model itself: held to the strictest of all it is offered under."""
+        return named_by_client(model, (*self.policies.values(), *self.aliases.values())).within(self.guard)
 
     def models(self) -> frozenset[ModelName]:
         """Every model that some policy or alias of this team may choose."""

@@ -48,6 +48,9 @@ def unmet(rules: DataRules, deployment: Deployment) -> str | None:
         return f"its region is {data.region or 'not declared'} and the data rules want {wanted}"
     if rules.only is not None and not rules.only:
         return "no provider is left that both the policy and the request allow to see the data"
+    if rules.only is not None and all(names(rules.ignore, each) for each in rules.only):
+        allowed, kept_from = ", ".join(sorted(rules.only)), ", ".join(sorted(rules.ignore))
+        return f"the data rules contradict each other: only {allowed} may see the data, and it is kept from {kept_from}"
     if provider.kind == "openrouter":
         return None  # the rest is asked of OpenRouter, which refuses if no provider behind it complies
     if rules.zdr and not data.keeps_nothing:

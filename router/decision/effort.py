@@ -39,7 +39,10 @@ def effort_to_set(
     if level is None:
         return None
     level = weaker(level, most)
-    return None if level is asked or level is None else _known(deployment, level)
+    if level is None or (level is asked and (most is None or level is Effort.NONE)):
+        return None
+    known = _known(deployment, level)  # under a cap also of what was asked: it may be rounded up past the cap
+    return None if known is asked else known
 
 
 def above_most(deployment: Deployment, most: Effort | None) -> Effort | None:

@@ -12,7 +12,7 @@ import msgspec
 from router.catalog.catalog import Deployment, DeploymentId, Effort, ModelName
 from router.decision.data_rules import NO_DATA_RULES, unmet
 from router.decision.effort import above_most
-from router.decision.estimate import Estimate
+from router.decision.estimate import COUNT_MARGIN, Estimate, with_margin
 from router.decision.facts import Conditions, RequestProfile
 from router.decision.policy import Policy, Terms
 
@@ -93,20 +93,25 @@ def capable(question: Question) -> str | None:
 
 
 def context_fits(question: Question) -> str | None:
-    """Input and one choice's output share the window. A request without a limit needs room for the usual answer."""
+    """Input and one choice's output share the window.
+
+    A request without a limit needs room for the usual answer, beside an input somewhat longer than estimated.
+    """
     estimate, deployment = question.estimate, question.deployment
     if estimate is None:
         return None  # `priced` speaks for it
-    output = question.profile.max_output_tokens
+    output, input_tokens = question.profile.max_output_tokens, estimate.input_tokens
     if output is None:
-        if estimate.input_tokens + question.policy.default_max_output_tokens <= deployment.context_tokens:
+        longest = question.policy.default_max_output_tokens
+        if input_tokens + input_tokens // COUNT_MARGIN + longest <= deployment.context_tokens:
             return None  # room for the longest answer, so for the usual one
+        input_tokens = with_margin(input_tokens, estimate.input_tokens_bound)
         effort = question.effort or question.profile.effort
         usual = question.conditions.experience.output(deployment, question.profile, effort)
-        output = min(usual.output_tokens, question.policy.default_max_output_tokens, deployment.max_output_tokens)
-    if estimate.input_tokens + output <= deployment.context_tokens:
+        output = min(usual.output_tokens, longest, deployment.max_output_tokens)
+    if input_tokens + output <= deployment.context_tokens:
         return None
-    return f"{estimate.input_tokens} input and {output} output tokens exceed {deployment.context_tokens}"
+    return f"{input_tokens} input and {output} output tokens exceed {deployment.context_tokens}"
 
 
 def output_fits(question: Question) -> str | None:
@@ -154,7 +159,7 @@ def expected_latency_ms(question: Question) -> int | None:
     estimate = question.estimate
     if estimate is None:
         return None
-    latency = question.conditions.experience.latency(question.deployment)
+    latency = question.conditions.experience.latency(question.deployment, question.profile)
     if latency is None:
         return None
     taken_s = latency.first_token_s

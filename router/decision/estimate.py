@@ -17,6 +17,10 @@ from router.units import nano_usd_ceiling
 _TOOL_PROMPT_TOKENS_BOUND = 1_024
 _WITH_PROMPT = frozenset({Capability.TOOLS, Capability.JSON_SCHEMA})
 
+# Counts are estimates, and who sends one token more than the window holds is refused. So an output limit of ours leaves
+# this share of the input free beside it: learned ratios are rarely further off.
+COUNT_MARGIN = 32
+
 # A request may still be running when an hour-of-day price begins; the bound holds for prices in force this long.
 _PRICE_HORIZON = timedelta(minutes=15)
 
@@ -127,7 +131,7 @@ class Estimator:
         worst_input_usd = bound * dearest.dearest_input(one_hour_cache=profile.asks_one_hour_cache)
         if dearest.has_fees:
             worst_input_usd += dearest.fees(profile.images)
-        limit = self._limit(deployment, input_tokens)
+        limit = self._limit(deployment, input_tokens, bound)
         worst_usd = worst_input_usd + limit * dearest.output
         shorter = self._affordable(limit, worst_usd, worst_input_usd, dearest, usual_tokens)
         if shorter is not None:
@@ -177,14 +181,16 @@ class Estimator:
         reread_rate = rates.cached_input if later_tokens else fresh_rate
         return turns * each_usd + growth_tokens * (turns * fresh_rate + turns * (turns - 1) // 2 * reread_rate)
 
-    def _limit(self, deployment: Deployment, input_tokens: int) -> int:
+    def _limit(self, deployment: Deployment, input_tokens: int, bound: int) -> int:
         """The output limit to send: the client's own, else the default cut down to what the deployment can do."""
         if self._profile.max_output_tokens is not None:
             return self._profile.max_output_tokens
-        room = deployment.context_tokens - input_tokens
         limit = self._default_max_output_tokens
         if limit > deployment.max_output_tokens:
             limit = deployment.max_output_tokens
+        if input_tokens + input_tokens // COUNT_MARGIN + limit <= deployment.context_tokens:
+            return limit  # nearly always
+        room = deployment.context_tokens - with_margin(input_tokens, bound)
         if limit > room:
             limit = room
         return limit if limit > 1 else 1
@@ -220,6 +226,12 @@ class Estimator:
         if cached_tokens:
             usd += cached_tokens * rates.cached_input
         return (usd + rates.fees(profile.images) if rates.has_fees else usd), written_tokens
+
+
+def with_margin(input_tokens: int, bound: int) -> int:
+    """What the input may come to if the estimate is somewhat low; never more than `bound`, where that is the higher."""
+    padded = input_tokens + input_tokens // COUNT_MARGIN
+    return padded if padded <= bound else max(input_tokens, bound)
 
 
 def _input_tokens_bound(profile: RequestProfile) -> int | None:

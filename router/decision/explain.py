@@ -116,7 +116,7 @@ def summary(decision: Decision, profile: RequestProfile) -> tuple[str, ...]:
     """A line on the terms, a line on the request, and one on what its answer is verified by, if anything."""
     lines: tuple[str, ...] = (
         f"policy {decision.name} · objective {decision.terms.objective.value} · "
-        f"good enough: {decision.quality_bar:.4f} · catalog {decision.catalog_version}",
+        f"good enough: {_bar(decision.quality_bar)} · catalog {decision.catalog_version}",
         f"request: {profile.input_tokens} input tokens (o200k), task {profile.task.value}, "
         f"language {profile.language.value}, difficulty {profile.difficulty:.2f}, "
         f"needs {', '.join(sorted(profile.needs)) or 'nothing special'}",
@@ -125,6 +125,10 @@ def summary(decision: Decision, profile: RequestProfile) -> tuple[str, ...]:
         checks = ", ".join(check.kind.value for check in decision.terms.checks_for(profile))
         lines = (*lines, f"verified by: {checks or 'nothing, as none of the checks applies'}")
     return lines
+
+
+def _bar(quality: float) -> str:
+    return f"{quality:.4f}" if quality else "any quality"
 
 
 def candidates_told(decision: Decision) -> Told:

@@ -91,7 +91,7 @@ class Experience(Protocol):
         """What an answer will take where nothing limits it, at that effort; None: as the request asks."""
         ...
 
-    def latency(self, deployment: Deployment, /) -> Latency | None:
+    def latency(self, deployment: Deployment, profile: RequestProfile, /) -> Latency | None:
         """None if too few requests went there."""
         ...
 
@@ -134,7 +134,7 @@ class NoExperience:
     def output(self, _: Deployment, profile: RequestProfile, effort: Effort | None) -> OutputForecast:
         return usual_output(profile.task, is_thinking=is_thinking(profile, effort))
 
-    def latency(self, _: Deployment) -> Latency | None:
+    def latency(self, _: Deployment, __: RequestProfile) -> Latency | None:
         return None
 
 

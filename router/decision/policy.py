@@ -1,5 +1,6 @@
 """How a team wants a choice made: `Policy` with its `Rule`s, and the `Terms` that hold for one request."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -10,7 +11,7 @@ from router.catalog.catalog import Capability, Effort, ModelName, ProviderName
 from router.decision.arms import Weights
 from router.decision.data_rules import NO_DATA_RULES, DataRules, stricter
 from router.decision.effort import weaker
-from router.decision.facts import RequestProfile, Tightening
+from router.decision.facts import NO_TIGHTENING, RequestProfile, Tightening
 from router.decision.matching import Match
 from router.quality.verify import Check, CheckKind
 from router.quotas import Budget
@@ -105,6 +106,15 @@ class Policy:
     def terms_for(self, profile: RequestProfile, tightening: Tightening, now: datetime) -> "Terms":
         """The terms for one request: the policy's, changed by the first rule that applies, narrowed by the request."""
         rule = next((rule for rule in self.rules if rule.when.holds_for(profile, now)), None)
+        return self._terms_under(rule, tightening)
+
+    def terms_with(self, model: ModelName) -> "list[Terms]":
+        """All terms under which the model is a candidate: the policy's own, and those of its rules."""
+        ways: list[Rule | None] = [None, *self.rules]
+        terms = [self._terms_under(rule, NO_TIGHTENING) for rule in ways]
+        return [each for each in terms if model in each.candidates]
+
+    def _terms_under(self, rule: Rule | None, tightening: Tightening) -> "Terms":
         named = rule or _SILENT
         return Terms(
             rule=rule.name if rule else None,
@@ -147,10 +157,6 @@ class Policy:
     def guard(self) -> Guard:
         return Guard(self.banned_models, self.banned_providers, self.only_providers, self.data)
 
-    def may_choose(self, model: ModelName) -> bool:
-        """Whether it, or one of its rules, lists the model."""
-        return model in self.candidates or any(model in (rule.candidates or ()) for rule in self.rules)
-
 
 @dataclass(frozen=True, slots=True)
 class Terms:
@@ -192,6 +198,42 @@ def _concerns(kind: CheckKind, profile: RequestProfile) -> bool:
 def pinned(model: ModelName) -> Policy:
     """The policy of an alias that names one model: that model at its cheapest deployment, no questions asked."""
     return Policy(name=f"pinned {model}", candidates=(model,))
+
+
+def named_by_client(model: ModelName, offers: Iterable[Policy]) -> Policy:
+    """The policy of a client that names a model itself: held to the strictest of all terms under which `offers`, the
+    policies of its team, may choose that model. Naming it is no way around what the team has laid down.
+
+    Relative floors are left out: they are measured against candidates that a named model does not have.
+    """
+    policy = pinned(model)
+    effort: Effort | None = None
+    for offer in offers:
+        for terms in offer.terms_with(model):
+            effort = weaker(effort, terms.reasoning_effort)
+            policy = _strictest(policy.within(replace(offer.guard, data=terms.data)), offer, terms)
+    # A cap alone leaves a model be whose default effort is not known.
+    return policy if policy.max_reasoning_effort is None else replace(policy, reasoning_effort=effort)
+
+
+def _strictest(policy: Policy, offer: Policy, terms: Terms) -> Policy:
+    return replace(
+        policy,
+        floor=_higher(policy.floor, terms.floor),
+        max_cost_usd=_lower(policy.max_cost_usd, terms.max_cost_usd),
+        default_max_output_tokens=min(policy.default_max_output_tokens, offer.default_max_output_tokens),
+        verify=tuple(dict.fromkeys((*policy.verify, *terms.verify))),
+        buffers_streams=policy.buffers_streams or (terms.buffers_streams and bool(terms.verify)),
+        max_latency_ms=_lower(policy.max_latency_ms, terms.max_latency_ms),
+        max_reasoning_effort=weaker(policy.max_reasoning_effort, terms.max_reasoning_effort),
+        only_providers=both_allow(policy.only_providers, terms.only_providers),
+    )
+
+
+def _higher(first: QualityFloor | None, second: QualityFloor | None) -> QualityFloor | None:
+    """The higher of two absolute floors."""
+    absolute = [each for each in (first, second) if each is not None and each.of == "one"]
+    return max(absolute, key=lambda each: each.at_least, default=None)
 
 
 def shadowing(policy: Policy, terms: Terms, shadow: Shadow) -> Policy:

@@ -91,9 +91,9 @@ class Remembering:
             known = self._outputs[key] = self._experience.output(deployment, profile, effort)
         return known
 
-    def latency(self, deployment: Deployment) -> Latency | None:
+    def latency(self, deployment: Deployment, profile: RequestProfile) -> Latency | None:
         if deployment.id not in self._latencies:
-            self._latencies[deployment.id] = self._experience.latency(deployment)
+            self._latencies[deployment.id] = self._experience.latency(deployment, profile)
         return self._latencies[deployment.id]
 
     def answers(self) -> Answers:
@@ -126,9 +126,9 @@ class Recalled:
         known = self._answers.outputs.get(_output_key(deployment.id, effort))
         return self._otherwise.output(deployment, profile, effort) if known is None else OutputForecast(*known)
 
-    def latency(self, deployment: Deployment) -> Latency | None:
+    def latency(self, deployment: Deployment, profile: RequestProfile) -> Latency | None:
         if deployment.id not in self._answers.latencies:
-            return self._otherwise.latency(deployment)
+            return self._otherwise.latency(deployment, profile)
         known = self._answers.latencies[deployment.id]
         return None if known is None else Latency(*known)
 

@@ -23,6 +23,8 @@ from router.storage.store import PriceStore
 
 log = logging.getLogger("penstock.prices")
 
+# What other processes have written lately is looked at again, since clocks differ and a write takes its time.
+_OVERLAP = timedelta(hours=1)
 # Requests ask for prices from their own moment on. A day more is for a wall clock that is put back.
 _KEPT = timedelta(days=1)
 _LOOK_S = 15.0  # how often the book is looked at for what other processes have written
@@ -65,6 +67,7 @@ class LivePrices:
         self._listeners = listeners
         self._begun = now()
         self._book = PriceBook()
+        self._looked_until: datetime | None = None  # what was last seen in the book before has been taken up
         self._doubts: dict[Name, Doubt] = {}
         self._read_at: dict[ProviderName, datetime] = {}  # by this process
         self._unkept: dict[tuple[Name, datetime], PriceRow] = {}  # rows that the store has not taken yet
@@ -146,6 +149,7 @@ class LivePrices:
                 provider=provider,
                 newest=self._book.newest(name),
                 published=self._shipped(name),
+                yardsticks=self._book.yardsticks(name, now),
                 doubt=self._doubts.get(name),
                 now=now,
                 confirm_after=timedelta(seconds=self._times.confirm_s),
@@ -204,10 +208,13 @@ class LivePrices:
     async def _look(self) -> None:
         """Take up what other processes have written into the book."""
         try:
-            rows = await anyio.to_thread.run_sync(self._store.prices)
+            rows = await anyio.to_thread.run_sync(self._store.prices, self._looked_until)
         except PenstockError as error:
             log.warning("the price book could not be read (%s); prices stay as they are", error.code)
             return
+        newest = max((row.last_seen for row in rows), default=None)
+        if newest is not None:
+            self._looked_until = min(newest, self._now()) - _OVERLAP
         known = {(row.name, row.starts): row for each in self._book.rows.values() for row in each}
         fresh = [row for row in rows if row.name in self._deployments and known.get((row.name, row.starts)) != row]
         if fresh:

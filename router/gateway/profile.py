@@ -9,7 +9,7 @@ from router.keys import TeamName
 from router.quality.features import features_of
 from router.tokens.count import TokenCount
 from router.wire.controls import NO_CONTROLS, Controls
-from router.wire.requests import NO_DATA_PREFERENCES, ChatRequest, DataPreferences
+from router.wire.requests import NO_DATA_PREFERENCES, ChatRequest, DataPreferences, is_given
 
 _PART_NEEDS = {
     "image_url": Capability.IMAGE_INPUT,
@@ -37,7 +37,7 @@ def profile_of(request: ChatRequest, count: TokenCount, controls: Controls, *, t
         choices=request.choices,
         needs=_needs(request, kinds),
         task=features.task,
-        has_unbounded_parts=not kinds <= _BOUNDED_PARTS,
+        has_unbounded_parts=_has_unbounded_parts(request, kinds),
         asks_one_hour_cache=request.asks_one_hour_cache,
         is_stream=request.is_stream,
         tags=controls.tags,
@@ -85,10 +85,16 @@ def _part_kinds(request: ChatRequest) -> frozenset[str]:
     )
 
 
+def _has_unbounded_parts(request: ChatRequest, kinds: frozenset[str]) -> bool:
+    """Whether something is as long as only the provider knows: a file, or a recording that is there already."""
+    sent_back = {part.type for message in request.messages for part in message.images or ()}
+    return not (kinds | sent_back) <= _BOUNDED_PARTS or any(is_given(message.audio) for message in request.messages)
+
+
 def _needs(request: ChatRequest, kinds: frozenset[str]) -> frozenset[Capability]:
     needs = {_PART_NEEDS[kind] for kind in kinds if kind in _PART_NEEDS}
     needs.update(_OUTPUT_NEEDS[each] for each in request.output_modalities if each in _OUTPUT_NEEDS)
-    if request.tools:
+    if request.tools or request.functions is not None:
         needs.add(Capability.TOOLS)
     if request.response_format is not None and request.response_format.type in _FORMAT_NEEDS:
         needs.add(_FORMAT_NEEDS[request.response_format.type])

@@ -14,11 +14,12 @@ from router.decision.facts import Latency, OutputForecast, RequestProfile
 from router.learning.latencies import Latencies
 from router.learning.outputs import Outputs
 from router.learning.ratios import Ratios
-from router.ledger import Attempt, LedgerEntry, Outcome
+from router.ledger import FAILED_VERIFICATION, Attempt, LedgerEntry, Outcome
 
-VERSION = 1  # of the data; what another version wrote is not read
+VERSION = 2  # of the data; what another version wrote is not read
 
 CUT_SHORT = frozenset({"length", "max_tokens", "MAX_TOKENS"})  # reasons for finishing that mean "at least"
+_WHOLE = frozenset({"ok", FAILED_VERIFICATION})
 _NOT_AN_ANSWER = frozenset({"error", "content_filter"})
 
 
@@ -40,8 +41,8 @@ class LearnedExperience:
     def output(self, deployment: Deployment, profile: RequestProfile, effort: Effort | None) -> OutputForecast:
         return self._outputs.forecast(deployment.model.name, profile, effort)
 
-    def latency(self, deployment: Deployment) -> Latency | None:
-        return self._latencies.latency(deployment.id)
+    def latency(self, deployment: Deployment, profile: RequestProfile) -> Latency | None:
+        return self._latencies.latency(deployment.id, profile.team)
 
     def observe(self, entry: LedgerEntry) -> None:
         """Learn from every call of the request whose usage is known. An entry without a readable profile is let be."""
@@ -89,11 +90,12 @@ class LearnedExperience:
             call.effort or profile.effort,
             output_tokens=usage.output_tokens / profile.choices,
             reasoning_tokens=usage.reasoning_tokens / profile.choices,
-            is_cut=call.finish_reason in CUT_SHORT or not is_whole or call.outcome != "ok",
+            is_cut=call.finish_reason in CUT_SHORT or not is_whole or call.outcome not in _WHOLE,
         )
         if call.first_token_s is not None:
             self._latencies.observe(
                 DeploymentId(f"{call.provider}:{call.model}"),
+                profile.team,
                 first_token_s=call.first_token_s,
                 output_tokens=usage.output_tokens,
                 writing_s=call.duration_s - call.first_token_s,

@@ -5,9 +5,9 @@ time. The next request looks its own marks up, and the longest known one says ho
 to read from its cache instead of billing them in full.
 
 How likely is learned, per deployment and age of the memory, as the share of the known tokens that providers then
-reported as cached. A model at OpenRouter has many hosts, of which only one is warm; a cache may be flushed early, or
-live longer than is published: each answer corrects the share. Fresh memories begin with full confidence, memories past
-the published lifetime with none.
+reported as cached; each team learns for itself, and begins where all teams together are. A model at OpenRouter has many
+hosts, of which only one is warm; a cache may be flushed early, or live longer than is published: each answer corrects
+the share. Fresh memories begin with full confidence, memories past the published lifetime with none.
 """
 
 from collections import OrderedDict
@@ -31,6 +31,7 @@ _AGES = (1.0, 2.0, 6.0)
 _LONGEST_KEPT_S = 3 * 3600.0
 # What is published is believed until replies say otherwise: who was doubted beforehand would never be tried.
 _PRIOR_SHARES = (1.0, 0.0, 0.0)
+_ALL = ""  # the group of all teams
 _PRIOR_WEIGHT = 2  # replies that the prior counts for
 _MOST_WEIGHT = 20  # a share follows the last score of replies, so that it is never too sure to change
 
@@ -76,7 +77,7 @@ class Warmth:
         self._shared = shared
         self._most_marks = most_marks
         self._sightings: OrderedDict[int, tuple[Sighting, ...]] = OrderedDict()
-        self._shares: dict[DeploymentId, list[_Mean]] = {}
+        self._shares: dict[tuple[str, DeploymentId], list[_Mean]] = {}  # of a team; under no name, of all
         self._habits: dict[tuple[str, str, str], _Habit] = {}
         self._forgotten_until_s: dict[DeploymentId, float] = {}
 
@@ -115,7 +116,7 @@ class Warmth:
             ratio = conditions.experience.input_ratio(deployment.model, profile)
             terms = self._terms[deployment_id]
             known = self._known(deployment_id, prefix, breakpoints, ratio=ratio, now_s=now_s, one_hour=one_hour)
-            expected = int(sum(tokens * self._share(deployment_id, age).value for age, _, tokens in known))
+            expected = int(sum(tokens * self._expected(profile.team, deployment_id, age) for age, _, tokens in known))
             if expected >= terms.step_tokens:
                 warm[deployment_id] = expected
         return warm
@@ -129,7 +130,7 @@ class Warmth:
             terms = self._terms[deployment.id]
             tokens = max(profile.cache_breakpoints, default=0) if terms.is_explicit else profile.input_tokens
             ratio = conditions.experience.input_ratio(deployment.model, profile)
-            share = self._share(deployment.id, 0).value
+            share = self._expected(profile.team, deployment.id, 0)
             later[deployment.id] = int(_readable(terms, int(tokens * ratio)) * share)
         return later
 
@@ -163,7 +164,7 @@ class Warmth:
                 now_s=entry.at.timestamp(),
                 one_hour=profile.asks_one_hour_cache,
             )
-            self._learn(deployment_id, known, reported=served.usage.cached_tokens)
+            self._learn(entry.team, deployment_id, known, reported=served.usage.cached_tokens)
         read_s = entry.duration_s if entry.first_token_s is None else entry.first_token_s  # read before it answered
         self._remember(deployment_id, terms, profile, at_s=entry.at.timestamp() + read_s)
 
@@ -172,14 +173,19 @@ class Warmth:
         for deployment in self._deployments.values():
             if deployment.model.name == model:
                 self._forgotten_until_s[deployment.id] = now.timestamp()
-                self._shares.pop(deployment.id, None)
+                for key in [key for key in self._shares if key[1] == deployment.id]:
+                    del self._shares[key]
 
     def shares(self) -> dict[DeploymentId, float]:
         """Of the tokens that should be in its cache, the share that each deployment reported lately.
 
         None of those that have not been tried.
         """
-        return {each: shares[0].value for each, shares in self._shares.items() if shares[0].is_learned}
+        return {
+            each: shares[0].value
+            for (team, each), shares in self._shares.items()
+            if team == _ALL and shares[0].is_learned
+        }
 
     def _seen_in(self, prefix: Sequence[PrefixMark]) -> set[DeploymentId]:
         """Which deployments have read some beginning of the prompt."""
@@ -259,9 +265,15 @@ class Warmth:
         if len(self._sightings) > self._most_marks:
             self._sightings.popitem(last=False)
 
-    def _learn(self, deployment_id: DeploymentId, known: Sequence[tuple[int, int, int]], *, reported: int) -> None:
+    def _learn(
+        self, team: str, deployment_id: DeploymentId, known: Sequence[tuple[int, int, int]], *, reported: int
+    ) -> None:
+        general = self._shares.setdefault((_ALL, deployment_id), [_Mean(prior) for prior in _PRIOR_SHARES])
+        own = self._shares.setdefault((team, deployment_id), [_Mean(share.value) for share in general])
         for age, floor, tokens in known:
-            self._share(deployment_id, age).add(min(max(reported - floor, 0) / tokens, 1.0))
+            sample = min(max(reported - floor, 0) / tokens, 1.0)
+            general[age].add(sample)
+            own[age].add(sample)
 
     def _continues(self, prefix: Sequence[PrefixMark], task: str, now_s: float) -> int | None:
         """The tokens of the prompt of the same kind, answered a short time ago, from which this one goes on."""
@@ -280,11 +292,10 @@ class Warmth:
             )
         return habit
 
-    def _share(self, deployment_id: DeploymentId, age: int) -> "_Mean":
-        shares = self._shares.get(deployment_id)
-        if shares is None:
-            shares = self._shares[deployment_id] = [_Mean(prior) for prior in _PRIOR_SHARES]
-        return shares[age]
+    def _expected(self, team: str, deployment_id: DeploymentId, age: int) -> float:
+        """The share that the team has to expect: its own, else that of all teams, else what is published."""
+        shares = self._shares.get((team, deployment_id)) or self._shares.get((_ALL, deployment_id))
+        return _PRIOR_SHARES[age] if shares is None else shares[age].value
 
 
 class _Mean:

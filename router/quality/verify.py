@@ -11,7 +11,7 @@ from enum import StrEnum
 import msgspec
 from msgspec import Raw, Struct
 
-from router.quality.schemas import CannotVerify, CompiledSchema, compiled, compiled_pattern
+from router.quality.schemas import CannotVerify, CompiledSchema, Patience, compiled, compiled_pattern, read_json
 from router.wire.answers import Answer
 from router.wire.requests import ChatRequest, ResponseFormat, Tool
 
@@ -50,17 +50,22 @@ class Verdict:
 
 
 class Verifier:
-    """The checks of one request; schemas are compiled once, when they are first needed."""
+    """The checks of one request; schemas are compiled once, when they are first needed.
+
+    All of one reply is looked at with one `Patience`, however many choices and calls there are.
+    """
 
     def __init__(self, checks: Sequence[Check], request: ChatRequest) -> None:
         self._checks = checks
         self._tools = {tool.function.name: tool for tool in request.tools if tool.function is not None}
         self._format = request.response_format
         self._schemas: dict[tuple[str, str], CompiledSchema] = {}
+        self._patience = Patience()
 
     def verdict(self, answers: Sequence[Answer]) -> Verdict:
         """The first check that an answer fails, in the order of the policy. A reply without answers fails the first."""
         is_known = True
+        self._patience = Patience()
         for check in self._checks:
             if not answers:
                 return Verdict(failed=check.kind)
@@ -87,18 +92,19 @@ class Verifier:
     def _matches(self, pattern: str, answer: Answer) -> bool:
         if answer.calls and not answer.text:
             return True
-        schema = self._compiled(("regex", pattern), lambda: compiled_pattern(pattern))
-        return schema.accepts(msgspec.json.encode(answer.text or "").decode())
+        schema = self._compiled(("regex", pattern), lambda: compiled_pattern(pattern, self._patience))
+        return schema.accepts(msgspec.json.encode(answer.text or "").decode(), self._patience)
 
     def _is_formatted(self, answer: Answer) -> bool:
         wanted = self._format
         if wanted is None or (answer.calls and not answer.text):
             return True
         if wanted.type == "json_object":
-            return _is_object(answer.text or "")
+            return self._is_object(answer.text or "")
         if wanted.type != "json_schema":
             return True
-        return self._compiled(("format", ""), lambda: compiled(_schema_in(wanted))).accepts(answer.text or "")
+        schema = self._compiled(("format", ""), lambda: compiled(_schema_in(wanted), self._patience))
+        return schema.accepts(answer.text or "", self._patience)
 
     def _is_good_call(self, name: str, arguments: str) -> bool:
         tool = self._tools.get(name)
@@ -106,12 +112,19 @@ class Verifier:
             return False
         # Providers send nothing where there is nothing to say; SDKs read that as no arguments.
         written = arguments if arguments.strip() else "{}"
-        if not _is_object(written):
+        if not self._is_object(written):
             return False
         parameters = _parameters(tool)
         if parameters is None:
             return True
-        return self._compiled(("tool", name), lambda: compiled(parameters)).accepts(written)
+        schema = self._compiled(("tool", name), lambda: compiled(parameters, self._patience))
+        return schema.accepts(written, self._patience)
+
+    def _is_object(self, text: str) -> bool:
+        try:
+            return isinstance(read_json(text, self._patience)[0], dict)
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            return False
 
     def _compiled(self, key: tuple[str, str], make: Callable[[], CompiledSchema]) -> CompiledSchema:
         if key not in self._schemas:
@@ -138,10 +151,3 @@ def _parameters(tool: Tool) -> bytes | None:
         return None
     parameters = bytes(tool.function.parameters)
     return None if parameters == b"null" else parameters
-
-
-def _is_object(text: str) -> bool:
-    try:
-        return isinstance(msgspec.json.decode(text), dict)
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        return False

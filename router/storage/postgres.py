@@ -143,9 +143,10 @@ class PostgresStore:
         with self._transaction() as connection:
             connection.execute(_sql(statements.KEEP_LEARNED), (name, content, rows.moment_text(at)))
 
-    def prices(self) -> list[PriceRow]:
+    def prices(self, since: datetime | None = None) -> list[PriceRow]:
+        moment = rows.moment_text(since or rows.EVER)
         with self._transaction() as connection:
-            return [rows.found_price(each) for each in connection.execute(_sql(statements.ALL_PRICES))]
+            return [rows.found_price(each) for each in connection.execute(_sql(statements.PRICES_SINCE), (moment,))]
 
     def keep_prices(self, prices: Sequence[PriceRow]) -> None:
         # In one order: two processes that keep the same prices in different orders would wait for each other.

@@ -98,6 +98,9 @@ def price_row(row: PriceRow) -> Row:
     )
 
 
+EVER = datetime(1970, 1, 1, tzinfo=UTC)  # before anything that is kept
+
+
 def moment_text(moment: datetime) -> str:
     """UTC with microseconds always written, so that text order is time order."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
@@ -123,7 +126,7 @@ def api_key(found: Found) -> ApiKey:
 
 
 def found_price(found: Found) -> PriceRow:
-    """From the columns of statements.ALL_PRICES."""
+    """From the columns of statements.PRICES_SINCE."""
     provider, upstream_model, starts, version, tariff, source, first_seen, last_seen = found
     return PriceRow(
         provider=ProviderName(provider),

@@ -121,9 +121,10 @@ class SqliteStore:
         with self._connected() as connection:
             connection.execute(statements.KEEP_LEARNED, (name, content, rows.moment_text(at)))
 
-    def prices(self) -> list[PriceRow]:
+    def prices(self, since: datetime | None = None) -> list[PriceRow]:
+        moment = rows.moment_text(since or rows.EVER)
         with self._connected() as connection:
-            return [rows.found_price(each) for each in connection.execute(statements.ALL_PRICES)]
+            return [rows.found_price(each) for each in connection.execute(statements.PRICES_SINCE, (moment,))]
 
     def keep_prices(self, prices: Sequence[PriceRow]) -> None:
         with self._transaction() as connection:

@@ -118,9 +118,9 @@ KEEP_PRICE = """
     ON CONFLICT (provider, upstream_model, starts) DO UPDATE SET last_seen = excluded.last_seen
     WHERE excluded.last_seen > prices.last_seen
 """
-ALL_PRICES = """
+PRICES_SINCE = """
     SELECT provider, upstream_model, starts, version, tariff, source, first_seen, last_seen FROM prices
-    ORDER BY provider, upstream_model, starts
+    WHERE last_seen >= ? ORDER BY provider, upstream_model, starts
 """
 
 ADD_KEY = "INSERT INTO keys (id, team, name, digest, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)"

@@ -12,8 +12,8 @@ from router.ledger import History, Ledger
 class PriceStore(Protocol):
     """Where the price book is kept. Implementations block: call them from a thread."""
 
-    def prices(self) -> list[PriceRow]:
-        """Every row of the price book, by name, oldest first."""
+    def prices(self, since: datetime | None = None) -> list[PriceRow]:
+        """Every row of the price book, or those last seen then or later, by name, oldest first."""
 
     def keep_prices(self, prices: Sequence[PriceRow]) -> None:
         """Append the rows that are not there; of those that are, only `last_seen` moves on. All or none."""

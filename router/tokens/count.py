@@ -123,6 +123,9 @@ class _Tally:
         # Providers give the same thoughts under both names; whoever echoes a reply sends both back.
         if thoughts := message.reasoning_content or message.reasoning:
             self.add_text(thoughts)
+        for part in message.images or ():
+            self._add_part(part)
+        self.is_exact &= not is_given(message.audio)
         for call in message.tool_calls or ():
             self.is_exact = False
             if call.function is not None:
@@ -141,6 +144,10 @@ class _Tally:
             self.is_exact = False
 
     def _add_tools(self, request: ChatRequest) -> None:
+        if request.functions is not None:
+            self.is_exact = False
+            self.tokens += TOOLS_TOKENS
+            self.add_text(bytes(request.functions).decode())
         if not request.tools:
             return
         self.is_exact = False

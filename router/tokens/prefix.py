@@ -12,6 +12,7 @@ shows: `refusal`, `annotations`, ids of tool calls, members we do not know. Tool
 that came: nobody rewrites those between two turns.
 """
 
+from collections import deque
 from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any
@@ -32,7 +33,7 @@ def session_id(request: ChatRequest, prefix: Sequence[PrefixMark]) -> str:
     """
     roles = (message.role for message in request.messages)
     question = next((at for at, role in enumerate(roles) if role not in ("system", "developer")), 0)
-    position = question + 1 if request.tools or _schema(request) is not None else question
+    position = question + 1 if _has_root(request) else question
     # Of the first marks none is ever missing, however long the conversation gets.
     mark = prefix[min(position, FIRST_MARKS - 1, len(prefix) - 1)]
     return f"penstock-{mark.digest:016x}"
@@ -41,15 +42,19 @@ def session_id(request: ChatRequest, prefix: Sequence[PrefixMark]) -> str:
 class PromptPrefix:
     """The marks of one prompt in the making. Costs 2 us a KB beside the counting, in the same thread."""
 
-    __slots__ = ("_breakpoints", "_caches_all", "_marks", "_messages_left", "_state")
+    __slots__ = ("_breakpoints", "_caches_all", "_first", "_last", "_marked", "_messages_left", "_state")
 
     def __init__(self, request: ChatRequest, *, scope: str) -> None:
         """`scope` goes into every digest: what one team has sent must not be found out by another team's guess."""
         self._state = blake2b(digest_size=8)
         tools = bytes(request.members["tools"]) if request.tools else None
         self._add((scope, tools, _schema(request)))
-        self._marks: list[PrefixMark] = []
-        self._breakpoints: list[int] = []
+        if request.functions is not None:
+            self._add(bytes(request.functions))
+        self._first: list[PrefixMark] = []
+        self._marked: deque[PrefixMark] = deque(maxlen=_MOST_BREAKPOINTS)  # between the first and the last
+        self._last: list[PrefixMark] = []
+        self._breakpoints: deque[int] = deque(maxlen=_MOST_BREAKPOINTS)
         self._messages_left = len(request.messages)
         self._caches_all = request.caches_prompt
 
@@ -70,27 +75,35 @@ class PromptPrefix:
                 [(call.function.name, call.function.arguments) for call in message.tool_calls or () if call.function],
             )
         )
+        if message.images:
+            self._add([_part(part) for part in message.images])
         self._messages_left -= 1
         is_marked = any(is_given(part.cache_control) for part in parts)
         self._mark(tokens, is_breakpoint=is_marked or (self._caches_all and self._messages_left == 0))
 
     def marks(self) -> tuple[PrefixMark, ...]:
-        return tuple(self._marks)
+        """At most first, last and as many as providers take breakpoints, whatever the client marks."""
+        return (*self._first, *self._marked, *self._last)
 
     def breakpoints(self) -> tuple[int, ...]:
         """Tokens up to the last places up to which the client asks its prompt to be cached, shortest first."""
-        return tuple(self._breakpoints[-_MOST_BREAKPOINTS:])
+        return tuple(self._breakpoints)
 
     def _mark(self, tokens: int, *, is_breakpoint: bool) -> None:
         if is_breakpoint:
             self._breakpoints.append(tokens)
-        if is_breakpoint or len(self._marks) < FIRST_MARKS or self._messages_left < LAST_MARKS:
-            digest = int.from_bytes(self._state.copy().digest())
-            self._marks.append(PrefixMark(digest, tokens))
+        is_first, is_last = len(self._first) < FIRST_MARKS, self._messages_left < LAST_MARKS
+        if is_first or is_last or is_breakpoint:
+            kept = self._first if is_first else self._last if is_last else self._marked
+            kept.append(PrefixMark(int.from_bytes(self._state.copy().digest()), tokens))
 
     def _add(self, value: object) -> None:
         # msgpack says where each string ends, so that no two prompts are written alike.
         self._state.update(msgspec.msgpack.encode(value))
+
+
+def _has_root(request: ChatRequest) -> bool:
+    return bool(request.tools) or request.functions is not None or _schema(request) is not None
 
 
 def _schema(request: ChatRequest) -> bytes | None:

@@ -117,7 +117,7 @@ def _policy(text: str | None) -> str | None:
 def _tags(text: str | None) -> tuple[str, ...]:
     if text is None:
         return ()
-    tags = tuple(tag.strip() for tag in text.split(","))
+    tags = tuple(dict.fromkeys(tag.strip() for tag in text.split(",")))  # one named twice is charged once
     if len(tags) > _MOST_TAGS or not all(_TAG.fullmatch(tag) for tag in tags):
         raise _invalid(
             "x-penstock-tags",

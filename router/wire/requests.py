@@ -49,6 +49,8 @@ class Message(Struct):
     content: str | list[Part] | None = None
     name: str | None = None
     tool_calls: list[ToolCall] | None = None
+    images: list[Part] | None = None  # that the model made, sent back (openrouter.md §1.4)
+    audio: Raw | UnsetType = UNSET  # that the model made, by its id
     reasoning: str | None = None
     reasoning_content: str | None = None
 
@@ -89,6 +91,7 @@ class _ChatBody(Struct):
     max_completion_tokens: int | None = None
     n: int | None = None
     tools: list[Tool] | None = None
+    functions: Raw | UnsetType = UNSET  # what OpenAI had before tools
     response_format: ResponseFormat | None = None
     reasoning: Reasoning | None = None
     reasoning_effort: str | None = None
@@ -128,6 +131,7 @@ class ChatRequest:
     max_output_tokens: int | None  # max_completion_tokens, else max_tokens, else None
     choices: int
     tools: Sequence[Tool]
+    functions: Raw | None  # OpenAI's name for tools until 2023, as they came
     response_format: ResponseFormat | None
     reasoning_effort: str | None  # as the client says it; "none" also where it switches thinking off
     reasoning_tokens: int | None  # a budget for thinking, instead of an effort
@@ -181,6 +185,7 @@ class ChatReader:
             max_output_tokens=_max_output_tokens(typed),
             choices=1 if typed.n is None else _in_range("n", typed.n, _MOST_CHOICES),
             tools=typed.tools or (),
+            functions=_functions(typed.functions),
             response_format=typed.response_format,
             reasoning_effort=_reasoning_effort(typed),
             reasoning_tokens=typed.reasoning.max_tokens if typed.reasoning else None,
@@ -237,6 +242,10 @@ def _max_output_tokens(typed: _ChatBody) -> int | None:
     if typed.max_completion_tokens is not None:
         return _in_range("max_completion_tokens", typed.max_completion_tokens, _MOST_OUTPUT_TOKENS)
     return None if typed.max_tokens is None else _in_range("max_tokens", typed.max_tokens, _MOST_OUTPUT_TOKENS)
+
+
+def _functions(given: Raw | UnsetType) -> Raw | None:
+    return given if isinstance(given, Raw) and bytes(given) not in (b"null", b"[]") else None
 
 
 def _in_range(name: str, value: int, most: int) -> int:
@@ -301,8 +310,9 @@ def _asks_reasoning(typed: _ChatBody) -> bool:
     return typed.reasoning is not None if effort is None else effort != "none"
 
 
-# Each of these lets the provider choose another model, or adds fees that no price in the catalog bounds. Sent on
-# unseen, they would let a request cost more than was held for it (reference: openrouter.md §1.1, §1.3).
+# Each of these, unless it is null or an empty list, lets the provider choose another model, or adds fees that no price
+# in the catalog bounds. Sent on unseen, they would let a request cost more than was held for it (reference:
+# openrouter.md §1.1, §1.3).
 _UNBOUNDED = {
     "models": "it lets the provider fall back to models outside your team's policy; list candidates in the policy",
     "route": "routing is decided by your team's policy; leave it out",

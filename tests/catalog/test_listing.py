@@ -343,3 +343,18 @@ def test_the_hours_of_a_tariff_cover_the_day_and_it_is_read_back_as_it_was_writt
         assert from_data(json.loads(json.dumps(as_data(read)))) == read
         for minute in range(0, 24 * 60, 7):
             read.at(time(minute // 60, minute % 60))
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [{"prompt": "1", "utc_start": hour * 100, "utc_end": hour * 100 + 30} for hour in range(13)],
+        [{"prompt": "1", "min_prompt_tokens": 1000 * tier} for tier in range(1, 10)],
+    ],
+)
+def test_a_list_of_more_hours_or_lengths_than_anyone_has_is_not_worked_out(overrides: list[dict[str, object]]) -> None:
+    with pytest.raises(PricingError, match="too many"):
+        pricing_of(
+            "m",
+            {"prompt": "1e-6", "completion": "1e-6", "overrides": [each | {"prompt": "2e-6"} for each in overrides]},
+        )

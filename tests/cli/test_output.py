@@ -18,7 +18,7 @@ def test_an_explanation_lists_the_eligible_and_the_rejected() -> None:
     decision = decide(profile, RULES, catalog(FLASH, PRO), NOON, quality=TablePredictor())
 
     assert explanation(decision, profile) == (
-        "policy any · objective cheapest · good enough: 0.0000 · catalog c1\n"
+        "policy any · objective cheapest · good enough: any quality · catalog c1\n"
         "request: 1000 input tokens (o200k), task chat, language other, difficulty 0.50, needs nothing special\n"
         "\n"
         "rank  model        provider  quality  expected $  at worst $  input  output  output limit\n"

@@ -111,8 +111,11 @@ def test_every_key_of_a_policy_arrives(write: Write) -> None:
 def test_a_model_that_a_client_names_itself_is_held_to_the_policies_it_is_from(write: Write) -> None:
     team = loaded(write(main=IN_EUROPE, team=RICH)).teams[TeamName("search")]
 
-    assert team.pin(FLASH).guard == team.policies["full"].guard
-    assert team.pin(FLASH).candidates == (FLASH,)
+    pin, full = team.pin(FLASH), team.policies["full"]
+    assert pin.candidates == (FLASH,)
+    assert (pin.banned_models, pin.banned_providers) == (full.banned_models, full.banned_providers)
+    assert pin.only_providers == frozenset({OPENROUTER})  # of its rule too
+    assert (pin.max_cost_usd, pin.max_latency_ms) == (full.max_cost_usd, full.rules[0].max_latency_ms)
 
 
 def test_a_team_without_demands_has_no_guard(write: Write) -> None:

@@ -96,3 +96,12 @@ def test_openrouter_is_asked_and_only_its_region_must_be_declared() -> None:
     assert unmet(asked, openrouter) is None
     assert unmet(replace(asked, regions=frozenset({"eu"})), openrouter) is not None
     assert unmet(replace(asked, only=frozenset()), openrouter) is not None
+
+
+def test_openrouter_is_not_asked_for_what_nobody_behind_it_can_meet() -> None:
+    asked = DataRules(only=frozenset({"azure", "azure/eu"}), ignore=frozenset({"azure", "novita"}))
+
+    why = unmet(asked, hosted(DataHandling(), kind="openrouter", name="openrouter"))
+
+    assert why is not None
+    assert "only azure, azure/eu may see the data, and it is kept from azure, novita" in why

@@ -61,6 +61,24 @@ def test_of_the_efforts_a_model_knows_the_strongest_that_is_not_above_is_set(mos
     assert effort_to_set(asking(MAX), thinker(NONE, HIGH, XHIGH), wish=None, most=most) is effort
 
 
+@pytest.mark.parametrize(
+    ("asked", "most", "effort"),
+    [
+        (MEDIUM, MEDIUM, LOW),  # left alone, it may be rounded up to high
+        (MEDIUM, HIGH, LOW),
+        (HIGH, HIGH, None),
+        (LOW, HIGH, None),
+        (MINIMAL, HIGH, LOW),  # nothing is listed below
+        (NONE, HIGH, None),
+        (MEDIUM, None, None),  # no cap: the client's word is the provider's to read
+    ],
+)
+def test_under_a_cap_an_effort_the_model_does_not_list_becomes_the_next_below(
+    asked: Effort, most: Effort | None, effort: Effort | None
+) -> None:
+    assert effort_to_set(asking(asked), thinker(LOW, HIGH), wish=LOW, most=most) is effort
+
+
 def test_a_model_that_cannot_think_is_not_told_how_hard() -> None:
     mute = at("cloud", model("m"), always(per_mtok("1", "1")))
     lacking = replace(thinker(), lacks=THINKING)

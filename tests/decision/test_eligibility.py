@@ -140,6 +140,18 @@ def test_without_a_limit_the_window_must_hold_the_usual_answer(input_tokens: int
     assert verdict(profile=replace(CHAT, input_tokens=input_tokens)) == verdict_is
 
 
+@pytest.mark.parametrize(
+    ("input_tokens", "verdict_is"),
+    [
+        (96_630, None),  # 96,630 + a 32nd of it, 3,019, + 350 = 99,999
+        (96_631, None),
+        (96_632, refused(Reason.CONTEXT_TOO_SMALL, "99651 input and 350 output tokens exceed 100000")),
+    ],
+)
+def test_a_count_that_may_be_low_leaves_room_for_that(input_tokens: int, verdict_is: Rejection | None) -> None:
+    assert verdict(profile=replace(CHAT, input_tokens=input_tokens, input_bytes=400_000)) == verdict_is
+
+
 def test_a_policy_whose_default_is_short_needs_no_room_for_more() -> None:
     terse = replace(ANY, default_max_output_tokens=100)
 

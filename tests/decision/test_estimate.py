@@ -183,6 +183,22 @@ class TestTheOutputLimit:
     def test_the_default_is_cut_to_what_the_input_leaves_of_the_window(self, input_tokens: int, limit: int) -> None:
         assert estimated(replace(CHAT, input_tokens=input_tokens), deployment()).max_output_tokens == limit
 
+    @pytest.mark.parametrize(
+        ("input_tokens", "input_bytes", "limit"),
+        [
+            (64_000, 400_000, 34_000),  # a 32nd of 64,000 is 2,000
+            (64_000, 65_000, 35_000),  # no more tokens than bytes
+            (96_970, 400_000, 1),
+        ],
+    )
+    def test_a_count_that_may_be_low_leaves_a_margin_in_the_window(
+        self, input_tokens: int, input_bytes: int, limit: int
+    ) -> None:
+        profile = replace(CHAT, input_tokens=input_tokens, input_bytes=input_bytes)
+        roomy = replace(deployment(), max_output_tokens=50_000)
+
+        assert estimated(profile, roomy, default_max_output_tokens=50_000).max_output_tokens == limit
+
     def test_a_clients_own_limit_is_never_changed(self) -> None:
         own = estimated(replace(CHAT, max_output_tokens=200_000), deployment(), max_cost_usd="0.01")
 

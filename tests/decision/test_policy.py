@@ -7,11 +7,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.catalog.catalog import Capability, Effort, ModelName, Task
+from router.catalog.catalog import Capability, Effort, ModelName, ProviderName, Task
 from router.decision.data_rules import DataRules
 from router.decision.facts import NO_TIGHTENING, Tightening
 from router.decision.matching import Match
-from router.decision.policy import Objective, Policy, QualityFloor, Rule, Shadow, Terms, pinned, shadowing
+from router.decision.policy import (
+    Objective,
+    Policy,
+    QualityFloor,
+    Rule,
+    Shadow,
+    Terms,
+    named_by_client,
+    pinned,
+    shadowing,
+)
 from router.quality.verify import Check, CheckKind
 from router.quotas import Budget, Per
 from tests.decision.builders import CHAT, NOON, policy
@@ -173,6 +183,66 @@ def test_a_pinned_model_is_the_only_candidate_and_nothing_is_asked_of_it() -> No
         banned_providers=frozenset(),
         rules=(),
     )
+
+
+def test_a_model_that_a_client_names_is_held_to_the_strictest_terms_it_is_offered_under() -> None:
+    non_empty, whole = Check(CheckKind.NON_EMPTY), Check(CheckKind.NOT_TRUNCATED)
+    careful = Policy(
+        "careful",
+        candidates=(OPUS, PRO),
+        floor=QualityFloor(0.6),
+        max_cost_usd=Decimal("0.50"),
+        default_max_output_tokens=4_000,
+        banned_providers=frozenset({ProviderName("bad")}),
+        verify=(non_empty,),
+        buffers_streams=True,
+        reasoning_effort=Effort.LOW,
+        max_reasoning_effort=Effort.HIGH,
+        only_providers=frozenset({ProviderName("one"), ProviderName("two")}),
+        data=DataRules(zdr=True),
+        rules=(
+            Rule("dear", ALWAYS, max_cost_usd=Decimal(9), floor=QualityFloor(0.7)),
+            Rule(
+                "secret", ALWAYS, only_providers=frozenset({ProviderName("one")}), data=DataRules(ignore=frozenset("x"))
+            ),
+            Rule("others", ALWAYS, candidates=(PRO,), max_cost_usd=Decimal("0.01")),
+        ),
+    )
+    cheap = Policy(
+        "cheap",
+        candidates=(FLASH,),
+        max_cost_usd=Decimal("0.20"),
+        rules=(
+            Rule(
+                "hard",
+                ALWAYS,
+                candidates=(OPUS,),
+                floor=QualityFloor(0.99, "best_candidate"),
+                max_reasoning_effort=Effort.MEDIUM,
+                max_latency_ms=500,
+                verify=(whole,),
+                data=DataRules(regions=frozenset({"eu"})),
+            ),
+        ),
+    )
+
+    assert named_by_client(OPUS, (careful, cheap, pinned(OPUS))) == Policy(
+        name="pinned opus",
+        candidates=(OPUS,),
+        floor=QualityFloor(0.7),
+        max_cost_usd=Decimal("0.20"),
+        default_max_output_tokens=4_000,
+        banned_providers=frozenset({ProviderName("bad")}),
+        verify=(non_empty, whole),
+        buffers_streams=True,
+        max_latency_ms=500,
+        reasoning_effort=Effort.LOW,
+        max_reasoning_effort=Effort.MEDIUM,
+        only_providers=frozenset({ProviderName("one")}),
+        data=DataRules(zdr=True, ignore=frozenset("x"), regions=frozenset({"eu"})),
+    )
+    assert named_by_client(FLASH, (careful, cheap)).max_cost_usd == Decimal("0.20")
+    assert named_by_client(FLASH, (careful,)) == pinned(FLASH)
 
 
 def test_a_downgraded_policy_keeps_everything_but_its_demands_on_quality() -> None:

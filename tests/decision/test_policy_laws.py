@@ -69,7 +69,7 @@ class Learned:
     def output(self, _: Deployment, __: RequestProfile, effort: Effort | None) -> OutputForecast:
         return OutputForecast(self._outputs[effort], self._outputs[effort] // 2)
 
-    def latency(self, deployment: Deployment) -> Latency | None:
+    def latency(self, deployment: Deployment, _: RequestProfile) -> Latency | None:
         return self._latencies[deployment.id]
 
 

@@ -49,7 +49,7 @@ class Learned:
     def output(self, _: Deployment, __: RequestProfile, ___: Effort | None) -> OutputForecast:
         return OutputForecast(self._chance.randrange(10, 2_000), self._chance.randrange(10))
 
-    def latency(self, _: Deployment) -> Latency | None:
+    def latency(self, _: Deployment, __: RequestProfile) -> Latency | None:
         return self._chance.choice((None, Latency(self._chance.random(), 50.0)))
 
 
@@ -149,7 +149,7 @@ def test_answers_within_one_plan_do_not_change() -> None:
         return (
             experience.input_ratio(each.model, CHAT),
             experience.output(each, CHAT, Effort.LOW),
-            experience.latency(each),
+            experience.latency(each, CHAT),
         )
 
     assert answers() == answers()

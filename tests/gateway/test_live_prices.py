@@ -221,6 +221,91 @@ async def test_a_price_that_is_gone_makes_the_model_ineligible_at_once_and_is_co
     assert caplog.text.count("its price for `prompt` is -1") == 1
 
 
+async def test_a_price_that_climbs_little_by_little_is_doubted_once_the_day_has_seen_it_leap(
+    market: Market, store: SqliteStore
+) -> None:
+    prices = live(market, store)
+    await prices.refresh(OPENROUTER)
+
+    for figure in ("0.25", "0.6", "1.5", "3.7"):  # 2.5 times as much each time
+        market.usd_per_mtok = figure
+        await prices.refresh(OPENROUTER)
+
+    assert in_force(prices, market) == [price("0.25"), price("3.7")]  # believed, and held for
+
+
+async def test_a_price_that_has_climbed_in_small_steps_is_believed_when_it_is_confirmed(
+    market: Market, store: SqliteStore
+) -> None:
+    prices = live(market, store)
+    await prices.refresh(OPENROUTER)
+
+    for figure in ("0.2", "0.4", "0.4", "0.4", "0.5"):
+        market.usd_per_mtok = figure
+        await prices.refresh(OPENROUTER)
+
+    assert in_force(prices, market) == [price("0.5")]  # 0.4 was confirmed, so that 0.5 is measured by it
+    assert prices.doubts == {}
+
+
+async def test_days_apart_a_price_may_double_and_double_again(market: Market, store: SqliteStore) -> None:
+    prices = live(market, store)
+    await prices.refresh(OPENROUTER)
+
+    for figure in ("0.2", "0.4", "0.8"):
+        market.moment += timedelta(days=1)
+        market.usd_per_mtok = figure
+        await prices.refresh(OPENROUTER)
+
+    assert in_force(prices, market) == [price("0.8")]
+
+
+async def test_a_price_that_was_gone_and_comes_back_is_measured_by_what_it_was(
+    market: Market, store: SqliteStore
+) -> None:
+    prices = live(market, store)
+    await prices.refresh(OPENROUTER)
+    for figure in (None, None, "9"):
+        market.usd_per_mtok = figure
+        await prices.refresh(OPENROUTER)
+    at_first = in_force(prices, market)
+
+    await prices.refresh(OPENROUTER)
+
+    assert None in at_first
+    assert in_force(prices, market) == [price("9")]
+
+    market.usd_per_mtok = None
+    await prices.refresh(OPENROUTER)
+    await prices.refresh(OPENROUTER)
+    market.usd_per_mtok = "9"
+    await prices.refresh(OPENROUTER)
+    assert in_force(prices, market) == [price("9")]
+
+
+async def test_of_the_book_only_what_was_seen_lately_is_read_again(market: Market, store: SqliteStore) -> None:
+    asked: list[datetime | None] = []
+
+    class Asked(FailingStore):
+        def prices(self, since: datetime | None = None) -> list[PriceRow]:
+            asked.append(since)
+            return super().prices(since)
+
+    first = live(market, store)
+    await first.refresh(OPENROUTER)
+    await first.keep()
+    second = live(market, Asked(store), every_s=None)
+    await while_running(second, lambda: len(asked) > 1)
+    moment = market.moment
+
+    market.usd_per_mtok = "0.2"
+    await first.refresh(OPENROUTER)
+    await first.keep()
+    await while_running(second, lambda: in_force(second, market) == [price("0.2")])
+
+    assert asked == [None, None, moment - timedelta(hours=1)]
+
+
 async def test_a_model_that_is_not_listed_any_more_keeps_its_last_good_price(
     market: Market, store: SqliteStore
 ) -> None:
@@ -248,8 +333,8 @@ class FailingStore:
         self._store = store
         self.is_reachable = True
 
-    def prices(self) -> list[PriceRow]:
-        return self._store.prices()
+    def prices(self, since: datetime | None = None) -> list[PriceRow]:
+        return self._store.prices(since)
 
     def keep_prices(self, prices: Sequence[PriceRow]) -> None:
         if not self.is_reachable:

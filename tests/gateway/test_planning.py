@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.catalog.catalog import Effort
+from router.catalog.catalog import Capability, Effort
 from router.decision.data_rules import NO_DATA_RULES, DataRules
 from router.decision.facts import NO_TIGHTENING
 from router.errors import InvalidRequest
@@ -138,6 +138,35 @@ def test_how_hard_a_client_asks_to_think(members: dict[str, object], effort: Eff
 
     assert profile.effort is effort
     assert ("reasoning" in profile.needs) is asks
+
+
+PICTURE = {"type": "image_url", "image_url": {"url": "https://example.org/1.png"}}
+
+
+def test_pictures_a_model_made_and_a_client_sends_back_are_bounded() -> None:
+    answer = {"role": "assistant", "content": "Here.", "images": [PICTURE] * 3}
+    request = read(messages=[answer, {"role": "user", "content": "and?"}])
+    profile = profile_of(request, COUNTER.count_now(request), NO_CONTROLS, team=TeamName("search"))
+
+    assert (profile.images, profile.has_unbounded_parts) == (3, False)
+    assert Capability.IMAGE_INPUT not in profile.needs  # who cannot see them still reads the text
+
+
+@pytest.mark.parametrize(
+    "answer", [{"audio": {"id": "audio_1"}}, {"images": [{"type": "file", "file": {"file_id": "1"}}]}], ids=str
+)
+def test_what_a_model_made_of_unknown_length_may_fill_the_window(answer: dict[str, object]) -> None:
+    request = read(messages=[{"role": "assistant", **answer}, {"role": "user", "content": "and?"}])
+
+    assert profile_of(request, COUNTER.count_now(request), NO_CONTROLS, team=TeamName("search")).has_unbounded_parts
+
+
+@pytest.mark.parametrize(("functions", "needs"), [([{"name": "f"}], True), ([], False), (None, False)])
+def test_functions_as_openai_had_them_before_tools_need_tools(functions: object, needs: bool) -> None:
+    request = read(functions=functions)
+    profile = profile_of(request, COUNTER.count_now(request), NO_CONTROLS, team=TeamName("search"))
+
+    assert (Capability.TOOLS in profile.needs) is needs
 
 
 def test_a_share_of_the_request_ids_falls_to_the_shadow() -> None:

@@ -12,7 +12,7 @@ from router.decision.explain import profile_as_data
 from router.decision.facts import Latency
 from router.learning.experience import LearnedExperience
 from router.learning.keeping import Keeper
-from router.ledger import Attempt, LedgerEntry, Outcome
+from router.ledger import FAILED_VERIFICATION, Attempt, LedgerEntry, Outcome
 from router.storage.errors import StoreUnavailable
 from router.storage.sqlite import SqliteStore
 from router.units import Usage
@@ -30,7 +30,11 @@ def call(**changes: object) -> Attempt:
 
 
 def booked(*calls: Attempt, outcome: Outcome = Outcome.OK) -> LedgerEntry:
-    return replace(entry("req_1", *calls, outcome=outcome), profile_json=json.dumps(profile_as_data(ASKED)).encode())
+    return replace(entry("req_1", *calls, outcome=outcome), profile_json=_profile())
+
+
+def _profile(team: str = "search") -> bytes:
+    return json.dumps(profile_as_data(replace(ASKED, team=team))).encode()
 
 
 def experienced(*entries: LedgerEntry) -> LearnedExperience:
@@ -44,7 +48,7 @@ def answers(experience: LearnedExperience) -> tuple[object, ...]:
     return (
         experience.input_ratio(FLASH.model, ASKED),
         experience.output(FLASH, ASKED, None),
-        experience.latency(FLASH),
+        experience.latency(FLASH, ASKED),
     )
 
 
@@ -63,7 +67,22 @@ def test_entries_teach_tokens_answers_and_pace() -> None:
 
 
 def test_of_four_streams_no_pace_is_told() -> None:
-    assert experienced(*[booked(call())] * 4).latency(FLASH) is None
+    assert experienced(*[booked(call())] * 4).latency(FLASH, ASKED) is None
+
+
+def test_one_teams_slow_streams_do_not_make_a_deployment_slow_for_another() -> None:
+    slow = replace(booked(replace(call(), first_token_s=60.0, duration_s=61.0)), profile_json=_profile(team="evil"))
+
+    mine = experienced(*[booked(call())] * 50, *[slow] * 500)
+    few = experienced(*[booked(call())] * 6, *[slow] * 50)
+
+    assert mine.latency(FLASH, ASKED) == experienced(*[booked(call())] * 50).latency(FLASH, ASKED)
+    told = few.latency(FLASH, ASKED)
+    assert told is not None
+    assert 0.5 < told.first_token_s < 60  # leans on what everybody has seen
+    assert few.latency(FLASH, replace(ASKED, team="new")) == experienced(*[booked(call())] * 6, *[slow] * 50).latency(
+        FLASH, replace(ASKED, team="newer")
+    )
 
 
 @pytest.mark.parametrize(("cut", "outcome"), [("length", Outcome.OK), (None, Outcome.CLIENT_GONE), (None, Outcome.CUT)])
@@ -72,6 +91,12 @@ def test_an_answer_that_did_not_end_by_itself_says_at_least(cut: str | None, out
     at_least = replace(call(), finish_reason=cut)
 
     assert experienced(*[booked(at_least, outcome=outcome)] * 50).output(FLASH, ASKED, None).output_tokens > 2 * whole
+
+
+def test_an_answer_that_failed_a_check_is_as_long_as_it_is() -> None:
+    failed = booked(replace(call(), outcome=FAILED_VERIFICATION), call())
+
+    assert answers(experienced(*[failed] * 50)) == answers(experienced(*[booked(call(), call())] * 50))
 
 
 @pytest.mark.parametrize(
@@ -105,7 +130,7 @@ def test_a_name_that_stands_for_another_model_is_forgotten() -> None:
     experience.forget(FLASH.model.name)
 
     assert experience.input_ratio(FLASH.model, ASKED) == 1.1
-    assert experience.latency(FLASH) is None
+    assert experience.latency(FLASH, ASKED) is None
 
 
 def test_what_was_learned_is_there_after_a_restart(tmp_path: Path) -> None:
@@ -135,7 +160,7 @@ def test_who_has_learned_nothing_writes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "damaged", [b"", b"[]", b'{"version":1,"pieces":[["output",[1]]]}', b'{"version":99,"pieces":[]}', b"\xff"]
+    "damaged", [b"", b"[]", b'{"version":2,"pieces":[["output",[1]]]}', b'{"version":99,"pieces":[]}', b"\xff"]
 )
 def test_what_cannot_be_read_is_learned_anew(tmp_path: Path, damaged: bytes) -> None:
     store = SqliteStore(tmp_path / "store.sqlite")

@@ -1,5 +1,6 @@
 """The memory of prompt caches: who has read what, for how long, how far that can be relied on, and what follows."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from itertools import accumulate
@@ -262,3 +263,40 @@ def test_conditions_keep_what_else_they_hold() -> None:
 
     assert replace(foreseen, warm_tokens={}, later_tokens={}, further_turns=0) == before
     assert isinstance(foreseen, Conditions)
+
+
+def test_one_teams_odd_traffic_says_nothing_of_another_teams_cache() -> None:
+    odd = replace(prompt(1_500, 1_600, fork=9), team="evil")
+    warmth = after(answered(FIRST, GPT), answered(SECOND, GPT, after_s=5, cached=READ))
+
+    for number in range(30):
+        warmth.observe(answered(odd, GPT, after_s=10 + 3 * number, cached=0))
+
+    assert warmth.warm_tokens(SECOND, at(110)) == {GPT.id: 19 * 128}
+    assert warmth.shares()[GPT.id] < 0.3
+    assert warmth.warm_tokens(replace(SECOND, team="new"), at(110))[GPT.id] < 0.3 * READ  # leans on what all have seen
+
+
+class _Silent:
+    """Knows nothing, and keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+
+    async def seen(self, digests: Sequence[int]) -> Sequence[tuple[int, tuple[DeploymentId, float, str]]]:
+        return ()
+
+    def put(self, digests: Sequence[int], deployment: DeploymentId, *, at_s: float, ended: str, keep_s: float) -> None:
+        self.told.append((digests, deployment))
+
+
+@pytest.mark.anyio
+async def test_asking_what_is_warm_as_a_dry_run_does_leaves_nothing_to_remember() -> None:
+    shared = _Silent()
+    warmth = Warmth(ALL, shared=shared)
+
+    for _ in range(5):
+        await warmth.outlook(FIRST, at(0), list(ALL))
+
+    assert shared.told == []
+    assert await warmth.outlook(SECOND, at(1), list(ALL)) == await Warmth(ALL).outlook(SECOND, at(1), list(ALL))

@@ -146,3 +146,12 @@ def test_a_schema_that_cannot_be_used_leaves_the_verdict_open_and_hides_no_failu
     assert _verdict(CheckKind.JSON_SCHEMA, _request(response_format={"type": "json_schema"}), GOOD) == Verdict(
         is_known=False
     )
+
+
+def test_many_choices_and_calls_are_looked_at_no_longer_than_one() -> None:
+    numbers = f"[{','.join(['1'] * 20_000)}]"
+
+    one = _verdict(CheckKind.JSON_SCHEMA, _wanting({"items": {"type": "integer"}}), _said(numbers))
+    many = _verdict(CheckKind.JSON_SCHEMA, _wanting({"items": {"type": "integer"}}), *[_said(numbers)] * 100)
+
+    assert (one.word, many.word) == ("passed", "unknown")

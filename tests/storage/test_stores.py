@@ -673,6 +673,14 @@ def test_prices_are_read_back_as_they_were_kept_by_name_oldest_first(any_store: 
     assert any_store.prices() == [PRICE_ROW, later, other]
 
 
+def test_prices_are_read_by_when_they_were_last_seen(any_store: Store) -> None:
+    later = replace(PRICE_ROW, starts=AT + HOUR, last_seen=AT + HOUR)
+    any_store.keep_prices([PRICE_ROW, later])
+
+    assert any_store.prices(since=AT + HOUR) == [later]
+    assert any_store.prices(since=AT + 2 * HOUR) == []
+
+
 def test_a_price_once_kept_is_never_edited_only_when_it_was_last_seen_moves_on(any_store: Store) -> None:
     any_store.keep_prices([PRICE_ROW])
 

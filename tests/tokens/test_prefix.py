@@ -158,6 +158,17 @@ def test_two_pictures_files_or_recordings_are_two_prompts(marks: Marker, part: d
     )
 
 
+def test_pictures_that_a_model_made_and_old_functions_tell_prompts_apart(marks: Marker) -> None:
+    one, other = (
+        assistant("Here.", images=[{"type": "image_url", "image_url": {"url": url}}]) for url in ("data:1", "data:2")
+    )
+
+    assert (
+        len({marks.digests([each])[0] for each in (one, other, assistant("Here."), assistant("Here.", images=[]))}) == 3
+    )
+    assert marks.digests([user("hi")], functions=[{"name": "f"}])[-1] != marks.digests([user("hi")])[-1]
+
+
 def test_of_a_long_prompt_the_first_and_the_last_marks_are_kept(marks: Marker) -> None:
     conversation = [user(f"line {number}") for number in range(100)]
     whole = [marks(conversation[: number + 1])[-1] for number in range(100)]
@@ -174,6 +185,18 @@ def test_marks_at_a_clients_cache_breakpoints_are_kept_too(counter: TokenCounter
 
     assert len(count.prefix) == FIRST_MARKS + 1 + LAST_MARKS
     assert count.breakpoints == (count.prefix[FIRST_MARKS].tokens,)
+
+
+def test_of_a_clients_many_cache_marks_only_as_many_as_providers_take_are_kept(
+    counter: TokenCounter, request_of: RequestMaker
+) -> None:
+    marked = {"role": "user", "content": [{"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}]}
+
+    count = counter.count_now(request_of([marked] * 5000))
+
+    assert len(count.prefix) == FIRST_MARKS + 4 + LAST_MARKS
+    assert count.breakpoints == tuple(mark.tokens for mark in count.prefix[-4:])
+    assert [mark.tokens for mark in count.prefix] == sorted(mark.tokens for mark in count.prefix)
 
 
 def test_the_breakpoints_are_where_the_client_marks_its_prompt(counter: TokenCounter, request_of: RequestMaker) -> None:

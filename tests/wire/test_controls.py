@@ -103,6 +103,10 @@ def test_an_empty_policy_is_refused() -> None:
     assert caught.value.param == "x-penstock-policy"
 
 
+def test_a_tag_that_is_named_twice_counts_once() -> None:
+    assert controls(tags="web,eval, web,web").tags == ("web", "eval")
+
+
 @pytest.mark.parametrize("text", ["a", "a" * 64, ",".join("abcdefgh"), "A-z_0.9:/=-"])
 def test_tags_within_their_limits(text: str) -> None:
     assert controls(tags=text).tags == tuple(text.split(","))
