@@ -25,6 +25,7 @@ PenstockError                   500  server_error           internal_error
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import ClassVar
 
 
@@ -186,6 +187,18 @@ class Unavailable(PenstockError):
     retry_after_s = 1.0
 
 
+class FailureKind(Enum):
+    """What a failed call says, and so what is to be done: about its request, its deployment, its provider."""
+
+    UNSENT = auto()  # it never reached the provider: the same deployment or another may be asked
+    BROKEN = auto()  # the deployment fails
+    BUSY = auto()  # it says "not now": left alone until it says, or for a while
+    ACCOUNT = auto()  # our own key or credit at the provider: all its deployments are left alone
+    DECLINED = auto()  # it cannot serve this request as asked (filters, ceilings, names); others may
+    TOO_LONG = auto()  # the request exceeds its window: only larger ones may
+    CALLERS = auto()  # the request itself is wrong, and would be everywhere
+
+
 class UpstreamError(PenstockError):
     """A provider failed. `may_be_owed`: the call may have reached it and may be billed."""
 
@@ -194,6 +207,7 @@ class UpstreamError(PenstockError):
     code = "upstream_error"
     should_retry = True
     may_be_owed: bool = False
+    kind: FailureKind = FailureKind.BROKEN
 
     def __init__(self, message: str, *, provider: str) -> None:
         super().__init__(message)
@@ -202,11 +216,6 @@ class UpstreamError(PenstockError):
 
     def data(self) -> Mapping[str, object]:
         return {"tried": list(self.tried)} if self.tried else {}
-
-    @property
-    def is_callers_fault(self) -> bool:
-        """Whether another candidate would refuse the same request for the same reason."""
-        return False
 
     @property
     def outcome(self) -> str:
@@ -226,26 +235,27 @@ class UpstreamRefused(UpstreamError):
         *,
         provider: str,
         upstream_status: int,
+        kind: FailureKind | None = None,
         retry_after_s: float | None = None,
         may_be_owed: bool = False,
     ) -> None:
+        """Without a kind it follows from the status alone."""
         super().__init__(message, provider=provider)
+        self.kind = _kind_of(upstream_status) if kind is None else kind
         self.may_be_owed = may_be_owed
         self.upstream_status = upstream_status
         self.retry_after_s = retry_after_s
         self.status = _status_for(upstream_status)
         self.code = f"upstream_{upstream_status}"
-        self.should_retry = not self.is_callers_fault  # the same request would be refused again
-
-    @property
-    def is_callers_fault(self) -> bool:
-        return self.upstream_status in _CALLERS_FAULT
+        # Otherwise the same request would be refused again.
+        self.should_retry = self.kind not in (FailureKind.CALLERS, FailureKind.TOO_LONG)
 
 
 class UpstreamUnreachable(UpstreamError):
     """No connection, so nothing was sent."""
 
     code = "upstream_unreachable"
+    kind = FailureKind.UNSENT
 
 
 class UpstreamBroken(UpstreamError):
@@ -291,6 +301,20 @@ class ConfigError(PenstockError):
         super().__init__("\n".join(str(problem) for problem in problems))
         self.problems = tuple(problems)
 
+
+def _kind_of(upstream_status: int) -> FailureKind:
+    if upstream_status in _CALLERS_FAULT:
+        return FailureKind.CALLERS
+    return _KINDS.get(upstream_status, FailureKind.BROKEN)
+
+
+_KINDS = {
+    401: FailureKind.ACCOUNT,
+    402: FailureKind.DECLINED,  # often one request's limit exceeds our credit, and a cheaper one would not
+    404: FailureKind.DECLINED,
+    429: FailureKind.BUSY,
+    529: FailureKind.BUSY,  # Anthropic's "overloaded"
+}
 
 # Statuses by which a provider says that the request itself is wrong, so that every provider would say it.
 # 404 is not among them: OpenRouter says it when its own filters leave no endpoint (reference: openrouter.md §3).

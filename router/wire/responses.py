@@ -11,9 +11,9 @@ from decimal import Decimal
 from typing import TypeVar
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType, field
 
-from router.errors import PenstockError, UpstreamRefused
+from router.errors import FailureKind, PenstockError, UpstreamRefused
 from router.units import Usage, nano_usd
 
 # What decoding foreign bytes can raise.
@@ -40,10 +40,30 @@ class _Usage(Struct):
     prompt_cache_hit_tokens: int | None = None  # DeepSeek's own API (api-docs.deepseek.com, 2026)
 
 
+class _InnerHeaders(Struct):
+    retry_after: str | int | None = field(name="Retry-After", default=None)
+
+
+class _Metadata(Struct):
+    """What OpenRouter says beside an error (captures of 2025-11 to 2026-10)."""
+
+    raw: Raw | UnsetType = UNSET  # the error of the provider behind it: text, JSON within text, or an object
+    reason: str | None = None
+    reasons: list[str] | None = None  # of a moderator
+    limit_source: str | None = None
+    headers: _InnerHeaders | None = None
+
+
+class _Availability(Struct):
+    retry_after: float | None = None
+
+
 class _Error(Struct):
     message: str | None = None
     code: int | str | None = None
     http_status: int | None = None  # the availability object has it in place of `code` (openrouter.md §3)
+    metadata: _Metadata | None = None
+    availability: _Availability | None = None
 
 
 class _Choice(Struct):
@@ -181,7 +201,8 @@ class ReplyReader:
             _message(read, upstream_status, provider),
             provider=provider,
             upstream_status=upstream_status,
-            retry_after_s=retry_after_s,
+            kind=_kind(read, upstream_status),
+            retry_after_s=_retry_after_s(read) if retry_after_s is None else retry_after_s,
             may_be_owed=has_begun,
         )
 
@@ -224,10 +245,10 @@ def _read_by_member(body: bytes, kind: type[_Fields]) -> _Fields | None:
     except _UNREADABLE:
         return None
     good: dict[str, object] = {}
-    for field in msgspec.structs.fields(kind):
-        if field.encode_name in members:
+    for member in msgspec.structs.fields(kind):
+        if member.encode_name in members:
             try:
-                good[field.name] = msgspec.json.decode(members[field.encode_name], type=field.type)
+                good[member.name] = msgspec.json.decode(members[member.encode_name], type=member.type)
             except _UNREADABLE:
                 continue
     return kind(**good)
@@ -264,6 +285,17 @@ _OUR_ACCOUNT = {
 }
 _MOST_USD = 1_000_000  # for a single call; a larger figure is a provider's mistake, and is not believed
 _STATUS = re.compile("[45][0-9]{2}")
+_SECONDS = re.compile("[0-9]{1,6}")
+_MOST_SECONDS = 10**6
+# OpenRouter and vLLM say "maximum context length is N tokens", llama.cpp "exceeds the available context size",
+# Anthropic "prompt is too long", Google "input token count ... exceeds the maximum number of tokens" (2025-11 to 2026-10).
+_TOO_LONG = re.compile(
+    "maximum context length|context[_ ]length[_ ]exceeded|available context size|prompt is too long"
+    "|exceeds the maximum number of tokens",
+    re.IGNORECASE,
+)
+_NO_MODEL = re.compile("is not a valid model ID", re.IGNORECASE)
+_KEY_LIMIT = re.compile("key limit exceeded", re.IGNORECASE)
 _MOST_TOKENS = 1_000_000_000  # the same for tokens
 _NAME_LENGTH = 200
 _MESSAGE_LENGTH = 600  # characters of a provider's message that we pass on
@@ -296,6 +328,32 @@ def _status(error: _Error) -> int:
         if isinstance(code, str) and _STATUS.fullmatch(code):
             return int(code)
     return 502
+
+
+def _kind(error: _Error, status: int) -> FailureKind | None:
+    """What the text says beyond the status; None if nothing."""
+    metadata = error.metadata or _Metadata()
+    raw = "" if metadata.raw is UNSET else bytes(metadata.raw).decode(errors="replace")
+    text = f"{error.message or ''} {raw}"
+    if status in (400, 413, 422) and (error.code == "context_length_exceeded" or _TOO_LONG.search(text)):
+        return FailureKind.TOO_LONG
+    if status == 400 and _NO_MODEL.search(text):
+        return FailureKind.DECLINED  # our name for the model is out of date: no fault of the caller
+    if status == 402 and metadata.reason == "in_flight_budget_exhausted":
+        return FailureKind.ACCOUNT
+    if status == 403 and not metadata.reasons and (metadata.limit_source or _KEY_LIMIT.search(text)):
+        return FailureKind.ACCOUNT
+    return None
+
+
+def _retry_after_s(error: _Error) -> float | None:
+    """When to come again, where no header says so."""
+    told: str | float | None = error.availability.retry_after if error.availability else None
+    if told is None and error.metadata is not None and error.metadata.headers is not None:
+        told = error.metadata.headers.retry_after
+    if isinstance(told, str):
+        told = float(told) if _SECONDS.fullmatch(told) else None
+    return float(told) if told is not None and 0 <= told < _MOST_SECONDS else None
 
 
 def _message(error: _Error, status: int, provider: str) -> str:
