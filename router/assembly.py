@@ -1,6 +1,7 @@
 """Builds everything, by plain constructors in reading order; the only place that knows the real clock and chance."""
 
 import os
+import random
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -27,7 +28,7 @@ from router.errors import PenstockError
 from router.gateway.dispatch import Clock, Gateway, Quotas
 from router.gateway.live_prices import Listeners, LivePrices
 from router.gateway.past import DecideAgain
-from router.gateway.planning import Planner, PromptCaches
+from router.gateway.planning import Board, Planner, PromptCaches
 from router.gateway.reconcile import Reconciled, Reconciler
 from router.gateway.settlement import Books
 from router.gateway.shadow import Shadows
@@ -61,6 +62,7 @@ from router.storage.writer import LedgerWriter
 from router.telemetry.metrics import Gauges, Metrics
 from router.tokens.count import TokenCounter
 from router.tokens.vocabulary import load_encoding
+from router.upstream.breaker import Availability, RetryBudget
 from router.upstream.client import Endpoint, UpstreamClient
 from router.upstream.listing import listed_models
 from router.upstream.transport import UpstreamTransport
@@ -118,9 +120,11 @@ def assemble(snapshot: Snapshot) -> House:
         skipped=lambda plan, shadow, why: metrics.shadow_skipped(plan.team.name, plan.policy.name, shadow.model, why),
         outer_edge=OuterEdge,
     )
+    jitter = random.Random()  # noqa: S311 - spreads retries in time, and decides nothing else
+    availability = Availability(snapshot.catalog, monotonic_s=time.monotonic, jitter=jitter)
     gateway = Gateway(
         snapshot,
-        planner=make_planner(snapshot, experience, lambda: prices.catalog, caches=warmth),
+        planner=make_planner(snapshot, experience, lambda: prices.catalog, caches=warmth, board=availability),
         gate=gate,
         client=client,
         reader=reader,
@@ -133,6 +137,9 @@ def assemble(snapshot: Snapshot) -> House:
             learning=(warmth.observe, experience.observe),
         ),
         clock=Clock(monotonic_s=time.monotonic, sleep=anyio.sleep),
+        availability=availability,
+        retries=RetryBudget(monotonic_s=time.monotonic),
+        jitter=jitter,
         copy_to_shadow=shadows.offer,
     )
     metrics.watch(
@@ -142,6 +149,7 @@ def assemble(snapshot: Snapshot) -> House:
             budgets=gate.states,
             cache_hits=warmth.shares,
             price_ages_s=prices.ages_s,
+            breakers=availability.states,
         )
     )
 
@@ -272,11 +280,12 @@ def make_planner(
     catalog: Callable[[], Catalog],
     *,
     caches: PromptCaches | None = None,
+    board: Board | None = None,
 ) -> Planner:
     """What decides under the configuration: the same for the server, for dry runs and for `penstock explain`.
 
     `catalog` is the configuration's at the prices in force, asked for each request.
-    Without `caches`, as in the command, nothing is remembered: every deployment is cold.
+    Without `caches` and `board`, as in the command, nothing is remembered: every deployment is cold, and works.
     """
     return Planner(
         snapshot,
@@ -287,6 +296,7 @@ def make_planner(
         unavailable=unavailable(snapshot),
         experience=experience,
         caches=caches or Warmth(snapshot.catalog),
+        board=board,
     )
 
 

@@ -19,11 +19,12 @@ PenstockError                   500  server_error           internal_error
 │   ├── UpstreamBroken          502  upstream_error         upstream_broken
 │   └── UpstreamTimeout         504  upstream_error         upstream_timeout
 ├── Unavailable                 503  server_error           unavailable
+│   └── UpstreamBusy            503  server_error           upstream_busy
 ├── PricingError                500  server_error           pricing_error
 └── ConfigError                 500  server_error           config_error
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import ClassVar
@@ -197,6 +198,19 @@ class FailureKind(Enum):
     DECLINED = auto()  # it cannot serve this request as asked (filters, ceilings, names); others may
     TOO_LONG = auto()  # the request exceeds its window: only larger ones may
     CALLERS = auto()  # the request itself is wrong, and would be everywhere
+
+
+class UpstreamBusy(Unavailable):
+    """Whoever may serve the request has said when to come again, and that is later. Nothing was sent."""
+
+    code = "upstream_busy"
+
+    def __init__(self, deployments: Iterable[str], *, retry_after_s: float) -> None:
+        super().__init__(
+            "Every model that may serve this request is busy, or our credit at its provider is used up for now: "
+            f"{', '.join(dict.fromkeys(deployments))}. Send the request again later."
+        )
+        self.retry_after_s = max(retry_after_s, 1.0)
 
 
 class UpstreamError(PenstockError):

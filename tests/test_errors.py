@@ -11,6 +11,7 @@ from router.errors import (
     BodyTooLarge,
     BudgetExhausted,
     ConfigError,
+    FailureKind,
     InvalidRequest,
     NothingEligible,
     PenstockError,
@@ -148,14 +149,15 @@ def test_a_request_that_every_provider_would_refuse_is_not_to_be_retried(upstrea
     """Clients were told to retry it, and the SDKs did."""
     error = UpstreamRefused("No.", provider="cloud", upstream_status=upstream_status)
 
-    assert (error.is_callers_fault, error.should_retry) == (True, False)
+    assert (error.kind, error.should_retry) == (FailureKind.CALLERS, False)
 
 
 @pytest.mark.parametrize("upstream_status", [401, 402, 404, 408, 429, 500, 502, 503, 504, 524, 529])
 def test_a_refusal_that_may_pass_is_to_be_retried(upstream_status: int) -> None:
     error = UpstreamRefused("No.", provider="cloud", upstream_status=upstream_status)
 
-    assert (error.is_callers_fault, error.should_retry) == (False, True)
+    assert error.kind is not FailureKind.CALLERS
+    assert error.should_retry
 
 
 @pytest.mark.parametrize(
@@ -176,7 +178,7 @@ def test_an_upstream_error_tells_who_was_tried() -> None:
     error = UpstreamBroken("Cut off.", provider="cloud")
 
     assert error.data() == {}
-    assert not error.is_callers_fault
+    assert error.kind is FailureKind.BROKEN
     error.tried = ("local:flash", "cloud:flash")
     assert error.data() == {"tried": ["local:flash", "cloud:flash"]}
 

@@ -1,5 +1,6 @@
 """`Gateway`: everything a request is carried with, made once. `Exchange` is one request carried with it."""
 
+import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
@@ -16,6 +17,7 @@ from router.keys import Caller
 from router.limits.gate import Gate, Quota, Scope
 from router.quotas import NO_ALLOWANCE, NO_LIMITS, Allowance, ScopeId, ScopeKind, shadow_tag, shadowed_policy
 from router.storage.journal import Journal, Record
+from router.upstream.breaker import Availability, RetryBudget
 from router.upstream.client import UpstreamClient
 from router.wire.requests import ChatRequest
 from router.wire.responses import ReplyReader
@@ -47,6 +49,9 @@ class Gateway:
         is_strict: bool,
         books: Books,
         clock: Clock,
+        availability: Availability,
+        retries: RetryBudget,
+        jitter: random.Random,
         copy_to_shadow: CopyToShadow,
     ) -> None:
         self.planner = planner
@@ -56,6 +61,9 @@ class Gateway:
         self.journal = journal
         self._is_strict = is_strict
         self.books = books
+        self.availability = availability
+        self.retries = retries
+        self.jitter = jitter
         self.copy_to_shadow = copy_to_shadow
         self.monotonic_s = clock.monotonic_s
         self.sleep = clock.sleep

@@ -7,6 +7,7 @@ exactly once, shielded from cancellation, whoever hung up and wherever it broke.
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from dataclasses import replace
+from itertools import count
 from types import TracebackType
 from typing import Self
 
@@ -27,6 +28,7 @@ from router.gateway.answer import StreamedAnswer
 from router.gateway.call import Call
 from router.gateway.dispatch import Gateway
 from router.gateway.escalation import better_candidates
+from router.gateway.failover import Failover, wait_s
 from router.gateway.planning import Plan
 from router.gateway.settlement import baseline_nano_usd
 from router.keys import Caller
@@ -137,6 +139,7 @@ class Exchange:
         )
         try:
             plan.require_choice()
+            self._gateway.retries.earn()
             quota = self._gateway.quotas.of(self._caller, plan.profile.tags)
             self._admission = await self._gateway.gate.admit(quota, tokens=_tokens_expected(plan))
             await self._ask_candidates(quota, plan)
@@ -173,34 +176,52 @@ class Exchange:
         return await self._ask_in_order(quota, shorter)
 
     async def _ask_in_order(self, quota: Quota, candidates: tuple[Candidate, ...]) -> None:
-        """Ask one after the other until one answers. What does not fit the budget is passed over for a cheaper one,
-        and so is what does not fit the request's ceiling any more after calls that failed and may be billed."""
+        """Ask one after the other until one answers; where all fail in a way that passes, again a little later."""
+        availability, jitter = self._gateway.availability, self._gateway.jitter
+        for passes in count(1):
+            try:
+                await self._ask_each_once(quota, candidates)
+            except UpstreamError as error:
+                left_s = availability.pause_left_s(each.deployment.id for each in candidates)
+                pause_s = wait_s(error, passes=passes, pause_left_s=left_s, jitter=jitter)
+                if pause_s is None or self._has_tried_enough():
+                    raise
+            else:
+                return
+            await self._gateway.sleep(pause_s)
+
+    async def _ask_each_once(self, quota: Quota, candidates: tuple[Candidate, ...]) -> None:
+        """What does not fit the budget is passed over for a cheaper one, and so is what does not fit the request's
+        ceiling any more after calls that failed and may be billed."""
         assert self._plan is not None
+        failover = Failover(candidates, self._gateway.availability, self._gateway.retries)
         denied: BudgetExhausted | None = None
         failed: UpstreamError | None = None
-        for each in candidates:
-            candidate = self._plan.within_ceiling(each, spent_nano_usd=self._spent_nano_usd())
-            if candidate is None:
-                continue
-            body = self._body_for(candidate)
-            try:
-                call = await self._held(quota, candidate)
-            except BudgetExhausted as error:
-                denied = denied or error
-                continue
-            try:
-                await self._send(call, body)
-                return
-            except UpstreamError as error:
-                call.error = failed = error
-                await self._end(call)
-                if error.is_callers_fault or self._has_tried_enough():
-                    break
+        while (each := failover.next(is_first_call=not self._calls)) is not None:
+            with failover.asking(each):
+                candidate = self._plan.within_ceiling(each, spent_nano_usd=self._spent_nano_usd())
+                if candidate is None:
+                    continue
+                body = self._body_for(candidate)
+                try:
+                    call = await self._held(quota, candidate)
+                except BudgetExhausted as error:
+                    denied = denied or error
+                    continue
+                try:
+                    await self._send(call, body)
+                    failover.succeeded(candidate)
+                    return
+                except UpstreamError as error:
+                    failed = call.error = error
+                    failover.failed(candidate, error)
+                    await self._end(call)
+                    if self._has_tried_enough():
+                        break
         if failed is not None:
             failed.tried = tuple(call.candidate.deployment.id for call in self._calls)
             raise failed
-        assert denied is not None  # the candidates are not empty: `require_choice` saw to it
-        raise denied
+        raise denied or failover.nobody()
 
     def _body_for(self, candidate: Candidate) -> bytes:
         assert self._plan is not None
@@ -240,6 +261,8 @@ class Exchange:
         ):
             if self._has_tried_enough():
                 return False
+            if not self._gateway.availability.may_be_asked(candidate.deployment, is_last=False):
+                continue
             try:
                 call = await self._held(quota, candidate)
             except BudgetExhausted:
@@ -250,6 +273,7 @@ class Exchange:
                 await self._send(call, self._body_for(candidate))
             except UpstreamError as error:
                 call.error = error
+                self._gateway.availability.failed(candidate.deployment, error)
                 await self._end(call)
             except PenstockError:
                 return False
@@ -430,6 +454,8 @@ class Exchange:
         call.finish_reason = stream.finish_reason
         call.bill = stream.bill
         call.error = stream.cut
+        if stream.cut is not None:
+            self._gateway.availability.failed(call.candidate.deployment, stream.cut)
 
     def _tokens_used(self, admission: Admission) -> int:
         """What providers reported for all calls; what was expected if one that may have used some did not say."""

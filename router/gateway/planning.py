@@ -1,6 +1,6 @@
 """From a request to a decision, spending nothing: the part that production, dry runs and `penstock explain` share."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
@@ -10,13 +10,13 @@ import msgspec
 from router.catalog.catalog import Catalog, Deployment, DeploymentId, ModelName
 from router.config.snapshot import Snapshot, Team
 from router.decision.decide import Decision, decide
-from router.decision.eligibility import Candidate
+from router.decision.eligibility import Candidate, Reason
 from router.decision.estimate import shortened
 from router.decision.explain import rejections_as_data
 from router.decision.facts import NO_EXPERIENCE, NO_TIGHTENING, Conditions, Experience, RequestProfile, Tightening
 from router.decision.policy import Policy, Shadow, shadowing
 from router.decision.recorded import DecisionRecord, record_of, remembering
-from router.errors import InvalidRequest, NothingEligible, UnknownModel
+from router.errors import InvalidRequest, NothingEligible, UnknownModel, UpstreamBusy
 from router.gateway.conversation import conversation_seed
 from router.gateway.profile import profile_of, tightening_of
 from router.keys import TeamName
@@ -41,6 +41,7 @@ class Plan:
     tightening: Tightening = NO_TIGHTENING
     asked_policy: str | None = None  # by the header x-penstock-policy
     is_downgraded: bool = False
+    busy_s: float | None = None  # nobody may serve it now, and somebody will in so long
 
     def record(self) -> DecisionRecord:
         """What is needed to decide the same again."""
@@ -53,8 +54,14 @@ class Plan:
         )
 
     def require_choice(self) -> None:
-        """Raises NothingEligible, with every rejection, if nobody may serve the request."""
+        """Raises NothingEligible, with every rejection, if nobody may serve the request, and UpstreamBusy if nobody may
+        now."""
         if self.decision.chosen is None:
+            if self.busy_s is not None:
+                raise UpstreamBusy(
+                    (each.deployment for each in self.decision.rejected if each.reason is Reason.UNAVAILABLE),
+                    retry_after_s=self.busy_s,
+                )
             reasons = "; ".join(f"{each.deployment}: {each.detail}" for each in self.decision.rejected)
             raise NothingEligible(
                 f"No model of policy {self.policy.name!r} may serve this request. {reasons or 'It has no candidates'}.",
@@ -100,6 +107,16 @@ class PromptCaches(Protocol):
         ...
 
 
+class Board(Protocol):
+    """Who should not be asked just now (upstream/breaker.py)."""
+
+    def paused(self) -> Mapping[DeploymentId, str]: ...
+
+    def broken(self) -> Mapping[DeploymentId, str]: ...
+
+    def pause_left_s(self, deployments: Iterable[DeploymentId]) -> float | None: ...
+
+
 class Planner:
     """Plans requests under one configuration."""
 
@@ -114,6 +131,7 @@ class Planner:
         unavailable: Mapping[DeploymentId, str],
         experience: Experience = NO_EXPERIENCE,
         caches: PromptCaches | None = None,
+        board: Board | None = None,
     ) -> None:
         self._snapshot = snapshot
         self._catalog = catalog  # at the prices in force now
@@ -122,6 +140,7 @@ class Planner:
         self._now = now
         self._unavailable = unavailable
         self._caches = caches
+        self._board = board
         self._experience = experience
         self._policies: dict[tuple[TeamName, str, str | None], Policy] = {}  # as many as the configuration has names
 
@@ -133,10 +152,11 @@ class Planner:
         count = await self._counter.count(request, scope=team_name)
         profile = profile_of(request, count, controls, team=team_name)
         tightening = tightening_of(controls, request.data_preferences)
+        broken, paused = (self._board.broken(), self._board.paused()) if self._board is not None else ({}, {})
         conditions = remembering(
             Conditions(
                 now=self._now(),
-                unavailable=self._unavailable,
+                unavailable={**self._unavailable, **broken, **paused} if broken or paused else self._unavailable,
                 seed=conversation_seed(request, profile, controls),
                 experience=self._experience,
             )
@@ -146,6 +166,12 @@ class Planner:
             candidates = [deployment for model in models for deployment in catalog.of(model)]
             conditions = await self._caches.outlook(profile, conditions, candidates)
         plan = self._decided(team, policy, profile, conditions, tightening, catalog)
+        if plan.decision.chosen is None and broken:
+            # That they fail is our guess, and there is nobody else: better tried than refused.
+            conditions = replace(conditions, unavailable={**self._unavailable, **paused})
+            plan = self._decided(team, policy, profile, conditions, tightening, catalog)
+        if plan.decision.chosen is None and paused:
+            plan = replace(plan, busy_s=self._busy_s(plan, paused))
         return plan if controls.policy is None else replace(plan, asked_policy=controls.policy)
 
     def _policy_for(self, team: Team, model: str, chosen: str | None) -> Policy:
@@ -154,6 +180,12 @@ class Planner:
         if policy is None:
             policy = self._policies[team.name, model, chosen] = policy_for(team, model, chosen=chosen)
         return policy
+
+    def _busy_s(self, plan: Plan, paused: Mapping[DeploymentId, str]) -> float | None:
+        """How long until the first who is paused, and refused for nothing else that was seen, may be asked."""
+        assert self._board is not None
+        refused = [each.deployment for each in plan.decision.rejected if each.reason is Reason.UNAVAILABLE]
+        return self._board.pause_left_s(each for each in refused if each in paused)
 
     def downgraded(self, plan: Plan) -> Plan:
         """The plan for a team whose money is spent: the policy's cheapest models, however good."""

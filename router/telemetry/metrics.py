@@ -41,6 +41,7 @@ class Gauges:
     budgets: Callable[[], list[BudgetState]]
     cache_hits: Callable[[], Mapping[DeploymentId, float]] = dict  # share of what should be in a prompt cache that was
     price_ages_s: Callable[[], Mapping[str, float]] = dict  # by provider
+    breakers: Callable[[], Mapping[DeploymentId, int]] = dict  # 0 closed, 1 half-open, 2 open
 
 
 class Metrics:
@@ -172,6 +173,7 @@ class Metrics:
         self.registry.register(_BudgetCollector(gauges.budgets))
         self.registry.register(_CacheCollector(gauges.cache_hits))
         self.registry.register(_PriceAgeCollector(gauges.price_ages_s))
+        self.registry.register(_BreakerCollector(gauges.breakers))
 
     def refused(self, code: str) -> None:
         """Count a request that never came to a decision."""
@@ -332,6 +334,29 @@ class _CacheCollector(Collector):
                 "penstock_prompt_cache_hit_ratio",
                 "Cached tokens reported divided by those expected, lately.",
                 labels=("model", "provider"),
+            ),
+        )
+
+
+class _BreakerCollector(Collector):
+    """Whether every deployment that was asked may be asked now, read when scraped."""
+
+    def __init__(self, states: Callable[[], Mapping[DeploymentId, int]]) -> None:
+        self._states = states
+
+    def collect(self) -> Iterable[Metric]:
+        (breaker,) = self.describe()
+        for deployment, state in self._states().items():
+            provider, _, model = deployment.partition(":")
+            breaker.add_metric((provider, model), state)
+        return (breaker,)
+
+    def describe(self) -> tuple[GaugeMetricFamily]:
+        return (
+            GaugeMetricFamily(
+                "penstock_breaker_state",
+                "Whether a deployment is asked: 0 closed (it is), 1 half-open (one request tries it), 2 open.",
+                labels=("provider", "model"),
             ),
         )
 

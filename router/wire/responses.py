@@ -288,7 +288,7 @@ _STATUS = re.compile("[45][0-9]{2}")
 _SECONDS = re.compile("[0-9]{1,6}")
 _MOST_SECONDS = 10**6
 # OpenRouter and vLLM say "maximum context length is N tokens", llama.cpp "exceeds the available context size",
-# Anthropic "prompt is too long", Google "input token count ... exceeds the maximum number of tokens" (2025-11 to 2026-10).
+# Anthropic "prompt is too long", Google "... exceeds the maximum number of tokens" (2025-11 to 2026-10).
 _TOO_LONG = re.compile(
     "maximum context length|context[_ ]length[_ ]exceeded|available context size|prompt is too long"
     "|exceeds the maximum number of tokens",

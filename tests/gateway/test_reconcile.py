@@ -2,6 +2,7 @@
 
 import logging
 import os
+import random
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -33,6 +34,7 @@ from router.storage.sqlite import SqliteStore
 from router.tokens.count import TokenCounter
 from router.tokens.vocabulary import load_encoding
 from router.units import CostSource, Usage
+from router.upstream.breaker import Availability, RetryBudget
 from router.upstream.client import UpstreamClient
 from router.wire.responses import ReplyReader
 from tests.decision.builders import catalog
@@ -174,6 +176,9 @@ def _gateway(state_dir: Path, counter: TokenCounter, gate: TellingGate, client: 
         is_strict=False,
         books=Books(journal=_nowhere, ledger=_nowhere, metrics=_nowhere),
         clock=Clock(monotonic_s=lambda: 0.0, sleep=anyio.sleep),
+        availability=Availability((), monotonic_s=lambda: 0.0, jitter=random.Random(1)),
+        retries=RetryBudget(monotonic_s=lambda: 0.0),
+        jitter=random.Random(1),
         copy_to_shadow=lambda *_: None,
     )
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.errors import InvalidRequest, UnknownModel, UpstreamRefused
+from router.errors import FailureKind, InvalidRequest, UnknownModel, UpstreamRefused
 from router.units import Usage
 from router.wire.responses import Bill, ReplyFacts, ReplyReader, error_body
 
@@ -211,35 +211,78 @@ OVERLOADED = {"message": "Provider returned error", "code": 429, "metadata": {"p
 
 
 @pytest.mark.parametrize(
-    ("upstream_status", "status", "is_callers_fault"),
+    ("upstream_status", "status", "kind"),
     [
-        (400, 400, True),
-        (401, 502, False),
-        (402, 502, False),
-        (403, 403, True),
-        (404, 502, False),
-        (408, 408, False),
-        (413, 413, True),
-        (422, 422, True),
-        (429, 429, False),
-        (500, 502, False),
-        (502, 502, False),
-        (503, 503, False),
-        (504, 504, False),
-        (524, 504, False),
-        (529, 503, False),
-        (302, 502, False),
+        (400, 400, FailureKind.CALLERS),
+        (401, 502, FailureKind.ACCOUNT),
+        (402, 502, FailureKind.DECLINED),
+        (403, 403, FailureKind.CALLERS),
+        (404, 502, FailureKind.DECLINED),
+        (408, 408, FailureKind.BROKEN),
+        (413, 413, FailureKind.CALLERS),
+        (422, 422, FailureKind.CALLERS),
+        (429, 429, FailureKind.BUSY),
+        (500, 502, FailureKind.BROKEN),
+        (502, 502, FailureKind.BROKEN),
+        (503, 503, FailureKind.BROKEN),
+        (504, 504, FailureKind.BROKEN),
+        (524, 504, FailureKind.BROKEN),
+        (529, 503, FailureKind.BUSY),
+        (302, 502, FailureKind.BROKEN),
     ],
 )
 def test_a_refusal_gets_the_status_that_tells_whose_fault_it_is(
-    upstream_status: int, status: int, is_callers_fault: bool
+    upstream_status: int, status: int, kind: FailureKind
 ) -> None:
     error = refusal({"error": {"message": "no", "code": upstream_status}}, upstream_status)
 
     assert (error.upstream_status, error.status) == (upstream_status, status)
-    assert error.is_callers_fault is is_callers_fault
+    assert error.kind is kind
     assert error.code == f"upstream_{upstream_status}"
     assert not error.may_be_owed
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "kind", "retry_after_s"),
+    [
+        # OpenRouter, captures and documentation of 2025-11 to 2026-10
+        (400, {"message": "This endpoint's maximum context length is 16384 tokens. However, ..."}, "TOO_LONG", None),
+        (400, {"message": "no", "code": "context_length_exceeded"}, "TOO_LONG", None),
+        (
+            400,
+            {"message": "Provider returned error", "metadata": {"raw": '{"e":"prompt is too long: 9"}'}},
+            "TOO_LONG",
+            None,
+        ),
+        (
+            400,
+            {"message": "Provider returned error", "metadata": {"raw": {"e": "prompt is too long"}}},
+            "TOO_LONG",
+            None,
+        ),
+        (400, {"message": "foo/bar is not a valid model ID"}, "DECLINED", None),
+        (402, {"message": "This request requires more credits, or fewer max_tokens."}, "DECLINED", None),
+        (
+            402,
+            {"message": "x", "metadata": {"reason": "in_flight_budget_exhausted", "headers": {"Retry-After": "120"}}},
+            "ACCOUNT",
+            120.0,
+        ),
+        (403, {"message": "flagged", "metadata": {"reasons": ["violence"], "flagged_input": "..."}}, "CALLERS", None),
+        (403, {"message": "Key limit exceeded"}, "ACCOUNT", None),
+        (404, {"message": "No endpoints found that satisfy the max price for this request"}, "DECLINED", None),
+        (429, {"message": "at capacity", "availability": {"retryable": True, "retry_after": 40}}, "BUSY", 40.0),
+        (503, {"message": "overloaded", "metadata": ["odd"], "availability": "odd"}, "BROKEN", None),
+        # llama.cpp
+        (400, {"message": "the request exceeds the available context size. try increasing it"}, "TOO_LONG", None),
+    ],
+)
+def test_the_text_of_a_refusal_tells_what_is_to_be_done(
+    status: int, error: dict[str, object], kind: str, retry_after_s: float | None
+) -> None:
+    read = refusal({"error": error}, status)
+
+    assert (read.kind.name, read.retry_after_s) == (kind, retry_after_s)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Which deployments may be asked now: `Health`, with a breaker and a pause for each; and `RetryBudget`.
+"""Which deployments may be asked now: `Availability`, with a breaker and a pause for each; and `RetryBudget`.
 
 A deployment that fails is left alone for a while, then tried by one request; one that says "not now" is left alone as
 long as it says. The first is our own guess, so that it never leaves a request with nobody to ask; the second is not.
@@ -7,9 +7,9 @@ long as it says. The first is our own guess, so that it never leaves a request w
 import logging
 import random
 from collections import defaultdict, deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import IntEnum
 
 from router.catalog.catalog import Deployment, DeploymentId, ProviderName
 from router.errors import FailureKind, UpstreamError
@@ -29,7 +29,7 @@ _LONGEST_PAUSE_S = 30.0
 _ACCOUNT_PAUSE_S = 60.0  # our own key or credit: nothing changes until somebody looks at it
 
 
-class BreakerState(Enum):
+class BreakerState(IntEnum):
     """The value of `penstock_breaker_state`."""
 
     CLOSED = 0
@@ -100,17 +100,13 @@ class _Pause:
     why: str
 
 
-class Health:
+class Availability:
     """What the answers of this process's own calls say about each deployment. Nothing here waits."""
 
     def __init__(
-        self,
-        deployments: Mapping[ProviderName, Collection[DeploymentId]],
-        *,
-        monotonic_s: Callable[[], float],
-        jitter: random.Random,
+        self, deployments: Iterable[Deployment], *, monotonic_s: Callable[[], float], jitter: random.Random
     ) -> None:
-        self._deployments = deployments
+        self._provider = {each.id: each.provider.name for each in deployments}
         self._monotonic_s = monotonic_s
         self._jitter = jitter
         self._breakers: defaultdict[DeploymentId, _Breaker] = defaultdict(_Breaker)
@@ -129,8 +125,8 @@ class Health:
             if pause.until_s + pause.length_s <= now_s:
                 del self._pauses[whose]  # long enough ago that the next pause is a first one
             if pause.until_s > now_s:
-                for each in self._deployments.get(ProviderName(whose), (DeploymentId(whose),)):
-                    found[each] = f"{pause.why}; it is left alone for {pause.until_s - now_s:.0f} s more"
+                text = f"{pause.why} It is left alone for {pause.until_s - now_s:.0f} s more"
+                found.update((each, text) for each, name in self._provider.items() if whose in (each, name))
         return found
 
     def broken(self) -> Mapping[DeploymentId, str]:
@@ -146,7 +142,7 @@ class Health:
             if self._breakers[each].state(now_s) is BreakerState.OPEN or self._breakers[each].is_probed(now_s)
         }
 
-    def pause_left_s(self, deployments: Iterable[Deployment]) -> float | None:
+    def pause_left_s(self, deployments: Iterable[DeploymentId]) -> float | None:
         """How long until the first of those that are paused may be asked; None if none is."""
         now_s = self._monotonic_s()
         left_s = [left for each in deployments if (left := self._pause_left_s(each, now_s)) > 0]
@@ -160,13 +156,13 @@ class Health:
         Where there is nobody else, a breaker's guess does not count, and a pause does.
         """
         now_s = self._monotonic_s()
-        if self._pauses and self._pause_left_s(deployment, now_s) > 0:
+        if self._pauses and self._pause_left_s(deployment.id, now_s) > 0:
             return False
         if deployment.id not in self._open:
             return True
         breaker = self._breakers[deployment.id]
-        if not is_last and (breaker.state(now_s) is BreakerState.OPEN or breaker.is_probed(now_s)):
-            return False
+        if breaker.state(now_s) is BreakerState.OPEN or breaker.is_probed(now_s):
+            return is_last
         breaker.probe_until_s = now_s + _PROBE_S
         return True
 
@@ -229,8 +225,8 @@ class Health:
         if known is None or until_s > known.until_s:
             self._pauses[whose] = _Pause(until_s, length_s, why)
 
-    def _pause_left_s(self, deployment: Deployment, now_s: float) -> float:
-        pauses = (self._pauses.get(deployment.id), self._pauses.get(deployment.provider.name))
+    def _pause_left_s(self, deployment: DeploymentId, now_s: float) -> float:
+        pauses = (self._pauses.get(deployment), self._pauses.get(self._provider[deployment]))
         return max((pause.until_s - now_s for pause in pauses if pause is not None), default=0.0)
 
     def _left_s(self, deployment: DeploymentId, now_s: float) -> float:
