@@ -785,6 +785,12 @@ class PolicySection(Section):
         bool, Field(description="where no budget has room for the output limit, lower the limit before refusing")
     ] = False
     max_latency_ms: MaxLatency = None
+    first_token_timeout_s: Annotated[
+        float | None,
+        Field(
+            gt=0, le=600, description="a stream that has not begun by then has failed, and the next candidate is asked"
+        ),
+    ] = None
     reasoning_effort: WishedEffort = None
     max_reasoning_effort: MostEffort = None
     weights: Weights | None = None

@@ -93,6 +93,7 @@ def _policy(name: str, section: PolicySection, zone: ZoneInfo) -> Policy:
         max_escalations=section.max_escalations,
         buffers_streams=section.buffer,
         max_latency_ms=section.max_latency_ms,
+        first_token_timeout_s=section.first_token_timeout_s,
         reasoning_effort=section.reasoning_effort,
         max_reasoning_effort=section.max_reasoning_effort,
         weights=_weights(section.weights or {}),

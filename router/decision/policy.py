@@ -16,7 +16,7 @@ from router.decision.matching import Match
 from router.quality.verify import Check, CheckKind
 from router.quotas import Budget
 
-_Figure = TypeVar("_Figure", Decimal, int)
+_Figure = TypeVar("_Figure", Decimal, int, float)
 
 
 class Objective(StrEnum):
@@ -96,6 +96,7 @@ class Policy:
     max_escalations: int = 1  # better models asked for one request
     buffers_streams: bool = False  # collect a streamed answer before the client gets it, so that it can be verified
     max_latency_ms: int | None = None  # expected, to the first token of a stream or to the end of a whole answer
+    first_token_timeout_s: float | None = None  # a stream that has not begun by then has failed: the next is asked
     reasoning_effort: Effort | None = None  # where the client says nothing
     max_reasoning_effort: Effort | None = None  # whatever the client says
     weights: Weights = ()  # shares of requests by model; what they leave to 1 is chosen by the objective
@@ -225,6 +226,7 @@ def _strictest(policy: Policy, offer: Policy, terms: Terms) -> Policy:
         verify=tuple(dict.fromkeys((*policy.verify, *terms.verify))),
         buffers_streams=policy.buffers_streams or (terms.buffers_streams and bool(terms.verify)),
         max_latency_ms=_lower(policy.max_latency_ms, terms.max_latency_ms),
+        first_token_timeout_s=_lower(policy.first_token_timeout_s, offer.first_token_timeout_s),
         max_reasoning_effort=weaker(policy.max_reasoning_effort, terms.max_reasoning_effort),
         only_providers=both_allow(policy.only_providers, terms.only_providers),
     )

@@ -13,6 +13,7 @@ from typing import Self
 
 import anyio
 
+from router.catalog.catalog import ProviderName
 from router.decision.eligibility import Candidate
 from router.decision.explain import profile_as_data
 from router.errors import (
@@ -309,7 +310,7 @@ class Exchange:
         call.is_sent = True
         provider = call.candidate.deployment.provider.name
         try:
-            with anyio.fail_after(self._gateway.client.patience_s(provider, is_stream=not waits_for_all)):
+            with anyio.fail_after(self._patience_s(provider, waits_for_all=waits_for_all)):
                 reply = await self._gateway.client.chat(call.candidate.deployment, body, is_stream=is_stream)
                 self._name_generation(call, reply.generation_id)
                 if is_stream and reply.is_stream:
@@ -320,6 +321,13 @@ class Exchange:
             raise UpstreamTimeout(f"{provider} did not answer in time.", provider=provider) from error
         call.is_answered = True
         self._first_byte_s = self._gateway.monotonic_s()
+
+    def _patience_s(self, provider: ProviderName, *, waits_for_all: bool) -> float:
+        """How long until a whole answer is there, or a stream has begun."""
+        assert self._plan is not None
+        patience_s = self._gateway.client.patience_s(provider, is_stream=not waits_for_all)
+        first_token_s = self._plan.policy.first_token_timeout_s
+        return patience_s if waits_for_all or first_token_s is None else min(patience_s, first_token_s)
 
     async def _read_whole(self, call: Call, reply: UpstreamReply) -> None:
         provider = call.candidate.deployment.provider.name

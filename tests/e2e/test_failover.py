@@ -1,0 +1,176 @@
+"""Failures by kind, seen from outside: who is asked next, who is left alone, and what the client is told."""
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Proxy, running_proxy
+from tests.e2e.test_hostile_provider import Answer, HostileProvider, is_settled
+from tests.waiting import eventually
+
+_BODY: dict[str, object] = {
+    "model": "auto",
+    "max_tokens": 100,
+    "messages": [{"role": "user", "content": "Tell me about tea."}],
+}
+
+
+class Provider(HostileProvider):
+    """Answers by model, and remembers who was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+        self.refusals: dict[str, Answer] = {}  # whoever is not among them answers well
+
+    def _speak(self, connection: socket.socket) -> None:
+        with connection:
+            head, _, body = connection.recv(65536).partition(b"\r\n\r\n")
+            if head.startswith(b"GET "):
+                connection.sendall(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+                return
+            model = json.loads(body)["model"]
+            self.asked.append(model)
+            self.refusals.get(model, well)(connection)
+
+
+def reply(status: str, body: dict[str, object], *headers: str) -> Answer:
+    content = json.dumps(body).encode()
+    head = "\r\n".join(
+        [f"HTTP/1.1 {status}", "content-type: application/json", f"content-length: {len(content)}", *headers]
+    )
+
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(f"{head}\r\nconnection: close\r\n\r\n".encode() + content)
+
+    return answer
+
+
+_MESSAGE = {"role": "assistant", "content": "Tea is a drink."}
+well = reply(
+    "200 OK",
+    {
+        "id": "gen-1",
+        "choices": [{"index": 0, "finish_reason": "stop", "message": _MESSAGE}],
+        "usage": {"prompt_tokens": 9, "completion_tokens": 5, "cost": 0.00001},
+    },
+)
+busy = reply("429 Too Many Requests", {"error": {"message": "slow down", "code": 429}}, "retry-after: 40")
+overloaded = reply("500 Internal Server Error", {"error": {"message": "oops", "code": 500}})
+wrong = reply("400 Bad Request", {"error": {"message": "temperature must be a number", "code": 400}})
+in_flight = reply(
+    "402 Payment Required",
+    {"error": {"message": "in flight", "code": 402, "metadata": {"reason": "in_flight_budget_exhausted"}}},
+    "retry-after: 120",
+)
+
+
+@pytest.fixture
+def provider() -> Iterator[Provider]:
+    provider = Provider()
+    yield provider
+    provider.close()
+
+
+@pytest.fixture
+def proxy(provider: Provider, tmp_path: Path) -> Iterator[Proxy]:
+    with running_proxy(tmp_path, provider.base_url) as proxy:
+        yield proxy
+
+
+def candidates(proxy: Proxy) -> list[str]:
+    """In the order of the decision."""
+    dry = proxy.chat("search", _BODY, x_penstock_dry_run="1").json()
+    return [each["model"] for each in dry["candidates"]]
+
+
+def test_one_that_says_not_now_is_left_alone_and_the_client_never_notices(proxy: Proxy, provider: Provider) -> None:
+    first, second, *_ = candidates(proxy)
+    provider.refusals[first] = busy
+
+    for _ in range(3):
+        assert proxy.chat("search", _BODY).status_code == 200
+
+    assert provider.asked == [first, second, second, second]
+    dry = proxy.chat("search", _BODY, x_penstock_dry_run="1").json()
+    assert {each["model"]: each["reason"] for each in dry["rejections"]}[first] == "unavailable"
+
+
+def test_when_all_say_not_now_the_client_is_told_when_to_come_again_and_nobody_is_asked(
+    proxy: Proxy, provider: Provider
+) -> None:
+    provider.refusals = dict.fromkeys(candidates(proxy), busy)
+
+    refused = proxy.chat("search", _BODY)
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "40")
+    assert refused.json()["error"]["tried"]
+    asked = len(provider.asked)
+    while (again := proxy.chat("search", _BODY)).status_code == 429:  # candidates beyond the most that one asks
+        asked = len(provider.asked)
+
+    assert (again.status_code, again.json()["error"]["code"]) == (503, "upstream_busy")
+    assert 35 <= int(again.headers["retry-after"]) <= 40
+    assert again.headers["x-should-retry"] == "true"
+    assert len(provider.asked) == asked
+    assert proxy.spend_nano_usd() == 0
+
+
+def test_one_that_fails_five_times_in_a_row_is_not_asked_any_more(proxy: Proxy, provider: Provider) -> None:
+    first, *_ = candidates(proxy)
+    provider.refusals[first] = overloaded
+
+    statuses = [proxy.chat("search", _BODY).status_code for _ in range(12)]
+
+    assert provider.asked.count(first) == 5
+    assert statuses[5:] == [200] * 7
+    assert f'penstock_breaker_state{{model="{first}",provider="openrouter"}} 2.0' in proxy.metrics()
+
+
+def test_what_is_wrong_with_the_request_is_told_at_once(proxy: Proxy, provider: Provider) -> None:
+    provider.refusals = dict.fromkeys(candidates(proxy), wrong)
+
+    refused = proxy.chat("search", _BODY)
+
+    assert (refused.status_code, refused.headers["x-should-retry"]) == (400, "false")
+    assert "temperature must be a number" in refused.json()["error"]["message"]
+    assert len(provider.asked) == 1
+
+
+def test_without_credit_at_the_provider_none_of_its_models_is_asked_again(proxy: Proxy, provider: Provider) -> None:
+    provider.refusals = dict.fromkeys(candidates(proxy), in_flight)
+
+    assert proxy.chat("search", _BODY).status_code == 502
+    again = proxy.chat("search", _BODY)
+
+    assert (again.status_code, again.json()["error"]["code"]) == (503, "upstream_busy")
+    assert len(provider.asked) == 1
+    eventually(lambda: is_settled(proxy), within_s=10)
+
+
+def test_a_stream_that_does_not_begin_in_time_is_given_up_for_the_next(provider: Provider, tmp_path: Path) -> None:
+    """Slow is failing too: comments every so often are no answer."""
+    stop = threading.Event()
+
+    def hurry(config: Path) -> None:
+        team = config / "teams" / "search.yaml"
+        team.write_text(team.read_text().replace("  balanced:\n", "  balanced:\n    first_token_timeout_s: 0.5\n"))
+
+    def trickle(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n")
+        while not stop.wait(0.1):
+            connection.sendall(b": OPENROUTER PROCESSING\n\n")
+
+    with running_proxy(tmp_path, provider.base_url, edit=hurry) as proxy:
+        first, second, *_ = candidates(proxy)
+        provider.refusals[first] = trickle
+
+        answer = proxy.chat("search", {**_BODY, "stream": True})
+
+        stop.set()
+        assert answer.status_code == 200
+        assert answer.headers["x-penstock-model"] == second
+        assert provider.asked == [first, second]
