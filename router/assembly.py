@@ -121,7 +121,7 @@ def assemble(snapshot: Snapshot) -> House:
         outer_edge=OuterEdge,
     )
     jitter = random.Random()  # noqa: S311 - spreads retries in time, and decides nothing else
-    availability = Availability(snapshot.catalog, monotonic_s=time.monotonic, jitter=jitter)
+    availability = Availability(snapshot.catalog, monotonic_s=time.monotonic, jitter=jitter, is_kept=settings.breakers)
     gateway = Gateway(
         snapshot,
         planner=make_planner(snapshot, experience, lambda: prices.catalog, caches=warmth, board=availability),

@@ -32,6 +32,7 @@ def settings(file: PenstockFile, *, directory: Path, environment: Mapping[str, s
             between_bytes_s=file.timeouts.between_bytes_s,
         ),
         prices=PriceRefresh(every_s=file.prices.refresh_s or None),
+        breakers=file.breakers,
         providers={
             ProviderName(name): _access(ProviderName(name), section, directory, environment)
             for name, section in file.providers.items()

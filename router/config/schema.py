@@ -374,6 +374,9 @@ class PenstockFile(Section):
     ] = 33_554_432
     timeouts: TimeoutsSection = TimeoutsSection()
     prices: PricesSection = PricesSection()
+    breakers: Annotated[
+        bool, Field(description="leave deployments alone for a while that fail, or say that they are busy")
+    ] = True
     stop_grace_s: Annotated[
         Seconds, Field(description="what a stop allows requests under way to end by themselves")
     ] = 30.0

@@ -78,6 +78,7 @@ class Settings:
     timeouts: Timeouts
     providers: Mapping[ProviderName, ProviderAccess]
     prices: PriceRefresh = PriceRefresh()
+    breakers: bool = True  # whether deployments that fail, or say "not now", are left alone
     admin_token_from: str | None = None  # the variable or file that should hold it, for messages
 
 

@@ -104,8 +104,15 @@ class Availability:
     """What the answers of this process's own calls say about each deployment. Nothing here waits."""
 
     def __init__(
-        self, deployments: Iterable[Deployment], *, monotonic_s: Callable[[], float], jitter: random.Random
+        self,
+        deployments: Iterable[Deployment],
+        *,
+        monotonic_s: Callable[[], float],
+        jitter: random.Random,
+        is_kept: bool = True,
     ) -> None:
+        """If it is not kept, everybody may be asked at any time, whatever was answered before."""
+        self._is_kept = is_kept
         self._provider = {each.id: each.provider.name for each in deployments}
         self._monotonic_s = monotonic_s
         self._jitter = jitter
@@ -179,6 +186,8 @@ class Availability:
 
     def failed(self, deployment: Deployment, error: UpstreamError) -> None:
         """A call has come to nothing: what that says depends on how."""
+        if not self._is_kept:
+            return
         match error.kind:
             case FailureKind.BUSY:
                 self._pause(deployment.id, error.retry_after_s, _PAUSE_S, error.message)

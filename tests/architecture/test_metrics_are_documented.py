@@ -60,6 +60,7 @@ def eventful() -> Metrics:
             budgets=lambda: [state],
             cache_hits=lambda: hits,
             price_ages_s=lambda: {"openrouter": 1.0},
+            breakers=lambda: {DeploymentId("openrouter:openai/gpt-5.5"): 2},
         )
     )
     metrics.price_changed(GPT)

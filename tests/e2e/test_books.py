@@ -31,6 +31,8 @@ _TOPICS = ("rivers", "the year 1848", "a sorting function in Python", "why ice f
 @pytest.fixture(scope="module")
 def own_proxy(own_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     def without_limits(config: Path) -> None:
+        main = config / "penstock.yaml"
+        main.write_text(main.read_text().replace("breakers: true", "breakers: false"))  # faults are drawn by request
         for team in (config / "teams").glob("*.yaml"):
             text = team.read_text()
             team.write_text(

@@ -62,11 +62,7 @@ well = reply(
 busy = reply("429 Too Many Requests", {"error": {"message": "slow down", "code": 429}}, "retry-after: 40")
 overloaded = reply("500 Internal Server Error", {"error": {"message": "oops", "code": 500}})
 wrong = reply("400 Bad Request", {"error": {"message": "temperature must be a number", "code": 400}})
-in_flight = reply(
-    "402 Payment Required",
-    {"error": {"message": "in flight", "code": 402, "metadata": {"reason": "in_flight_budget_exhausted"}}},
-    "retry-after: 120",
-)
+no_key = reply("401 Unauthorized", {"error": {"message": "User not found", "code": 401}})
 
 
 @pytest.fixture
@@ -140,8 +136,8 @@ def test_what_is_wrong_with_the_request_is_told_at_once(proxy: Proxy, provider: 
     assert len(provider.asked) == 1
 
 
-def test_without_credit_at_the_provider_none_of_its_models_is_asked_again(proxy: Proxy, provider: Provider) -> None:
-    provider.refusals = dict.fromkeys(candidates(proxy), in_flight)
+def test_where_our_key_is_refused_none_of_the_providers_models_is_asked_again(proxy: Proxy, provider: Provider) -> None:
+    provider.refusals = dict.fromkeys(candidates(proxy), no_key)
 
     assert proxy.chat("search", _BODY).status_code == 502
     again = proxy.chat("search", _BODY)

@@ -56,6 +56,15 @@ def test_whoever_works_is_asked_and_nothing_is_said_of_it(place: Place) -> None:
     assert place.is_in(BreakerState.CLOSED)
 
 
+def test_nobody_is_left_alone_where_that_is_not_wanted() -> None:
+    board = Availability((FLASH,), monotonic_s=lambda: 0.0, jitter=random.Random(1), is_kept=False)
+    for error in [refused(500)] * 9 + [refused(429, retry_after_s=40)]:
+        board.failed(FLASH, error)
+
+    assert board.may_be_asked(FLASH, is_last=False)
+    assert (dict(board.broken()), dict(board.paused())) == ({}, {})
+
+
 @pytest.mark.parametrize(
     "error", [refused(500), refused(408), UpstreamTimeout("", provider="x"), UpstreamUnreachable("", provider="x")]
 )

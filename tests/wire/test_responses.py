@@ -265,7 +265,7 @@ def test_a_refusal_gets_the_status_that_tells_whose_fault_it_is(
         (
             402,
             {"message": "x", "metadata": {"reason": "in_flight_budget_exhausted", "headers": {"Retry-After": "120"}}},
-            "ACCOUNT",
+            "BUSY",
             120.0,
         ),
         (403, {"message": "flagged", "metadata": {"reasons": ["violence"], "flagged_input": "..."}}, "CALLERS", None),
