@@ -4,7 +4,7 @@
 stream always tells its usage; OpenRouter gets `provider.max_price`, the rates behind the hold, so that it refuses
 rather than exceed them, `provider`'s data rules, the stricter of policy and client, and a `session_id`, so that it asks
 the provider again whose cache is warm; and where the policy decides how hard to think, that is said in the provider's
-own words.
+own words. What OpenAI takes as null and OpenRouter does not is left out there, which means the same.
 """
 
 from collections.abc import Mapping
@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
+from msgspec import Raw
 
 from router.catalog.catalog import Deployment, Effort
 from router.catalog.prices import Rates
@@ -23,6 +24,16 @@ from router.wire.requests import ChatRequest
 _LIMITS = ("max_completion_tokens", "max_tokens")
 # Members that only OpenRouter understands; other servers refuse what they do not know.
 _OPENROUTER_ONLY = ("provider", "transforms", "usage", "session_id", "trace", "debug")
+
+# Null at OpenAI means the same as absent, and its clients send it; OpenRouter's schema has no null for these (its
+# OpenAPI file, 2026-08-22; `tests/upstream/openrouter_chat_request.json`).
+_NEVER_NULL_AT_OPENROUTER = frozenset(
+    {
+        "cache_control", "debug", "image_config", "metadata", "modalities", "models", "plugins", "reasoning",
+        "response_format", "route", "session_id", "stop_server_tools_when", "stream", "tool_choice", "tools", "trace",
+        "user",
+    }
+)  # fmt: skip
 
 # How much of the output limit OpenRouter gives to thinking (openrouter.md §1.1).
 _SHARE_OF_LIMIT = {
@@ -69,11 +80,12 @@ def outgoing_body(
     changes: dict[str, Any] = {"model": deployment.upstream_model, limit_name: estimate.max_output_tokens}
     without = [name for name in _LIMITS if name != limit_name]
     if request.is_stream:
-        changes["stream_options"] = {"include_usage": True}
+        changes["stream_options"] = _stream_options(request)
     if orders.effort is not None:
         without.extend(_OTHER_WORDS)
         changes.update(_thinking(request, kind, orders.effort, limit=estimate.max_output_tokens))
     if kind == "openrouter":
+        without.extend(name for name in _NEVER_NULL_AT_OPENROUTER & request.members.keys() if _is_null(request, name))
         changes["provider"] = {
             **request.provider_preferences,
             **_data_preferences(orders.data),
@@ -84,6 +96,17 @@ def outgoing_body(
     else:
         without.extend(_OPENROUTER_ONLY)
     return request.body_with(changes, without=without)
+
+
+def _stream_options(request: ChatRequest) -> dict[str, Any]:
+    """The client's own, `include_obfuscation` or what is new tomorrow, with usage asked for whatever it says."""
+    given = request.members.get("stream_options")
+    own: dict[str, Raw] = (msgspec.json.decode(given, type=dict[str, Raw] | None) or {}) if given is not None else {}
+    return {**own, "include_usage": True}
+
+
+def _is_null(request: ChatRequest, name: str) -> bool:
+    return bytes(request.members[name]) == b"null"
 
 
 def _keeps_new_name(request: ChatRequest, kind: str) -> bool:
