@@ -69,7 +69,7 @@ class StreamedAnswer:
             await undo.enter_async_context(aclosing(self._chunks))
             async for chunk in self._chunks:
                 self._begun = self._fed(chunk)  # comments before the answer were for us: it is here that we wait
-                if self._editor.has_begun or self._editor.error is not None:
+                if self._editor.has_begun or self._editor.has_failed:
                     break
             if not self._editor.has_begun:
                 raise self._broken_off("ended the stream before it began")
@@ -79,7 +79,7 @@ class StreamedAnswer:
         """The answer's events for the client; ends with `[DONE]`, or with an error event if it broke off."""
         yield self._begun
         try:
-            while not self._editor.is_done and self._editor.error is None:
+            while not (self._editor.is_done or self._editor.has_failed):
                 chunk = await anext(self._chunks, None)
                 if chunk is None:
                     break
@@ -132,9 +132,10 @@ class StreamedAnswer:
             ) from error
 
     def _broken_off(self, otherwise: str) -> UpstreamError:
-        """The error the provider sent, or else that it broke off."""
+        """The error the provider sent, or else what was wrong with its stream."""
         if self._editor.error is not None:
             # A generation that has a name was begun, and may have been billed for its prompt alone.
             has_begun = self._editor.generation_id is not None
             return self._reader.error(self._editor.error, provider=self._provider, has_begun=has_begun)
-        return UpstreamBroken(f"{self._provider} {otherwise}.", provider=self._provider)
+        what = "sent an event that is no JSON" if self._editor.has_failed else otherwise
+        return UpstreamBroken(f"{self._provider} {what}.", provider=self._provider)

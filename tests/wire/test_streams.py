@@ -88,10 +88,10 @@ def relayed(*chunks: object, shows_usage: bool = True, choices: int = 1, done: b
 
 
 def events_in(stream: bytes) -> list[Any]:
-    """The data of each event, read as JSON but for `[DONE]`; nothing but data and comments may be there."""
+    """The data of each event, read as JSON but for `[DONE]`; beside data only names and comments may be there."""
     found: list[Any] = []
     for each in filter(None, stream.split(b"\n\n")):
-        lines = [line for line in each.split(b"\n") if not line.startswith(b":")]
+        lines = [line for line in each.split(b"\n") if not line.startswith((b":", b"event: "))]
         data = b"\n".join(line.removeprefix(b"data: ") for line in lines)
         assert all(line.startswith(b"data: ") for line in lines), each
         if data:
@@ -651,11 +651,59 @@ def test_a_chunk_of_an_unexpected_shape_passes_as_it_is(odd: dict[str, Any]) -> 
         assert chunks_in(stream) == [*before, odd]
 
 
-@pytest.mark.parametrize("data", [b"not JSON", b"[1]", b"5", b"{", b"[" * 5000, b'{"choices":' + b"[" * 5000])
-def test_an_event_that_cannot_be_read_is_left_to_the_client(data: bytes) -> None:
-    unreadable = b"data: " + data + b"\n\n"
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"not JSON",
+        b"[1]",
+        b"5",
+        b"{",
+        b"[" * 5000,
+        b'{"choices":' + b"[" * 5000,
+        b'{"choices":[{"index":0,"delta":{"content":"ha',
+        b'{"choices":[{"index":0,"delta":{"content":"\xff"}}]}',
+        b'{"x":"\xe4","choices":[]}',
+    ],
+)
+@pytest.mark.parametrize("begun", [False, True])
+def test_an_event_that_nobody_can_read_ends_the_stream(data: bytes, begun: bool) -> None:
+    """SDKs raise on it in their own words, in the middle of an answer; the client gets an error event instead."""
+    edits = editor()
+    before = b"".join(map(event, [saying("a")] * begun))
 
-    assert editor().feed(unreadable) == unreadable
+    assert edits.feed(before + b"data: " + data + b"\n\n" + event(FINISH) + event(USAGE_SHAPES["b"]) + DONE) == before
+    assert (edits.has_failed, edits.error, edits.is_complete, edits.end()) == (True, None, False, b"")
+    assert edits.bill == BILL
+
+
+def test_a_comment_that_is_no_text_is_dropped() -> None:
+    assert editor().feed(b": caf\xe9\n\n" + COMMENT) == COMMENT
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        event({"object": "error", "message": "boom", "code": 500}),
+        event({"type": "error", "message": "boom", "code": 500}),
+        b"event: error\n" + event({"message": "boom", "code": 500}),
+        b"event:error\n" + event({"error": {"message": "boom", "code": 500}}),
+        event({"error": {"message": "boom", "code": 500}}, separators=(" , ", " : ")),
+    ],
+)
+def test_an_error_without_a_member_of_that_name_is_one(broken: bytes) -> None:
+    edits = editor()
+
+    assert edits.feed(event(saying("a")) + broken + DONE) == event(saying("a"))
+    assert edits.error is not None
+    assert READER.error(edits.error, provider="p").message == "p answered 500: boom"
+
+
+def test_an_event_with_a_name_of_its_own_passes_as_it_is() -> None:
+    named = b"event: message\n" + event(chunk(choice({"content": "b"})))
+    edits = editor()
+    edits.feed(event(saying("a")))
+
+    assert edits.feed(named) == named
 
 
 def test_the_facts_of_the_first_chunk_that_tells_them_are_kept() -> None:
