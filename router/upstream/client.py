@@ -19,6 +19,8 @@ MAX_BODY_BYTES = 64 * 1024 * 1024
 MAX_LISTING_BYTES = 32 * 1024 * 1024  # of one page of a list of models; OpenRouter's had 0.5 MB in August 2026
 _MAX_ERROR_BYTES = 64 * 1024
 _ERROR_TEXT_S = 5.0
+_CODING_CHARS = 40  # of a coding's name, in our message
+_PLAIN_CODINGS = frozenset({"", "identity", "chunked"})
 _SECONDS = re.compile("[0-9]{1,9}")
 
 
@@ -43,6 +45,13 @@ class UpstreamReply:
         self._provider = provider
         self.generation_id = response.headers.get("x-generation-id")
         self.is_stream = response.headers.get("content-type", "").lower().startswith("text/event-stream")
+
+    @property
+    def encoding(self) -> str | None:
+        """How the body is compressed although identity was asked for; None if it is not."""
+        headers = self._response.headers
+        codings = f"{headers.get('content-encoding', '')},{headers.get('transfer-encoding', '')}".lower().split(",")
+        return next((each for each in map(str.strip, codings) if each not in _PLAIN_CODINGS), None)
 
     async def chunks(self) -> AsyncGenerator[bytes]:
         """The body as it arrives. Raises UpstreamBroken or UpstreamTimeout when it breaks off."""
@@ -80,9 +89,11 @@ class UpstreamClient:
         name = deployment.provider.name
         response = await self._send(self._chat[name], name, content=body, is_stream=is_stream)
         reply = UpstreamReply(response, provider=name)
-        if response.status_code == 200:
+        if response.status_code == 200 and reply.encoding is None:
             return reply
         async with aclosing(reply):
+            if response.status_code == 200:
+                raise _compressed(reply, name)
             text = await _error_text(reply, name)
         raise self._reader.refusal(
             text,
@@ -178,6 +189,8 @@ class _Route:
 
 
 async def _collected(reply: UpstreamReply, limit_bytes: int, provider: ProviderName) -> bytes:
+    if reply.encoding is not None:
+        raise _compressed(reply, provider)
     parts: list[bytes] = []
     size = 0
     async with aclosing(reply.chunks()) as chunks:
@@ -187,6 +200,12 @@ async def _collected(reply: UpstreamReply, limit_bytes: int, provider: ProviderN
                 raise UpstreamBroken(f"{provider} sent more than {limit_bytes} bytes.", provider=provider)
             parts.append(chunk)
     return b"".join(parts)
+
+
+def _compressed(reply: UpstreamReply, provider: ProviderName) -> UpstreamBroken:
+    """Never unpacked: a bomb of megabytes would become one of gigabytes. Nor relayed: no client asked for it."""
+    coding = (reply.encoding or "")[:_CODING_CHARS]
+    return UpstreamBroken(f"{provider} compressed its answer ({coding!r}) although asked not to.", provider=provider)
 
 
 async def _error_text(reply: UpstreamReply, provider: ProviderName) -> bytes:

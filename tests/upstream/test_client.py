@@ -1,10 +1,12 @@
 """One attempt at a provider over a real socket: what is sent, and what each way to fail is called."""
 
+import gzip
 import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from decimal import Decimal
+from pathlib import Path
 
 import anyio
 import pytest
@@ -482,3 +484,66 @@ async def test_only_openrouter_keeps_records(kind: ProviderKind, keeps: bool) ->
         client = UpstreamClient(transport, {asked.name: endpoint}, ReplyReader())
 
         assert client.keeps_records(asked.name) is keeps
+
+
+# Compressed although we ask for identity
+
+
+BOMB = gzip.compress(bytes(200_000_000), 1)  # under a megabyte
+# One block that stands for 128 KiB takes four bytes (RFC 8878 §3.1.1.2): 200 MB again, in 6 KB.
+ZSTD_BOMB = b"\x28\xb5\x2f\xfd\x00\x38" + ((131_072 << 3) | 0b010).to_bytes(3, "little") + b"\0"
+CODINGS = {
+    "gzip": (b"content-encoding: gzip\r\n", BOMB),
+    "gzip among others": (b"Content-Encoding: identity, GZIP\r\n", BOMB),
+    "br": (b"content-encoding: br\r\n", BOMB),
+    "zstd": (b"content-encoding: zstd\r\n", ZSTD_BOMB + ZSTD_BOMB[6:] * 1_525),
+    "in the transfer coding": (b"transfer-encoding: gzip, chunked\r\n", b"%x\r\n%b\r\n0\r\n\r\n" % (len(BOMB), BOMB)),
+}
+KINDS = {"stream": b"content-type: text/event-stream\r\n", "whole": b"content-type: application/json\r\n"}
+MOST_GROWTH_BYTES = 8 * 1024 * 1024
+
+
+def peak_rss_bytes(*, reset: bool = False) -> int:
+    """The most this process has held since the last reset."""
+    if reset:
+        Path("/proc/self/clear_refs").write_text("5")
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux tells the peak of a process")
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("coding", CODINGS)
+@pytest.mark.parametrize("status", [b"200 OK", b"503 Service Unavailable"])
+async def test_a_bomb_is_refused_and_never_unpacked(status: bytes, coding: str, kind: str) -> None:
+    header, body = CODINGS[coding]
+    length = b"" if b"transfer" in header else b"content-length: %d\r\n" % len(body)
+    head = b"HTTP/1.1 %b\r\n%b%b%b\r\n" % (status, header, KINDS[kind], length)
+    before = peak_rss_bytes(reset=True)
+
+    async with provider(replying(head, body)) as upstream:
+        with pytest.raises(UpstreamError) as caught:
+            await upstream.chat(is_stream=kind == "stream")
+        assert upstream.transport.open_connections == 0
+
+    if status == b"200 OK":
+        assert isinstance(caught.value, UpstreamBroken)
+        assert "compressed its answer" in caught.value.message
+    else:  # the status alone says what is to be done
+        assert isinstance(caught.value, UpstreamRefused)
+        assert caught.value.upstream_status == 503
+    assert peak_rss_bytes() - before < MOST_GROWTH_BYTES
+
+
+@pytest.mark.parametrize("coding", [b"content-encoding: identity\r\n", b"content-encoding:\r\n"])
+async def test_an_answer_that_says_it_is_not_compressed_is_taken(coding: bytes) -> None:
+    async with provider(replying(answer(b"{}", headers=coding))) as upstream:
+        assert await upstream.whole() == b"{}"
+
+
+async def test_a_list_that_is_compressed_is_refused() -> None:
+    script = replying(answer(BOMB, headers=b"content-encoding: gzip\r\n"))
+
+    async with provider(script) as upstream:
+        with pytest.raises(UpstreamBroken):
+            await upstream.client.models_page(NAME, None)
