@@ -7,7 +7,7 @@ LOCKS := deploy/requirements
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench bench-quick bench-routing torture-money mutation lock clean
+.PHONY: help run test check format bench bench-quick bench-routing torture-money torture-upstream mutation lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -48,6 +48,9 @@ bench-routing: $(VENV)/dev.stamp ## the sandbox's bill of 500 conversations, wit
 torture-money: $(VENV)/dev.stamp ## crashes, crowds, outages, clocks, on both kinds of stores: is the money right? (an hour)
 	@sh tests/servers.sh
 	@$(BIN)/python -m tests.torture money
+
+torture-upstream: $(VENV)/dev.stamp ## providers that break in mid-stream: does the client get an error, and nothing stay? (minutes)
+	@$(BIN)/python -m tests.torture upstream
 
 mutation: $(VENV)/mutation.stamp ## do the tests notice a changed line where money is reckoned? (long)
 	@sh tests/servers.sh

@@ -4,6 +4,7 @@ python -m tests.torture money                      everything on both kinds of s
 python -m tests.torture money --short              the same, small, about eight minutes
 python -m tests.torture money --only a,c --seed 7  two of them, with another seed
 python -m tests.torture money --stores shared      only with several processes on Redis and PostgreSQL
+python -m tests.torture upstream                   providers that break in mid-stream, about three minutes
 """
 
 import argparse
@@ -16,7 +17,7 @@ from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from tests.torture import bound, clock, crash, crowd, cuts, full_disk, laws, outages, paused
+from tests.torture import bound, clock, crash, crowd, cuts, full_disk, laws, outages, paused, upstream_faults
 from tests.torture.result import Result, as_data, as_markdown, as_table
 from tests.torture.setting import Setting, Stores
 from tests.torture.stores import CannotRun
@@ -33,7 +34,7 @@ class Experiment(Protocol):
         """Carry it out in an empty directory; `command` is what would do so again."""
 
 
-EXPERIMENTS: Mapping[str, Experiment] = {
+MONEY: Mapping[str, Experiment] = {
     "a": crash,
     "b": crowd,
     "c": cuts,
@@ -44,15 +45,18 @@ EXPERIMENTS: Mapping[str, Experiment] = {
     "p": paused,
     "g": bound,
 }
+UPSTREAM: Mapping[str, Experiment] = {"u": upstream_faults}
+SUBJECTS: Mapping[str, Mapping[str, Experiment]] = {"money": MONEY, "upstream": UPSTREAM}
+EXPERIMENTS: Mapping[str, Experiment] = {**MONEY, **UPSTREAM}
 
-ONLY_ON: Mapping[str, Stores] = {"s": "shared", "p": "shared", "g": "sqlite"}
-"""Experiments that need several processes, and one that has no stores at all."""
+ONLY_ON: Mapping[str, Stores] = {"s": "shared", "p": "shared", "g": "sqlite", "u": "sqlite"}
+"""Experiments that need several processes, and such as have nothing to do with stores."""
 
 
 def main() -> int:
     options = _parser().parse_args()
     started_s = time.monotonic()
-    letters: list[str] = options.only.split(",") if options.only else list(EXPERIMENTS)
+    letters: list[str] = options.only.split(",") if options.only else list(SUBJECTS[options.subject])
     results = [_run(letter, stores, options) for letter, stores in _runs(letters, options.stores)]
     sys.stdout.write(as_table(results) + f"\n\n{len(results)} experiments in {time.monotonic() - started_s:,.0f} s\n")
     if options.markdown:
@@ -89,12 +93,12 @@ def _run(letter: str, stores: Stores, options: argparse.Namespace) -> Result:
 
 def _command(letter: str, stores: Stores, options: argparse.Namespace) -> str:
     short = " --short" if options.short else ""
-    return f"python -m tests.torture money --only {letter} --stores {stores} --seed {options.seed}{short}"
+    return f"python -m tests.torture {options.subject} --only {letter} --stores {stores} --seed {options.seed}{short}"
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tests.torture", description="Tries to make the books wrong.")
-    parser.add_argument("subject", choices=("money",))
+    parser = argparse.ArgumentParser(prog="python -m tests.torture", description="Tries to make it go wrong.")
+    parser.add_argument("subject", choices=SUBJECTS)
     parser.add_argument("--short", action="store_true", help="a small version of each experiment")
     parser.add_argument("--only", metavar="LETTERS", help=f"some of {','.join(EXPERIMENTS)}")
     parser.add_argument("--seed", type=int, default=SEED)

@@ -1,11 +1,11 @@
-"""The short versions of five experiments, on SQLite; the long ones are in docs/reliability.md."""
+"""The short versions of six experiments, on SQLite; the long ones are in docs/reliability.md."""
 
 import asyncio
 from pathlib import Path
 
 import pytest
 
-from tests.torture import bound, crash, crowd, cuts, laws
+from tests.torture import bound, crash, crowd, cuts, laws, upstream_faults
 from tests.torture.__main__ import SEED, Experiment
 from tests.torture.result import as_table
 from tests.torture.setting import Setting
@@ -18,5 +18,13 @@ def test_the_books_agree_with_the_bill_under_torture(experiment: Experiment, tmp
     setting = Setting(SEED, is_short=True, stores="sqlite", directory=tmp_path)
 
     result = asyncio.run(experiment.run(setting, "pytest tests/torture"))
+
+    assert not result.missed, as_table([result])
+
+
+def test_a_provider_that_breaks_in_any_way_at_any_point_ends_in_one_error_and_leaves_nothing(tmp_path: Path) -> None:
+    setting = Setting(SEED, is_short=True, stores="sqlite", directory=tmp_path)
+
+    result = asyncio.run(upstream_faults.run(setting, "pytest tests/torture"))
 
     assert not result.missed, as_table([result])

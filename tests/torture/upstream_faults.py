@@ -1,0 +1,266 @@
+"""u: providers that break in the middle of a stream, in every way at every point.
+
+The proxy runs in this process, so that its tasks and sockets can be counted; the provider on plain sockets, in threads
+(`faulty_upstream.py`). After each fault a good request is made: what is left of a broken answer must not be in it.
+"""
+
+import asyncio
+import gc
+import json
+import os
+import random
+import secrets
+import shutil
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx2
+
+from router.assembly import assemble
+from router.config.loader import load
+from router.keys import TeamName, written
+from router.server.listen import bound, port_of, serving
+from tests.torture.faulty_upstream import FAULTS, POINTS, WORDS, Fault, FaultyUpstream, Point, text_of
+from tests.torture.plant import AMPLE, CHECKOUT
+from tests.torture.result import Result, at_most, equal, none, told
+from tests.torture.setting import Setting
+
+TITLE = "providers that break in mid-stream"
+
+IDLE_S = 1.0  # the limits of this configuration, for the first byte and between bytes
+_WITHIN_S = 1.0  # from the fault, or from the idle limit where only that can tell, to the error event
+_SETTLED_WITHIN_S = 10.0
+_PATIENCE_S = 30.0
+_MOST_RSS_BYTES = 64 * 1024 * 1024
+_BODY = {"model": "stops", "stream": True, "max_tokens": 100, "messages": [{"role": "user", "content": "Hello?"}]}
+
+
+@dataclass(slots=True)
+class Reply:
+    """What the client got."""
+
+    status: int = 0
+    events: list[str] = field(default_factory=list)  # the data of each
+    body: bytes = b""
+    error_s: float = 0.0  # when the error came, by the monotonic clock; else when all had come
+    is_cut: bool = False  # the connection broke: no client could tell why
+
+    @property
+    def errors(self) -> list[object]:
+        """Every error in it: of the body if it was refused, else of its events."""
+        texts = self.events if self.status == 200 else [self.body.decode(errors="replace")]
+        return [_error_in(each) for each in texts if each != "[DONE]" and '"error"' in each]
+
+    @property
+    def is_done(self) -> bool:
+        return "[DONE]" in self.events
+
+    @property
+    def is_well_shaped(self) -> bool:
+        """One error in OpenAI's shape, after which nothing comes, and nothing before it that SDKs cannot read."""
+        if (
+            not all(map(_is_readable, self.events))
+            or len(self.errors) != 1
+            or self.is_cut
+            or (self.status == 200 and '"error"' not in self.events[-1])
+        ):
+            return False
+        error = self.errors[0]
+        return (
+            isinstance(error, dict)
+            and all(isinstance(error.get(name), str) for name in ("message", "type", "code"))
+            and error.get("param", "") is None
+        )
+
+
+@dataclass(slots=True)
+class _Tally:
+    cells: int = 0
+    errors: int = 0
+    whole: int = 0
+    slowest_s: float = 0.0
+    slowest_silent_s: float = 0.0
+    wrong: list[str] = field(default_factory=list)  # cells that did not end as they must
+    done: int = 0  # [DONE] after an error
+    held: int = 0
+    poisoned: int = 0  # good requests that were answered wrongly afterwards
+    statuses: Counter[int] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The proxy between the faulty provider and a client."""
+
+    upstream: FaultyUpstream
+    client: httpx2.AsyncClient
+    chat_url: str
+    metrics_url: str
+
+    async def ask(self) -> Reply:
+        reply = Reply()
+        try:
+            async with self.client.stream("POST", self.chat_url, json=_BODY) as response:
+                reply.status = response.status_code
+                async for line in response.aiter_lines():
+                    reply.body += line.encode() + b"\n"
+                    if line.startswith("data: "):
+                        reply.events.append(line.removeprefix("data: "))
+                    if '"error"' in line and not reply.error_s:
+                        reply.error_s = time.monotonic()
+        except httpx2.TransportError:
+            reply.is_cut = True
+        reply.error_s = reply.error_s or time.monotonic()
+        return reply
+
+    async def is_settled(self) -> bool:
+        """Nothing is under way, and nothing held."""
+        deadline_s = time.monotonic() + _SETTLED_WITHIN_S
+        while time.monotonic() < deadline_s:
+            lines = (await self.client.get(self.metrics_url)).text.splitlines()
+            held = [line for line in lines if line.startswith("penstock_budget_held_usd{")]
+            if "penstock_in_flight_requests 0.0" in lines and all(line.endswith(" 0.0") for line in held):
+                return True
+            await asyncio.sleep(0.02)
+        return False
+
+
+async def run(setting: Setting, command: str) -> Result:
+    started_s = time.monotonic()
+    chance = setting.chance("upstream faults")
+    tally = _Tally()
+    async with staged(setting.directory) as stage:
+        for _ in range(3):
+            await stage.ask()
+        await stage.is_settled()
+        tasks, sockets, rss = _tasks(), _sockets(), _rss_bytes()
+        for _ in range(setting.scaled(10, 1)):
+            for name, fault in FAULTS.items():
+                for point in POINTS:
+                    await _try(stage, name, fault, point, chance, tally)
+        tasks_left, sockets_left, rss_left = _tasks() - tasks, _sockets() - sockets, _rss_bytes() - rss
+    figures = (
+        told("faults x points", f"{len(FAULTS)} x {len(POINTS)}"),
+        told("streams that were broken", tally.cells),
+        equal("ended with one error in OpenAI's shape, or whole where nothing was missing", tally.cells,
+              tally.errors + tally.whole),
+        told("  of these with an HTTP status, as nothing had been relayed", tally.cells - tally.statuses[200]),
+        told("  of these whole: finished before it broke off in order", tally.whole),
+        none(f"  otherwise{': ' if tally.wrong else ''}{', '.join(tally.wrong)}", len(tally.wrong)),
+        none("[DONE] sent beside an error", tally.done),
+        at_most("slowest error after the fault, s", tally.slowest_s, _WITHIN_S),
+        at_most(f"slowest error where nothing came for {IDLE_S:g} s, s", tally.slowest_silent_s, IDLE_S + _WITHIN_S),
+        none("with money held or a request under way afterwards", tally.held),
+        none("good requests that were answered wrongly afterwards", tally.poisoned),
+        none("tasks left", max(tasks_left, 0)),
+        none("sockets left", max(sockets_left, 0)),
+        at_most("memory grown, MiB", max(rss_left, 0) / 2**20, _MOST_RSS_BYTES / 2**20),
+    )  # fmt: skip
+    return Result("u", TITLE, command, figures, time.monotonic() - started_s)
+
+
+async def _try(stage: Stage, name: str, fault: Fault, point: Point, chance: random.Random, tally: _Tally) -> None:
+    stage.upstream.will(fault, point, chance)
+    reply = await stage.ask()
+    after_s = reply.error_s - stage.upstream.struck_s
+    tally.cells += 1
+    tally.statuses[reply.status] += 1
+    if fault.leaves_whole and point == "before [DONE]" and _is_whole(reply):
+        tally.whole += 1
+    elif reply.is_well_shaped and not reply.is_done:
+        tally.errors += 1
+    else:
+        tally.wrong.append(f"{name} {point}")
+    tally.done += reply.is_done and bool(reply.errors)
+    if fault.is_silent:
+        tally.slowest_silent_s = max(tally.slowest_silent_s, after_s)
+    else:
+        tally.slowest_s = max(tally.slowest_s, after_s)
+    tally.held += not await stage.is_settled()
+    stage.upstream.will(None, point, chance)
+    tally.poisoned += not _is_whole(await stage.ask())
+    await stage.is_settled()
+
+
+def _is_readable(event: str) -> bool:
+    try:
+        return event == "[DONE]" or isinstance(json.loads(event), dict)
+    except ValueError:
+        return False
+
+
+def _error_in(text: str) -> object:
+    try:
+        return json.loads(text)["error"]
+    except (ValueError, KeyError):
+        return None
+
+
+def _is_whole(reply: Reply) -> bool:
+    return (
+        reply.status == 200
+        and not reply.errors
+        and not reply.is_cut
+        and reply.events[-1] == "[DONE]"
+        and text_of(reply.events) == "".join(WORDS)
+    )
+
+
+@asynccontextmanager
+async def staged(directory: Path) -> AsyncIterator[Stage]:
+    """Everything runs while the context is open."""
+    upstream = FaultyUpstream()
+    config, state = directory / "config", directory / "state"
+    shutil.copytree(CHECKOUT / "config", config)
+    for team in (config / "teams").glob("*.yaml"):
+        team.unlink()
+    (config / "teams" / "ample.yaml").write_text(AMPLE)
+    main = config / "penstock.yaml"
+    main.write_text(
+        main.read_text()
+        .replace("https://openrouter.ai/api/v1", f"http://127.0.0.1:{upstream.port}/api/v1")
+        .replace("first_byte_s: 300", f"first_byte_s: {IDLE_S:g}")
+        .replace("between_bytes_s: 120", f"between_bytes_s: {IDLE_S:g}")
+        .replace("refresh_s: 300", "refresh_s: 0")
+    )
+    state.mkdir()
+    house = assemble(load(config, environment={"OPENROUTER_API_KEY": "sk-or-t", "STATE_DIRECTORY": str(state)}))
+    data, admin = bound("127.0.0.1", 0), bound("127.0.0.1", 0)
+    key = written(house.keys.lend(TeamName("ample"), secrets.token_bytes))
+    headers = {"authorization": f"Bearer {key}"}
+    try:
+        async with (
+            serving(house.admin, admin),
+            serving(house.data, data),
+            httpx2.AsyncClient(headers=headers, timeout=_PATIENCE_S) as client,
+        ):
+            base = f"http://127.0.0.1:{port_of(data)}"
+            await client.get(f"{base}/readyz")  # answered when the house has started
+            yield Stage(upstream, client, f"{base}/v1/chat/completions", f"http://127.0.0.1:{port_of(admin)}/metrics")
+    finally:
+        upstream.close()
+
+
+def _tasks() -> int:
+    return len(asyncio.all_tasks())
+
+
+def _sockets() -> int:
+    gc.collect()
+    links = Path("/proc/self/fd").iterdir()
+    return sum(1 for link in links if _target(link).startswith("socket:"))
+
+
+def _target(link: Path) -> str:
+    try:
+        return os.readlink(link)
+    except OSError:  # the descriptor with which the directory is read
+        return ""
+
+
+def _rss_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
