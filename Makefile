@@ -17,6 +17,7 @@ run: $(VENV)/run.stamp ## install and start the proxy: OpenRouter if OPENROUTER_
 
 test: $(VENV)/dev.stamp ## install what the tests need and run them all
 	@sh tests/servers.sh
+	@sh tests/node/install.sh $(VENV)/node
 	@$(BIN)/python -m pytest -q
 
 check: $(VENV)/dev.stamp ## formatting, lint, types, import contracts, configuration

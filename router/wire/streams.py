@@ -220,7 +220,7 @@ class StreamEditor:
             seen = self._seen.decode(payload)
         except ValidationError:
             seen = None  # an unexpected type somewhere: read member by member
-        except (DecodeError, RecursionError):
+        except (DecodeError, UnicodeDecodeError, RecursionError):
             return self._unreadable(payload)
         if not _is_utf8(payload):  # a decoder does not look into the strings that it skips
             return self._unreadable(payload)

@@ -663,6 +663,9 @@ def test_a_chunk_of_an_unexpected_shape_passes_as_it_is(odd: dict[str, Any]) -> 
         b'{"choices":[{"index":0,"delta":{"content":"ha',
         b'{"choices":[{"index":0,"delta":{"content":"\xff"}}]}',
         b'{"x":"\xe4","choices":[]}',
+        b'{"\xe4":1,"choices":[]}',
+        b'{"object":"\xe4","choices":[]}',
+        b'{"choices":[{"index":0,"finish_reason":"\xe4"}]}',
     ],
 )
 @pytest.mark.parametrize("begun", [False, True])
