@@ -13,7 +13,7 @@ import secrets
 import shutil
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,9 +85,10 @@ class _Tally:
     slowest_s: float = 0.0
     slowest_silent_s: float = 0.0
     wrong: list[str] = field(default_factory=list)  # cells that did not end as they must
+    slow: list[str] = field(default_factory=list)  # later than allowed
     done: int = 0  # [DONE] after an error
-    held: int = 0
-    poisoned: int = 0  # good requests that were answered wrongly afterwards
+    held: list[str] = field(default_factory=list)
+    poisoned: list[str] = field(default_factory=list)  # after which a good request was answered wrongly
     statuses: Counter[int] = field(default_factory=Counter)
 
 
@@ -149,12 +150,12 @@ async def run(setting: Setting, command: str) -> Result:
               tally.errors + tally.whole),
         told("  of these with an HTTP status, as nothing had been relayed", tally.cells - tally.statuses[200]),
         told("  of these whole: finished before it broke off in order", tally.whole),
-        none(f"  otherwise{': ' if tally.wrong else ''}{', '.join(tally.wrong)}", len(tally.wrong)),
+        none(_naming("  otherwise", tally.wrong), len(tally.wrong)),
         none("[DONE] sent beside an error", tally.done),
-        at_most("slowest error after the fault, s", tally.slowest_s, _WITHIN_S),
+        at_most(_naming("slowest error after the fault, s", tally.slow), tally.slowest_s, _WITHIN_S),
         at_most(f"slowest error where nothing came for {IDLE_S:g} s, s", tally.slowest_silent_s, IDLE_S + _WITHIN_S),
-        none("with money held or a request under way afterwards", tally.held),
-        none("good requests that were answered wrongly afterwards", tally.poisoned),
+        none(_naming("with money held or a request under way afterwards", tally.held), len(tally.held)),
+        none(_naming("good requests that were answered wrongly afterwards", tally.poisoned), len(tally.poisoned)),
         none("tasks left", max(tasks_left, 0)),
         none("sockets left", max(sockets_left, 0)),
         at_most("memory grown, MiB", max(rss_left, 0) / 2**20, _MOST_RSS_BYTES / 2**20),
@@ -162,7 +163,12 @@ async def run(setting: Setting, command: str) -> Result:
     return Result("u", TITLE, command, figures, time.monotonic() - started_s)
 
 
+def _naming(what: str, cells: Sequence[str]) -> str:
+    return f"{what}: {', '.join(cells)}" if cells else what
+
+
 async def _try(stage: Stage, name: str, fault: Fault, point: Point, chance: random.Random, tally: _Tally) -> None:
+    cell = f"{name} {point}"
     stage.upstream.will(fault, point, chance)
     reply = await stage.ask()
     after_s = reply.error_s - stage.upstream.struck_s
@@ -173,15 +179,20 @@ async def _try(stage: Stage, name: str, fault: Fault, point: Point, chance: rand
     elif reply.is_well_shaped and not reply.is_done:
         tally.errors += 1
     else:
-        tally.wrong.append(f"{name} {point}")
+        tally.wrong.append(cell)
     tally.done += reply.is_done and bool(reply.errors)
     if fault.is_silent:
         tally.slowest_silent_s = max(tally.slowest_silent_s, after_s)
     else:
         tally.slowest_s = max(tally.slowest_s, after_s)
-    tally.held += not await stage.is_settled()
+    if after_s > _WITHIN_S + IDLE_S * fault.is_silent:
+        tally.slow.append(f"{cell} ({after_s:.1f} s)")
+    if not await stage.is_settled():
+        tally.held.append(cell)
     stage.upstream.will(None, point, chance)
-    tally.poisoned += not _is_whole(await stage.ask())
+    good = await stage.ask()
+    if not _is_whole(good):
+        tally.poisoned.append(f"{cell}: {good.status} {good.errors}")
     await stage.is_settled()
 
 

@@ -555,6 +555,28 @@ def test_a_chunk_without_anything_of_interest_passes_byte_by_byte() -> None:
     assert edits.feed(odd) == odd
 
 
+@pytest.mark.parametrize(
+    "choices",
+    [
+        b'[{"index":0,"delta":{"role":"assistant","content":"b","new":ODD},"finish_reason":null,"new":ODD}]',
+        b'[{"index":0,"delta":{"content":"","new":ODD},"finish_reason":"stop","new":ODD}]',
+        b'[{"index":0,"delta":{"role":"assistant","annotations":[{"type":"x","new":ODD}],"new":ODD},"new":ODD}]',
+        b'[{"index":0,"delta":{"role":"assistant","content":"b","new":ODD}},'
+        b'{"index":1,"delta":{"role":"assistant","new":ODD},"new":ODD}]',
+    ],
+)
+@pytest.mark.parametrize("rest", [b"", b',"usage":{"prompt_tokens":7,"completion_tokens":1,"new":ODD}'])
+def test_members_we_do_not_know_pass_byte_by_byte_in_chunks_that_are_edited_too(choices: bytes, rest: bytes) -> None:
+    odd = rb'[1.0,1e400,12345678901234567890123,"\u00e9\/"]'
+    sent = b'data: {"id":"gen-1","new":ODD,"choices":' + choices + rest + b"}\n\n"
+    edits = editor(choices=2)
+
+    stream = edits.feed(event(saying("a")) + sent.replace(b"ODD", odd) + DONE) + edits.end()
+
+    repeated = 1 if rest else 0  # the usage goes in a chunk of its own, with the members around it
+    assert stream.count(odd) == sent.count(b"ODD") + repeated
+
+
 @pytest.mark.parametrize("text", DECOYS)
 @pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
 def test_text_that_looks_like_the_protocol_is_only_text(text: str, separators: tuple[str, str]) -> None:
