@@ -14,6 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
+from router.wire.streams import MAX_EVENT_BYTES
+
 Point = Literal["before headers", "after headers", "after the first event", "in an event", "before [DONE]"]
 POINTS: tuple[Point, ...] = (
     "before headers",
@@ -53,11 +55,24 @@ class Wire:
     def __init__(self, connection: socket.socket, point: Point) -> None:
         self.point = point
         self.rest = b""  # of the event that was begun
+        self.struck_s = 0.0  # when the proxy could know, by the monotonic clock
         self._connection = connection
         self._is_chunked = True
+        self._held: bytes | None = None
 
     def raw(self, data: bytes) -> None:
-        self._connection.sendall(data)
+        if self._held is None:
+            self._connection.sendall(data)
+        else:
+            self._held += data
+
+    def at_once(self) -> None:
+        """Everything from here on is sent with the next `release`: the proxy sees it in one read."""
+        self._held = b""
+
+    def release(self) -> None:
+        held, self._held = self._held or b"", None
+        self.raw(held)
 
     def body(self, data: bytes) -> None:
         """More of the body, or, if there is no head yet, bytes where one should be."""
@@ -108,6 +123,7 @@ class Fault:
     strike: Callable[[Wire], None]
     length: Callable[[int], int | None] = _chunked  # announced, of the bytes sent before the fault
     is_silent: bool = False  # only the idle limit can tell
+    is_at_once: bool = False  # with all that goes before it
     leaves_whole: bool = False  # before [DONE] nothing is missing but that: the answer is given whole
 
 
@@ -137,8 +153,10 @@ def _long_line(wire: Wire) -> None:
         wire.raw(b"%x\r\n" % LONG_LINE_BYTES)
     wire.raw(b'data: {"x":"' if wire.point != "in an event" else b"x" * 12)
     piece = b"x" * 65536
-    for _ in range(LONG_LINE_BYTES // len(piece)):
+    for sent in range(0, LONG_LINE_BYTES, len(piece)):
         wire.raw(piece)
+        if sent < MAX_EVENT_BYTES:
+            wire.struck_s = time.monotonic()
     wire.wait()
 
 
@@ -160,10 +178,14 @@ def _wrong_length(wire: Wire) -> None:
 
 
 def _short_length(wire: Wire) -> None:
-    """What follows the announced length would be the head of the next answer, if the connection were used again."""
+    """What follows the announced length would be the head of the next answer, if the connection were used again.
+
+    At once: what comes after the connection was lent again nobody can tell from an answer.
+    """
     if wire.point == "before headers":
         wire.raw(_HEAD + b"content-length: 0\r\n\r\n")
     wire.raw(b"".join([wire.rest, *ANSWER, DONE]))
+    wire.release()
 
 
 FAULTS: dict[str, Fault] = {
@@ -179,7 +201,7 @@ FAULTS: dict[str, Fault] = {
     "bad UTF-8": Fault(_bad_utf8),
     "a line of 64 MB": Fault(_long_line),
     "content-length too long": Fault(_wrong_length, length=lambda sent: sent + 1000),
-    "content-length too short": Fault(_short_length, length=lambda sent: sent, leaves_whole=True),
+    "content-length too short": Fault(_short_length, length=lambda sent: sent, is_at_once=True, leaves_whole=True),
     "garbage for a chunk": Fault(lambda wire: wire.raw(b"zz\r\nnonsense\r\n")),
     "silence": Fault(_silence, leaves_whole=True),
 }
@@ -190,8 +212,7 @@ class FaultyUpstream:
     """Answers chats well, or with the fault it was told; tells records of generations; closes all when it is closed."""
 
     def __init__(self) -> None:
-        self.struck_s = 0.0  # when the last fault began, by the monotonic clock
-        self.calls = 0
+        self._wire: Wire | None = None  # of the last answer that went wrong
         self._case: tuple[Fault, Point, random.Random] | None = None
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self._connections: set[socket.socket] = set()
@@ -201,6 +222,11 @@ class FaultyUpstream:
     def port(self) -> int:
         port: int = self._listener.getsockname()[1]
         return port
+
+    @property
+    def struck_s(self) -> float:
+        """When the last fault could be known, by the monotonic clock."""
+        return 0.0 if self._wire is None else self._wire.struck_s
 
     def will(self, fault: Fault | None, point: Point, chance: random.Random) -> None:
         """How the chats that follow are answered; well if there is no fault."""
@@ -233,7 +259,6 @@ class FaultyUpstream:
         if request.startswith(b"GET "):
             _whole(connection, b'{"data":{"total_cost":0.00001}}' if b"/generation" in request else b"{}")
             return
-        self.calls += 1
         case = self._case
         if case is None:
             wire = Wire(connection, "before [DONE]")
@@ -243,8 +268,11 @@ class FaultyUpstream:
             return
         fault, point, chance = case
         wire = Wire(connection, point)
+        self._wire = wire
+        if fault.is_at_once:
+            wire.at_once()
         wire.speak(fault.length, chance)
-        self.struck_s = time.monotonic()
+        wire.struck_s = time.monotonic()
         fault.strike(wire)
 
 
