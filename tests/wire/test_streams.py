@@ -16,6 +16,7 @@ from openai.types.chat import ChatCompletionChunk
 from router.units import Usage
 from router.wire.responses import Bill, ReplyReader
 from router.wire.streams import DONE, MAX_EVENT_BYTES, EventTooLong, StreamEditor, error_event
+from tests.upstream.recordings import RECORDINGS, Recording
 
 READER = ReplyReader()
 COMMENT = b": OPENROUTER PROCESSING\n\n"
@@ -162,6 +163,16 @@ def relay(pieces: Iterable[bytes], *, shows_usage: bool, choices: int) -> Relay:
 def cut(data: bytes, places: Iterable[int]) -> list[bytes]:
     edges = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
     return [data[start:end] for start, end in pairwise(edges)]
+
+
+@pytest.mark.parametrize("recording", [each for each in RECORDINGS if each.is_stream], ids=lambda each: each.name)
+def test_a_recorded_stream_comes_out_the_same_wherever_it_is_cut(recording: Recording) -> None:
+    whole = relay([recording.body], shows_usage=True, choices=1)
+
+    one_by_one = relay(cut(recording.body, range(len(recording.body))), shows_usage=True, choices=1)
+    in_two = {relay(cut(recording.body, [place]), shows_usage=True, choices=1) for place in range(len(recording.body))}
+
+    assert {one_by_one, *in_two} == {whole}
 
 
 TEXTS = st.sampled_from(DECOYS) | st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
