@@ -15,18 +15,25 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from router.sandbox import accounts, listing
+from router.sandbox import listing
+from router.sandbox.accounts import Account, authenticate, require_management_key
 from router.sandbox.answers import Writer
 from router.sandbox.billing import Bill
-from router.sandbox.chat import ChatEndpoint, Desk
+from router.sandbox.chat_wire import ChatDialect
+from router.sandbox.conduct import Conduct
 from router.sandbox.connection import Connection
-from router.sandbox.faults import FaultSource
+from router.sandbox.control import Control, json_response, refused
+from router.sandbox.desk import Desk, GeneratingEndpoint
+from router.sandbox.fault_source import FaultSource
 from router.sandbox.json_text import encode
+from router.sandbox.manners import OPENROUTER
 from router.sandbox.market import Market
 from router.sandbox.prompt_cache import Clock, PromptCache
 from router.sandbox.prompt_tokens import TokenCounter
 from router.sandbox.refusals import Refusal, invalid, not_found
 from router.sandbox.request_log import RequestLog
+from router.sandbox.requests import read_chat_request
+from router.sandbox.scenario import Scenario
 from router.sandbox.seeds import repeatable
 from router.sandbox.stock import STOCK, Stock
 
@@ -49,28 +56,38 @@ def sandbox_app(
     `fault_rate` is the share of requests, 0 to 1, that go wrong without being asked to. `stock` is what is on sale.
     Must run directly under uvicorn: middleware that wraps `send` takes away the means to drop a connection.
     """
+    bill, log = Bill(), RequestLog()
+    account = Account(bill)
     desk = Desk(
+        manners=OPENROUTER,
         market=Market(stock),
+        account=account,
         writer=Writer(count_tokens=count_tokens, seed=seed),
         faults=FaultSource(rate=fault_rate, seed=repeatable("faults", seed)),
+        scenario=Scenario(),
+        conduct=Conduct(seed=repeatable("conduct", seed)),
         cache=PromptCache(clock=clock),
-        bill=Bill(),
-        log=RequestLog(),
+        bill=bill,
+        log=log,
         clock=clock,
         ids=repeatable("ids", seed, clock().isoformat()),
         time_scale=time_scale,
     )
-    counter = _Counter(desk)
+    counter, control = _Counter(desk), Control(desk)
     return Router(
         routes=[
-            Route("/api/v1/chat/completions", ChatEndpoint(desk), methods=["POST"]),
+            Route(
+                "/api/v1/chat/completions",
+                GeneratingEndpoint(desk, read=read_chat_request, dialect=ChatDialect),
+                methods=["POST"],
+            ),
             Route("/api/v1/models", counter.models),
+            Route("/api/v1/models/count", counter.count),
             Route("/api/v1/models/{model:path}/endpoints", counter.endpoints),
             Route("/api/v1/key", counter.key),
+            Route("/api/v1/credits", counter.credits),
             Route("/api/v1/generation", counter.generation),
-            Route("/sandbox/bill", counter.bill, methods=["GET", "DELETE"]),
-            Route("/sandbox/requests", counter.requests, methods=["GET", "DELETE"]),
-            Route("/sandbox/market", counter.market, methods=["GET", "PATCH", "DELETE"]),
+            *control.routes(),
         ],
         default=_no_such_path,
     )
@@ -87,60 +104,50 @@ class _Counter:
             offset = int(request.query_params.get("offset", 0))
             limit = int(request.query_params.get("limit", _LARGEST_PAGE))
         except ValueError:
-            return _refused(invalid("`offset` and `limit` must be integers"))
+            return refused(invalid("`offset` and `limit` must be integers"))
         if offset < 0 or not 1 <= limit <= _LARGEST_PAGE:
-            return _refused(invalid(f"`offset` must not be negative, `limit` lies between 1 and {_LARGEST_PAGE}"))
+            return refused(invalid(f"`offset` must not be negative, `limit` lies between 1 and {_LARGEST_PAGE}"))
         market = self._desk.market
         if market.listing == "down":
-            return _refused(Refusal(503, "Service temporarily unavailable"))
+            return refused(Refusal(503, "Service temporarily unavailable"))
         offers = () if market.listing == "empty" else market.stock.offers
         body = encode(listing.page(offers, offset=offset, limit=limit, shown=market.shown))
         if market.listing == "broken":
             body = body[: len(body) // 2]
         return Response(body, media_type="application/json", headers=listing.HEADERS)
 
+    async def count(self, request: Request) -> Response:
+        return json_response({"data": {"count": len(self._desk.market.stock.offers)}})
+
     async def endpoints(self, request: Request) -> Response:
         model = request.path_params["model"]
         offer = self._desk.market.stock.find(model)
-        return _json(listing.endpoints(offer)) if offer else _refused(not_found(f"Model {model} not found"))
+        return json_response(listing.endpoints(offer)) if offer else refused(not_found(f"Model {model} not found"))
 
     async def key(self, request: Request) -> Response:
         try:
-            key = accounts.authenticate(request.headers)
+            key = authenticate(request.headers, self._desk.manners)
         except Refusal as refusal:
-            return _refused(refusal)
-        return _json(accounts.describe(key, used_usd=self._desk.bill.total_usd()))
+            return refused(refusal)
+        return json_response(self._desk.account.describe(key))
+
+    async def credits(self, request: Request) -> Response:
+        try:
+            require_management_key(authenticate(request.headers, self._desk.manners))
+        except Refusal as refusal:
+            return refused(refusal)
+        return json_response(self._desk.account.credits())
 
     async def generation(self, request: Request) -> Response:
         generation_id = request.query_params.get("id", "")
         try:
-            accounts.authenticate(request.headers)
+            authenticate(request.headers, self._desk.manners)
         except Refusal as refusal:
-            return _refused(refusal)
-        generation = self._desk.bill.find(generation_id)
-        if generation is None:
-            return _refused(not_found(f"Generation {generation_id} not found"))
-        return _json({"data": generation.record()})
-
-    async def bill(self, request: Request) -> Response:
-        if request.method == "DELETE":
-            self._desk.bill.reset()
-        return _json(self._desk.bill.as_json())
-
-    async def market(self, request: Request) -> Response:
-        if request.method == "DELETE":
-            self._desk.market.reset()
-        elif request.method == "PATCH":
-            try:
-                self._desk.market.change(await request.body())
-            except Refusal as refusal:
-                return _refused(refusal)
-        return _json(self._desk.market.as_json())
-
-    async def requests(self, request: Request) -> Response:
-        if request.method == "DELETE":
-            self._desk.log.reset()
-        return _json(self._desk.log.as_json())
+            return refused(refusal)
+        generation = self._desk.bill.read(generation_id, missing_reads=self._desk.account.missing_reads)
+        if generation is None or generation.server != "openrouter":
+            return refused(not_found(f"Generation {generation_id} not found"))
+        return json_response({"data": generation.record()})
 
 
 async def _no_such_path(scope: Scope, receive: Receive, send: Send) -> None:
@@ -148,13 +155,3 @@ async def _no_such_path(scope: Scope, receive: Receive, send: Send) -> None:
         return
     refusal = not_found(f"No such path: {scope['path']}")
     await Connection(receive, send).respond(refusal.status, refusal.body(), {})
-
-
-def _json(body: object) -> Response:
-    return Response(encode(body), media_type="application/json")
-
-
-def _refused(refusal: Refusal) -> Response:
-    return Response(
-        encode(refusal.body()), status_code=refusal.status, media_type="application/json", headers=refusal.headers
-    )

@@ -63,6 +63,7 @@ class Temper:
     tokenizer_percent: int  # native tokens per hundred o200k_base tokens of English
     tools_tokens: int  # fixed prompt overhead once any tool is offered
     image_tokens: int  # what one image or file adds to the prompt
+    spread: float = 0.25  # of both speeds from one answer to the next: standard deviation of their logarithms
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,6 +85,7 @@ class ChatRequest:
     models: tuple[str, ...]  # `model` first, then the fallbacks of `models`
     messages: tuple[JsonObject, ...]
     is_stream: bool
+    wants_usage: bool  # `stream_options.include_usage`, which OpenRouter no longer heeds
     max_tokens: int | None
     choices: int
     stop: tuple[str, ...]
@@ -118,6 +119,7 @@ def read_chat_request(body: bytes) -> ChatRequest:
         models=_models(fields),
         messages=_messages(fields.get("messages")),
         is_stream=fields.get("stream") is True,
+        wants_usage=(fields.get("stream_options") or {}) == {"include_usage": True},
         max_tokens=_max_tokens(fields),
         choices=_positive_integer(fields, "n") or 1,
         stop=_strings(fields.get("stop"), "stop"),
