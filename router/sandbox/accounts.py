@@ -44,7 +44,8 @@ class Account:
             return
         left_usd = self._credits_usd - self._bill.total_usd()
         if admission.reserved_usd > left_usd:
-            affordable = max(int((left_usd - admission.prompt_usd) / admission.token_usd), 0)
+            token_usd = admission.token_usd
+            affordable = max(int((left_usd - admission.prompt_usd) / token_usd), 0) if token_usd else 0
             raise cannot_afford(admission.reserved_tokens, affordable=affordable)
         if admission.reserved_usd > left_usd - self._reserved_usd:
             raise in_flight_budget_exhausted()

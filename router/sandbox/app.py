@@ -47,13 +47,15 @@ def sandbox_app(
     time_scale: float = 1.0,
     seed: int = 0,
     fault_rate: float = 0.0,
+    spread: float = 0.0,
     stock: Stock = STOCK,
 ) -> ASGIApp:
     """A simulated OpenRouter with an empty bill.
 
     `count_tokens` counts o200k_base tokens; it is called from worker threads for long prompts. `clock` gives the time
     in UTC; it dates generations and ends prompt caches. Delays are real seconds times `time_scale`; 0 means none.
-    `fault_rate` is the share of requests, 0 to 1, that go wrong without being asked to. `stock` is what is on sale.
+    `fault_rate` is the share of requests, 0 to 1, that go wrong without being asked to. `spread` is how much speeds
+    differ from one answer to the next: the standard deviation of their logarithms. `stock` is what is on sale.
     Must run directly under uvicorn: middleware that wraps `send` takes away the means to drop a connection.
     """
     bill, log = Bill(), RequestLog()
@@ -65,7 +67,7 @@ def sandbox_app(
         writer=Writer(count_tokens=count_tokens, seed=seed),
         faults=FaultSource(rate=fault_rate, seed=repeatable("faults", seed)),
         scenario=Scenario(),
-        conduct=Conduct(seed=repeatable("conduct", seed)),
+        conduct=Conduct(spread=spread, seed=repeatable("conduct", seed)),
         cache=PromptCache(clock=clock),
         bill=bill,
         log=log,
@@ -102,7 +104,7 @@ class _Counter:
     async def models(self, request: Request) -> Response:
         try:
             offset = int(request.query_params.get("offset", 0))
-            limit = int(request.query_params.get("limit", _LARGEST_PAGE))
+            limit = int(request.query_params.get("limit", self._desk.market.page_size or _LARGEST_PAGE))
         except ValueError:
             return refused(invalid("`offset` and `limit` must be integers"))
         if offset < 0 or not 1 <= limit <= _LARGEST_PAGE:
@@ -111,7 +113,16 @@ class _Counter:
         if market.listing == "down":
             return refused(Refusal(503, "Service temporarily unavailable"))
         offers = () if market.listing == "empty" else market.stock.offers
-        body = encode(listing.page(offers, offset=offset, limit=limit, shown=market.shown))
+        body = encode(
+            listing.page(
+                offers,
+                offset=offset,
+                limit=limit,
+                now=self._desk.clock(),
+                listed=market.listed,
+                has_oddities=market.has_oddities,
+            )
+        )
         if market.listing == "broken":
             body = body[: len(body) // 2]
         return Response(body, media_type="application/json", headers=listing.HEADERS)
@@ -122,7 +133,9 @@ class _Counter:
     async def endpoints(self, request: Request) -> Response:
         model = request.path_params["model"]
         offer = self._desk.market.stock.find(model)
-        return json_response(listing.endpoints(offer)) if offer else refused(not_found(f"Model {model} not found"))
+        if offer is None:
+            return refused(not_found(f"Model {model} not found"))
+        return json_response(listing.endpoints(offer, now=self._desk.clock(), is_out=self._desk.conduct.is_out(offer)))
 
     async def key(self, request: Request) -> Response:
         try:

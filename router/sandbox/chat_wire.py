@@ -53,8 +53,11 @@ class ChatDialect:
         steps = [step for index, choice in enumerate(self._choices) for step in self._choice_steps(choice, index)]
         if self._quirk is Quirk.ANNOTATIONS:
             deltas = ({"role": "assistant", "content": "", "annotations": [citation]} for citation in _CITATIONS)
-            steps += [Step(0, event(self._delta(0, delta)), 0) for delta in deltas]
+            steps += [Step(0, (self._delta(0, delta),), 0) for delta in deltas]
         return steps
+
+    def worded(self, step: Step) -> bytes:
+        return b"".join(map(event, step.events))
 
     def finishing(self) -> bytes:
         if self._manners.usage_goes == "on-finish":
@@ -160,14 +163,14 @@ class ChatDialect:
     def _choice_steps(self, choice: Choice, index: int) -> Iterator[Step]:
         """The deltas of one choice in order, without the chunk that finishes it."""
         for piece in choice.reasoning:
-            data = event(self._delta(index, self._thinking(piece))) if choice.shows_reasoning else b""
-            yield Step(index, data, piece.tokens, is_reasoning=True)
+            shown = (self._delta(index, self._thinking(piece)),) if choice.shows_reasoning else ()
+            yield Step(index, shown, piece.tokens, is_reasoning=True)
         if choice.reasoning and choice.shows_reasoning and (proof := self._proof(choice)) is not None:
             delta = {"role": "assistant", "content": "", "reasoning": None, "reasoning_details": [proof]}
-            yield Step(index, event(self._delta(index, delta)), 0, is_reasoning=True)
+            yield Step(index, (self._delta(index, delta),), 0, is_reasoning=True)
         for piece, delta in self._body_deltas(choice):
-            shown = delta | {"role": "assistant"} if self._manners.repeats_role else delta
-            yield Step(index, event(self._delta(index, shown)), piece.tokens)
+            whole = delta | {"role": "assistant"} if self._manners.repeats_role else delta
+            yield Step(index, (self._delta(index, whole),), piece.tokens)
 
     def _body_deltas(self, choice: Choice) -> Iterator[tuple[Piece, JsonObject]]:
         if choice.tool_call is None:

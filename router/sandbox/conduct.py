@@ -54,18 +54,19 @@ class Outage:
 class Conduct:
     """How everybody behaves now."""
 
-    def __init__(self, *, seed: random.Random) -> None:
+    def __init__(self, *, spread: float, seed: random.Random) -> None:
+        self._spread = spread
         self._seed = seed
         self._providers: Mapping[str, bool] = {}  # whether a hang-up ends the charge
-        self._models: Mapping[str, Mapping[str, float]] = {}
+        self._models: Mapping[str, dict[str, float]] = {}
         self._outages: tuple[Outage, ...] = ()
 
     def of(self, offer: Offer) -> Offer:
         """The offer as its provider keeps it now."""
-        provider, model = self._providers.get(offer.provider.slug), self._models.get(offer.id)
+        provider, model = self._providers.get(offer.provider.slug), self._models.get(offer.id, {})
         if provider is not None:
             offer = replace(offer, provider=replace(offer.provider, cancel_stops_billing=provider))
-        return offer if model is None else replace(offer, temper=_paced(offer.temper, model))
+        return replace(offer, temper=_paced(offer.temper, {"spread": self._spread} | model))
 
     def pace(self, offer: Offer) -> Pace:
         """How fast the next answer comes: both figures are lognormal about their medians."""
@@ -127,7 +128,7 @@ def _cancel_rule(value: object) -> bool:
     raise invalid("a provider has `cancel_stops_billing`, true or false")
 
 
-def _pace_figures(value: object) -> Mapping[str, float]:
+def _pace_figures(value: object) -> dict[str, float]:
     if not isinstance(value, dict) or value.keys() - set(_PACE_KEYS):
         raise invalid(f"a model has {', '.join(_PACE_KEYS)}")
     for key, figure in value.items():

@@ -28,6 +28,7 @@ from router.sandbox.request_log import RequestLog
 from router.sandbox.requests import ChatRequest
 from router.sandbox.scenario import Scenario
 from router.sandbox.serving import Serving
+from router.sandbox.stock import Stock
 from router.sandbox.wire import Dialect
 
 
@@ -53,13 +54,20 @@ class Desk:
 class GeneratingEndpoint:
     """An ASGI application. It writes to the connection itself, since it may have to hang up on it.
 
-    `read` understands the body of a request, or raises Refusal; `dialect` words what comes of it.
+    `read` understands the body of a request, or raises Refusal; `dialect` words what comes of it. `stock` is what it
+    serves; without it, what the market sells.
     """
 
     def __init__(
-        self, desk: Desk, *, read: Callable[[bytes], ChatRequest], dialect: Callable[[Order], Dialect]
+        self,
+        desk: Desk,
+        *,
+        read: Callable[[bytes], ChatRequest],
+        dialect: Callable[[Order], Dialect],
+        stock: Stock | None = None,
     ) -> None:
         self._desk = desk
+        self._stock = stock
         self._read = read
         self._dialect = dialect
 
@@ -95,10 +103,14 @@ class GeneratingEndpoint:
         request = self._read(body)
         size = await measure(request, desk.writer.count_tokens)
         admission, fault = self._route(request, size, headers.get(HEADER))
-        choices = desk.writer.write(
-            admission,
-            empties_arguments=fault.quirk is Quirk.EMPTY_ARGUMENTS,
-            breaks_json=fault.quirk is Quirk.BAD_JSON,
+        choices = (
+            ()
+            if request.choices == 0
+            else desk.writer.write(
+                admission,
+                empties_arguments=fault.quirk is Quirk.EMPTY_ARGUMENTS,
+                breaks_json=fault.quirk is Quirk.BAD_JSON,
+            )
         )
         return Order(
             id=desk.manners.new_id(created_at, desk.ids),
@@ -118,7 +130,7 @@ class GeneratingEndpoint:
         for name in request.models:
             model, _, wish = name.partition("#")
             try:
-                offer = desk.conduct.of(find_offer(model, desk.market.stock))
+                offer = desk.conduct.of(find_offer(model, self._stock or desk.market.stock)).at(desk.clock())
                 fault = self._fault(request, offer, wish or header)
                 admission = admit(request, offer, model=desk.market.reply_model(model, offer), size=size)
                 desk.account.check(admission)

@@ -101,7 +101,7 @@ class Serving:
                 return False
             self._completion_tokens += step.tokens
             self._reasoning_tokens += step.tokens if step.is_reasoning else 0
-            await self._connection.write(step.data)
+            await self._connection.write(self._dialect.worded(step))
         return True
 
     async def _break_stream(self, breaks: Break, index: int) -> None:
@@ -232,4 +232,6 @@ class Serving:
 def _finish_reason(order: Order, bills: Bills, *, is_cancelled: bool) -> str | None:
     if is_cancelled:
         return None
-    return order.choices[0].finish_reason if bills == "all" else "error"
+    if bills != "all":
+        return "error"
+    return order.choices[0].finish_reason if order.choices else "stop"

@@ -22,10 +22,10 @@ LIMIT_ERROR: JsonObject = {"code": 400, "message": "Token limit reached"}
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One part of a stream and what it adds to the bill; thinking that is not shown has no bytes."""
+    """One part of a stream and what it adds to the bill; thinking that is not shown has no events."""
 
     index: int
-    data: bytes
+    events: tuple[JsonObject, ...]
     tokens: int
     is_reasoning: bool = False
 
@@ -48,6 +48,9 @@ class Dialect(Protocol):
 
     def steps(self) -> Sequence[Step]:
         """The stream but for its frame."""
+
+    def worded(self, step: Step) -> bytes:
+        """One step; called in their order."""
 
     def finishing(self) -> bytes:
         """The events that say why it ends."""

@@ -3,6 +3,7 @@
 import json
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
+from itertools import takewhile
 from typing import Any
 
 import httpx2
@@ -23,9 +24,9 @@ def provoke(sandbox: RunningSandbox, name: str, *, is_stream: bool = False) -> h
     return sandbox.post(BODY | {"stream": is_stream}, headers={"x-sandbox-fault": name})
 
 
-def read_into(received: list[bytes], sandbox: RunningSandbox, name: str) -> None:
-    """Keeps what arrived even when the connection breaks."""
-    body, headers = BODY | {"stream": True}, {"x-sandbox-fault": name}
+def read_into(received: list[bytes], sandbox: RunningSandbox, name: str, *, is_stream: bool = True) -> None:
+    """Keeps what arrived, as it is, even when the connection breaks."""
+    body, headers = BODY | {"stream": is_stream}, {"x-sandbox-fault": name}
     with sandbox.http.stream("POST", "/api/v1/chat/completions", json=body, headers=headers) as response:
         received.extend(response.iter_raw())
 
@@ -37,9 +38,9 @@ def test_a_fault_bills_what_the_table_says(sandbox: RunningSandbox, fault: Fault
     sandbox.http.delete("/sandbox/bill")
 
     try:
-        provoke(sandbox, fault.name, is_stream=is_stream)
-    except (httpx2.TransportError, httpx2.DecodingError):
-        assert fault.breaks in CUTS or fault.spoils in (Spoil.BAD_GZIP, Spoil.LENGTH_TOO_LONG)
+        read_into([], sandbox, fault.name, is_stream=is_stream)
+    except httpx2.TransportError:
+        assert fault.breaks in CUTS or fault.spoils is Spoil.LENGTH_TOO_LONG
 
     billed = [line for line in sandbox.bill_lines() if line["nano_usd"] > 0]
     match fault.bills_streamed if is_stream else fault.bills_whole:
@@ -347,8 +348,9 @@ def test_every_delta_repeats_the_role(sandbox: RunningSandbox) -> None:
 def test_comments_may_come_before_and_between_all_chunks(sandbox: RunningSandbox) -> None:
     lines = provoke(sandbox, "many-comments", is_stream=True).text.split("\n\n")
 
-    assert lines[:17] == [": OPENROUTER PROCESSING"] * 17
-    assert lines[17::2][:3] == [": "] * 3
+    before = list(takewhile(lambda line: line == ": OPENROUTER PROCESSING", lines))
+    assert len(before) >= 17
+    assert lines[len(before) :: 2][:3] == [": "] * 3
 
 
 # ----- spoilt on the way
