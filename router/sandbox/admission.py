@@ -8,7 +8,6 @@ from router.sandbox.offer import Offer
 from router.sandbox.prompt_tokens import PromptSize, media_of
 from router.sandbox.refusals import ROUTING_HELP, Refusal, invalid, no_endpoints
 from router.sandbox.requests import ChatRequest, ProviderPreferences
-from router.sandbox.stock import Stock
 
 _SAMPLING_PARAMETERS = frozenset(
     {
@@ -64,14 +63,6 @@ class Admission:
     def token_usd(self) -> Decimal:
         """What one token of output costs."""
         return self.offer.rates_for(self.prompt_tokens).completion
-
-
-def find_offer(model: str, stock: Stock) -> Offer:
-    """The offer of that name. Raises Refusal (400)."""
-    offer = stock.find(model)
-    if offer is None:
-        raise Refusal(400, f"{model} is not a valid model ID")
-    return offer
 
 
 def admit(request: ChatRequest, offer: Offer, *, model: str, size: PromptSize) -> Admission:

@@ -2,12 +2,14 @@
 
 | path | what |
 |---|---|
-| POST /api/v1/chat/completions | answers, streamed or whole |
-| GET /api/v1/models, /api/v1/models/{id}/endpoints | what is on sale, no key needed |
-| GET /api/v1/key, /api/v1/generation?id= | the account; one generation once its billing has ended |
-| GET, DELETE /sandbox/bill | every generation with its nano-dollars; DELETE begins a new bill |
-| GET, DELETE /sandbox/requests | the last chat requests as received, without secrets |
-| GET, PATCH, DELETE /sandbox/market | prices and names that change while requests go on: see `market.py` |
+| POST /api/v1/chat/completions, /api/v1/completions, /api/v1/responses | answers, streamed or whole |
+| POST /api/v1/embeddings | vectors, as floats or base64 |
+| GET /api/v1/models, /api/v1/models/count, /api/v1/models/{id}/endpoints | what is on sale, no key needed |
+| GET /api/v1/embeddings/models | the same of embeddings |
+| GET /api/v1/key, /api/v1/credits | the account; the latter for management keys |
+| GET /api/v1/generation?id= | one generation once its billing has ended |
+| /deepseek/..., /local/v1/... | other servers: see `servers` |
+| /sandbox/... | for whoever tests against it: see `control` |
 """
 
 from starlette.requests import Request
@@ -20,10 +22,12 @@ from router.sandbox.accounts import Account, authenticate, require_management_ke
 from router.sandbox.answers import Writer
 from router.sandbox.billing import Bill
 from router.sandbox.chat_wire import ChatDialect
+from router.sandbox.completions import CompletionDialect, read_completion_request
 from router.sandbox.conduct import Conduct
 from router.sandbox.connection import Connection
 from router.sandbox.control import Control, json_response, refused
 from router.sandbox.desk import Desk, GeneratingEndpoint
+from router.sandbox.embeddings import EMBEDDING_STOCK, EmbeddingDialect, read_embedding_request
 from router.sandbox.fault_source import FaultSource
 from router.sandbox.json_text import encode
 from router.sandbox.manners import OPENROUTER
@@ -33,8 +37,10 @@ from router.sandbox.prompt_tokens import TokenCounter
 from router.sandbox.refusals import Refusal, invalid, not_found
 from router.sandbox.request_log import RequestLog
 from router.sandbox.requests import read_chat_request
+from router.sandbox.responses import ResponsesDialect, read_responses_request
 from router.sandbox.scenario import Scenario
 from router.sandbox.seeds import repeatable
+from router.sandbox.servers import server_routes
 from router.sandbox.stock import STOCK, Stock
 
 _LARGEST_PAGE = 1_000
@@ -48,6 +54,7 @@ def sandbox_app(
     seed: int = 0,
     fault_rate: float = 0.0,
     spread: float = 0.0,
+    scenario: bytes | None = None,
     stock: Stock = STOCK,
 ) -> ASGIApp:
     """A simulated OpenRouter with an empty bill.
@@ -56,6 +63,7 @@ def sandbox_app(
     in UTC; it dates generations and ends prompt caches. Delays are real seconds times `time_scale`; 0 means none.
     `fault_rate` is the share of requests, 0 to 1, that go wrong without being asked to. `spread` is how much speeds
     differ from one answer to the next: the standard deviation of their logarithms. `stock` is what is on sale.
+    `scenario` is played from the start. Raises Refusal if it cannot be read.
     Must run directly under uvicorn: middleware that wraps `send` takes away the means to drop a connection.
     """
     bill, log = Bill(), RequestLog()
@@ -75,20 +83,29 @@ def sandbox_app(
         ids=repeatable("ids", seed, clock().isoformat()),
         time_scale=time_scale,
     )
+    generating = [
+        Route(f"/api/v1/{path}", GeneratingEndpoint(desk, read=read, dialect=dialect, stock=sold), methods=["POST"])
+        for path, read, dialect, sold in (
+            ("chat/completions", read_chat_request, ChatDialect, None),
+            ("completions", read_completion_request, CompletionDialect, None),
+            ("responses", read_responses_request, ResponsesDialect, None),
+            ("embeddings", read_embedding_request, EmbeddingDialect, EMBEDDING_STOCK),
+        )
+    ]
     counter, control = _Counter(desk), Control(desk)
+    if scenario is not None:
+        control.play(scenario)
     return Router(
         routes=[
-            Route(
-                "/api/v1/chat/completions",
-                GeneratingEndpoint(desk, read=read_chat_request, dialect=ChatDialect),
-                methods=["POST"],
-            ),
+            *generating,
             Route("/api/v1/models", counter.models),
             Route("/api/v1/models/count", counter.count),
+            Route("/api/v1/embeddings/models", counter.embedding_models),
             Route("/api/v1/models/{model:path}/endpoints", counter.endpoints),
             Route("/api/v1/key", counter.key),
             Route("/api/v1/credits", counter.credits),
             Route("/api/v1/generation", counter.generation),
+            *server_routes(desk),
             *control.routes(),
         ],
         default=_no_such_path,
@@ -126,6 +143,17 @@ class _Counter:
         if market.listing == "broken":
             body = body[: len(body) // 2]
         return Response(body, media_type="application/json", headers=listing.HEADERS)
+
+    async def embedding_models(self, request: Request) -> Response:
+        models = listing.page(
+            EMBEDDING_STOCK.offers,
+            offset=0,
+            limit=_LARGEST_PAGE,
+            now=self._desk.clock(),
+            listed={},
+            outputs="embeddings",
+        )
+        return json_response(models)
 
     async def count(self, request: Request) -> Response:
         return json_response({"data": {"count": len(self._desk.market.stock.offers)}})

@@ -38,7 +38,7 @@ class ChatDialect:
         self._manners = order.manners
         self._offer = order.admission.offer
         self._quirk = order.fault.quirk
-        self._choices = tuple(map(_emptied, order.choices)) if self._quirk is Quirk.NO_COMPLETION else order.choices
+        self._choices = order.choices
 
     def headers(self) -> dict[str, str]:
         return openrouter_headers(self._order.id) if self._manners.names_provider else {"cache-control": "no-cache"}
@@ -84,7 +84,8 @@ class ChatDialect:
 
     def broken(self, breaks: Break, index: int) -> bytes:
         if not self._manners.names_provider:
-            return event({"error": {"message": "Internal server error", "type": "InternalServerError", "code": 500}})
+            error = {"message": "Internal server error", "type": "InternalServerError", "param": None, "code": 500}
+            return event({"error": error}) + DONE
         match breaks:
             case Break.ERROR_CHUNK:
                 return event(self._chunk([]) | {"error": UPSTREAM_ERROR}) + DONE
@@ -327,10 +328,6 @@ def _local_usage(tokens: Tokens) -> JsonObject:
         "completion_tokens": tokens.completion,
         "prompt_tokens_details": None,
     }
-
-
-def _emptied(choice: Choice) -> Choice:
-    return replace(choice, reasoning=(), body=(), tool_call=None)
 
 
 def _thought(text: str, offer: Offer) -> JsonObject:

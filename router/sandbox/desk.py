@@ -2,15 +2,15 @@
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import anyio
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
 from router.sandbox.accounts import Account, authenticate
-from router.sandbox.admission import Admission, admit, find_offer
-from router.sandbox.answers import Writer
+from router.sandbox.admission import Admission, admit
+from router.sandbox.answers import Choice, Writer
 from router.sandbox.billing import Bill
 from router.sandbox.conduct import Conduct
 from router.sandbox.connection import Connection
@@ -103,25 +103,28 @@ class GeneratingEndpoint:
         request = self._read(body)
         size = await measure(request, desk.writer.count_tokens)
         admission, fault = self._route(request, size, headers.get(HEADER))
-        choices = (
-            ()
-            if request.choices == 0
-            else desk.writer.write(
-                admission,
-                empties_arguments=fault.quirk is Quirk.EMPTY_ARGUMENTS,
-                breaks_json=fault.quirk is Quirk.BAD_JSON,
-            )
-        )
         return Order(
             id=desk.manners.new_id(created_at, desk.ids),
             admission=admission,
             cache_use=desk.cache.use(request, size, offer=admission.offer, account=key),
-            choices=choices,
+            choices=self._choices(admission, fault),
             fault=fault,
             created_at=created_at,
             pace=desk.conduct.pace(admission.offer),
             manners=desk.manners,
         )
+
+    def _choices(self, admission: Admission, fault: Fault) -> tuple[Choice, ...]:
+        if admission.request.choices == 0:
+            return ()
+        choices = self._desk.writer.write(
+            admission,
+            empties_arguments=fault.quirk is Quirk.EMPTY_ARGUMENTS,
+            breaks_json=fault.quirk is Quirk.BAD_JSON,
+        )
+        if fault.quirk is Quirk.NO_COMPLETION:
+            return tuple(replace(choice, reasoning=(), body=(), tool_call=None) for choice in choices)
+        return choices
 
     def _route(self, request: ChatRequest, size: PromptSize, header: str | None) -> tuple[Admission, Fault]:
         """The first of the request's models that can serve it. Raises the last model's Refusal when none can."""
@@ -130,7 +133,10 @@ class GeneratingEndpoint:
         for name in request.models:
             model, _, wish = name.partition("#")
             try:
-                offer = desk.conduct.of(find_offer(model, self._stock or desk.market.stock)).at(desk.clock())
+                sold = (self._stock or desk.market.stock).find(model)
+                if sold is None:
+                    raise desk.manners.unknown_model(model)
+                offer = desk.conduct.of(sold).at(desk.clock())
                 fault = self._fault(request, offer, wish or header)
                 admission = admit(request, offer, model=desk.market.reply_model(model, offer), size=size)
                 desk.account.check(admission)
@@ -156,6 +162,7 @@ class GeneratingEndpoint:
 async def refuse(connection: Connection, refusal: Refusal, manners: Manners) -> None:
     """Says no, in the server's words."""
     await anyio.sleep(refusal.after_s)
+    refusal = manners.adapted(refusal)
     if refusal.content is not None:
         headers = {"content-type": "text/html; charset=utf-8"} | refusal.headers
         await connection.send_content(refusal.status, refusal.content, headers)

@@ -19,9 +19,10 @@ def page(
     now: datetime,
     listed: Mapping[str, JsonObject],
     has_oddities: bool = False,
+    outputs: str = "text",
 ) -> JsonObject:
     """The body of `/models`, from `offset`, at most `limit` of them; `listed` replaces members of some."""
-    models = [_model(offer, now) | listed.get(offer.id, {}) for offer in offers]
+    models = [_model(offer, now, outputs) | listed.get(offer.id, {}) for offer in offers]
     if has_oddities and offers:
         models += _oddities(offers[0], now)
     end = offset + limit
@@ -59,7 +60,7 @@ _DESCRIPTION = frozenset({"id", "name", "created", "description", "architecture"
 _DEFAULT_PARAMETERS = ("temperature", "top_p", "top_k", "frequency_penalty", "presence_penalty", "repetition_penalty")
 
 
-def _model(offer: Offer, now: datetime) -> JsonObject:
+def _model(offer: Offer, now: datetime, outputs: str = "text") -> JsonObject:
     model: JsonObject = {
         "id": offer.id,
         "canonical_slug": offer.canonical_slug,
@@ -69,9 +70,9 @@ def _model(offer: Offer, now: datetime) -> JsonObject:
         "description": f"{offer.name}, as sold by the sandbox.",
         "context_length": offer.context_length,
         "architecture": {
-            "modality": f"{'+'.join(offer.input_modalities)}->text",
+            "modality": f"{'+'.join(offer.input_modalities)}->{outputs}",
             "input_modalities": list(offer.input_modalities),
-            "output_modalities": ["text"],
+            "output_modalities": [outputs],
             "tokenizer": offer.tokenizer,
             "instruct_type": None,
         },

@@ -40,6 +40,21 @@ class Manners:
             case "local":
                 return f"chatcmpl-{seed.getrandbits(128):032x}"
 
+    def unknown_model(self, model: str) -> Refusal:
+        """The error for a model nobody sells."""
+        match self.name:
+            case "openrouter":
+                return Refusal(400, f"{model} is not a valid model ID")
+            case "deepseek":
+                return Refusal(400, "Model Not Exist")
+            case "local":
+                return Refusal(404, f"The model `{model}` does not exist.")
+
+    def adapted(self, refusal: Refusal) -> Refusal:
+        """The error as this server would have it: only OpenRouter routes, the others find the request wrong."""
+        is_routing = refusal.metadata is not None and "failed_routing_step" in refusal.metadata
+        return Refusal(400, refusal.message) if is_routing and self.name != "openrouter" else refusal
+
     def refused(self, refusal: Refusal) -> JsonObject:
         """The body of an error."""
         match self.name:

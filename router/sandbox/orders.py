@@ -41,8 +41,6 @@ class Order:
         cached, written = self.cache_use.read_tokens, self.cache_use.write_tokens
         if self.fault.quirk is Quirk.CACHE_OVERLAP:
             cached = written = max(prompt - _UNCACHED_TOKENS, 0)
-        if self.fault.quirk is Quirk.NO_COMPLETION:
-            completion = reasoning = 0
         return Tokens(prompt=prompt, cached=cached, cache_write=written, completion=completion, reasoning=reasoning)
 
     def all_tokens(self) -> Tokens:

@@ -99,6 +99,8 @@ class ChatRequest:
     parameters: frozenset[str]  # top-level keys that are present and not null
     is_plain: bool  # texts without the frame of a chat: a prompt, inputs to embed
     is_cached_automatically: bool  # top-level `cache_control`
+    responses: JsonObject | None = None  # the body of `/responses` this was read from
+    embedding: JsonObject | None = None  # encoding and dimensions asked for, at `/embeddings`
 
     def last_user_text(self) -> str:
         """What the user said last; empty when no user spoke."""

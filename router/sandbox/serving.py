@@ -18,7 +18,7 @@ from router.sandbox.json_text import JsonObject
 from router.sandbox.orders import Order
 from router.sandbox.prompt_cache import Clock
 from router.sandbox.spoiling import Spoiling
-from router.sandbox.wire import Dialect, Step
+from router.sandbox.wire import Dialect, Step, StreamDialect
 
 _COMMENT_EVERY_S = 0.5
 """How often OpenRouter says that it is still there while the first token is being waited for (simulated time)."""
@@ -65,35 +65,35 @@ class Serving:
                 await self._connection.wait_until_gone()
             case Break.ERROR_BODY:
                 await self._connection.respond(200, self._dialect.error_body(), self._dialect.headers())
-            case _ if self._order.admission.request.is_stream:
-                await self._stream()
+            case _ if self._order.admission.request.is_stream and isinstance(self._dialect, StreamDialect):
+                await self._stream(self._dialect)
             case _:
                 await self._answer_whole()
 
     # ----- streamed
 
-    async def _stream(self) -> None:
-        headers = dict(self._dialect.headers()) | {"content-type": "text/event-stream"}
+    async def _stream(self, dialect: StreamDialect) -> None:
+        headers = dict(dialect.headers()) | {"content-type": "text/event-stream"}
         await self._connection.start(200, headers)
         await self._wait_for_first_token()
-        await self._connection.write(self._dialect.opening())
-        is_complete = await self._stream_steps()
+        await self._connection.write(dialect.opening())
+        is_complete = await self._stream_steps(dialect)
         if not is_complete:
             return
-        await self._connection.write(self._dialect.finishing())
+        await self._connection.write(dialect.finishing())
         usage = self._settle(self._order.fault.bills_streamed)
         is_broken = self._order.fault.breaks is Break.ERROR_AFTER_FINISH
-        last = self._dialect.broken_after_finish(usage) if is_broken else self._dialect.ending(usage)
+        last = dialect.broken_after_finish(usage) if is_broken else dialect.ending(usage)
         await self._connection.finish(last)
 
-    async def _stream_steps(self) -> bool:
+    async def _stream_steps(self, dialect: StreamDialect) -> bool:
         """Sends the deltas. False when the stream has ended before its time; it has been settled then."""
         provider, breaks = self._order.admission.offer.provider, self._order.fault.breaks
-        steps = self._dialect.steps()
+        steps = dialect.steps()
         breaks_at = -1 if breaks in (None, Break.ERROR_AFTER_FINISH) else len(steps) // 2
         for number, step in enumerate(steps):
             if breaks is not None and number == breaks_at:
-                await self._break_stream(breaks, step.index)
+                await self._break_stream(dialect, breaks, step.index)
                 return False
             await self._take_time(step, number)
             if self._connection.is_gone and provider.cancel_stops_billing:
@@ -101,10 +101,10 @@ class Serving:
                 return False
             self._completion_tokens += step.tokens
             self._reasoning_tokens += step.tokens if step.is_reasoning else 0
-            await self._connection.write(self._dialect.worded(step))
+            await self._connection.write(dialect.worded(step))
         return True
 
-    async def _break_stream(self, breaks: Break, index: int) -> None:
+    async def _break_stream(self, dialect: StreamDialect, breaks: Break, index: int) -> None:
         match breaks:
             case Break.STALL:
                 await self._connection.wait_until_gone()
@@ -120,7 +120,7 @@ class Serving:
                 await self._connection.finish()
             case Break.ERROR_CHUNK | Break.ERROR_CHUNK_FINISHING | Break.ERROR_CHUNK_TEXT_CODE | Break.CHOICE_ERROR:
                 self._settle(self._order.fault.bills_streamed)
-                await self._connection.finish(self._dialect.broken(breaks, index))
+                await self._connection.finish(dialect.broken(breaks, index))
             case (
                 Break.ERROR_BODY
                 | Break.ERROR_AFTER_FINISH

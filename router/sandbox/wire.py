@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from router.sandbox.billing import Charge, Tokens
 from router.sandbox.faults import Break
@@ -36,12 +36,29 @@ def event(chunk: object) -> bytes:
 
 
 class Dialect(Protocol):
-    """How one order is put into bytes. Streams are opening, steps, finishing, ending, unless they break."""
+    """How one order is put into bytes when it is answered as a whole."""
 
     api_type: str  # what OpenRouter's record calls it
 
     def headers(self) -> Mapping[str, str]:
         """Headers besides the content's type and length."""
+
+    def usage(self, tokens: Tokens, cost: Charge) -> JsonObject:
+        """The usage object."""
+
+    def whole(self, usage: JsonObject) -> JsonObject:
+        """The body."""
+
+    def whole_broken(self) -> JsonObject:
+        """The body when half of it came and then an error."""
+
+    def error_body(self) -> JsonObject:
+        """The body with an error and no answer that goes with status 200."""
+
+
+@runtime_checkable
+class StreamDialect(Dialect, Protocol):
+    """The same, and how it is streamed: opening, steps, finishing, ending, unless it breaks."""
 
     def opening(self) -> bytes:
         """The events before the first step."""
@@ -55,9 +72,6 @@ class Dialect(Protocol):
     def finishing(self) -> bytes:
         """The events that say why it ends."""
 
-    def usage(self, tokens: Tokens, cost: Charge) -> JsonObject:
-        """The usage object."""
-
     def ending(self, usage: JsonObject) -> bytes:
         """The usage and what ends the stream."""
 
@@ -66,12 +80,3 @@ class Dialect(Protocol):
 
     def broken_after_finish(self, usage: JsonObject) -> bytes:
         """The events of an error when all has been said."""
-
-    def whole(self, usage: JsonObject) -> JsonObject:
-        """The body of an answer that is not streamed."""
-
-    def whole_broken(self) -> JsonObject:
-        """The body when half of it came and then an error."""
-
-    def error_body(self) -> JsonObject:
-        """The body with an error and no answer that goes with status 200."""
