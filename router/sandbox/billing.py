@@ -126,6 +126,8 @@ class Generation:
             "num_input_audio_prompt": 0,
             "num_media_completion": 0,
             "num_search_results": 0,
+            "num_fetches": 0,
+            "web_search_engine": None,
             "origin": "",
             "is_byok": False,
             "external_user": None,
@@ -137,6 +139,8 @@ class Generation:
             "request_id": None,
             "session_id": None,
             "service_tier": "default",
+            "preset_id": None,
+            "workspace_id": None,
             "data_region": "global",
         }
 

@@ -107,7 +107,7 @@ def _oddities(offer: Offer, now: datetime) -> Iterator[JsonObject]:
     half = {name: _plain(Decimal(price) / 2) for name, price in model["pricing"].items() if name != "overrides"}
     yield model | {"id": "openrouter/auto", "canonical_slug": "openrouter/auto", "pricing": unpriced}
     yield model | {"id": f"{offer.id}:batch", "pricing": half}
-    yield model | {"id": f"~{offer.id}-latest", "alias_target": offer.id}
+    yield model | {"id": f"~{offer.id}-latest", "alias_target": {"slug": offer.id, "name": offer.name}}
     limits = {"context_length": None, "max_completion_tokens": None, "is_moderated": False}
     bare = {"top_provider": limits, "default_parameters": {}, "hugging_face_id": None}
     yield model | bare | {"id": "openrouter/unlimited", "canonical_slug": "openrouter/unlimited"}

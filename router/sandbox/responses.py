@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from router.sandbox.answers import Choice, Piece
 from router.sandbox.billing import Charge, Tokens
-from router.sandbox.chat_wire import error_body, openrouter_headers
+from router.sandbox.chat_wire import openrouter_headers
 from router.sandbox.faults import Break, Quirk
 from router.sandbox.json_text import JsonObject
 from router.sandbox.orders import Order
@@ -59,7 +59,7 @@ class ResponsesDialect:
         return openrouter_headers(self._order.id)
 
     def opening(self) -> bytes:
-        started = self._response("in_progress", [])
+        started = self._response("in_progress", []) | {"usage": None}
         return self._worded(
             {"type": "response.created", "response": started}, {"type": "response.in_progress", "response": started}
         )
@@ -149,7 +149,7 @@ class ResponsesDialect:
         return self._response("failed", self._items(half, "incomplete")) | failed
 
     def error_body(self) -> JsonObject:
-        return error_body(self._order.id)
+        return self._response("failed", []) | {"error": _ERROR, "error_type": "provider_overloaded"}
 
     # ----- events
 
@@ -260,7 +260,6 @@ class ResponsesDialect:
             "safety_identifier": None,
             "prompt_cache_key": fields.get("prompt_cache_key"),
             "prompt_cache_options": None,
-            "usage": None,
         }
 
 

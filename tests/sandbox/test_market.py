@@ -125,7 +125,7 @@ def test_the_list_can_hold_what_nobody_can_ask_for(own_sandbox: RunningSandbox) 
 
     assert models["openrouter/auto"]["pricing"] == {"prompt": "-1", "completion": "-1"}
     assert models[f"{FLASH}:batch"]["pricing"]["prompt"] == "0.0000000525"
-    assert models[f"~{FLASH}-latest"]["alias_target"] == FLASH
+    assert models[f"~{FLASH}-latest"]["alias_target"]["slug"] == FLASH
     assert models["openrouter/unlimited"]["top_provider"]["max_completion_tokens"] is None
     assert own_sandbox.ask(model=f"{FLASH}:batch").status_code == 400
 
