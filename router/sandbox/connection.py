@@ -19,6 +19,7 @@ class _Transport(Protocol):
     def write(self, data: bytes) -> None: ...
     def close(self) -> None: ...
     def abort(self) -> None: ...
+    def is_closing(self) -> bool: ...
     def get_extra_info(self, name: str) -> object: ...
 
 
@@ -70,7 +71,7 @@ class Connection:
             return
         for part in self._spoiling.parts(data):
             if self._raw is not None:
-                self._raw.write(part)
+                _write(self._raw, part)
             else:
                 await self._send({"type": "http.response.body", "body": part, "more_body": True})
 
@@ -88,7 +89,7 @@ class Connection:
         fixed = {"content-type": "application/json"}
         promised = self._spoiling.promised_bytes(content)
         if promised is not None:
-            self._start_raw(status, fixed | dict(headers), promised).write(content)
+            _write(self._start_raw(status, fixed | dict(headers), promised), content)
             await self.drop()
             return
         await self.send_content(status, self._spoiling.whole(content), fixed | self._spoiling.headers | dict(headers))
@@ -125,7 +126,7 @@ class Connection:
         lines += [f"{name}: {value}" for name, value in headers.items()]
         lines += [f"content-length: {content_length}", "connection: close", "", ""]
         self._raw = self._transport()
-        self._raw.write("\r\n".join(lines).encode("latin-1"))
+        _write(self._raw, "\r\n".join(lines).encode("latin-1"))
         return self._raw
 
     def _transport(self) -> _Transport:
@@ -138,3 +139,9 @@ class Connection:
         if not isinstance(transport, _Transport):
             raise RuntimeError("to drop connections the sandbox must run directly under uvicorn, without middleware")
         return transport
+
+
+def _write(transport: _Transport, data: bytes) -> None:
+    """Past the server nobody keeps us from writing to a client that has gone, which uvloop takes amiss."""
+    if not transport.is_closing():
+        transport.write(data)

@@ -13,7 +13,7 @@ from anyio.lowlevel import checkpoint
 from router.sandbox.billing import NOTHING, Bill, Charge, Generation, Tokens, charge
 from router.sandbox.chat_wire import native_finish_reason
 from router.sandbox.connection import Connection
-from router.sandbox.faults import Bills, Break, Quirk
+from router.sandbox.faults import Bills, Break, Quirk, Spoil
 from router.sandbox.json_text import JsonObject
 from router.sandbox.orders import Order
 from router.sandbox.prompt_cache import Clock
@@ -88,7 +88,7 @@ class Serving:
 
     async def _stream_steps(self, dialect: StreamDialect) -> bool:
         """Sends the deltas. False when the stream has ended before its time; it has been settled then."""
-        provider, breaks = self._order.admission.offer.provider, self._order.fault.breaks
+        breaks = self._order.fault.breaks
         steps = dialect.steps()
         breaks_at = -1 if breaks in (None, Break.ERROR_AFTER_FINISH) else len(steps) // 2
         for number, step in enumerate(steps):
@@ -96,7 +96,7 @@ class Serving:
                 await self._break_stream(dialect, breaks, step.index)
                 return False
             await self._take_time(step, number)
-            if self._connection.is_gone and provider.cancel_stops_billing:
+            if self._connection.is_gone and self._is_stopped_by_a_hang_up:
                 self._settle("generated")
                 return False
             self._completion_tokens += step.tokens
@@ -153,6 +153,12 @@ class Serving:
             await self._connection.write(_EMPTY_COMMENT)
         elif number % _COMMENT_EVERY_STEPS == _COMMENT_EVERY_STEPS - 1:
             await self._connection.write(self._order.manners.comment)
+
+    @property
+    def _is_stopped_by_a_hang_up(self) -> bool:
+        """A client that was told of fewer bytes than come has not hung up on anything: it believes it has it all."""
+        is_misled = self._order.fault.spoils is Spoil.LENGTH_TOO_SHORT
+        return self._order.admission.offer.provider.cancel_stops_billing and not is_misled
 
     # ----- not streamed
 

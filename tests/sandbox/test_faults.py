@@ -42,8 +42,10 @@ def test_a_fault_bills_what_the_table_says(sandbox: RunningSandbox, fault: Fault
     except httpx2.TransportError:
         assert fault.breaks in CUTS or fault.spoils is Spoil.LENGTH_TOO_LONG
 
-    billed = [line for line in sandbox.bill_lines() if line["nano_usd"] > 0]
-    match fault.bills_streamed if is_stream else fault.bills_whole:
+    bills = fault.bills_streamed if is_stream else fault.bills_whole
+    lines = sandbox.bill_lines() if bills == "nothing" else sandbox.wait_for_bill_lines(1)
+    billed = [line for line in lines if line["nano_usd"] > 0]
+    match bills:
         case "nothing":
             assert billed == []
         case "generated":
@@ -370,6 +372,8 @@ def test_an_answer_may_be_said_to_be_packed_and_not_be(sandbox: RunningSandbox) 
     with pytest.raises(httpx2.DecodingError):
         provoke(sandbox, "bad-gzip", is_stream=True)
 
+    sandbox.wait_for_bill_lines(1)
+
 
 def test_lines_may_end_in_cr_and_lf(sandbox: RunningSandbox) -> None:
     raw = _raw(sandbox, "crlf")
@@ -430,6 +434,7 @@ def test_the_content_length_may_be_untrue(sandbox: RunningSandbox, is_stream: bo
     short = provoke(sandbox, "length-too-short", is_stream=is_stream).content
     whole = provoke(sandbox, "none", is_stream=is_stream).content
     assert len(short) < len(whole)
+    sandbox.wait_for_bill_lines(3)
 
 
 def _raw(sandbox: RunningSandbox, name: str) -> bytes:
