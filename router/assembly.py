@@ -327,11 +327,19 @@ def live_prices(snapshot: Snapshot, store: Store, client: UpstreamClient, listen
     )
 
 
-def make_sandbox(*, time_scale: float, seed: int, fault_rate: float) -> ASGIApp:
-    """The simulated OpenRouter."""
+def make_sandbox(
+    *, time_scale: float, seed: int, fault_rate: float, spread: float, scenario: bytes | None = None
+) -> ASGIApp:
+    """The simulated OpenRouter. Raises router.sandbox.refusals.Refusal if the scenario cannot be read."""
     counter = TokenCounter(load_encoding("o200k_base"))
     return sandbox_app(
-        count_tokens=counter.count_text, clock=utc_now, time_scale=time_scale, seed=seed, fault_rate=fault_rate
+        count_tokens=counter.count_text,
+        clock=utc_now,
+        time_scale=time_scale,
+        seed=seed,
+        fault_rate=fault_rate,
+        spread=spread,
+        scenario=scenario,
     )
 
 

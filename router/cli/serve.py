@@ -18,6 +18,7 @@ from router.config.loader import warnings
 from router.config.snapshot import Listen, Snapshot
 from router.errors import ConfigError
 from router.keys import TeamName, written
+from router.sandbox.refusals import Refusal
 from router.server.listen import bound, port_of, serve_until_stopped, serving
 
 log = logging.getLogger("penstock")
@@ -74,14 +75,36 @@ def check(config: Path | None) -> None:
 @click.option("--time-scale", default=1.0, show_default=True, help="Multiplies every delay; 0: no delays at all.")
 @click.option("--seed", default=0, show_default=True, help="Chooses texts, lengths and faults, reproducibly.")
 @click.option("--fault-rate", default=0.0, show_default=True, type=click.FloatRange(0, 1), help="Share that fails.")
-def sandbox(host: str, port: int, time_scale: float, seed: int, fault_rate: float) -> None:
-    """Run the simulated OpenRouter on its own. Its bill is at /sandbox/bill.
+@click.option(
+    "--spread",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(0, 3),
+    help="How much speeds vary; 0.25 is lifelike.",
+)
+@click.option(
+    "--scenario",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A JSON file that plans faults, outages and prices: see docs/sandbox.md.",
+)
+def sandbox(
+    host: str, port: int, time_scale: float, seed: int, fault_rate: float, spread: float, scenario: Path | None
+) -> None:
+    """Run the simulated OpenRouter on its own. Its bill is at /sandbox/bill, its faults are at /sandbox/faults.
+
+    It also stands in for DeepSeek's own API, under /deepseek, and for a local model server, under /local/v1.
 
     Example: penstock sandbox --port 8010 --time-scale 0
     """
+    plan = None if scenario is None else scenario.read_bytes()
+    try:
+        application = make_sandbox(
+            time_scale=time_scale, seed=seed, fault_rate=fault_rate, spread=spread, scenario=plan
+        )
+    except Refusal as refusal:
+        raise click.ClickException(f"{scenario}: {refusal}") from refusal
     listener = bound(host, port)
     click.echo(f"sandbox at http://{host}:{port_of(listener)}/api/v1, any key that begins with sk-or- works")
-    application = make_sandbox(time_scale=time_scale, seed=seed, fault_rate=fault_rate)
     anyio.run(serve_until_stopped, application, listener, 0.0, backend_options={"use_uvloop": True})
 
 
@@ -96,7 +119,9 @@ async def _serve(snapshot: Snapshot, ports: _Ports, is_demo: bool, config: Path)
         uses_sandbox = is_demo and _lacks_openrouter_key(snapshot)
         if uses_sandbox:
             listener = bound("127.0.0.1", 0)
-            await stack.enter_async_context(serving(make_sandbox(time_scale=1.0, seed=0, fault_rate=0.0), listener))
+            await stack.enter_async_context(
+                serving(make_sandbox(time_scale=1.0, seed=0, fault_rate=0.0, spread=0.25), listener)
+            )
             snapshot = with_sandbox(snapshot, f"http://127.0.0.1:{port_of(listener)}/api/v1")
         house = assemble(snapshot)
         await stack.enter_async_context(serving(house.admin, ports.admin))

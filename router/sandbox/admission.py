@@ -3,15 +3,12 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
+from router.sandbox.failures import only_others
 from router.sandbox.offer import Offer
 from router.sandbox.prompt_tokens import PromptSize, media_of
-from router.sandbox.refusals import Refusal, invalid, no_endpoints
+from router.sandbox.refusals import ROUTING_HELP, Refusal, invalid, no_endpoints
 from router.sandbox.requests import ChatRequest, ProviderPreferences
-from router.sandbox.stock import Stock
 
-_ROUTING_HELP = (
-    "To learn more about provider routing, visit: https://openrouter.ai/docs/guides/routing/provider-selection"
-)
 _SAMPLING_PARAMETERS = frozenset(
     {
         "temperature",
@@ -47,13 +44,25 @@ class Admission:
     prompt_tokens: int
     output_limit: int
 
+    @property
+    def reserved_tokens(self) -> int:
+        """Output OpenRouter reserves credits for: what was asked for, else the model's limit."""
+        return self.request.max_tokens or self.offer.max_completion_tokens
 
-def find_offer(model: str, stock: Stock) -> Offer:
-    """The offer of that name. Raises Refusal (400)."""
-    offer = stock.find(model)
-    if offer is None:
-        raise Refusal(400, f"{model} is not a valid model ID")
-    return offer
+    @property
+    def reserved_usd(self) -> Decimal:
+        """The most this request can cost without a prompt cache, for one choice."""
+        return self.prompt_usd + self.reserved_tokens * self.token_usd
+
+    @property
+    def prompt_usd(self) -> Decimal:
+        """What its prompt costs without a prompt cache."""
+        return self.prompt_tokens * self.offer.rates_for(self.prompt_tokens).prompt
+
+    @property
+    def token_usd(self) -> Decimal:
+        """What one token of output costs."""
+        return self.offer.rates_for(self.prompt_tokens).completion
 
 
 def admit(request: ChatRequest, offer: Offer, *, model: str, size: PromptSize) -> Admission:
@@ -88,11 +97,7 @@ def _check_modalities(request: ChatRequest, offer: Offer) -> None:
 def _check_provider(preferences: ProviderPreferences, offer: Offer) -> None:
     slug = offer.provider.slug
     if preferences.only and not any(_names(entry, slug) for entry in preferences.only):
-        raise no_endpoints(
-            f"No allowed providers are available for the selected model. Providers serving {offer.id}: {slug}, "
-            f"but your request's provider.only preference permits only: {', '.join(preferences.only)}.",
-            step="Filter by Allowed Providers",
-        )
+        raise only_others(offer, preferences.only)
     if any(_names(entry, slug) for entry in preferences.ignore):
         raise no_endpoints(
             "No allowed providers are available for the selected model.", step="Filter by Ignored Providers"
@@ -109,7 +114,7 @@ def _check_parameters(request: ChatRequest, offer: Offer) -> None:
     is_too_long = request.max_tokens is not None and request.max_tokens > offer.max_completion_tokens
     if is_too_long or (request.preferences.requires_parameters and dropped):
         raise no_endpoints(
-            f"No endpoints found that can handle the requested parameters. {_ROUTING_HELP}",
+            f"No endpoints found that can handle the requested parameters. {ROUTING_HELP}",
             step="Filter by Parameters",
         )
     if offer.reasoning is not None and offer.reasoning.is_mandatory and request.reasoning.effort == "none":
@@ -138,7 +143,7 @@ def _check_price(preferences: ProviderPreferences, offer: Offer, prompt_tokens: 
     )
     if too_dear:
         raise no_endpoints(
-            f"No endpoints found that satisfy the max price for this request. {_ROUTING_HELP}",
+            f"No endpoints found that satisfy the max price for this request. {ROUTING_HELP}",
             step="Filter by Max Price",
         )
 

@@ -7,8 +7,12 @@
                                                `request` and `image`; null takes one away. The base rates only.
          "times": "3",                         every price of the model times this, its long-context tier included
          "canonical_slug": "deepseek/...",     the name stands for this version from now on
+         "peak": {"utc": [[100, 400]], "prompt": ..},  prices in these hours of the day (HHMM, UTC); null ends that
          "shown": {"prompt": "-1", ...}        what /models shows as `pricing` instead of the truth; null ends that
+         "listed": {"top_provider": {...}}     other members /models shows of it; null ends that
      }},
+     "oddities": true | false,                    /models also lists an unpriced router, a batch id and an alias
+     "page_size": 7,                              /models shows at most so many at once; null: all
      "listing": "ok" | "down" | "broken" | "empty",   /models answers; with 503; with half a page; with no model
      "reply_model": "requested" | "version"}          what replies put into `model`: both were seen (wire, 2026)
 
@@ -21,7 +25,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 
 from router.sandbox.json_text import JsonObject, decode
-from router.sandbox.offer import Offer, Rates
+from router.sandbox.offer import Offer, PeakHours, Rates
 from router.sandbox.refusals import invalid
 from router.sandbox.stock import Stock
 
@@ -33,6 +37,9 @@ _REPLY_MODELS = ("requested", "version")
 class _State:
     offers: tuple[Offer, ...]
     shown: Mapping[str, JsonObject]
+    listed: Mapping[str, JsonObject]
+    has_oddities: bool = False
+    page_size: int | None = None
     listing: str = "ok"
     reply_model: str = "requested"
 
@@ -41,7 +48,7 @@ class Market:
     """What is on sale now."""
 
     def __init__(self, stock: Stock) -> None:
-        self._original = _State(stock.offers, shown={})
+        self._original = _State(stock.offers, shown={}, listed={})
         self._state = self._original
 
     @property
@@ -49,9 +56,21 @@ class Market:
         return Stock(self._state.offers)
 
     @property
-    def shown(self) -> Mapping[str, JsonObject]:
-        """What `/models` shows as the pricing of a model, where that is not the truth."""
-        return self._state.shown
+    def listed(self) -> Mapping[str, JsonObject]:
+        """What `/models` shows of a model instead of the truth, by members."""
+        pricing: dict[str, JsonObject] = {id_: {"pricing": shown} for id_, shown in self._state.shown.items()}
+        others = self._state.listed
+        return {id_: others.get(id_, {}) | pricing.get(id_, {}) for id_ in pricing.keys() | others.keys()}
+
+    @property
+    def has_oddities(self) -> bool:
+        """Whether `/models` lists what nobody can ask for."""
+        return self._state.has_oddities
+
+    @property
+    def page_size(self) -> int | None:
+        """The most models on one page, if there is a limit."""
+        return self._state.page_size
 
     @property
     def listing(self) -> str:
@@ -76,6 +95,10 @@ class Market:
                         state = _changed(state, model, _members(change, model))
                 case "listing" if value in _LISTINGS:
                     state = replace(state, listing=value)
+                case "oddities" if isinstance(value, bool):
+                    state = replace(state, has_oddities=value)
+                case "page_size" if value is None or (isinstance(value, int) and value > 0):
+                    state = replace(state, page_size=value)
                 case "reply_model" if value in _REPLY_MODELS:
                     state = replace(state, reply_model=value)
                 case _:
@@ -94,6 +117,9 @@ class Market:
             "reply_model": state.reply_model,
             "changed": [offer.id for offer in changed],
             "shown": state.shown,
+            "listed": state.listed,
+            "oddities": state.has_oddities,
+            "page_size": state.page_size,
         }
 
 
@@ -101,22 +127,44 @@ def _changed(state: _State, model: str, wish: JsonObject) -> _State:
     offer = Stock(state.offers).find(model)
     if offer is None:
         raise invalid(f"nothing is sold as {model}")
-    new, shown = offer, dict(state.shown)
+    new, views = offer, {"shown": dict(state.shown), "listed": dict(state.listed)}
     for key, value in wish.items():
-        match key:
-            case "pricing":
-                new = replace(new, rates=_repriced(new.rates, _members(value, "`pricing`")))
-            case "times":
-                new = _multiplied(new, _decimal(value))
-            case "canonical_slug" if isinstance(value, str):
-                new = replace(new, canonical_slug=value)
-            case "shown" if value is None:
-                shown.pop(offer.id, None)
-            case "shown":
-                shown[offer.id] = _members(value, "`shown`")
-            case _:
-                raise invalid(f"the market does not understand `{key}` of {model}")
-    return replace(state, offers=tuple(new if each is offer else each for each in state.offers), shown=shown)
+        if key not in views:
+            new = _changed_offer(new, key, value)
+        elif value is None:
+            views[key].pop(offer.id, None)
+        else:
+            views[key][offer.id] = _members(value, f"`{key}`")
+    offers = tuple(new if each is offer else each for each in state.offers)
+    return replace(state, offers=offers, shown=views["shown"], listed=views["listed"])
+
+
+def _changed_offer(offer: Offer, key: str, value: object) -> Offer:
+    match key:
+        case "pricing":
+            return replace(offer, rates=_repriced(offer.rates, _members(value, "`pricing`")))
+        case "times":
+            return _multiplied(offer, _decimal(value))
+        case "canonical_slug" if isinstance(value, str):
+            return replace(offer, canonical_slug=value)
+        case "peak":
+            return replace(offer, peak=None if value is None else _peak(offer, _members(value, "`peak`")))
+    raise invalid(f"the market does not understand `{key}` of {offer.id}")
+
+
+def _peak(offer: Offer, wish: JsonObject) -> PeakHours:
+    prices = {name: price for name, price in wish.items() if name != "utc"}
+    match wish.get("utc"):
+        case [*windows] if windows and all(map(_is_window, windows)):
+            return PeakHours(tuple((start, end) for start, end in windows), _repriced(offer.rates, prices))
+    raise invalid("`utc` of `peak` is an array of [from, to], each hours and minutes as one number")
+
+
+def _is_window(value: object) -> bool:
+    match value:
+        case [int(start), int(end)] if start != end:
+            return all(0 <= edge <= 2359 and edge % 100 < 60 for edge in (start, end))
+    return False
 
 
 def _repriced(rates: Rates, pricing: JsonObject) -> Rates:
@@ -155,9 +203,10 @@ def _rates(figures: Mapping[str, Decimal | None]) -> Rates:
 
 
 def _multiplied(offer: Offer, factor: Decimal) -> Offer:
-    tier = offer.long_context
+    tier, peak = offer.long_context, offer.peak
     return replace(
         offer,
+        peak=None if peak is None else replace(peak, rates=_times(peak.rates, factor)),
         rates=_times(offer.rates, factor),
         long_context=None if tier is None else replace(tier, rates=_times(tier.rates, factor)),
     )

@@ -1,6 +1,7 @@
 """What the sandbox can sell: a model with its limits, prices, provider and temper. The models themselves: `stock`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
@@ -25,6 +26,19 @@ class LongContextTier:
 
     above_prompt_tokens: int
     rates: Rates
+
+
+@dataclass(frozen=True, slots=True)
+class PeakHours:
+    """The base rates during some hours of every day, UTC. A window ends before its end and may pass midnight."""
+
+    windows: tuple[tuple[int, int], ...]  # hours and minutes as one number: 130 is half past one
+    rates: Rates
+
+    def holds(self, at: datetime) -> bool:
+        """Whether they apply at this time, given in UTC."""
+        now = at.hour * 100 + at.minute
+        return any(start <= now < end if start < end else now >= start or now < end for start, end in self.windows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +77,7 @@ class Temper:
     tokenizer_percent: int  # native tokens per hundred o200k_base tokens of English
     tools_tokens: int  # fixed prompt overhead once any tool is offered
     image_tokens: int  # what one image or file adds to the prompt
+    spread: float = 0.0  # of both speeds from one answer to the next: standard deviation of their logarithms
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +100,11 @@ class Offer:
     reasoning: Reasoning | None
     caching: Literal["automatic", "explicit"]
     temper: Temper
+    peak: PeakHours | None = None
+
+    def at(self, time: datetime) -> "Offer":
+        """What is sold at this time of day: the base rates are those of the hour."""
+        return self if self.peak is None or not self.peak.holds(time) else replace(self, rates=self.peak.rates)
 
     def rates_for(self, prompt_tokens: int) -> Rates:
         """The rates of a request with a prompt of this length."""

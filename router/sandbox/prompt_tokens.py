@@ -44,12 +44,11 @@ class MessageSize:
 
     text: TextSize
     media: int  # image and file parts
-    has_name: bool
+    frame_tokens: int
 
     def native_tokens(self, offer: Offer) -> int:
         """Tokens this message adds to the prompt of this model."""
-        overhead = _TOKENS_PER_MESSAGE + _TOKENS_PER_NAME * self.has_name
-        return self.text.native_tokens(offer) + overhead + self.media * offer.temper.image_tokens
+        return self.text.native_tokens(offer) + self.frame_tokens + self.media * offer.temper.image_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +57,7 @@ class PromptSize:
 
     tools: TextSize | None
     messages: tuple[MessageSize, ...]
+    priming_tokens: int = _TOKENS_OF_PRIMING
 
     @property
     def media(self) -> int:
@@ -71,7 +71,7 @@ class PromptSize:
     def native_tokens(self, offer: Offer) -> int:
         """`prompt_tokens` as this model will report it."""
         messages = sum(message.native_tokens(offer) for message in self.messages)
-        return self.tools_tokens(offer) + messages + _TOKENS_OF_PRIMING
+        return self.tools_tokens(offer) + messages + self.priming_tokens
 
 
 async def measure(request: ChatRequest, count_tokens: TokenCounter) -> PromptSize:
@@ -96,10 +96,21 @@ def _measure(request: ChatRequest, texts: list[str], tools: str | None, count_to
     return PromptSize(
         tools=None if tools is None else size(tools),
         messages=tuple(
-            MessageSize(size(text), media=len(media_of(message)), has_name=isinstance(message.get("name"), str))
+            MessageSize(
+                size(text),
+                media=len(media_of(message)),
+                frame_tokens=_frame(request, message),
+            )
             for message, text in zip(request.messages, texts, strict=True)
         ),
+        priming_tokens=0 if request.is_plain else _TOKENS_OF_PRIMING,
     )
+
+
+def _frame(request: ChatRequest, message: JsonObject) -> int:
+    if request.is_plain:
+        return 0
+    return _TOKENS_PER_MESSAGE + _TOKENS_PER_NAME * isinstance(message.get("name"), str)
 
 
 def _counted_text(message: JsonObject) -> str:

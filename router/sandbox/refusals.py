@@ -1,8 +1,13 @@
-"""Refusals: the errors OpenRouter answers with before anything is generated. None of them is billed."""
+"""Refusals: the errors a server answers with before anything is generated. None of them is billed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from router.sandbox.json_text import JsonObject
+
+ROUTING_HELP = (
+    "To learn more about provider routing, visit: https://openrouter.ai/docs/guides/routing/provider-selection"
+)
+"""How OpenRouter ends what it says about its filters."""
 
 USER_ID = "user_2sandboxSandboxSandboxSand"
 """The account id OpenRouter puts beside an error."""
@@ -18,15 +23,23 @@ class Refusal(Exception):
         *,
         metadata: JsonObject | None = None,
         headers: Mapping[str, str] | None = None,
+        error: JsonObject | None = None,
+        content: bytes | None = None,
+        after_s: float = 0.0,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.metadata = metadata
         self.headers = {} if headers is None else dict(headers)
+        self.error = error  # the `error` object, where it is not the usual one
+        self.content = content  # an HTML page instead of JSON
+        self.after_s = after_s  # real seconds before it is said
 
     def body(self) -> JsonObject:
         """OpenRouter's error envelope; `code` is the HTTP status as a number."""
+        if self.error is not None:
+            return {"error": self.error, "user_id": USER_ID}
         error: JsonObject = {"message": self.message, "code": self.status}
         if self.metadata is not None:
             error["metadata"] = self.metadata
@@ -48,7 +61,16 @@ def not_found(message: str) -> Refusal:
     return Refusal(404, message)
 
 
-def no_endpoints(message: str, *, step: str) -> Refusal:
+def no_endpoints(
+    message: str,
+    *,
+    step: str,
+    requested_providers: Sequence[str] | None = None,
+    available_providers: Sequence[str] | None = None,
+) -> Refusal:
     """404: the model exists, but `step` of OpenRouter's routing filtered its only endpoint out."""
     funnel = [{"step": "Initial Endpoints", "endpoint_count": 1}, {"step": step, "endpoint_count": 0}]
-    return Refusal(404, message, metadata={"failed_routing_step": step, "routing_funnel": funnel})
+    metadata: JsonObject = {"failed_routing_step": step, "routing_funnel": funnel}
+    if requested_providers is not None:
+        metadata |= {"requested_providers": requested_providers, "available_providers": available_providers}
+    return Refusal(404, message, metadata=metadata)

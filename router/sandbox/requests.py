@@ -1,5 +1,7 @@
 """What a client asked: a chat-completions body read into the fields the sandbox acts on.
 
+The bodies of other endpoints are turned into one of these first.
+
 Unknown parameters are ignored, as OpenRouter does; the `provider` object is the exception (its OpenAPI file forbids
 additional properties). A body that makes no sense is a `Refusal` with status 400.
 """
@@ -85,6 +87,7 @@ class ChatRequest:
     models: tuple[str, ...]  # `model` first, then the fallbacks of `models`
     messages: tuple[JsonObject, ...]
     is_stream: bool
+    wants_usage: bool  # `stream_options.include_usage`, which OpenRouter no longer heeds
     max_tokens: int | None
     choices: int
     stop: tuple[str, ...]
@@ -94,7 +97,10 @@ class ChatRequest:
     reasoning: ReasoningWish
     preferences: ProviderPreferences
     parameters: frozenset[str]  # top-level keys that are present and not null
+    is_plain: bool  # texts without the frame of a chat: a prompt, inputs to embed
     is_cached_automatically: bool  # top-level `cache_control`
+    responses: JsonObject | None = None  # the body of `/responses` this was read from
+    embedding: JsonObject | None = None  # encoding and dimensions asked for, at `/embeddings`
 
     def last_user_text(self) -> str:
         """What the user said last; empty when no user spoke."""
@@ -107,17 +113,28 @@ class ChatRequest:
 
 def read_chat_request(body: bytes) -> ChatRequest:
     """The request in `body`. Raises Refusal (400) saying which parameter is wrong."""
+    return chat_request(read_object(body))
+
+
+def read_object(body: bytes) -> JsonObject:
+    """The JSON object in `body`. Raises Refusal (400)."""
     try:
         fields = decode(body)
     except ValueError as error:
         raise Refusal(400, "Invalid JSON body") from error
     if not isinstance(fields, dict):
         raise Refusal(400, "Invalid JSON body: expected an object")
+    return fields
+
+
+def chat_request(fields: JsonObject, *, is_plain: bool = False) -> ChatRequest:
+    """The request these parameters make. Raises Refusal (400) saying which is wrong."""
     tools = _tools(fields.get("tools"))
     return ChatRequest(
         models=_models(fields),
         messages=_messages(fields.get("messages")),
         is_stream=fields.get("stream") is True,
+        wants_usage=(fields.get("stream_options") or {}) == {"include_usage": True},
         max_tokens=_max_tokens(fields),
         choices=_positive_integer(fields, "n") or 1,
         stop=_strings(fields.get("stop"), "stop"),
@@ -127,6 +144,7 @@ def read_chat_request(body: bytes) -> ChatRequest:
         reasoning=_reasoning(fields),
         preferences=_preferences(fields.get("provider")),
         parameters=frozenset(key for key, value in fields.items() if value is not None),
+        is_plain=is_plain,
         is_cached_automatically=isinstance(fields.get("cache_control"), dict),
     )
 

@@ -23,7 +23,8 @@ class Stock:
         return next((offer for offer in self.offers if model in (offer.id, offer.canonical_slug)), None)
 
 
-def _usd_per_mtok(prompt: str, completion: str, cache_read: str, cache_write: str | None = None) -> Rates:
+def usd_per_mtok(prompt: str, completion: str, cache_read: str, cache_write: str | None = None) -> Rates:
+    """Rates from USD per million tokens."""
     return Rates(
         prompt=Decimal(prompt).scaleb(-6),
         completion=Decimal(completion).scaleb(-6),
@@ -100,7 +101,7 @@ _DEEPSEEK_V4_FLASH = Offer(
     created=1777000666,
     context_length=1_048_576,
     max_completion_tokens=65_536,
-    rates=_usd_per_mtok("0.105", "0.21", "0.021"),
+    rates=usd_per_mtok("0.105", "0.21", "0.021"),
     long_context=None,
     provider=_DEEPINFRA,
     input_modalities=("text",),
@@ -134,7 +135,7 @@ _DEEPSEEK_V4_PRO = replace(
     name="DeepSeek: DeepSeek V4 Pro",
     created=1777000679,
     max_completion_tokens=384_000,
-    rates=_usd_per_mtok("1.416", "2.832", "0.118"),
+    rates=usd_per_mtok("1.416", "2.832", "0.118"),
     temper=replace(
         _DEEPSEEK_V4_FLASH.temper, time_to_first_token_s=0.9, tokens_per_s=45, words=120, words_per_chunk=2, skill=2
     ),
@@ -147,7 +148,7 @@ _DEEPSEEK_V3_2 = replace(
     created=1764547200,
     context_length=131_072,
     max_completion_tokens=64_000,
-    rates=_usd_per_mtok("0.26", "0.38", "0.13"),
+    rates=usd_per_mtok("0.26", "0.38", "0.13"),
     provider=Provider("DeepSeek", "deepseek", cancel_stops_billing=True),
     temper=replace(_DEEPSEEK_V4_FLASH.temper, time_to_first_token_s=0.8, tokens_per_s=40, words=110),
 )
@@ -159,8 +160,8 @@ _GPT_5_4 = Offer(
     created=1772734352,
     context_length=1_050_000,
     max_completion_tokens=128_000,
-    rates=_usd_per_mtok("2.5", "15", "0.25"),
-    long_context=LongContextTier(272_000, _usd_per_mtok("5", "22.5", "0.5")),
+    rates=usd_per_mtok("2.5", "15", "0.25"),
+    long_context=LongContextTier(272_000, usd_per_mtok("5", "22.5", "0.5")),
     provider=_OPENAI,
     input_modalities=_TEXT_IMAGE_FILE,
     tokenizer="GPT",
@@ -193,7 +194,7 @@ _GPT_5_4_MINI = replace(
     name="OpenAI: GPT-5.4 Mini",
     created=1773705600,
     context_length=400_000,
-    rates=_usd_per_mtok("0.75", "4.5", "0.075"),
+    rates=usd_per_mtok("0.75", "4.5", "0.075"),
     long_context=None,
     temper=replace(_GPT_5_4.temper, time_to_first_token_s=0.5, tokens_per_s=120, words=80, skill=2),
 )
@@ -202,7 +203,7 @@ _GPT_5_4_NANO = replace(
     id="openai/gpt-5.4-nano",
     canonical_slug="openai/gpt-5.4-nano-20260317",
     name="OpenAI: GPT-5.4 Nano",
-    rates=_usd_per_mtok("0.2", "1.25", "0.02"),
+    rates=usd_per_mtok("0.2", "1.25", "0.02"),
     provider=_AZURE,
     temper=replace(_GPT_5_4_MINI.temper, time_to_first_token_s=0.35, tokens_per_s=170, words=60, skill=1),
 )
@@ -212,8 +213,8 @@ _GPT_5_5 = replace(
     canonical_slug="openai/gpt-5.5-20260423",
     name="OpenAI: GPT-5.5",
     created=1777051893,
-    rates=_usd_per_mtok("5", "30", "0.5"),
-    long_context=LongContextTier(272_000, _usd_per_mtok("10", "45", "1")),
+    rates=usd_per_mtok("5", "30", "0.5"),
+    long_context=LongContextTier(272_000, usd_per_mtok("10", "45", "1")),
     reasoning=Reasoning(
         efforts=("xhigh", "high", "medium", "low", "none"),
         default_effort="medium",
@@ -232,7 +233,7 @@ _CLAUDE_SONNET_4_6 = Offer(
     created=1771342990,
     context_length=1_000_000,
     max_completion_tokens=128_000,
-    rates=_usd_per_mtok("3", "15", "0.3", "3.75"),
+    rates=usd_per_mtok("3", "15", "0.3", "3.75"),
     long_context=None,
     provider=_ANTHROPIC,
     input_modalities=_TEXT_IMAGE_FILE,
@@ -265,7 +266,7 @@ _CLAUDE_OPUS_4_7 = replace(
     canonical_slug="anthropic/claude-4.7-opus-20260416",
     name="Anthropic: Claude Opus 4.7",
     created=1776351100,
-    rates=_usd_per_mtok("5", "25", "0.5", "6.25"),
+    rates=usd_per_mtok("5", "25", "0.5", "6.25"),
     is_moderated=False,
     supported_parameters=_OPUS_PARAMETERS,
     temper=replace(
@@ -280,7 +281,7 @@ _CLAUDE_HAIKU_4_5 = replace(
     created=1760547638,
     context_length=200_000,
     max_completion_tokens=64_000,
-    rates=_usd_per_mtok("1", "5", "0.1", "1.25"),
+    rates=usd_per_mtok("1", "5", "0.1", "1.25"),
     provider=_BEDROCK,
     temper=replace(_CLAUDE_SONNET_4_6.temper, time_to_first_token_s=0.5, tokens_per_s=140, words=90, skill=2),
 )
@@ -292,8 +293,8 @@ _GEMINI_3_1_PRO = Offer(
     created=1771509627,
     context_length=1_048_576,
     max_completion_tokens=65_536,
-    rates=_usd_per_mtok("2", "12", "0.2", "0.375"),
-    long_context=LongContextTier(200_000, _usd_per_mtok("4", "18", "0.4")),
+    rates=usd_per_mtok("2", "12", "0.2", "0.375"),
+    long_context=LongContextTier(200_000, usd_per_mtok("4", "18", "0.4")),
     provider=_VERTEX,
     input_modalities=_TEXT_IMAGE_FILE,
     tokenizer="Gemini",
@@ -326,7 +327,7 @@ _GEMINI_3_FLASH = replace(
     name="Google: Gemini 3 Flash Preview",
     created=1765987078,
     max_completion_tokens=65_535,
-    rates=_usd_per_mtok("0.5", "3", "0.05", "0.08333333333333334"),
+    rates=usd_per_mtok("0.5", "3", "0.05", "0.08333333333333334"),
     long_context=None,
     provider=_AI_STUDIO,
     reasoning=Reasoning(
@@ -346,7 +347,7 @@ _GEMINI_3_1_FLASH_LITE = replace(
     name="Google: Gemini 3.1 Flash Lite",
     created=1778112000,
     max_completion_tokens=65_536,
-    rates=_usd_per_mtok("0.25", "1.5", "0.025", "0.08333333333333334"),
+    rates=usd_per_mtok("0.25", "1.5", "0.025", "0.08333333333333334"),
     temper=replace(_GEMINI_3_FLASH.temper, time_to_first_token_s=0.35, tokens_per_s=220, words=60, skill=1),
 )
 
@@ -358,7 +359,7 @@ _KIMI_K2_6 = replace(
     created=1776643200,
     context_length=262_144,
     max_completion_tokens=262_144,
-    rates=_usd_per_mtok("0.95", "4", "0.16"),
+    rates=usd_per_mtok("0.95", "4", "0.16"),
     provider=Provider("Fireworks", "fireworks", cancel_stops_billing=True),
     input_modalities=("text", "image"),
     tokenizer="Other",
@@ -380,7 +381,7 @@ _GLM_5_1 = replace(
     created=1775578025,
     context_length=202_752,
     max_completion_tokens=131_072,
-    rates=_usd_per_mtok("1.4", "4.4", "0.26"),
+    rates=usd_per_mtok("1.4", "4.4", "0.26"),
     provider=Provider("NovitaAI", "novita", cancel_stops_billing=True),
     tokenizer="Other",
     reasoning=Reasoning(

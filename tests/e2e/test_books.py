@@ -23,7 +23,9 @@ _REQUESTS = 1_000
 _FAULTS = (
     "429", "429-raw", "500", "502", "503", "402", "402-in-flight", "403-moderation", "404-no-endpoints", "200-error",
     "choice-error", "mid-stream-error", "mid-stream-error-finish", "error-after-finish", "drop-mid-stream", "no-done",
-    "no-usage", "no-cost", "usage-shape-a", "usage-shape-c", "empty-tool-arguments",
+    "no-usage", "no-cost", "usage-shape-a", "usage-shape-c", "empty-tool-arguments", "429-free-tier", "402-reservation",
+    "availability", "502-html", "mid-stream-error-word", "ends-early", "no-byok", "record-late", "version-as-model",
+    "cache-overlap", "much-reasoning", "no-completion", "annotations", "gzip", "foreign-fields", "bad-utf8",
 )  # fmt: skip
 _TOPICS = ("rivers", "the year 1848", "a sorting function in Python", "why ice floats", "tea", "Prove that 2 is prime")
 

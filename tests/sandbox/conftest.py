@@ -147,6 +147,14 @@ def sandbox(_shared_sandbox: RunningSandbox) -> RunningSandbox:
 
 
 @pytest.fixture
+def own_sandbox(sandbox: RunningSandbox) -> Iterator[RunningSandbox]:
+    """The same, and whatever is changed through its control plane is changed back."""
+    yield sandbox
+    for what in ("providers", "account", "scenario", "market"):
+        sandbox.http.delete(f"/sandbox/{what}").raise_for_status()
+
+
+@pytest.fixture
 def client(sandbox: RunningSandbox) -> Iterator[OpenAI]:
     """The official client, pointed at the sandbox."""
     with OpenAI(base_url=f"{sandbox.url}/api/v1", api_key=KEY, max_retries=0, timeout=PATIENCE_S) as openai:

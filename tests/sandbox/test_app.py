@@ -125,6 +125,7 @@ def test_the_bill_lists_generations_and_can_be_torn_up(sandbox: RunningSandbox) 
             "id": answer.json()["id"],
             "model": "deepseek/deepseek-v4-flash",
             "provider": "DeepInfra",
+            "server": "openrouter",
             "streamed": False,
             "cancelled": False,
             "prompt_tokens": answer.json()["usage"]["prompt_tokens"],

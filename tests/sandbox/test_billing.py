@@ -81,6 +81,9 @@ def test_a_generation_is_billed_once() -> None:
         created_at=datetime(2026, 11, 23, tzinfo=UTC),
         first_token_s=0.0,
         duration_s=0.0,
+        server="openrouter",
+        api_type="completions",
+        missing_reads=0,
     )
     bill = Bill()
     bill.add(generation)

@@ -1,6 +1,7 @@
 """Prices and names that change while requests go on: the list shows it, and the bill follows at once."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from router.sandbox.billing import Charge, Tokens, charge
 from router.sandbox.offer import Rates
+from tests.sandbox import reading
 from tests.sandbox.conftest import RunningSandbox
 
 FLASH = "deepseek/deepseek-v4-flash"
@@ -102,3 +104,58 @@ def test_a_wish_that_is_not_understood_changes_nothing(sandbox: RunningSandbox, 
     assert change(sandbox, **wish) == 400
 
     assert sandbox.http.get("/sandbox/market").json()["changed"] == []
+
+
+def test_the_list_can_come_in_pages_unasked(own_sandbox: RunningSandbox) -> None:
+    own_sandbox.http.patch("/sandbox/market", json={"page_size": 4}).raise_for_status()
+
+    path, found = "/api/v1/models", []
+    while path:
+        page = own_sandbox.http.get(path).json()
+        found.append(len(page["data"]))
+        path = page["links"]["next"]
+
+    assert found == [4, 4, 4, 3]
+
+
+def test_the_list_can_hold_what_nobody_can_ask_for(own_sandbox: RunningSandbox) -> None:
+    own_sandbox.http.patch("/sandbox/market", json={"oddities": True}).raise_for_status()
+
+    models = {model["id"]: model for model in own_sandbox.http.get("/api/v1/models").json()["data"]}
+
+    assert models["openrouter/auto"]["pricing"] == {"prompt": "-1", "completion": "-1"}
+    assert models[f"{FLASH}:batch"]["pricing"]["prompt"] == "0.0000000525"
+    assert models[f"~{FLASH}-latest"]["alias_target"]["slug"] == FLASH
+    assert models["openrouter/unlimited"]["top_provider"]["max_completion_tokens"] is None
+    assert own_sandbox.ask(model=f"{FLASH}:batch").status_code == 400
+
+
+def test_any_member_of_a_listed_model_can_be_shown_otherwise(own_sandbox: RunningSandbox) -> None:
+    limits = {"context_length": None, "max_completion_tokens": None, "is_moderated": False}
+    own_sandbox.http.patch("/sandbox/market", json={"models": {FLASH: {"listed": {"top_provider": limits}}}})
+
+    models = {model["id"]: model for model in own_sandbox.http.get("/api/v1/models").json()["data"]}
+
+    assert models[FLASH]["top_provider"] == limits
+    assert "prompt" in models[FLASH]["pricing"]
+
+
+def test_prices_can_follow_the_hour(own_sandbox: RunningSandbox) -> None:
+    """The windows lie about the clock of the tests, whatever hour it stands at."""
+    hour = own_sandbox.clock().hour
+    now, later = hour * 100, (hour + 2) % 24 * 100
+    peak = {"utc": [[now, later]], "prompt": "0.00000021", "completion": "0.00000042"}
+    own_sandbox.http.patch("/sandbox/market", json={"models": {FLASH: {"peak": peak}}}).raise_for_status()
+
+    def completion_price() -> Decimal:
+        usage = reading.usage(own_sandbox.ask())
+        return Decimal(usage["cost_details"]["upstream_inference_completions_cost"] / usage["completion_tokens"])
+
+    at_peak = listed(own_sandbox)["pricing"], completion_price()
+    own_sandbox.clock.advance(timedelta(hours=3))
+    off_peak = listed(own_sandbox)["pricing"], completion_price()
+
+    assert (at_peak[0]["completion"], at_peak[1]) == ("0.00000042", Decimal("0.00000042"))
+    assert (off_peak[0]["completion"], off_peak[1]) == ("0.00000021", Decimal("0.00000021"))
+    windows = [(each["utc_start"], each["utc_end"], each["completion"]) for each in off_peak[0]["overrides"]]
+    assert windows == [(now, later, "0.00000042"), (later, now, "0.00000021")]
