@@ -54,7 +54,9 @@ class UpstreamReply:
         return next((each for each in map(str.strip, codings) if each not in _PLAIN_CODINGS), None)
 
     async def chunks(self) -> AsyncGenerator[bytes]:
-        """The body as it arrives. Raises UpstreamBroken or UpstreamTimeout when it breaks off."""
+        """The body as it arrives. Raises UpstreamBroken or UpstreamTimeout when it breaks off, or is compressed."""
+        if self.encoding is not None:  # not at the head, which names the call by which its cost can be asked for
+            raise _compressed(self, self._provider)
         stream = self._response.stream
         assert isinstance(stream, httpx2.AsyncByteStream)
         with _translated(self._provider, is_sent=True):
@@ -89,11 +91,9 @@ class UpstreamClient:
         name = deployment.provider.name
         response = await self._send(self._chat[name], name, content=body, is_stream=is_stream)
         reply = UpstreamReply(response, provider=name)
-        if response.status_code == 200 and reply.encoding is None:
+        if response.status_code == 200:
             return reply
         async with aclosing(reply):
-            if response.status_code == 200:
-                raise _compressed(reply, name)
             text = await _error_text(reply, name)
         raise self._reader.refusal(
             text,
@@ -189,8 +189,6 @@ class _Route:
 
 
 async def _collected(reply: UpstreamReply, limit_bytes: int, provider: ProviderName) -> bytes:
-    if reply.encoding is not None:
-        raise _compressed(reply, provider)
     parts: list[bytes] = []
     size = 0
     async with aclosing(reply.chunks()) as chunks:

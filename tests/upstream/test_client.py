@@ -523,7 +523,11 @@ async def test_a_bomb_is_refused_and_never_unpacked(status: bytes, coding: str, 
 
     async with provider(replying(head, body)) as upstream:
         with pytest.raises(UpstreamError) as caught:
-            await upstream.chat(is_stream=kind == "stream")
+            # The head is taken all the same: it names the call, by which its cost can be asked for.
+            reply = await upstream.chat(is_stream=kind == "stream")
+            async with aclosing(reply), aclosing(reply.chunks()) as chunks:
+                async for _ in chunks:
+                    pytest.fail("something of it was handed out")
         assert upstream.transport.open_connections == 0
 
     if status == b"200 OK":
