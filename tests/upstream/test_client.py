@@ -523,11 +523,7 @@ async def test_a_bomb_is_refused_and_never_unpacked(status: bytes, coding: str, 
 
     async with provider(replying(head, body)) as upstream:
         with pytest.raises(UpstreamError) as caught:
-            # The head is taken all the same: it names the call, by which its cost can be asked for.
-            reply = await upstream.chat(is_stream=kind == "stream")
-            async with aclosing(reply), aclosing(reply.chunks()) as chunks:
-                async for _ in chunks:
-                    pytest.fail("something of it was handed out")
+            await _taken(upstream, is_stream=kind == "stream")
         assert upstream.transport.open_connections == 0
 
     if status == b"200 OK":
@@ -537,6 +533,14 @@ async def test_a_bomb_is_refused_and_never_unpacked(status: bytes, coding: str, 
         assert isinstance(caught.value, UpstreamRefused)
         assert caught.value.upstream_status == 503
     assert peak_rss_bytes() - before < MOST_GROWTH_BYTES
+
+
+async def _taken(upstream: Provider, *, is_stream: bool) -> None:
+    """The head of a good answer is taken all the same: it names the call, by which its cost can be asked for."""
+    reply = await upstream.chat(is_stream=is_stream)
+    async with aclosing(reply), aclosing(reply.chunks()) as chunks:
+        async for _ in chunks:
+            pytest.fail("something of it was handed out")
 
 
 @pytest.mark.parametrize("coding", [b"content-encoding: identity\r\n", b"content-encoding:\r\n"])
