@@ -10,7 +10,7 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.catalog.catalog import Effort
@@ -183,11 +183,13 @@ def faults(body: Mapping[str, object]) -> list[str]:
     return [f"{each.instance_path}: {each.message}" for each in VALIDATOR.iter_errors(body)]
 
 
+@settings(deadline=None)  # drawing is what takes long on a busy machine
 @given(st.fixed_dictionaries({"messages": MESSAGES}, optional=MEMBERS), ORDERS)
 def test_what_goes_to_openrouter_is_what_its_openapi_file_allows(asked: dict[str, Any], orders: Orders) -> None:
     assert faults(sent(asked, orders)) == []
 
 
+@settings(deadline=None)  # drawing is what takes long on a busy machine
 @given(st.fixed_dictionaries({"messages": MESSAGES}, optional=MEMBERS), ORDERS)
 def test_there_is_always_a_limit_and_a_price_and_the_rest_is_the_clients(asked: dict[str, Any], orders: Orders) -> None:
     body = sent(asked, orders)
@@ -203,6 +205,7 @@ def test_there_is_always_a_limit_and_a_price_and_the_rest_is_the_clients(asked: 
 def test_each_member_alone_is_allowed_in_every_form(name: str) -> None:
     """The law above again, for each member: a fault is named by the test that finds it."""
 
+    @settings(deadline=None)
     @given(MEMBERS[name])
     def holds(value: object) -> None:
         assert faults(sent({"messages": [{"role": "user", "content": "Hi"}], name: value})) == []
