@@ -197,7 +197,7 @@ def assemble(snapshot: Snapshot) -> House:
     def not_ready() -> str | None:
         if not life.is_ready:
             return "This instance is starting or stopping."
-        if shared is not None and not shared.is_open:
+        if shared is not None and not shared.can_pay:
             return "Budgets cannot be checked: Redis is out of reach, or its counters are being rebuilt."
         return None
 
