@@ -16,7 +16,7 @@ from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from tests.torture import bound, clock, crash, crowd, cuts, full_disk, laws, outages, paused
+from tests.torture import bound, clock, crash, crowd, cuts, full_disk, laws, outages, paused, restarts
 from tests.torture.result import Result, as_data, as_markdown, as_table
 from tests.torture.setting import Setting, Stores
 from tests.torture.stores import CannotRun
@@ -42,10 +42,11 @@ EXPERIMENTS: Mapping[str, Experiment] = {
     "f": laws,
     "s": outages,
     "p": paused,
+    "r": restarts,
     "g": bound,
 }
 
-ONLY_ON: Mapping[str, Stores] = {"s": "shared", "p": "shared", "g": "sqlite"}
+ONLY_ON: Mapping[str, Stores] = {"s": "shared", "p": "shared", "r": "shared", "g": "sqlite"}
 """Experiments that need several processes, and one that has no stores at all."""
 
 

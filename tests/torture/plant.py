@@ -210,6 +210,7 @@ def running_plant(
     redis_environment: Mapping[str, str] | None = None,
     redis_options: str = "",
     stop_notice_s: float = 0.0,
+    replicas: int | None = None,
     state: Path | None = None,
     is_started: bool = True,
 ) -> Iterator[Plant]:
@@ -232,16 +233,16 @@ def running_plant(
         stores = _SHARED.format(redis_options=redis_options) if shared is not None else ""
         config = _configured(directory, teams, sandbox_port=sandbox_port, stores=stores, stop_notice_s=stop_notice_s)
         surroundings = _environment(state, shared)
-        replicas = [
+        instances = [
             Replica(config, {**surroundings, **environment(number)}, directory / f"replica-{number}.log")
-            for number in range(setting.replicas)
+            for number in range(replicas or setting.replicas)
         ]
         keys = _keys(state, shared, teams, keys_per_team)
-        plant = Plant(directory, sandbox_port, replicas, shared, state, keys)
-        for replica in replicas:
+        plant = Plant(directory, sandbox_port, instances, shared, state, keys)
+        for replica in instances:
             running.callback(replica.stop)
         if is_started:
-            for replica in replicas:
+            for replica in instances:
                 replica.start()
         yield plant
 
