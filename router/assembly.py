@@ -92,8 +92,11 @@ class House:
     close: Callable[[], Awaitable[None]]  # connections and files, if the data app has never run
 
 
-def assemble(snapshot: Snapshot) -> House:
-    """Everything that serves the configuration. Opens the store; nothing runs before the data app's lifespan begins."""
+def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) -> House:
+    """Everything that serves the configuration. Opens the store; nothing runs before the data app's lifespan begins.
+
+    `transport` is closed with it.
+    """
     settings = snapshot.settings
     store = open_store(settings)
     journals = settings.state_dir / "journal"
@@ -108,7 +111,7 @@ def assemble(snapshot: Snapshot) -> House:
     warmth = Warmth(snapshot.catalog, shared=marks)
 
     reader = ReplyReader()
-    transport = UpstreamTransport()
+    transport = transport or UpstreamTransport()
     client = UpstreamClient(transport, _endpoints(settings), reader)
     experience = make_experience(snapshot)
     keeper = Keeper(experience, store, now=utc_now)
