@@ -79,7 +79,9 @@ class StreamedAnswer:
 
     async def events(self, *, request_id: str) -> AsyncGenerator[bytes]:
         """The answer's events for the client; ends with `[DONE]`, or with an error event if it broke off."""
-        yield self._begun
+        begun, self._begun = self._begun, b""
+        yield begun
+        del begun  # a client may take the rest slowly, and for long
         try:
             while not self._editor.is_done and self._editor.error is None:
                 chunk = await anext(self._chunks, None)

@@ -7,7 +7,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 # What may wait for a client before whoever writes to it is made to wait. The kernel's own buffer comes on top.
-_HIGH_WATER_BYTES, _LOW_WATER_BYTES = 64 * 1024, 16 * 1024
+_HIGH_WATER_BYTES, _LOW_WATER_BYTES = 32 * 1024, 8 * 1024
 
 
 UNREAD_S = 300.0

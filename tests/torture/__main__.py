@@ -16,7 +16,7 @@ from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from tests.torture import aborts, bound, clock, crash, crowd, cuts, full_disk, laws, outages, paused, restarts
+from tests.torture import aborts, bound, clock, crash, crowd, cuts, full_disk, laws, outages, paused, readers, restarts
 from tests.torture.result import Result, as_data, as_markdown, as_table
 from tests.torture.setting import Setting, Stores
 from tests.torture.stores import CannotRun
@@ -44,11 +44,19 @@ EXPERIMENTS: Mapping[str, Experiment] = {
     "p": paused,
     "r": restarts,
     "h": aborts,
+    "k": readers,
     "g": bound,
 }
 
-ONLY_ON: Mapping[str, Stores] = {"s": "shared", "p": "shared", "r": "shared", "h": "sqlite", "g": "sqlite"}
-"""Experiments that need several processes, one that looks into its own, and one that has no stores at all."""
+ONLY_ON: Mapping[str, Stores] = {
+    "s": "shared",
+    "p": "shared",
+    "r": "shared",
+    "h": "sqlite",
+    "k": "sqlite",
+    "g": "sqlite",
+}
+"""Experiments that need several processes, two that look into one, and one that has no stores at all."""
 
 
 def main() -> int:

@@ -1,11 +1,11 @@
-"""The short versions of seven experiments, on SQLite where possible; the long ones are in docs/reliability.md."""
+"""The short versions of eight experiments, on SQLite where possible; the long ones are in docs/reliability.md."""
 
 import asyncio
 from pathlib import Path
 
 import pytest
 
-from tests.torture import aborts, bound, crash, crowd, cuts, laws, restarts
+from tests.torture import aborts, bound, crash, crowd, cuts, laws, readers, restarts
 from tests.torture.__main__ import SEED, Experiment
 from tests.torture.result import as_table
 from tests.torture.setting import Setting
@@ -13,7 +13,9 @@ from tests.torture.stores import CannotRun
 
 
 @pytest.mark.parametrize(
-    "experiment", [crash, crowd, cuts, laws, aborts, bound], ids=["crash", "crowd", "cuts", "laws", "aborts", "bound"]
+    "experiment",
+    [crash, crowd, cuts, laws, aborts, readers, bound],
+    ids=["crash", "crowd", "cuts", "laws", "aborts", "readers", "bound"],
 )
 def test_the_books_agree_with_the_bill_under_torture(experiment: Experiment, tmp_path: Path) -> None:
     setting = Setting(SEED, is_short=True, stores="sqlite", directory=tmp_path)
