@@ -66,6 +66,7 @@ def quick(config: Path) -> None:
     main = config / "penstock.yaml"
     text = main.read_text().replace("comment_every_s: 10", f"comment_every_s: {COMMENT_EVERY_S}")
     text = text.replace("unread_s: 300", f"unread_s: {UNREAD_S}")
+    text = text.replace("breakers: true", "breakers: false")  # one test's failures are none of the next one's
     main.write_text(text)
 
 
