@@ -49,6 +49,7 @@ from router.server.auth import KeyRing, RequireKey
 from router.server.console import Console
 from router.server.explaining import Explain, Explaining, ExplainPage
 from router.server.life import Life, Step
+from router.server.listen import Stop
 from router.server.openai import ChatCompletions, Models
 from router.server.pages import EXPLAIN_PATH
 from router.storage.journal import Journal
@@ -85,13 +86,17 @@ class House:
 
     data: ASGIApp
     admin: ASGIApp
+    stop: Stop  # how the data app is
     keys: KeyRing
     reconcile: Callable[[], Awaitable[Reconciled]]  # one pass, where the data app does not run
     close: Callable[[], Awaitable[None]]  # connections and files, if the data app has never run
 
 
-def assemble(snapshot: Snapshot) -> House:
-    """Everything that serves the configuration. Opens the store; nothing runs before the data app's lifespan begins."""
+def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) -> House:
+    """Everything that serves the configuration. Opens the store; nothing runs before the data app's lifespan begins.
+
+    `transport` is closed with it.
+    """
     settings = snapshot.settings
     store = open_store(settings)
     journals = settings.state_dir / "journal"
@@ -106,7 +111,7 @@ def assemble(snapshot: Snapshot) -> House:
     warmth = Warmth(snapshot.catalog, shared=marks)
 
     reader = ReplyReader()
-    transport = UpstreamTransport()
+    transport = transport or UpstreamTransport()
     client = UpstreamClient(transport, _endpoints(settings), reader)
     experience = make_experience(snapshot)
     keeper = Keeper(experience, store, now=utc_now)
@@ -197,23 +202,26 @@ def assemble(snapshot: Snapshot) -> House:
     def not_ready() -> str | None:
         if not life.is_ready:
             return "This instance is starting or stopping."
-        if shared is not None and not shared.is_open:
+        if shared is not None and not shared.can_pay:
             return "Budgets cannot be checked: Redis is out of reach, or its counters are being rebuilt."
         return None
 
+    chat = ChatCompletions(
+        gateway,
+        reader=ChatReader(),
+        max_body_bytes=settings.max_body_bytes,
+        comment_every_s=settings.streams.comment_every_s,
+        refused=metrics.refused,
+    )
     return House(
         data=data_app(
-            chat=ChatCompletions(
-                gateway,
-                reader=ChatReader(),
-                max_body_bytes=settings.max_body_bytes,
-                refused=metrics.refused,
-            ),
+            chat=chat,
             models=Models(snapshot),
             not_ready=not_ready,
             guard=partial(RequireKey, keys=keys, public=PUBLIC, refused=metrics.refused),
             new_request_id=_new_request_id,
             lifespan=life.lived,
+            is_stopping=lambda: life.is_stopping,
         ),
         admin=admin_app(
             endpoints={
@@ -231,6 +239,7 @@ def assemble(snapshot: Snapshot) -> House:
             guard=partial(RequireAdminToken, token=settings.admin_token, public=PUBLIC),
             new_request_id=_new_request_id,
         ),
+        stop=Stop(settings.stop_notice_s, settings.stop_grace_s, begin=life.stop, cut_off=chat.cut_off),
         keys=keys,
         reconcile=partial(_reconciled, reconciler, shared),
         close=close,

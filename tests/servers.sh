@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the Debian programs that some tests and the benchmark use, if it may: nginx, promtool, PostgreSQL and Redis,
-# and libfaketime, by which tests/torture moves clocks.
+# Installs the Debian programs that some tests and the benchmark use, if it may: nginx, HAProxy, promtool, PostgreSQL,
+# Redis, and libfaketime, by which tests/torture moves clocks.
 # What is still missing afterwards is named; in CI that is an error, elsewhere the tests that need it are skipped.
 set -eu
 
@@ -10,7 +10,7 @@ is_installed() { # Debian keeps PostgreSQL's programs off the path, by version
 }
 
 missing=""
-for pair in nginx:nginx-light promtool:prometheus initdb:postgresql redis-server:redis-server \
+for pair in nginx:nginx-light haproxy:haproxy promtool:prometheus initdb:postgresql redis-server:redis-server \
     libfaketime.so.1:libfaketime; do
     is_installed "${pair%%:*}" || missing="$missing ${pair##*:}"
 done
@@ -27,7 +27,7 @@ if [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null 2>&1; then
 fi
 
 absent=""
-for program in nginx promtool initdb redis-server libfaketime.so.1; do
+for program in nginx haproxy promtool initdb redis-server libfaketime.so.1; do
     is_installed "$program" || absent="$absent $program"
 done
 [ -n "$absent" ] || exit 0

@@ -105,7 +105,7 @@ def sandbox(
         raise click.ClickException(f"{scenario}: {refusal}") from refusal
     listener = bound(host, port)
     click.echo(f"sandbox at http://{host}:{port_of(listener)}/api/v1, any key that begins with sk-or- works")
-    anyio.run(serve_until_stopped, application, listener, 0.0, backend_options={"use_uvloop": True})
+    anyio.run(serve_until_stopped, application, listener, backend_options={"use_uvloop": True})
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ async def _serve(snapshot: Snapshot, ports: _Ports, is_demo: bool, config: Path)
         house = assemble(snapshot)
         await stack.enter_async_context(serving(house.admin, ports.admin))
         _announce(snapshot, house, ports, config=config, is_demo=is_demo, uses_sandbox=uses_sandbox)
-        await serve_until_stopped(house.data, ports.data, snapshot.settings.stop_grace_s)
+        await serve_until_stopped(house.data, ports.data, house.stop, snapshot.settings.streams.unread_s)
 
 
 def _announce(

@@ -6,7 +6,7 @@ from pathlib import Path
 from router.catalog.catalog import DataHandling, Provider, ProviderName
 from router.config.schema import OutageSection, PenstockFile, ProviderSection, RedisSection
 from router.config.settings import secret, state_directory
-from router.config.snapshot import Listen, PriceRefresh, ProviderAccess, Server, Settings, Timeouts
+from router.config.snapshot import Listen, PriceRefresh, ProviderAccess, Server, Settings, StreamTimes, Timeouts
 from router.quotas import OutageAllowance
 from router.units import nano_usd
 
@@ -26,6 +26,8 @@ def settings(file: PenstockFile, *, directory: Path, environment: Mapping[str, s
         allowance=None if file.redis is None else _allowance(file.redis),
         max_body_bytes=file.max_body_bytes,
         stop_grace_s=file.stop_grace_s,
+        stop_notice_s=file.stop_notice_s,
+        streams=StreamTimes(comment_every_s=file.streams.comment_every_s, unread_s=file.streams.unread_s),
         timeouts=Timeouts(
             connect_s=file.timeouts.connect_s,
             first_byte_s=file.timeouts.first_byte_s,

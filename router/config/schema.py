@@ -215,6 +215,7 @@ LimitUsd = Annotated[Decimal, BeforeValidator(_exact), Field(ge=0), AfterValidat
 Probability = Annotated[float, BeforeValidator(_ratio), Field(ge=0, le=1), _PROBABILITY]
 TokenRatio = Annotated[float, BeforeValidator(_ratio), Field(ge=0.5, le=5)]
 Seconds = Annotated[float, BeforeValidator(_ratio), Field(gt=0, le=86_400)]
+Pause = Annotated[float, BeforeValidator(_ratio), Field(ge=0, le=3_600)]
 Tokens = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000_000)]
 Day = Annotated[date, BeforeValidator(_date), WithJsonSchema({"type": "string", "format": "date"})]
@@ -361,6 +362,15 @@ class ProviderSection(Section):
         return self
 
 
+class StreamsSection(Section):
+    comment_every_s: Annotated[
+        Seconds, Field(description="how often who waits for the first event of a stream gets a comment")
+    ] = 10.0
+    unread_s: Annotated[
+        Seconds, Field(description="a client that takes nothing of what waits for it for so long is cut off")
+    ] = 300.0
+
+
 class PenstockFile(Section):
     """`penstock.yaml`: where Penstock listens, keeps its state, and whom it can ask."""
 
@@ -373,12 +383,16 @@ class PenstockFile(Section):
         int, Field(ge=1_024, le=1_073_741_824, description="longest request body taken; longer ones get 413")
     ] = 33_554_432
     timeouts: TimeoutsSection = TimeoutsSection()
+    streams: StreamsSection = StreamsSection()
     prices: PricesSection = PricesSection()
     breakers: Annotated[
         bool, Field(description="leave deployments alone for a while that fail, or say that they are busy")
     ] = True
+    stop_notice_s: Annotated[
+        Pause, Field(description="how long a stop (SIGTERM) still takes new requests, while /readyz says 503")
+    ] = 5.0
     stop_grace_s: Annotated[
-        Seconds, Field(description="what a stop allows requests under way to end by themselves")
+        Seconds, Field(description="what a stop allows requests under way to end by themselves, the notice included")
     ] = 30.0
     providers: Annotated[dict[Name, ProviderSection], Field(min_length=1, description="name → how to reach it")]
 

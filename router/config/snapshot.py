@@ -37,6 +37,14 @@ class Timeouts:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamTimes:
+    """What clients of streams are told while they wait, and how long they may keep us waiting, in seconds."""
+
+    comment_every_s: float = 10.0  # before the first event
+    unread_s: float = 300.0  # without taking any byte of what waits for them
+
+
+@dataclass(frozen=True, slots=True)
 class PriceRefresh:
     """When providers' own price lists are read."""
 
@@ -77,6 +85,8 @@ class Settings:
     stop_grace_s: float
     timeouts: Timeouts
     providers: Mapping[ProviderName, ProviderAccess]
+    streams: StreamTimes = StreamTimes()
+    stop_notice_s: float = 5.0  # of stop_grace_s
     prices: PriceRefresh = PriceRefresh()
     breakers: bool = True  # whether deployments that fail, or say "not now", are left alone
     admin_token_from: str | None = None  # the variable or file that should hold it, for messages

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing, suppress
 
 import anyio
+import msgspec
 
 from router.catalog.catalog import ProviderName
 from router.errors import UpstreamBroken, UpstreamError
@@ -11,7 +12,7 @@ from router.upstream.client import UpstreamReply
 from router.upstream.openrouter import cancel_stops_billing
 from router.wire.requests import ChatRequest
 from router.wire.responses import Bill, ReplyReader, error_body
-from router.wire.streams import EventTooLong, StreamEditor, error_event
+from router.wire.streams import DONE, EventTooLong, StreamEditor, error_event
 
 # A provider that bills to the end although the client is gone is read to the end, for its usage chunk, this long.
 _DRAIN_S = 120.0
@@ -42,6 +43,7 @@ class StreamedAnswer:
         self._drains = drains
         self._editor = StreamEditor(reader, shows_usage=request.includes_usage, choices=request.choices)
         self._begun = b""
+        self._is_given_up = False
 
     @property
     def bill(self) -> Bill | None:
@@ -77,7 +79,9 @@ class StreamedAnswer:
 
     async def events(self, *, request_id: str) -> AsyncGenerator[bytes]:
         """The answer's events for the client; ends with `[DONE]`, or with an error event if it broke off."""
-        yield self._begun
+        begun, self._begun = self._begun, b""
+        yield begun
+        del begun  # a client may take the rest slowly, and for long
         try:
             while not (self._editor.is_done or self._editor.has_failed):
                 chunk = await anext(self._chunks, None)
@@ -88,6 +92,9 @@ class StreamedAnswer:
                     yield events
         except UpstreamError as error:
             self.cut = error
+        if self._is_given_up:  # it was we who broke it off
+            self.cut = None
+            return
         if self.cut is None and not self._editor.is_complete:
             self.cut = self._broken_off("ended the stream before the answer was complete")
         if self.cut is None:
@@ -95,12 +102,24 @@ class StreamedAnswer:
         else:
             yield error_event(error_body(self.cut, request_id=request_id))
 
+    async def give_up(self) -> None:
+        """Nobody wants the rest: it is closed at once if that stops the bill, even if `events` is being waited for.
+
+        Otherwise nothing happens: whoever takes the events may stop at the next, and `finish` reads on.
+        """
+        if not self._editor.is_done and self.cut is None and cancel_stops_billing(self._editor.serving_provider):
+            self._is_given_up = True
+            with suppress(UpstreamError):
+                await self._reply.aclose()
+
     async def finish(self) -> None:
         """Read what the bill needs, by the provider's rule for streams that are given up, and let the connection go.
 
         Never raises: what goes wrong now is the reason why the answer is `cut`.
         """
-        if self._editor.is_done or self.cut is not None:
+        if self._is_given_up:
+            pass  # closed
+        elif self._editor.is_done or self.cut is not None:
             await self._drain(_TRAILER_S)
         elif not cancel_stops_billing(self._editor.serving_provider):
             with suppress(anyio.WouldBlock):
@@ -139,3 +158,23 @@ class StreamedAnswer:
             return self._reader.error(self._editor.error, provider=self._provider, has_begun=has_begun)
         what = "sent an event that is no JSON" if self._editor.has_failed else otherwise
         return UpstreamBroken(f"{self._provider} {what}.", provider=self._provider)
+
+
+def as_stream(body: bytes) -> bytes:
+    """A whole answer as the events of a stream, for a client that has been promised one; its usage stays in it."""
+    try:
+        answer = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        choices = msgspec.json.decode(answer["choices"], type=list[dict[str, msgspec.Raw]])
+        chunk = {**answer, "object": "chat.completion.chunk", "choices": [_as_delta(choice) for choice in choices]}
+    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError):  # not ours to judge
+        return b"data: " + body.replace(b"\n", b" ") + b"\n\n" + DONE
+    return b"data: " + msgspec.json.encode(chunk).replace(b"\n", b" ") + b"\n\n" + DONE
+
+
+def _as_delta(choice: dict[str, msgspec.Raw]) -> dict[str, object]:
+    """A choice as one delta, its tool calls numbered as in a stream."""
+    message: dict[str, object] = msgspec.json.decode(choice["message"], type=dict[str, object])
+    calls = message.get("tool_calls")
+    if isinstance(calls, list):
+        message["tool_calls"] = [{"index": index, **call} for index, call in enumerate(calls) if isinstance(call, dict)]
+    return {**{name: value for name, value in choice.items() if name != "message"}, "delta": message}

@@ -69,7 +69,7 @@ class Exchange:
         self.request = request
         self.request_id = request_id
         self.client_is_gone = False  # before it had everything
-        self.is_relayed = False  # all events of a stream have been handed to the server
+        self.is_cut_off = False  # by us, as this process stops
         self.body: bytes | None = None  # of a whole answer
         self._gateway = gateway
         self._caller = caller
@@ -155,6 +155,11 @@ class Exchange:
             return _replayed(self._collected)
         assert self._stream is not None
         return self._stream.events(request_id=self.request_id)
+
+    async def give_up(self) -> None:
+        """Nobody gets the rest of a stream: it is closed now if that stops its bill."""
+        if self._stream is not None:
+            await self._stream.give_up()
 
     async def _ask_candidates(self, quota: Quota, plan: Plan) -> None:
         """Ask in the order of the decision; then, where budget and policy say so, cheaper models; then shorter answers.
@@ -286,6 +291,8 @@ class Exchange:
     def _has_tried_enough(self) -> bool:
         in_doubt = sum(1 for call in self._calls if call.error is not None and call.error.may_be_owed)
         is_old = self._gateway.monotonic_s() - self._received_s > _LAST_CALL_S
+        if self.client_is_gone:
+            return True
         return len(self._calls) >= _MOST_CALLS or in_doubt >= _MOST_IN_DOUBT or is_old
 
     def _spent_nano_usd(self) -> int:
@@ -479,7 +486,7 @@ class Exchange:
             return Outcome.REFUSED if isinstance(self._refusal, CallerError) else Outcome.FAILED
         if self.answered is None:
             return Outcome.FAILED
-        if self._stream is not None and self._stream.cut is not None:
+        if self.is_cut_off or (self._stream is not None and self._stream.cut is not None):
             return Outcome.CUT
         return Outcome.CLIENT_GONE if self.client_is_gone else Outcome.OK
 

@@ -108,6 +108,12 @@ class RedisGate:
         """Whether budgets and limits can be checked; False while Redis is away or its counters are rebuilt."""
         return self._link.is_open
 
+    @property
+    def can_pay(self) -> bool:
+        """Whether a request with a budget may be let in: budgets can be checked, or slices are held for an outage."""
+        link = self._link
+        return link.is_open or (not link.is_answered and self._slices.can_pay_at(to_us(link.clock.now())))
+
     async def admit(self, quota: Quota, *, tokens: int) -> Admission:
         limited = [scope for scope in quota.scopes if _is_limited(scope)]
         if not limited:

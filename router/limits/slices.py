@@ -59,6 +59,10 @@ class Slices:
         """Whose slices there are."""
         return list(self._of)
 
+    def can_pay_at(self, now_us: int) -> bool:
+        """Whether something is left in a slice. What asks for more than that is refused all the same."""
+        return any(each.is_open_at(now_us) and each.left_nano_usd > 0 for each in self._of.values())
+
     def covers(self, reservation_id: str) -> bool:
         """Whether that call is paid from slices."""
         return any(reservation_id in each.drawn for each in self._of.values())

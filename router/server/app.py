@@ -18,6 +18,8 @@ from router.server.replies import REQUEST_ID, send_error, send_json
 
 log = logging.getLogger("penstock.server")
 
+_CLOSE = (b"connection", b"close")
+
 PUBLIC = frozenset({"/livez", "/readyz", "/healthz"})
 
 Lifespan = Callable[[object], AbstractAsyncContextManager[None]]
@@ -55,6 +57,8 @@ class OuterEdge(AbstractContextManager[None, bool]):
     ) -> bool:
         if not isinstance(error, Exception):
             return False
+        while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:  # a task group's, around one error
+            error = error.exceptions[0]
         log.error("unhandled %s in %s", type(error).__name__, _place(error))
         return True
 
@@ -67,12 +71,15 @@ class LastResort:
     """Plain ASGI middleware, the outer edge of the server: names every request, and answers for what nobody caught.
 
     The name is in `x-request-id` of every answer, and in the scope for those who book by it. An error that nobody
-    caught is logged, and answered with 500.
+    caught is logged, and answered with 500. While the process is stopping, no connection is kept for another request.
     """
 
-    def __init__(self, app: ASGIApp, *, new_request_id: Callable[[], str]) -> None:
+    def __init__(
+        self, app: ASGIApp, *, new_request_id: Callable[[], str], is_stopping: Callable[[], bool] = lambda: False
+    ) -> None:
         self._app = app
         self._new_request_id = new_request_id
+        self._is_stopping = is_stopping
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -85,7 +92,10 @@ class LastResort:
             nonlocal has_begun
             if not has_begun:
                 has_begun = True
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
+                headers = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
+                if self._is_stopping() and _CLOSE not in headers:
+                    headers.append(_CLOSE)
+                message["headers"] = headers
             await send(message)
 
         with OuterEdge():
@@ -132,6 +142,7 @@ def data_app(
     guard: Callable[[ASGIApp], ASGIApp],
     new_request_id: Callable[[], str],
     lifespan: Lifespan,
+    is_stopping: Callable[[], bool] = lambda: False,
 ) -> ASGIApp:
     """The data port. `guard` is the middleware that asks for a key; `not_ready` says why no request is welcome now."""
     return LastResort(
@@ -149,6 +160,7 @@ def data_app(
             )
         ),
         new_request_id=new_request_id,
+        is_stopping=is_stopping,
     )
 
 

@@ -16,7 +16,17 @@ class Life:
         self._starting = starting
         self._beside = beside
         self._stopping = stopping
-        self.is_ready = False  # to be asked
+        self._has_begun = False
+        self.is_stopping = False
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether requests are welcome."""
+        return self._has_begun and not self.is_stopping
+
+    def stop(self) -> None:
+        """The process has been told to stop: no request is welcome from now on, though those that come are served."""
+        self.is_stopping = True
 
     @asynccontextmanager
     async def lived(self, _: object) -> AsyncIterator[None]:
@@ -25,11 +35,11 @@ class Life:
         async with anyio.create_task_group() as tasks:
             for task in self._beside:
                 tasks.start_soon(_done, task)
-            self.is_ready = True
+            self._has_begun = True
             try:
                 yield
             finally:
-                self.is_ready = False
+                self.stop()
                 tasks.cancel_scope.cancel()
                 with anyio.CancelScope(shield=True):
                     for step in self._stopping:

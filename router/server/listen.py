@@ -1,20 +1,28 @@
 """Sockets and servers: binds ports and runs applications on them until told to stop."""
 
+import asyncio
 import math
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sized
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from types import FrameType
 
 import anyio
 import uvicorn
 from starlette.types import ASGIApp
 
 from router.errors import PenstockError
+from router.server.connections import UNREAD_S, PatientConnection, ServerConfig
 
 # Clients keep connections for reuse; a server that closes first makes their next request fail. Load balancers keep idle
 # connections 60 s (AWS ALB's default, 2026), so this is above it.
 _KEEP_ALIVE_S = 75
+# After the grace: for error events to be taken, and for what is owed to be told by providers or by their records, which
+# are asked for 16 s (gateway/call.py).
+_LAST_WORDS_S, _SETTLE_S = 3.0, 20.0
+_TICK_S = 0.1
 _BACKLOG = 2048  # connections that may wait to be accepted; Linux cuts it to net.core.somaxconn
 
 
@@ -44,11 +52,32 @@ def port_of(listener: socket.socket) -> int:
     return port
 
 
-class _MainServer(uvicorn.Server):
-    """A server that ends on SIGINT and SIGTERM and lets the process end in order.
+async def _nobody() -> None:
+    pass
 
-    uvicorn's own raises the signal again once it has stopped, which kills the process around it.
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """How an application is stopped, as operations.md tells it."""
+
+    notice_s: float = 0.0  # new connections are still served for so long, until balancers have noticed
+    grace_s: float = 0.0  # in all, until what is under way is cut off
+    begin: Callable[[], None] = lambda: None  # called by the signal's handler: no request is welcome any more
+    cut_off: Callable[[], Awaitable[None]] = _nobody  # every request under way is told that it ends now
+
+
+class _MainServer(uvicorn.Server):
+    """A server that ends on SIGTERM, or at a terminal on SIGINT, and lets the process end in order.
+
+    SIGINT gives no notice: who presses ^C stands behind no balancer. A second signal ends the grace, and nothing else:
+    what is under way is cut off, settled and booked all the same. (uvicorn's own server forgets the lifespan then, and
+    raises the signal again once it has stopped, which kills the process around it.)
     """
+
+    def __init__(self, config: uvicorn.Config, stop: Stop) -> None:
+        super().__init__(config)
+        self._stop = stop
+        self._is_stopping = self._is_noticed = self._is_hurried = False
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -58,6 +87,55 @@ class _MainServer(uvicorn.Server):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self._is_stopping:
+            self._is_hurried = True
+        else:
+            self._is_stopping = True
+            self._is_noticed = sig == signal.SIGINT
+            self._stop.begin()
+        if not self.started:
+            self.should_exit = True
+
+    async def main_loop(self) -> None:
+        """Until the notice is over. The ticks are uvicorn's: it has something to do at each."""
+        counter = 0
+        left_s = self._stop.notice_s
+        while not (self._is_stopping and (self._is_noticed or self._is_hurried or left_s <= 0)):
+            await self.on_tick(counter)
+            counter += 1
+            await asyncio.sleep(_TICK_S)
+            if self._is_stopping:
+                left_s -= _TICK_S
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._end_grace)
+            await super().shutdown(sockets)
+            tasks.cancel_scope.cancel()
+
+    async def _end_grace(self) -> None:
+        """Cut off what is still under way, give it the time to settle, and then do not wait for it any more."""
+        left_s = self._stop.grace_s - (0 if self._is_noticed else self._stop.notice_s)
+        while left_s > 0 and not self._is_hurried:
+            await asyncio.sleep(_TICK_S)
+            left_s -= _TICK_S
+        state = self.server_state
+        with anyio.move_on_after(_LAST_WORDS_S):
+            await self._stop.cut_off()
+            await _emptied(state.connections)
+        for connection in tuple(state.connections):  # takes nothing, or has not asked to the end
+            connection.transport.abort()
+        with anyio.move_on_after(_SETTLE_S):
+            await _emptied(state.tasks)
+        for task in tuple(state.tasks):
+            task.cancel()
+
+
+async def _emptied(under_way: Sized) -> None:
+    while under_way:  # noqa: ASYNC110 - uvicorn offers no event, and looks ten times a second itself
+        await asyncio.sleep(_TICK_S)
 
 
 class _QuietServer(uvicorn.Server):
@@ -80,18 +158,23 @@ async def serving(app: ASGIApp, listener: socket.socket) -> AsyncIterator[None]:
             server.should_exit = True
 
 
-async def serve_until_stopped(app: ASGIApp, listener: socket.socket, grace_s: float) -> None:
-    """The application runs on the socket until the process gets SIGINT or SIGTERM.
+async def serve_until_stopped(
+    app: ASGIApp, listener: socket.socket, stop: Stop | None = None, unread_s: float = UNREAD_S
+) -> None:
+    """The application runs on the socket until the process gets SIGINT or SIGTERM, and is stopped by those rules.
 
-    Requests under way then have `grace_s` to end by themselves; after that they are cancelled.
+    A client that takes nothing of what waits for it for `unread_s` is cut off.
     """
-    await _MainServer(_config(app, grace_s=grace_s)).serve([listener])
+    stop = stop or Stop()
+    config = _config(app, grace_s=None)
+    config.unread_s = unread_s
+    await _MainServer(config, stop).serve([listener])
 
 
-def _config(app: ASGIApp, *, grace_s: float) -> uvicorn.Config:
-    return uvicorn.Config(
+def _config(app: ASGIApp, *, grace_s: float | None) -> ServerConfig:
+    return ServerConfig(
         app,
-        http="httptools",
+        http=PatientConnection,
         ws="none",
         lifespan="auto",
         access_log=False,
@@ -100,5 +183,5 @@ def _config(app: ASGIApp, *, grace_s: float) -> uvicorn.Config:
         proxy_headers=False,
         backlog=_BACKLOG,
         timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=math.ceil(grace_s),
+        timeout_graceful_shutdown=grace_s if grace_s is None else math.ceil(grace_s),
     )

@@ -1,42 +1,34 @@
 """The data port's endpoints: `/v1/chat/completions` and `/v1/models`.
 
-`ChatCompletions` is the response object that owns the settlement: it enters the exchange, sends what the exchange
-yields, and leaving the exchange closes the books, whatever happened in between.
+`ChatCompletions` is the response object that owns the settlement: it enters the exchange, has its client (streaming.py)
+told what the exchange yields, and leaving the exchange closes the books, whatever happened in between.
 """
 
 from collections.abc import Callable
-from contextlib import aclosing
 
 import anyio
 from starlette.types import Receive, Scope, Send
 
 from router.config.snapshot import Snapshot, Team
 from router.decision.explain import as_data
-from router.errors import PenstockError, UnknownModel
+from router.errors import PenstockError, Unavailable, UnknownModel
 from router.gateway.dispatch import Gateway
 from router.gateway.exchange import Exchange
 from router.keys import Caller
 from router.quality.verify import Verdict
 from router.server.auth import CALLER
 from router.server.replies import (
-    JSON_TYPE,
     REQUEST_ID,
     ClientGone,
     Headers,
     read_body,
-    send_body,
     send_error,
     send_json,
 )
+from router.server.streaming import Client
 from router.units import usd_text
 from router.wire.controls import controls_from
 from router.wire.requests import ChatReader
-
-_EVENTS = (
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),  # nginx in front must not collect the stream
-)
 
 
 class ChatCompletions:
@@ -48,12 +40,16 @@ class ChatCompletions:
         *,
         reader: ChatReader,
         max_body_bytes: int,
+        comment_every_s: float,
         refused: Callable[[str], None],
     ) -> None:
+        """`comment_every_s`: how often who waits for the first event of a stream gets a comment."""
         self._gateway = gateway
         self._reader = reader
         self._max_body_bytes = max_body_bytes
+        self._comment_every_s = comment_every_s
         self._refused = refused
+        self._clients: set[Client] = set()  # under way
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         received_s = self._gateway.monotonic_s()
@@ -81,20 +77,42 @@ class ChatCompletions:
         else:
             await self._answer(exchange, receive, send)
 
+    async def cut_off(self) -> None:
+        """End every request under way: with an error, or a stream with an error event. What they cost is settled."""
+        async with anyio.create_task_group() as tasks:
+            for client in tuple(self._clients):
+                tasks.start_soon(client.cut_off, _stopping())
+
     async def _answer(self, exchange: Exchange, receive: Receive, send: Send) -> None:
+        client = Client(exchange, receive, send, headers=self._headers, comment_every_s=self._comment_every_s)
         async with exchange:
+            self._clients.add(client)
             try:
-                await exchange.open()
-            except PenstockError as error:
-                if exchange.plan is None:
-                    self._refused(error.code)
-                await send_error(send, error, request_id=exchange.request_id, headers=self._headers(exchange))
-                return
-            if exchange.body is None:
-                await self._relay(exchange, receive, send)
-            else:
-                await exchange.settle_told()
-                await send_body(send, exchange.body, headers=[JSON_TYPE, *self._headers(exchange), *_costs(exchange)])
+                if not exchange.request.is_stream:
+                    await self._serve(exchange, client)
+                    return
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(client.watch)
+                    await self._serve(exchange, client)
+                    tasks.cancel_scope.cancel()
+            finally:
+                self._clients.remove(client)
+
+    async def _serve(self, exchange: Exchange, client: Client) -> None:
+        try:
+            is_answered = await client.wait()
+        except PenstockError as error:
+            if exchange.plan is None:
+                self._refused(error.code)
+            await client.refuse(error)
+            return
+        if not is_answered:
+            await client.refuse(_stopping())
+        elif exchange.body is None:
+            await client.relay()
+        else:
+            await exchange.settle_told()
+            await client.give(exchange.body, headers=_costs(exchange))
 
     async def _answer_dry_run(self, exchange: Exchange, send: Send) -> None:
         try:
@@ -103,21 +121,6 @@ class ChatCompletions:
             await send_error(send, error, request_id=exchange.request_id)
             return
         await send_json(send, as_data(plan.decision, plan.profile))
-
-    async def _relay(self, exchange: Exchange, receive: Receive, send: Send) -> None:
-        """Send events as they come, until the stream ends or the client does."""
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_watch_for_disconnect, exchange, receive)
-            await send({"type": "http.response.start", "status": 200, "headers": [*_EVENTS, *self._headers(exchange)]})
-            async with aclosing(exchange.stream()) as events:
-                async for data in events:
-                    if exchange.client_is_gone:
-                        break
-                    await send({"type": "http.response.body", "body": data, "more_body": True})
-            if not exchange.client_is_gone:
-                exchange.is_relayed = True
-                await send({"type": "http.response.body", "body": b""})
-            tasks.cancel_scope.cancel()
 
     def _headers(self, exchange: Exchange) -> list[tuple[bytes, bytes]]:
         headers = [(b"x-penstock-config", self._gateway.config_version.encode())]
@@ -159,11 +162,8 @@ class Models:
             )
 
 
-async def _watch_for_disconnect(exchange: Exchange, receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    # A server also says so once the answer is complete.
-    exchange.client_is_gone = not exchange.is_relayed
+def _stopping() -> Unavailable:
+    return Unavailable("This instance is being stopped, and the answer took longer than it could wait. Ask again.")
 
 
 def _costs(exchange: Exchange) -> Headers:

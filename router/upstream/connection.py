@@ -3,7 +3,7 @@
 Owns the parser, the read buffer and its bound, the read, write and idle deadlines, and the translation of what can go
 wrong on a socket into httpx2's error tree. Who may use which connection is `transport.py`'s business.
 
-There is no task per connection. The event loop calls `data_received`; httptools calls the `on_*` methods from within;
+There is no task per connection. The event loop calls `buffer_updated`; httptools calls the `on_*` methods from within;
 the one reader, if it is waiting, is woken once per read.
 """
 
@@ -18,7 +18,10 @@ import httptools
 import httpx2
 
 # All chosen by us.
-MAX_BUFFERED_BODY_BYTES = 256 * 1024  # unread; the read that crosses it (at most 256 KiB more) is still taken
+READ_BYTES = (
+    32 * 1024
+)  # taken from a socket at once: asyncio's and uvloop's own 256 KiB would be a stream's whole share
+MAX_BUFFERED_BODY_BYTES = 16 * 1024  # unread; the read that crosses it is still taken
 MAX_HEAD_BYTES = 64 * 1024  # of header lines, however they arrive
 # The backstop for heads, 1xx answers, trailers and chunk extensions that never end: bytes without result in a row.
 MAX_FRUITLESS_BYTES = 2 * MAX_HEAD_BYTES
@@ -37,6 +40,8 @@ class Timeouts:
 
 class ConnectionOwner(Protocol):
     """Whoever lends connections out and wants to know what became of them."""
+
+    read_buffer: memoryview  # of READ_BYTES
 
     def take_back(self, connection: "Connection") -> None:
         """The answer is complete and the connection is fit for another request."""
@@ -101,7 +106,7 @@ class RawResponse:
         self.close()
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """A socket with its parser. Idle, or lent to one request whose answer is `_response`."""
 
     def __init__(self, owner: ConnectionOwner, loop: asyncio.AbstractEventLoop) -> None:
@@ -215,7 +220,12 @@ class Connection(asyncio.Protocol):
         transport.set_write_buffer_limits(high=1, low=0)
         self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the loop's wish; it is ours to choose
+        """Where the next read goes: one place for all, for what is read is parsed, and copied, before the next read."""
+        return self._owner.read_buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        data = self._owner.read_buffer[:nbytes]
         response = self._response
         if response is None:
             self.abort(httpx2.RemoteProtocolError("the upstream sent bytes nobody asked for"))

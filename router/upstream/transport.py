@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import httpx2
 
-from router.upstream.connection import Connection, RawResponse, Timeouts
+from router.upstream.connection import READ_BYTES, Connection, RawResponse, Timeouts
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -159,6 +159,7 @@ class _Pool:
 
     def __init__(self, origin: Origin, max_connections: int, idle_s: float, ssl_context: ssl.SSLContext | None) -> None:
         self.host_header = origin.host_header
+        self.read_buffer = memoryview(bytearray(READ_BYTES))
         self.taken_slots = 0
         self.idle: list[Connection] = []  # used last, last
         # A waiter gets a connection, or None for a slot to fill. Ordered, and a cancelled one leaves in O(1).

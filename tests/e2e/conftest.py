@@ -128,7 +128,8 @@ def running_proxy(
     config = directory / "config"
     shutil.copytree(CHECKOUT / "config", config)
     main = config / "penstock.yaml"
-    main.write_text(main.read_text().replace("https://openrouter.ai/api/v1", f"{upstream}/api/v1"))
+    text = main.read_text().replace("https://openrouter.ai/api/v1", f"{upstream}/api/v1")
+    main.write_text(text.replace("stop_notice_s: 5", "stop_notice_s: 0"))  # there is no balancer to notice
     if edit is not None:
         edit(config)
     environment = {

@@ -33,7 +33,7 @@ async def _serve(snapshot: Snapshot) -> None:
     async with serving(house.admin, admin):
         click.echo(f"  base URL  http://127.0.0.1:{port_of(data)}/v1")
         click.echo(f"  console   http://127.0.0.1:{port_of(admin)}/")
-        await serve_until_stopped(house.data, data, snapshot.settings.stop_grace_s)
+        await serve_until_stopped(house.data, data, house.stop)
 
 
 if __name__ == "__main__":

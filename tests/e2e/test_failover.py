@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import Proxy, running_proxy
-from tests.e2e.test_hostile_provider import Answer, HostileProvider, is_settled
+from tests.e2e.hostile import Answer, HostileProvider
+from tests.e2e.test_hostile_provider import is_settled
 from tests.waiting import eventually
 
 _BODY: dict[str, object] = {

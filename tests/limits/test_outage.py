@@ -123,6 +123,36 @@ async def test_a_slice_is_taken_from_every_purse_that_pays(own_redis: RedisServe
         assert standing(gate, TEAM)[0] == 31
 
 
+async def test_a_process_can_pay_while_redis_is_away_as_long_as_something_is_left_in_a_slice(
+    own_redis: RedisServer,
+) -> None:
+    """Its readiness once hung on Redis alone, so that a balancer dropped whoever could have gone on."""
+    own_redis.start()
+    async with running(gate_on(own_redis, Books())) as gate:
+        assert not gate.can_pay
+        await with_a_slice(gate)
+        own_redis.kill()
+
+        paid = await hold(gate, "all but one", 199)
+        assert (gate.is_open, gate.can_pay) == (False, True)
+        last = await hold(gate, "the last", 1)
+        assert not gate.can_pay
+        for each in (paid, last):
+            await gate.settle(each, nano_usd=each.held_nano_usd)
+
+
+async def test_without_an_allowance_nothing_can_be_paid_while_redis_is_away(own_redis: RedisServer) -> None:
+    own_redis.start()
+    async with running(gate_on(own_redis, Books(), allowance=None)) as gate:
+        await until(lambda: gate.is_open)
+        own_redis.kill()
+
+        with pytest.raises(Unavailable):
+            await hold(gate, "in vain", 1)
+
+        assert not gate.can_pay
+
+
 async def test_a_call_paid_from_a_slice_is_relied_on_however_long_the_outage_lasts(own_redis: RedisServer) -> None:
     own_redis.start()
     clock = MovableClock(datetime(2026, 11, 23, 9, 30, tzinfo=UTC))

@@ -189,3 +189,16 @@ def test_slices_that_are_let_go_are_forgotten() -> None:
     assert of.let_go([KEY]) == ["p1.slice.2"]
 
     assert (of.of(KEY), of.scopes()) == (None, [TEAM])
+
+
+@pytest.mark.parametrize(
+    ("now_us", "spent", "can_pay"),
+    [(999, 0, False), (1_000, 0, True), (1_499, 39, True), (1_499, 40, False), (1_500, 0, False)],
+)
+def test_a_slice_can_pay_in_its_window_as_long_as_something_is_left(now_us: int, spent: int, can_pay: bool) -> None:
+    made = slices()
+    made.put(KEY, Slice("p1.slice.2", 40, (OTHER_SPAN, SPAN)))
+    made.draw(quota(scope(KEY, 2_000)), reservation_id="a", nano_usd=spent, now_us=1_200)
+
+    assert made.can_pay_at(now_us) is can_pay
+    assert not slices().can_pay_at(now_us)

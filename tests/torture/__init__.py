@@ -11,5 +11,5 @@
 | load.py | clients: what each sends, when it hangs up, what came back |
 | books.py | the bill, the ledger and the journals, read from outside, and how they compare |
 | agreement.py | whether bill, ledger and budgets agree in the end |
-| crash, crowd, cuts, full_disk, clock, laws, outages, paused, bound | one experiment each |
+| crash, crowd, cuts, full_disk, clock, laws, outages, paused, restarts, aborts, readers, bound | one experiment each |
 """

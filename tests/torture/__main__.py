@@ -17,7 +17,21 @@ from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from tests.torture import bound, clock, crash, crowd, cuts, full_disk, laws, outages, paused, upstream_faults
+from tests.torture import (
+    aborts,
+    bound,
+    clock,
+    crash,
+    crowd,
+    cuts,
+    full_disk,
+    laws,
+    outages,
+    paused,
+    readers,
+    restarts,
+    upstream_faults,
+)
 from tests.torture.result import Result, as_data, as_markdown, as_table
 from tests.torture.setting import Setting, Stores
 from tests.torture.stores import CannotRun
@@ -45,11 +59,19 @@ MONEY: Mapping[str, Experiment] = {
     "p": paused,
     "g": bound,
 }
-UPSTREAM: Mapping[str, Experiment] = {"u": upstream_faults}
+UPSTREAM: Mapping[str, Experiment] = {"u": upstream_faults, "r": restarts, "h": aborts, "k": readers}
 SUBJECTS: Mapping[str, Mapping[str, Experiment]] = {"money": MONEY, "upstream": UPSTREAM}
 EXPERIMENTS: Mapping[str, Experiment] = {**MONEY, **UPSTREAM}
 
-ONLY_ON: Mapping[str, Stores] = {"s": "shared", "p": "shared", "g": "sqlite", "u": "sqlite"}
+ONLY_ON: Mapping[str, Stores] = {
+    "s": "shared",
+    "p": "shared",
+    "g": "sqlite",
+    "u": "sqlite",
+    "r": "shared",
+    "h": "sqlite",
+    "k": "sqlite",
+}
 """Experiments that need several processes, and such as have nothing to do with stores."""
 
 

@@ -209,6 +209,8 @@ def running_plant(
     environment: Callable[[int], Mapping[str, str]] = _nothing_more,
     redis_environment: Mapping[str, str] | None = None,
     redis_options: str = "",
+    stop_notice_s: float = 0.0,
+    replicas: int | None = None,
     state: Path | None = None,
     is_started: bool = True,
 ) -> Iterator[Plant]:
@@ -229,18 +231,18 @@ def running_plant(
             else None
         )
         stores = _SHARED.format(redis_options=redis_options) if shared is not None else ""
-        config = _configured(directory, teams, sandbox_port=sandbox_port, stores=stores)
+        config = _configured(directory, teams, sandbox_port=sandbox_port, stores=stores, stop_notice_s=stop_notice_s)
         surroundings = _environment(state, shared)
-        replicas = [
+        instances = [
             Replica(config, {**surroundings, **environment(number)}, directory / f"replica-{number}.log")
-            for number in range(setting.replicas)
+            for number in range(replicas or setting.replicas)
         ]
         keys = _keys(state, shared, teams, keys_per_team)
-        plant = Plant(directory, sandbox_port, replicas, shared, state, keys)
-        for replica in replicas:
+        plant = Plant(directory, sandbox_port, instances, shared, state, keys)
+        for replica in instances:
             running.callback(replica.stop)
         if is_started:
-            for replica in replicas:
+            for replica in instances:
                 replica.start()
         yield plant
 
@@ -261,7 +263,9 @@ def _keys(state: Path, shared: SharedStores | None, teams: Iterable[str], count:
     return made
 
 
-def _configured(directory: Path, teams: Mapping[str, str], *, sandbox_port: int, stores: str) -> Path:
+def _configured(
+    directory: Path, teams: Mapping[str, str], *, sandbox_port: int, stores: str, stop_notice_s: float
+) -> Path:
     config = directory / "config"
     shutil.copytree(CHECKOUT / "config", config)
     for shipped in (config / "teams").glob("*.yaml"):
@@ -271,6 +275,7 @@ def _configured(directory: Path, teams: Mapping[str, str], *, sandbox_port: int,
     main = config / "penstock.yaml"
     text = main.read_text().replace("https://openrouter.ai/api/v1", f"http://127.0.0.1:{sandbox_port}/api/v1")
     text = text.replace("breakers: true", "breakers: false")  # faults are drawn by request: no deployment is at fault
+    text = text.replace("stop_notice_s: 5", f"stop_notice_s: {stop_notice_s:g}")
     main.write_text(text + stores)
     return config
 

@@ -1,18 +1,21 @@
-"""The short versions of six experiments, on SQLite; the long ones are in docs/reliability.md."""
+"""The short versions of nine experiments, on SQLite where possible; the long ones are in docs/reliability.md."""
 
 import asyncio
 from pathlib import Path
 
 import pytest
 
-from tests.torture import bound, crash, crowd, cuts, laws, upstream_faults
+from tests.torture import aborts, bound, crash, crowd, cuts, laws, readers, restarts, upstream_faults
 from tests.torture.__main__ import SEED, Experiment
 from tests.torture.result import as_table
 from tests.torture.setting import Setting
+from tests.torture.stores import CannotRun
 
 
 @pytest.mark.parametrize(
-    "experiment", [crash, crowd, cuts, laws, bound], ids=["crash", "crowd", "cuts", "laws", "bound"]
+    "experiment",
+    [crash, crowd, cuts, laws, aborts, readers, bound],
+    ids=["crash", "crowd", "cuts", "laws", "aborts", "readers", "bound"],
 )
 def test_the_books_agree_with_the_bill_under_torture(experiment: Experiment, tmp_path: Path) -> None:
     setting = Setting(SEED, is_short=True, stores="sqlite", directory=tmp_path)
@@ -26,5 +29,16 @@ def test_a_provider_that_breaks_in_any_way_at_any_point_ends_in_one_error_and_le
     setting = Setting(SEED, is_short=True, stores="sqlite", directory=tmp_path)
 
     result = asyncio.run(upstream_faults.run(setting, "pytest tests/torture"))
+
+    assert not result.missed, as_table([result])
+
+
+def test_no_client_notices_restarts_behind_a_load_balancer(tmp_path: Path) -> None:
+    setting = Setting(SEED, is_short=True, stores="shared", directory=tmp_path)
+
+    try:
+        result = asyncio.run(restarts.run(setting, "pytest tests/torture"))
+    except CannotRun as reason:
+        pytest.skip(str(reason))
 
     assert not result.missed, as_table([result])
