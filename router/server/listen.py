@@ -78,6 +78,7 @@ class _MainServer(uvicorn.Server):
         super().__init__(config)
         self._stop = stop
         self._is_stopping = self._is_noticed = self._is_hurried = False
+        self._stopping_since_s: float | None = None  # by the loop's clock
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -101,13 +102,17 @@ class _MainServer(uvicorn.Server):
     async def main_loop(self) -> None:
         """Until the notice is over. The ticks are uvicorn's: it has something to do at each."""
         counter = 0
-        left_s = self._stop.notice_s
-        while not (self._is_stopping and (self._is_noticed or self._is_hurried or left_s <= 0)):
+        while not (self._is_stopping and self._is_notice_over()):
             await self.on_tick(counter)
             counter += 1
             await asyncio.sleep(_TICK_S)
-            if self._is_stopping:
-                left_s -= _TICK_S
+
+    def _is_notice_over(self) -> bool:
+        """Counted from when the signal is first seen, a tenth of a second after it at most unless the loop is busy."""
+        now_s = asyncio.get_running_loop().time()
+        if self._stopping_since_s is None:
+            self._stopping_since_s = now_s
+        return self._is_noticed or self._is_hurried or now_s >= self._stopping_since_s + self._stop.notice_s
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         async with anyio.create_task_group() as tasks:
@@ -117,10 +122,10 @@ class _MainServer(uvicorn.Server):
 
     async def _end_grace(self) -> None:
         """Cut off what is still under way, give it the time to settle, and then do not wait for it any more."""
-        left_s = self._stop.grace_s - (0 if self._is_noticed else self._stop.notice_s)
-        while left_s > 0 and not self._is_hurried:
+        loop = asyncio.get_running_loop()
+        ends_s = (loop.time() if self._stopping_since_s is None else self._stopping_since_s) + self._stop.grace_s
+        while loop.time() < ends_s and not self._is_hurried:  # noqa: ASYNC110 - a signal's handler sets no event
             await asyncio.sleep(_TICK_S)
-            left_s -= _TICK_S
         state = self.server_state
         with anyio.move_on_after(_LAST_WORDS_S):
             await self._stop.cut_off()
