@@ -27,6 +27,7 @@ _NOTICE_S = 5.0  # as shipped
 _CHECKED_AGAIN_S = 2.5  # until the balancer has seen an instance ready twice, a second apart
 _SETTLED_WITHIN_S = 60.0
 _REDIS_LATE = "Redis does not answer"  # in the log (router/limits/link.py)
+_SDK_RETRIES, _SDK_PAUSE_S = 2, 1.0  # openai-python 3.54; the pause is our Retry-After
 _DONE = b"data: [DONE]\n\n"
 
 
@@ -35,6 +36,7 @@ class _Progress:
     begun: int = 0
     more: asyncio.Event = field(default_factory=asyncio.Event)  # set whenever another has begun
     answers: list[tuple[Ask, Answer]] = field(default_factory=list)
+    asked_again: list[Answer] = field(default_factory=list)  # what was said before that
     exits: list[int | None] = field(default_factory=list)
     found_under_way: int = 0
     stop_s: list[float] = field(default_factory=list)
@@ -81,11 +83,13 @@ async def run(setting: Setting, command: str) -> Result:
         at_least("requests under way in the instances when they were stopped", progress.found_under_way, 1),
         told("longest stop, s", round(max(progress.stop_s), 1)),
         told("times that Redis was too late for an instance", sum(log.count(_REDIS_LATE) for log in logs)),
+        told("asked again, as the official SDKs do", len(progress.asked_again)),
+        *[told("  said", _said(answer)) for answer in progress.asked_again][:2],
         none("failed", sum(answer.status != 200 for answer in answers)),
         *[told("  said", _said(answer)) for answer in answers if answer.status != 200][:3],
         none("cut", sum(answer.status == 200 and not _is_whole(ask, answer) for ask, answer in progress.answers)),
         none("ledger rows lost", len(lost)),
-        equal("ledger rows", sum(booked.values()), len(answers)),
+        equal("ledger rows", sum(booked.values()), len(answers) + len(progress.asked_again)),
         none("ledger - bill, nano-USD", comparison.ledger_nano_usd - comparison.bill_nano_usd),
         none("duplicates", comparison.duplicates),
         none("missing", len(comparison.missing)),
@@ -141,9 +145,20 @@ async def _load(asks: list[Ask], port: int, progress: _Progress) -> None:
         await asyncio.sleep(due_s - time.monotonic())
         progress.begun += 1
         progress.more.set()
-        progress.answers.append((asks[number], await send(asks[number], port)))
+        progress.answers.append((asks[number], await _sent(asks[number], port, progress)))
 
     await in_parallel(len(asks), workers=_WORKERS, work=one)
+
+
+async def _sent(ask: Ask, port: int, progress: _Progress) -> Answer:
+    """Asked again, at most twice, where the answer says that this may help: as the official SDKs do."""
+    for _ in range(_SDK_RETRIES):
+        answer = await send(ask, port)
+        if answer.status == 200 or b"\r\nx-should-retry: true" not in answer.head.lower():
+            return answer
+        progress.asked_again.append(answer)
+        await asyncio.sleep(_SDK_PAUSE_S)
+    return await send(ask, port)
 
 
 async def _restart(plant: Plant, progress: _Progress, restarts: int, requests: int) -> None:
