@@ -53,8 +53,14 @@ class Link:
             self.epoch = None
         self.is_open = self.is_answered = False
 
-    def opened(self, asked_s: float) -> None:
-        """Redis, asked then, has said that the epoch is open."""
+    def opened(self, epoch: str, asked_s: float) -> None:
+        """Redis, asked then, has said that the epoch is open.
+
+        Nothing happens if a call that came to nothing meanwhile has made this process register anew: a link that was
+        open without an epoch let the background try to deliver for ever, and nobody else had his turn.
+        """
+        if self.epoch != epoch:
+            return
         if self._is_said_away:
             self._is_said_away = False
             _log.warning("Redis answers again, and its counters are right: budgets and limits are checked")

@@ -425,7 +425,7 @@ class RedisGate:
         if state == "open":
             if not link.is_open:
                 await self._tell_untold(str(epoch))
-            link.opened(asked_s)
+            link.opened(str(epoch), asked_s)
             self._peers.seen(map(str, living))
             return False
         link.is_open = False

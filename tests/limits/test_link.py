@@ -76,13 +76,24 @@ async def test_whoever_gets_no_answer_closes_the_link_wakes_the_background_and_s
     assert said[2].startswith("Redis does not answer, so budgets and limits cannot be checked: beat: ")
 
 
+async def test_a_link_whose_epoch_was_given_up_meanwhile_is_not_opened(away: Link) -> None:
+    """A process once hung for good: open, and with no epoch to deliver anything in."""
+    away.is_answered = True
+    away.lost(NoAnswer("a call from before, given up while the background attached again"))
+
+    away.opened("e1", 7.0)
+
+    assert (away.is_open, away.epoch) == (False, None)
+
+
 async def test_a_redis_that_was_never_there_is_said_to_be_away_once_and_to_be_back_once(
     away: Link, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(2):
         away.lost(NoAnswer("beat: refused"))
     for asked_s in (1.0, 2.0):
-        away.opened(asked_s)
+        away.epoch = "e1"
+        away.opened("e1", asked_s)
 
     assert (away.is_open, away.heard_s) == (True, 2.0)
     assert caplog.messages == [
@@ -94,7 +105,7 @@ async def test_a_redis_that_was_never_there_is_said_to_be_away_once_and_to_be_ba
 async def test_a_redis_that_is_there_from_the_start_is_not_worth_a_word(
     away: Link, caplog: pytest.LogCaptureFixture
 ) -> None:
-    away.opened(1.0)
+    away.opened("e1", 1.0)
 
     assert caplog.messages == []
 

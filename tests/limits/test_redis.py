@@ -1,6 +1,7 @@
 """What only the gate of many processes does: it shares, waits, believes nothing that may be stale, forgets nothing."""
 
 import random
+import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,8 +13,11 @@ from zoneinfo import ZoneInfo
 import anyio
 import pytest
 
+from router.assembly import redis_client
 from router.errors import BudgetExhausted, PenstockError, RateLimited, Unavailable
+from router.limits.functions import BudgetFunctions, NoAnswer, Reply
 from router.limits.gate import Gate, Quota, Reservation, Scope
+from router.limits.link import Link
 from router.limits.redis import Orphan, RedisGate
 from router.quotas import NO_LIMITS, Budget, Limits, Per, ScopeId, ScopeKind
 from tests.limits import processes
@@ -367,6 +371,47 @@ async def test_an_empty_redis_is_rebuilt_from_the_ledger_and_from_what_every_pro
         await one.settle(held, nano_usd=1)
         await other.settle(late, nano_usd=2)
         assert await stands(other) == (21, 0)
+
+
+class LateAnswer(BudgetFunctions):
+    """While Redis is told of windows, a call from before is given up: once."""
+
+    link: Link | None = None
+
+    async def call(self, function: str, *arguments: str | int, timeout_s: float = 1.0) -> Reply:
+        reply = await super().call(function, *arguments, timeout_s=timeout_s)
+        if function == "untold" and self.link is not None:
+            self.link.lost(NoAnswer("given up"))
+            self.link = None
+        return reply
+
+
+async def test_a_call_that_is_given_up_while_the_process_attaches_makes_it_attach_again(
+    clocked_redis: RedisServer,
+) -> None:
+    """It stayed open without an epoch, and the background tried to deliver without end: the process hung."""
+    clock = SharedClock(datetime(2026, 11, 23, 9, 30, tzinfo=UTC), clocked_redis)
+    functions = LateAnswer(redis_client(clocked_redis.url), root="{late}")
+    gate = RedisGate(
+        functions,
+        Books(),
+        quotas=(HUNDRED,),
+        monotonic_s=clock.monotonic_s,
+        new_id=lambda: secrets.token_hex(8),
+        process=secrets.token_hex(8),
+        quarantine_s=0,
+    )
+    functions.link = gate._link
+
+    was_open: list[bool] = []
+    for _ in range(2):
+        await gate.beat()
+        was_open.append(gate.is_open)
+
+    assert was_open == [False, True]
+    await gate.settle(await hold(gate, "r.1", 10), nano_usd=10)
+    assert await stands(gate) == (10, 0)
+    await gate.aclose()
 
 
 async def test_a_budget_that_is_new_begins_with_what_the_ledger_says_although_redis_never_counted_it(
