@@ -2,18 +2,24 @@
 
 import json
 import os
+import secrets
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
 import openai
 import pytest
+
+from router.keys import written
+from router.storage.pepper import pepper
+from router.storage.sqlite import SqliteStore
+from tests.storage.made_keys import made_keys
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -119,11 +125,12 @@ def running_proxy(
     *,
     edit: Callable[[Path], None] | None = None,
     program: Sequence[str] = PENSTOCK,
+    by_command: bool = False,
     **variables: str,
 ) -> Iterator[Proxy]:
     """A proxy under a copy of the shipped configuration that asks `upstream` in OpenRouter's place.
 
-    `variables` are added to its environment.
+    `variables` are added to its environment. Keys are put into its SQLite file, or made `by_command` where it has none.
     """
     config = directory / "config"
     shutil.copytree(CHECKOUT / "config", config)
@@ -139,15 +146,8 @@ def running_proxy(
         **variables,
     }
     environment.pop("DEEPSEEK_API_KEY", None)
-    keys = {
-        team.stem: json.loads(
-            run_penstock(
-                "keys", "create", "--config", str(config), "--team", team.stem, "--json",
-                environment=environment, check=True,
-            ).stdout
-        )["key"]
-        for team in sorted((config / "teams").glob("*.yaml"))
-    }  # fmt: skip
+    teams = [team.stem for team in sorted((config / "teams").glob("*.yaml"))]
+    keys = _keys_by_command(config, environment, teams) if by_command else _keys(directory / "state", teams)
     arguments = ["serve", "--config", str(config), "--port", "0", "--admin-port", "0"]
     log = directory / "proxy.log"
     with _process(arguments, environment, log, program) as process, ExitStack() as open_clients:
@@ -206,6 +206,24 @@ def own_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 def proxy(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     with running_proxy(tmp_path_factory.mktemp("proxy"), sandbox.base_url) as proxy:
         yield proxy
+
+
+def _keys(state: Path, teams: Sequence[str]) -> dict[str, str]:
+    state.mkdir(parents=True, exist_ok=True)
+    with closing(SqliteStore(state / "penstock.sqlite")) as store:
+        made = made_keys(store, pepper(state / "pepper", secrets.token_bytes), teams)
+    return {team: written(key) for team, (key,) in made.items()}
+
+
+def _keys_by_command(config: Path, environment: Mapping[str, str], teams: Sequence[str]) -> dict[str, str]:
+    return {
+        team: json.loads(
+            run_penstock(
+                "keys", "create", "--config", str(config), "--team", team, "--json", environment=environment, check=True
+            ).stdout
+        )["key"]
+        for team in teams
+    }
 
 
 @contextmanager

@@ -34,7 +34,12 @@ def test_a_start_without_redis_is_alive_and_not_ready_and_says_so_until_redis_co
     with (
         closing(RedisServer(tmp_path)) as redis,
         running_proxy(
-            log.parent, sandbox.base_url, edit=with_stores, BUDGETS_URL=redis.url, LEDGER_URL=postgres.conninfo()
+            log.parent,
+            sandbox.base_url,
+            edit=with_stores,
+            by_command=True,
+            BUDGETS_URL=redis.url,
+            LEDGER_URL=postgres.conninfo(),
         ) as proxy,
     ):
         health, ready = (proxy.base_url.replace("/v1", path) for path in ("/healthz", "/readyz"))

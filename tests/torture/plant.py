@@ -12,16 +12,16 @@ import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from router.keys import ApiKey, Secret, TeamName, digest, mint, written
+from router.keys import Secret, written
 from router.storage.pepper import pepper
 from router.storage.postgres import PostgresStore
 from router.storage.sqlite import SqliteStore
 from router.storage.store import Store
+from tests.storage.made_keys import made_keys
 from tests.torture.setting import Setting
 from tests.torture.stores import CannotRun, SharedStores, free_port, running_stores, wait_for_port
 
@@ -251,16 +251,9 @@ def _keys(state: Path, shared: SharedStores | None, teams: Iterable[str], count:
     """New keys of each team, as `penstock keys create` makes them."""
     store: Store
     store = SqliteStore(state / "penstock.sqlite") if shared is None else PostgresStore(Secret(shared.postgres.url))
-    secret = pepper(state / "pepper", secrets.token_bytes)
-    now = datetime.now(UTC)  # noqa: TID251 - the keys' date of birth; nothing here depends on it
-    made: dict[str, list[Key]] = {}
-    for team in teams:
-        minted = [mint(secrets.token_bytes) for _ in range(count)]
-        for key in minted:
-            store.add(ApiKey(key.id, TeamName(team), "torture", digest(key, secret), created_at=now))
-        made[team] = [Key(key.id, team, written(key)) for key in minted]
+    made = made_keys(store, pepper(state / "pepper", secrets.token_bytes), teams, each=count)
     store.close()
-    return made
+    return {team: [Key(key.id, team, written(key)) for key in keys] for team, keys in made.items()}
 
 
 def _configured(
