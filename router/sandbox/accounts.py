@@ -15,7 +15,7 @@ and that passes (OpenRouter's documentation and wire, 2026).
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from router.sandbox.admission import Admission
 from router.sandbox.billing import Bill
@@ -23,7 +23,7 @@ from router.sandbox.failures import cannot_afford, in_flight_budget_exhausted
 from router.sandbox.json_text import JsonObject, decode
 from router.sandbox.manners import Manners
 from router.sandbox.orders import Order
-from router.sandbox.refusals import Refusal, invalid, unauthenticated
+from router.sandbox.refusals import Refusal, figure_of, invalid, unauthenticated
 
 _REVOKED_KEYS = ("sk-or-bad", "sk-bad")
 _MANAGEMENT_PREFIX = "sk-or-mgmt-"
@@ -73,7 +73,7 @@ class Account:
             raise invalid("`missing_reads` is a count")
         credits_usd = self._credits_usd
         if "credits_usd" in wish:
-            credits_usd = None if wish["credits_usd"] is None else _usd(wish["credits_usd"])
+            credits_usd = None if wish["credits_usd"] is None else _credits(wish["credits_usd"])
         self.missing_reads, self._credits_usd = reads, credits_usd
 
     def reset(self) -> None:
@@ -151,11 +151,5 @@ def require_management_key(key: str) -> None:
         raise Refusal(403, "Only management keys can perform this operation")
 
 
-def _usd(value: object) -> Decimal:
-    try:
-        figure = Decimal(str(value))
-    except InvalidOperation:
-        raise invalid(f"{value!r} is no number") from None
-    if not figure.is_finite() or figure < 0:
-        raise invalid(f"the account cannot have {value!r}")
-    return figure
+def _credits(value: object) -> Decimal:
+    return figure_of(value, refused_as=f"the account cannot have {value!r}")

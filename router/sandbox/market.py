@@ -22,11 +22,11 @@ is set, `DELETE` restores the stock as it was.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from router.sandbox.json_text import JsonObject, decode
 from router.sandbox.offer import Offer, PeakHours, Rates
-from router.sandbox.refusals import invalid
+from router.sandbox.refusals import figure_of, invalid
 from router.sandbox.stock import Stock
 
 _LISTINGS = ("ok", "down", "broken", "empty")
@@ -144,7 +144,7 @@ def _changed_offer(offer: Offer, key: str, value: object) -> Offer:
         case "pricing":
             return replace(offer, rates=_repriced(offer.rates, _members(value, "`pricing`")))
         case "times":
-            return _multiplied(offer, _decimal(value))
+            return _multiplied(offer, _price(value))
         case "canonical_slug" if isinstance(value, str):
             return replace(offer, canonical_slug=value)
         case "peak":
@@ -172,7 +172,7 @@ def _repriced(rates: Rates, pricing: JsonObject) -> Rates:
     for name, value in pricing.items():
         if name not in figures or (value is None and name in ("prompt", "completion")):
             raise invalid(f"the market has no such price: `{name}` {value!r}")
-        figures[name] = None if value is None else _decimal(value)
+        figures[name] = None if value is None else _price(value)
     return _rates(figures)
 
 
@@ -223,11 +223,5 @@ def _members(value: object, what: str) -> JsonObject:
     return value
 
 
-def _decimal(value: object) -> Decimal:
-    try:
-        figure = Decimal(str(value))
-    except InvalidOperation:
-        raise invalid(f"{value!r} is no number") from None
-    if not figure.is_finite() or figure < 0:
-        raise invalid(f"{value!r} is no price")
-    return figure
+def _price(value: object) -> Decimal:
+    return figure_of(value, refused_as=f"{value!r} is no price")

@@ -1,6 +1,7 @@
 """Refusals: the errors a server answers with before anything is generated. None of them is billed."""
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal, InvalidOperation
 
 from router.sandbox.json_text import JsonObject
 
@@ -49,6 +50,17 @@ class Refusal(Exception):
 def invalid(message: str) -> Refusal:
     """400: a parameter is wrong."""
     return Refusal(400, message, metadata={"error_type": "invalid_request"})
+
+
+def figure_of(value: object, *, refused_as: str) -> Decimal:
+    """A number from JSON that is not below zero. Raises Refusal (400); `refused_as` is said of one that is."""
+    try:
+        figure = Decimal(str(value))
+    except InvalidOperation:
+        raise invalid(f"{value!r} is no number") from None
+    if not figure.is_finite() or figure < 0:
+        raise invalid(refused_as)
+    return figure
 
 
 def unauthenticated(message: str) -> Refusal:
