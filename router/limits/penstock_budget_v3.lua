@@ -116,8 +116,8 @@ local function spent_before(epoch, window, since)
 end
 
 -- The key of the window's account with what is spent and held in it, opened if need be; nil, and the moment that it must
--- be read after, if what the ledger says must be told first (`sums`). An account from before its purse was counted anew is opened anew: what was paid meanwhile is
--- not in it.
+-- be read after, if what the ledger says must be told first (`sums`). An account from before its purse was counted anew
+-- is opened anew: what was paid meanwhile is not in it.
 local function account(epoch, window, now)
   local key = key_of(epoch, window)
   local spent, held, opened = unpack(redis.call('HMGET', key, 'spent', 'held', 'opened'))
@@ -132,22 +132,19 @@ end
 
 -- From now on this process counts these purses. One that nobody has counted lacks what was paid before and meanwhile.
 local function count(epoch, process, purses, now)
-  local known, own = {}, {}
+  local known, its, own = {}, {}, {}
   local all = redis.call('HGETALL', epoch.counting)
   for at = 1, #all, 2 do
     for _, purse in ipairs(cmsgpack.unpack(all[at + 1])) do
       known[purse] = true
-      if all[at] == process then own[#own + 1] = purse end
+      if all[at] == process then its[purse] = true end
     end
   end
   for _, purse in ipairs(purses) do
     if not known[purse] then begin_to_count(epoch, purse, now) end
+    its[purse] = true
   end
-  local counts = {}
-  for _, purse in ipairs(own) do counts[purse] = true end
-  for _, purse in ipairs(purses) do
-    if not counts[purse] then own[#own + 1] = purse end
-  end
+  for purse in pairs(its) do own[#own + 1] = purse end
   redis.call('HSET', epoch.counting, process, cmsgpack.pack(own))
   redis.call('PEXPIRE', epoch.counted, SUMS_KEPT_MS)
   redis.call('PEXPIRE', epoch.counting, SUMS_KEPT_MS)
@@ -231,11 +228,11 @@ local function settle(keys, args)
   return outcomes
 end
 
--- Adds to what was spent in those of the windows that are not over; or the start of one whose sums are wanted first, and
--- the moment to read them after.
-local function spend_more(epoch, args, first, nano_usd, now)
+-- For `adopt`. Adds to what was spent in those of its windows that are not over, in all or none; or the start of one whose
+-- sums are wanted first, and the moment to read them after.
+local function spend_more(epoch, args, now)
   local names = {}
-  for at = first, #args, 4 do
+  for at = 4, #args, 4 do
     local window = window_from(args, at)
     if now < window[4] then
       local key, since = account(epoch, window, now)
@@ -243,7 +240,7 @@ local function spend_more(epoch, args, first, nano_usd, now)
       names[#names + 1] = key
     end
   end
-  for _, key in ipairs(names) do redis.call('HINCRBY', key, 'spent', nano_usd) end
+  for _, key in ipairs(names) do redis.call('HINCRBY', key, 'spent', args[3]) end
 end
 
 -- args: epoch, id, nano_usd, then scope, per, starts, ends of each window. A call that is over: its hold is settled if it
@@ -257,7 +254,7 @@ local function adopt(keys, args)
   if packed then
     settle_hold(root, epoch, id, packed, args[3])
   else
-    local untold, since = spend_more(epoch, args, 4, args[3], window_us())
+    local untold, since = spend_more(epoch, args, window_us())
     if untold then return {'sums', untold, since} end
     remember_settled(root, epoch, id)
   end

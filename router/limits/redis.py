@@ -169,7 +169,8 @@ class RedisGate:
             return known.reservation
         self._see(quota)
         try:
-            await self._track()
+            if self._untracked:
+                await self._track()
             for _ in range(_TRIES):
                 watched = list(self._calendar.watched(quota, self._link.clock.now()))
                 reservation = await self._reserve(watched, reservation_id, nano_usd)
@@ -381,9 +382,8 @@ class RedisGate:
     async def _track(self) -> None:
         """Tell Redis of purses that were not known beforehand. Raises Unavailable."""
         fresh = set(self._untracked)
-        if fresh:
-            await self._must("track", self._process, *fresh)
-            self._untracked -= fresh
+        await self._must("track", self._process, *fresh)
+        self._untracked -= fresh
 
     async def _tell_sums_now(self, epoch: str, starts: datetime, *, after_us: int) -> None:
         """For a budget that was not known when this process began; the others are told in the background."""
