@@ -117,9 +117,16 @@ class StreamedAnswer:
 
         Never raises: what goes wrong now is the reason why the answer is `cut`.
         """
-        if self._is_given_up:
-            pass  # closed
-        elif self._editor.is_done or self.cut is not None:
+        if not self._is_given_up:
+            await self._read_on()
+        await self._chunks.aclose()
+        try:
+            await self._reply.aclose()
+        except UpstreamError as error:
+            self.cut = self.cut or error
+
+    async def _read_on(self) -> None:
+        if self._editor.is_done or self.cut is not None:
             await self._drain(_TRAILER_S)
         elif not cancel_stops_billing(self._editor.serving_provider):
             with suppress(anyio.WouldBlock):
@@ -128,11 +135,6 @@ class StreamedAnswer:
                     await self._drain(_DRAIN_S)
                 finally:
                     self._drains.release_on_behalf_of(self)
-        await self._chunks.aclose()
-        try:
-            await self._reply.aclose()
-        except UpstreamError as error:
-            self.cut = self.cut or error
 
     async def _drain(self, at_most_s: float) -> None:
         try:

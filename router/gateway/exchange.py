@@ -204,30 +204,38 @@ class Exchange:
         denied: BudgetExhausted | None = None
         failed: UpstreamError | None = None
         while (each := failover.next(is_first_call=not self._calls)) is not None:
-            with failover.asking(each):
-                candidate = self._plan.within_ceiling(each, spent_nano_usd=self._spent_nano_usd())
-                if candidate is None:
-                    continue
-                body = self._body_for(candidate)
-                try:
-                    call = await self._held(quota, candidate)
-                except BudgetExhausted as error:
-                    denied = denied or error
-                    continue
-                try:
-                    await self._send(call, body)
-                    failover.succeeded(candidate)
-                    return
-                except UpstreamError as error:
-                    failed = call.error = error
-                    failover.failed(candidate, error)
-                    await self._end(call)
-                    if self._has_tried_enough():
-                        break
+            candidate = self._plan.within_ceiling(each, spent_nano_usd=self._spent_nano_usd())
+            if candidate is None:
+                self._gateway.availability.abandoned(each.deployment)
+                continue
+            try:
+                return await self._ask(quota, candidate)
+            except BudgetExhausted as error:
+                denied = denied or error
+            except UpstreamError as error:
+                failed = error
+                failover.failed(candidate, error)
+                if self._has_tried_enough():
+                    break
         if failed is not None:
             failed.tried = tuple(call.candidate.deployment.id for call in self._calls)
             raise failed
         raise denied or failover.nobody()
+
+    async def _ask(self, quota: Quota, candidate: Candidate) -> None:
+        """Hold, send, and wait for the answer or its beginning; a call that failed is settled as far as that is known.
+
+        Raises BudgetExhausted or Unavailable (nothing was sent), or UpstreamError.
+        """
+        with self._gateway.availability.asking(candidate.deployment):
+            body = self._body_for(candidate)
+            call = await self._held(quota, candidate)
+            try:
+                await self._send(call, body)
+            except UpstreamError as error:
+                call.error = error
+                await self._end(call)
+                raise
 
     def _body_for(self, candidate: Candidate) -> bytes:
         assert self._plan is not None
@@ -270,18 +278,10 @@ class Exchange:
             if not self._gateway.availability.may_be_asked(candidate.deployment, is_last=False):
                 continue
             try:
-                call = await self._held(quota, candidate)
-            except BudgetExhausted:
+                await self._ask(quota, candidate)
+            except (BudgetExhausted, UpstreamError):
                 continue
             except PenstockError:  # the journal cannot be written, or the counters are closed
-                return False
-            try:
-                await self._send(call, self._body_for(candidate))
-            except UpstreamError as error:
-                call.error = error
-                self._gateway.availability.failed(candidate.deployment, error)
-                await self._end(call)
-            except PenstockError:
                 return False
             else:
                 failed.is_answered = False
@@ -291,9 +291,7 @@ class Exchange:
     def _has_tried_enough(self) -> bool:
         in_doubt = sum(1 for call in self._calls if call.error is not None and call.error.may_be_owed)
         is_old = self._gateway.monotonic_s() - self._received_s > _LAST_CALL_S
-        if self.client_is_gone:
-            return True
-        return len(self._calls) >= _MOST_CALLS or in_doubt >= _MOST_IN_DOUBT or is_old
+        return self.client_is_gone or is_old or len(self._calls) >= _MOST_CALLS or in_doubt >= _MOST_IN_DOUBT
 
     def _spent_nano_usd(self) -> int:
         """What the calls so far have cost, or may have."""

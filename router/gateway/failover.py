@@ -2,8 +2,7 @@
 
 import random
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from router.decision.eligibility import Candidate
 from router.errors import FailureKind, UpstreamBusy, UpstreamError
@@ -28,7 +27,6 @@ class Failover:
         self._retries = retries
         self._least_context_tokens = 0
         self._has_asked = False
-        self._is_told = False  # how the one that is asked did
 
     def next(self, *, is_first_call: bool) -> Candidate | None:
         """The next to ask; None if nobody is left, or no more calls may be made. Who is named counts as being asked."""
@@ -47,25 +45,8 @@ class Failover:
                 return each if self._may_call(each, is_first_call=is_first_call) else None
         return None
 
-    @contextmanager
-    def asking(self, candidate: Candidate) -> Iterator[None]:
-        """While it is asked. Whatever else ends that says nothing about it: another request may try it."""
-        self._is_told = False
-        try:
-            yield
-        finally:
-            if not self._is_told:
-                self._availability.abandoned(candidate.deployment)
-
-    def succeeded(self, candidate: Candidate) -> None:
-        """That one answers."""
-        self._is_told = True
-        self._availability.succeeded(candidate.deployment)
-
     def failed(self, candidate: Candidate, error: UpstreamError) -> None:
-        """That one came to nothing."""
-        self._is_told = True
-        self._availability.failed(candidate.deployment, error)
+        """That one came to nothing: who may be asked instead depends on how."""
         if error.kind is FailureKind.CALLERS:
             self._left.clear()
         elif error.kind is FailureKind.TOO_LONG:

@@ -7,7 +7,8 @@ long as it says. The first is our own guess, so that it never leaves a request w
 import logging
 import random
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -156,6 +157,23 @@ class Availability:
         return min(left_s, default=None)
 
     # What calls ask and tell
+
+    @contextmanager
+    def asking(self, deployment: Deployment) -> Iterator[None]:
+        """A call there: an UpstreamError says how it failed, another error nothing about the deployment, and the end
+        in order that it answers."""
+        is_told = False
+        try:
+            yield
+            self.succeeded(deployment)
+            is_told = True
+        except UpstreamError as error:
+            self.failed(deployment, error)
+            is_told = True
+            raise
+        finally:
+            if not is_told:
+                self.abandoned(deployment)
 
     def may_be_asked(self, deployment: Deployment, *, is_last: bool) -> bool:
         """Whether a call may leave now; of a deployment that is tried again, only one at a time may.

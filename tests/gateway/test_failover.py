@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from router.decision.eligibility import Candidate
-from router.errors import FailureKind, UpstreamBroken, UpstreamError, UpstreamRefused
+from router.errors import FailureKind, Unavailable, UpstreamBroken, UpstreamError, UpstreamRefused
 from router.gateway.failover import Failover, wait_s
 from router.upstream.breaker import Availability, RetryBudget
 from tests.decision.builders import always, at, model, per_mtok
@@ -47,8 +47,9 @@ class Board:
         failover = Failover(candidates, self.availability, self.retries)
         asked: list[Candidate] = []
         while (each := failover.next(is_first_call=not asked)) is not None:
-            with failover.asking(each):
-                failover.failed(each, refused(kind))
+            with pytest.raises(UpstreamRefused) as failure, self.availability.asking(each.deployment):
+                raise refused(kind)
+            failover.failed(each, failure.value)
             asked.append(each)
         return asked
 
@@ -105,8 +106,8 @@ def test_one_that_is_tried_again_and_does_not_fit_the_budget_may_be_tried_by_oth
 
     first = failover.next(is_first_call=True)
     assert first == LARGE
-    with failover.asking(first):
-        pass  # no money for it
+    with pytest.raises(Unavailable), board.availability.asking(first.deployment):
+        raise Unavailable("no money for it")
     assert failover.next(is_first_call=True) is None
 
 

@@ -158,6 +158,24 @@ def test_a_try_that_said_nothing_lets_another_request_try(place: Place) -> None:
     assert place.may()
 
 
+def test_how_a_call_ends_is_taken_from_its_end(place: Place) -> None:
+    """Escalations once told only their failures, so that one that answered left its deployment as broken."""
+    for _ in range(5):
+        with pytest.raises(UpstreamTimeout), place.board.asking(FLASH):
+            raise UpstreamTimeout("slow", provider="cloud")
+    assert not place.may()
+    place.now_s += 5
+
+    assert place.may()
+    with pytest.raises(KeyError), place.board.asking(FLASH):
+        raise KeyError  # it says nothing about the deployment: another may try
+    assert place.may()
+    with place.board.asking(FLASH):
+        pass
+
+    assert place.is_in(BreakerState.CLOSED)
+
+
 def test_where_there_is_nobody_else_an_open_breaker_is_no_reason(place: Place) -> None:
     place.fail(times=5)
 
