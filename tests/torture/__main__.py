@@ -24,11 +24,13 @@ from tests.torture import (
     crash,
     crowd,
     cuts,
+    dead_model,
     full_disk,
     laws,
     outages,
     paused,
     readers,
+    refusing_models,
     restarts,
     upstream_faults,
 )
@@ -59,7 +61,14 @@ MONEY: Mapping[str, Experiment] = {
     "p": paused,
     "g": bound,
 }
-UPSTREAM: Mapping[str, Experiment] = {"u": upstream_faults, "r": restarts, "h": aborts, "k": readers}
+UPSTREAM: Mapping[str, Experiment] = {
+    "u": upstream_faults,
+    "r": restarts,
+    "h": aborts,
+    "k": readers,
+    "o": dead_model,
+    "l": refusing_models,
+}
 SUBJECTS: Mapping[str, Mapping[str, Experiment]] = {"money": MONEY, "upstream": UPSTREAM}
 EXPERIMENTS: Mapping[str, Experiment] = {**MONEY, **UPSTREAM}
 
@@ -71,6 +80,8 @@ ONLY_ON: Mapping[str, Stores] = {
     "r": "shared",
     "h": "sqlite",
     "k": "sqlite",
+    "o": "sqlite",
+    "l": "sqlite",
 }
 """Experiments that need several processes, and such as have nothing to do with stores."""
 

@@ -187,6 +187,20 @@ async def in_parallel(count: int, *, workers: int, work: Callable[[int, int], Aw
             tasks.create_task(worker(me))
 
 
+async def at_a_rate(count: int, *, per_s: float, work: Callable[[int], Awaitable[None]]) -> None:
+    """Call `work(number)` for the numbers below `count`, each when it is due, however many are still under way."""
+    loop = asyncio.get_running_loop()
+    started_s = loop.time()
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(count):
+            await asyncio.sleep(max(started_s + number / per_s - loop.time(), 0))
+            tasks.create_task(_awaited(work(number)))
+
+
+async def _awaited(work: Awaitable[None]) -> None:
+    await work
+
+
 async def _received(reader: asyncio.StreamReader, cut_after_bytes: int | None) -> tuple[bytes, bool]:
     """All that came, and whether it was cut. Raises OSError."""
     parts: list[bytes] = []

@@ -213,25 +213,37 @@ def running_plant(
     replicas: int | None = None,
     state: Path | None = None,
     is_started: bool = True,
+    upstream_port: int | None = None,
+    has_breakers: bool = False,
 ) -> Iterator[Plant]:
     """The sandbox, the stores of the setting, and replicas under the shipped catalog with these teams.
 
     `environment` says what each replica, by its number, finds in its surroundings besides ours; `redis_options` are
-    further keys of the section `redis` in penstock.yaml.
+    further keys of the section `redis` in penstock.yaml. With an `upstream_port` there is no sandbox, but a provider
+    of the experiment's own.
     """
     directory = setting.directory / name
     directory.mkdir(parents=True)
     state = state or directory / "state"
     state.mkdir(exist_ok=True)
     with ExitStack() as running:
-        sandbox_port = running.enter_context(_sandbox(directory, seed=setting.seed, time_scale=time_scale))
+        sandbox_port = upstream_port or running.enter_context(
+            _sandbox(directory, seed=setting.seed, time_scale=time_scale)
+        )
         shared = (
             running.enter_context(running_stores(directory, redis_environment or {}))
             if setting.stores == "shared"
             else None
         )
         stores = _SHARED.format(redis_options=redis_options) if shared is not None else ""
-        config = _configured(directory, teams, sandbox_port=sandbox_port, stores=stores, stop_notice_s=stop_notice_s)
+        config = _configured(
+            directory,
+            teams,
+            provider_port=sandbox_port,
+            stores=stores,
+            stop_notice_s=stop_notice_s,
+            has_breakers=has_breakers,
+        )
         surroundings = _environment(state, shared)
         instances = [
             Replica(config, {**surroundings, **environment(number)}, directory / f"replica-{number}.log")
@@ -257,7 +269,13 @@ def _keys(state: Path, shared: SharedStores | None, teams: Iterable[str], count:
 
 
 def _configured(
-    directory: Path, teams: Mapping[str, str], *, sandbox_port: int, stores: str, stop_notice_s: float
+    directory: Path,
+    teams: Mapping[str, str],
+    *,
+    provider_port: int,
+    stores: str,
+    stop_notice_s: float,
+    has_breakers: bool,
 ) -> Path:
     config = directory / "config"
     shutil.copytree(CHECKOUT / "config", config)
@@ -266,8 +284,9 @@ def _configured(
     for team, text in teams.items():
         (config / "teams" / f"{team}.yaml").write_text(text)
     main = config / "penstock.yaml"
-    text = main.read_text().replace("https://openrouter.ai/api/v1", f"http://127.0.0.1:{sandbox_port}/api/v1")
-    text = text.replace("breakers: true", "breakers: false")  # faults are drawn by request: no deployment is at fault
+    text = main.read_text().replace("https://openrouter.ai/api/v1", f"http://127.0.0.1:{provider_port}/api/v1")
+    if not has_breakers:  # where faults are drawn by request, no deployment is at fault
+        text = text.replace("breakers: true", "breakers: false")
     text = text.replace("stop_notice_s: 5", f"stop_notice_s: {stop_notice_s:g}")
     main.write_text(text + stores)
     return config

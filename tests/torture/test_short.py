@@ -1,11 +1,23 @@
-"""The short versions of nine experiments, on SQLite where possible; the long ones are in docs/reliability.md."""
+"""The short versions of eleven experiments, on SQLite where possible; the long ones are in docs/reliability.md."""
 
 import asyncio
 from pathlib import Path
 
 import pytest
 
-from tests.torture import aborts, bound, crash, crowd, cuts, laws, readers, restarts, upstream_faults
+from tests.torture import (
+    aborts,
+    bound,
+    crash,
+    crowd,
+    cuts,
+    dead_model,
+    laws,
+    readers,
+    refusing_models,
+    restarts,
+    upstream_faults,
+)
 from tests.torture.__main__ import SEED, Experiment
 from tests.torture.result import as_table
 from tests.torture.setting import Setting
@@ -18,6 +30,15 @@ from tests.torture.stores import CannotRun
     ids=["crash", "crowd", "cuts", "laws", "aborts", "readers", "bound"],
 )
 def test_the_books_agree_with_the_bill_under_torture(experiment: Experiment, tmp_path: Path) -> None:
+    setting = Setting(SEED, is_short=True, stores="sqlite", directory=tmp_path)
+
+    result = asyncio.run(experiment.run(setting, "pytest tests/torture"))
+
+    assert not result.missed, as_table([result])
+
+
+@pytest.mark.parametrize("experiment", [dead_model, refusing_models], ids=["dead model", "refusing models"])
+def test_a_model_that_fails_is_left_alone_and_nobody_is_asked_too_often(experiment: Experiment, tmp_path: Path) -> None:
     setting = Setting(SEED, is_short=True, stores="sqlite", directory=tmp_path)
 
     result = asyncio.run(experiment.run(setting, "pytest tests/torture"))
