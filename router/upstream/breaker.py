@@ -271,24 +271,26 @@ class RetryBudget:
 
     _SHARE = 0.2
     _RESERVE = 3.0
-    _REFILL_PER_S = 0.1  # so that a quiet gateway is not left with nothing after three failures
+    _QUIET_S = 1.0  # without a request; under a flood nothing but the share is earned
+    _REFILL_PER_S = 0.1  # while it is quiet, so that three failures do not leave a gateway with nothing for hours
     _MOST = 100.0
 
     def __init__(self, *, monotonic_s: Callable[[], float]) -> None:
         self._monotonic_s = monotonic_s
         self._left = self._RESERVE
-        self._at_s = monotonic_s()
+        self._last_request_s = monotonic_s()
 
     def earn(self) -> None:
         """A request has come."""
+        now_s = self._monotonic_s()
+        quiet_s = now_s - self._last_request_s
+        self._last_request_s = now_s
+        if quiet_s >= self._QUIET_S and self._left < self._RESERVE:
+            self._left = min(self._left + quiet_s * self._REFILL_PER_S, self._RESERVE)
         self._left = min(self._left + self._SHARE, self._MOST)
 
     def spend(self) -> bool:
         """Whether one more call may be made; then it counts."""
-        now_s = self._monotonic_s()
-        if self._left < self._RESERVE:
-            self._left = min(self._left + (now_s - self._at_s) * self._REFILL_PER_S, self._RESERVE)
-        self._at_s = now_s
         if self._left < 1:
             return False
         self._left -= 1
