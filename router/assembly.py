@@ -19,6 +19,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from starlette.types import ASGIApp
 
+from router.apis import Api
 from router.catalog.book import PriceBook, with_book
 from router.catalog.catalog import Catalog, DeploymentId, ModelName, ProviderName
 from router.catalog.listing import ListingReader
@@ -50,7 +51,7 @@ from router.server.console import Console
 from router.server.explaining import Explain, Explaining, ExplainPage
 from router.server.life import Life, Step
 from router.server.listen import Stop
-from router.server.openai import ChatCompletions, Models
+from router.server.openai import ModelEndpoint, Models, RequestReader, Underway
 from router.server.pages import EXPLAIN_PATH
 from router.storage.journal import Journal
 from router.storage.lock import DirectoryLock
@@ -67,6 +68,7 @@ from router.upstream.breaker import Availability, RetryBudget
 from router.upstream.client import Endpoint, UpstreamClient
 from router.upstream.listing import listed_models
 from router.upstream.transport import UpstreamTransport
+from router.wire.dialect import ChatDialect, Dialect
 from router.wire.requests import ChatReader
 from router.wire.responses import ReplyReader
 
@@ -133,6 +135,8 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
         gate=gate,
         client=client,
         reader=reader,
+        dialects=_dialects(reader),
+        facts={Api.CHAT: reader.facts},
         journal=journal,
         is_strict=settings.durability == "strict",
         books=Books(
@@ -206,16 +210,22 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
             return "Budgets cannot be checked: Redis is out of reach, or its counters are being rebuilt."
         return None
 
-    chat = ChatCompletions(
-        gateway,
-        reader=ChatReader(),
-        max_body_bytes=settings.max_body_bytes,
-        comment_every_s=settings.streams.comment_every_s,
-        refused=metrics.refused,
-    )
+    underway = Underway()
+    endpoints = {
+        api: ModelEndpoint(
+            gateway,
+            api,
+            reader=requests,
+            underway=underway,
+            max_body_bytes=settings.max_body_bytes,
+            comment_every_s=settings.streams.comment_every_s,
+            refused=metrics.refused,
+        )
+        for api, requests in _request_readers().items()
+    }
     return House(
         data=data_app(
-            chat=chat,
+            endpoints=endpoints,
             models=Models(snapshot),
             not_ready=not_ready,
             guard=partial(RequireKey, keys=keys, public=PUBLIC, refused=metrics.refused),
@@ -239,11 +249,21 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
             guard=partial(RequireAdminToken, token=settings.admin_token, public=PUBLIC),
             new_request_id=_new_request_id,
         ),
-        stop=Stop(settings.stop_notice_s, settings.stop_grace_s, begin=life.stop, cut_off=chat.cut_off),
+        stop=Stop(settings.stop_notice_s, settings.stop_grace_s, begin=life.stop, cut_off=underway.cut_off),
         keys=keys,
         reconcile=partial(_reconciled, reconciler, shared),
         close=close,
     )
+
+
+def _request_readers() -> dict[Api, RequestReader]:
+    """Who reads what clients ask, for each API that they may speak."""
+    return {Api.CHAT: ChatReader()}
+
+
+def _dialects(reader: ReplyReader) -> dict[Api, Dialect]:
+    """How clients are answered, for each API that they may speak."""
+    return {Api.CHAT: ChatDialect(reader)}
 
 
 def in_thread(step: Callable[..., object], *arguments: object) -> Step:

@@ -6,6 +6,7 @@ from datetime import date
 from enum import StrEnum
 from typing import Literal, NewType
 
+from router.apis import Api
 from router.catalog.prices import PriceList
 from router.catalog.prompt_caches import PromptCaching, prompt_caching
 
@@ -61,6 +62,10 @@ class Score:
     checked: date
 
 
+# By which a model can be asked that writes text; one for another purpose says so in the catalog.
+TEXT_APIS = frozenset({Api.CHAT, Api.RESPONSES, Api.MESSAGES, Api.COMPLETIONS})
+
+
 @dataclass(frozen=True, slots=True)
 class Model:
     name: ModelName
@@ -71,6 +76,7 @@ class Model:
     quality: Mapping[Task, Score]
     efforts: frozenset[Effort] = frozenset()  # it can be asked for; none: not known
     default_effort: Effort | None = None  # where a request says nothing; None: not known
+    apis: frozenset[Api] = TEXT_APIS
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +92,14 @@ NOTHING_DECLARED = DataHandling()
 
 ProviderKind = Literal["openrouter", "deepseek", "openai_compatible"]
 
+# What a provider of each kind speaks unless the configuration says otherwise. OpenRouter: its OpenAPI file of
+# 2026-08-22, and its documentation for /completions, which the file lacks.
+SPOKEN: Mapping[ProviderKind, frozenset[Api]] = {
+    "openrouter": frozenset({Api.CHAT, Api.RESPONSES, Api.MESSAGES, Api.COMPLETIONS, Api.EMBEDDINGS}),
+    "deepseek": frozenset({Api.CHAT}),
+    "openai_compatible": frozenset({Api.CHAT}),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Provider:
@@ -95,6 +109,7 @@ class Provider:
     kind: ProviderKind
     base_url: str
     data: DataHandling = NOTHING_DECLARED
+    apis: frozenset[Api] = frozenset({Api.CHAT})  # that it speaks
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +128,13 @@ class Deployment:
     id: DeploymentId = field(init=False)
     # What every decision asks, worked out once.
     capabilities: frozenset[Capability] = field(init=False, repr=False, compare=False)  # here
+    apis: frozenset[Api] = field(init=False, repr=False, compare=False)  # by which the model can be asked here
     caching: PromptCaching = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "id", DeploymentId(f"{self.provider.name}:{self.model.name}"))
         object.__setattr__(self, "capabilities", self.model.capabilities - self.lacks)
+        object.__setattr__(self, "apis", self.model.apis & self.provider.apis)
         object.__setattr__(self, "caching", prompt_caching(self.model.name))
 
 

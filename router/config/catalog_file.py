@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, time
 
 from router.catalog.catalog import (
+    TEXT_APIS,
     Catalog,
     DataHandling,
     Deployment,
@@ -46,7 +47,8 @@ def _version(content: bytes, providers: Mapping[ProviderName, Provider]) -> str:
     digest = hashlib.sha256(content)
     digest.update(GENAI_PRICES_VERSION.encode())
     for provider in sorted(providers.values(), key=lambda provider: provider.name):
-        digest.update(f"\n{provider.name} {provider.kind} {provider.base_url} {provider.data}".encode())
+        told = (provider.name, provider.kind, provider.base_url, str(provider.data), *sorted(provider.apis))
+        digest.update(f"\n{' '.join(told)}".encode())
     return digest.hexdigest()[:VERSION_DIGITS]
 
 
@@ -60,6 +62,7 @@ def _model(name: ModelName, section: ModelSection) -> Model:
         quality=_quality(section.quality),
         efforts=frozenset(section.reasoning.efforts if section.reasoning else ()),
         default_effort=section.reasoning.default if section.reasoning else None,
+        apis=TEXT_APIS if section.apis is None else frozenset(section.apis),
     )
 
 

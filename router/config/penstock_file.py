@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from router.catalog.catalog import DataHandling, Provider, ProviderName
+from router.catalog.catalog import SPOKEN, DataHandling, Provider, ProviderName
 from router.config.schema import OutageSection, PenstockFile, ProviderSection, RedisSection
 from router.config.settings import secret, state_directory
 from router.config.snapshot import Listen, PriceRefresh, ProviderAccess, Server, Settings, StreamTimes, Timeouts
@@ -47,7 +47,13 @@ def _access(
 ) -> ProviderAccess:
     key_file = _path(section.api_key_file, directory, environment)
     return ProviderAccess(
-        provider=Provider(name=name, kind=section.kind, base_url=section.base_url, data=_data(section)),
+        provider=Provider(
+            name=name,
+            kind=section.kind,
+            base_url=section.base_url,
+            data=_data(section),
+            apis=SPOKEN[section.kind] if section.apis is None else frozenset(section.apis),
+        ),
         api_key=secret(variable=section.api_key_env, file=key_file, environment=environment),
         api_key_from=_origin(section.api_key_env, key_file),
     )

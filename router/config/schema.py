@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
+from router.apis import Api
 from router.catalog.catalog import Capability, Effort, Task
 from router.decision.matching import Modality, Weekday
 from router.decision.policy import Objective
@@ -237,6 +238,7 @@ Candidates = Annotated[list[Text], Field(min_length=1), AfterValidator(_without_
 # Enums are written as their values; strict mode would want the members themselves.
 TaskWord = Annotated[Task, Field(strict=False)]
 CapabilityWord = Annotated[Capability, Field(strict=False)]
+ApiWord = Annotated[Api, Field(strict=False)]
 NeedWord = Annotated[
     CapabilityWord,
     BeforeValidator(_need),
@@ -343,6 +345,10 @@ class ProviderSection(Section):
         Literal["allow", "deny"] | None, Field(description="may it store prompts for its own use? default: allow")
     ] = None
     region: Annotated[Region | None, Field(description="where prompts are processed, such as eu")] = None
+    apis: Annotated[
+        list[ApiWord] | None,
+        Field(min_length=1, description="what it speaks; default: what its kind speaks, chat/completions at least"),
+    ] = None
 
     @model_validator(mode="after")
     def _asked_with_each_request(self) -> "ProviderSection":
@@ -528,6 +534,9 @@ class ModelSection(Section):
     quality: QualitySection = QualitySection()
     reasoning: Annotated[
         ReasoningSection | None, Field(description="the efforts it knows; without it, all are taken to be known")
+    ] = None
+    apis: Annotated[
+        list[ApiWord] | None, Field(min_length=1, description="how it can be asked; default: as one that writes text")
     ] = None
     deployments: Annotated[list[DeploymentSection], Field(min_length=1, description="who serves it")]
 

@@ -24,6 +24,7 @@ class Reason(StrEnum):
     DATA_RULES = "data_rules"
     UNAVAILABLE = "unavailable"
     NOT_CAPABLE = "not_capable"
+    WRONG_API = "wrong_api"
     CONTEXT_TOO_SMALL = "context_too_small"
     OUTPUT_TOO_SMALL = "output_too_small"
     UNPRICED = "unpriced"
@@ -90,6 +91,15 @@ def capable(question: Question) -> str | None:
     if needs <= deployment.capabilities:
         return None
     return f"it lacks {', '.join(sorted(needs - deployment.capabilities))}"
+
+
+def speaks(question: Question) -> str | None:
+    """Whether the request can be put to it: by the client's API, or by another that it can be translated to."""
+    deployment, apis = question.deployment, question.profile.apis
+    if not deployment.apis.isdisjoint(apis):
+        return None
+    known = ", ".join(sorted(deployment.apis)) or "nothing"
+    return f"it can be asked by {known}, and this request by {' or '.join(apis)}"
 
 
 def context_fits(question: Question) -> str | None:
@@ -179,6 +189,7 @@ CHECKS: Checks = (
     (Reason.DATA_RULES, handles_data),
     (Reason.UNAVAILABLE, available),
     (Reason.NOT_CAPABLE, capable),
+    (Reason.WRONG_API, speaks),
     (Reason.OUTPUT_TOO_SMALL, output_fits),
     (Reason.CONTEXT_TOO_SMALL, context_fits),
     (Reason.UNPRICED, priced),

@@ -78,6 +78,7 @@ def profile_as_data(profile: RequestProfile) -> dict[str, Any]:
         "difficulty": profile.difficulty,
         "asks_cache": profile.asks_cache,
         "cache_breakpoints": list(profile.cache_breakpoints),
+        "apis": [api.value for api in profile.apis],
     }
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple, Protocol
 
+from router.apis import Api
 from router.catalog.catalog import Capability, Deployment, DeploymentId, Effort, Model, Task
 from router.decision.data_rules import NO_DATA_RULES, DataRules
 from router.quality.language import Language
@@ -49,6 +50,7 @@ class RequestProfile:
     difficulty: float = 0.5  # 0 to 1, how hard it looks: a prior, not a probability
     asks_cache: bool = False  # somewhere in the prompt, to be kept in the provider's cache
     cache_breakpoints: tuple[int, ...] = ()  # tokens up to each `cache_control` of the client's, shortest first
+    apis: tuple[Api, ...] = (Api.CHAT,)  # by which it can be put to a model, the client's own first
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,15 +4,14 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing, suppress
 
 import anyio
-import msgspec
 
 from router.catalog.catalog import ProviderName
-from router.errors import UpstreamBroken, UpstreamError
+from router.errors import PenstockError, UpstreamBroken, UpstreamError
 from router.upstream.client import UpstreamReply
 from router.upstream.openrouter import cancel_stops_billing
-from router.wire.requests import ChatRequest
-from router.wire.responses import Bill, ReplyReader, error_body
-from router.wire.streams import DONE, EventTooLong, StreamEditor, error_event
+from router.wire.dialect import Editor
+from router.wire.responses import Bill, ReplyReader
+from router.wire.streams import EventTooLong
 
 # A provider that bills to the end although the client is gone is read to the end, for its usage chunk, this long.
 _DRAIN_S = 120.0
@@ -29,7 +28,7 @@ class StreamedAnswer:
     def __init__(
         self,
         reply: UpstreamReply,
-        request: ChatRequest,
+        editor: Editor,
         *,
         provider: ProviderName,
         reader: ReplyReader,
@@ -41,7 +40,7 @@ class StreamedAnswer:
         self._provider = provider
         self._reader = reader
         self._drains = drains
-        self._editor = StreamEditor(reader, shows_usage=request.includes_usage, choices=request.choices)
+        self._editor = editor
         self._begun = b""
         self._is_given_up = False
 
@@ -100,7 +99,11 @@ class StreamedAnswer:
         if self.cut is None:
             yield self._editor.end()
         else:
-            yield error_event(error_body(self.cut, request_id=request_id))
+            yield self.broken(self.cut, request_id=request_id)
+
+    def broken(self, error: PenstockError, *, request_id: str) -> bytes:
+        """The last event for the client, if it is this error that ends the stream."""
+        return self._editor.broken(error, request_id=request_id)
 
     async def give_up(self) -> None:
         """Nobody wants the rest: it is closed at once if that stops the bill, even if `events` is being waited for.
@@ -160,23 +163,3 @@ class StreamedAnswer:
             return self._reader.error(self._editor.error, provider=self._provider, has_begun=has_begun)
         what = "sent an event that is no JSON" if self._editor.has_failed else otherwise
         return UpstreamBroken(f"{self._provider} {what}.", provider=self._provider)
-
-
-def as_stream(body: bytes) -> bytes:
-    """A whole answer as the events of a stream, for a client that has been promised one; its usage stays in it."""
-    try:
-        answer = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-        choices = msgspec.json.decode(answer["choices"], type=list[dict[str, msgspec.Raw]])
-        chunk = {**answer, "object": "chat.completion.chunk", "choices": [_as_delta(choice) for choice in choices]}
-    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError):  # not ours to judge
-        return b"data: " + body.replace(b"\n", b" ") + b"\n\n" + DONE
-    return b"data: " + msgspec.json.encode(chunk).replace(b"\n", b" ") + b"\n\n" + DONE
-
-
-def _as_delta(choice: dict[str, msgspec.Raw]) -> dict[str, object]:
-    """A choice as one delta, its tool calls numbered as in a stream."""
-    message: dict[str, object] = msgspec.json.decode(choice["message"], type=dict[str, object])
-    calls = message.get("tool_calls")
-    if isinstance(calls, list):
-        message["tool_calls"] = [{"index": index, **call} for index, call in enumerate(calls) if isinstance(call, dict)]
-    return {**{name: value for name, value in choice.items() if name != "message"}, "delta": message}

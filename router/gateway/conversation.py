@@ -5,13 +5,13 @@ from hashlib import blake2b
 from router.decision.facts import RequestProfile
 from router.tokens.prefix import session_id
 from router.wire.controls import Controls
-from router.wire.requests import ChatRequest, is_given
+from router.wire.requests import ModelRequest, is_given
 
 _SEED_BYTES = 6  # 48 bits: exact in every reader of JSON
 _NAMES = ("session_id", "prompt_cache_key")  # the client's own for a conversation (openrouter.md §1.1)
 
 
-def conversation_seed(request: ChatRequest, profile: RequestProfile, controls: Controls) -> int:
+def conversation_seed(request: ModelRequest, profile: RequestProfile, controls: Controls) -> int:
     """The same for every turn of a conversation, in every process.
 
     The client's name for it counts; otherwise how it began, up to the end of its first question.

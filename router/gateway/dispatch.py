@@ -1,7 +1,7 @@
 """`Gateway`: everything a request is carried with, made once. `Exchange` is one request carried with it."""
 
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
@@ -9,6 +9,7 @@ import anyio
 import anyio.to_thread
 import msgspec
 
+from router.apis import Api
 from router.config.snapshot import Snapshot, Team
 from router.gateway.answer import MOST_DRAINS
 from router.gateway.planning import Plan, Planner
@@ -19,11 +20,15 @@ from router.quotas import NO_ALLOWANCE, NO_LIMITS, Allowance, ScopeId, ScopeKind
 from router.storage.journal import Journal, Record
 from router.upstream.breaker import Availability, RetryBudget
 from router.upstream.client import UpstreamClient
-from router.wire.requests import ChatRequest
-from router.wire.responses import ReplyReader
+from router.wire.dialect import Dialect
+from router.wire.requests import ModelRequest
+from router.wire.responses import ReplyFacts, ReplyReader
 
 # Takes an answered request; returns at once. The last argument is the request's id.
-CopyToShadow = Callable[[Plan, ChatRequest, Caller, str], None]
+CopyToShadow = Callable[[Plan, ModelRequest, Caller, str], None]
+
+ReadFacts = Callable[[bytes], ReplyFacts | None]
+"""What a whole answer says that we act on, or None if it is no answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,8 @@ class Gateway:
         gate: Gate,
         client: UpstreamClient,
         reader: ReplyReader,
+        dialects: Mapping[Api, Dialect],
+        facts: Mapping[Api, ReadFacts],
         journal: Journal,
         is_strict: bool,
         books: Books,
@@ -57,7 +64,9 @@ class Gateway:
         self.planner = planner
         self.gate = gate
         self.client = client
-        self.reader = reader
+        self.reader = reader  # of refusals, in any API
+        self.dialects = dialects  # by the API that a client asks by
+        self.facts = facts  # by the API that a provider is asked by
         self.journal = journal
         self._is_strict = is_strict
         self.books = books

@@ -13,6 +13,7 @@ from typing import Self
 
 import anyio
 
+from router.apis import Api
 from router.catalog.catalog import ProviderName
 from router.decision.eligibility import Candidate
 from router.decision.explain import profile_as_data
@@ -40,10 +41,10 @@ from router.storage.journal import End, Head, Intent, JournalUnwritable, Sent
 from router.tokens.prefix import session_id
 from router.units import nano_usd
 from router.upstream.client import MAX_BODY_BYTES, UpstreamReply
-from router.upstream.outgoing import Orders, outgoing_body
-from router.wire.answers import answers_in, answers_in_events
+from router.upstream.outgoing import Orders, outgoing_body, spoken_to
 from router.wire.controls import Controls
-from router.wire.requests import ChatRequest
+from router.wire.dialect import Dialect
+from router.wire.requests import ModelRequest
 
 _MOST_CALLS = 4  # providers asked for one request before it fails: a judgement; each costs the client its waiting time
 # Calls that broke off after they were sent may each be billed, so a second one ends the request.
@@ -60,7 +61,7 @@ class Exchange:
         gateway: Gateway,
         *,
         caller: Caller,
-        request: ChatRequest,
+        request: ModelRequest,
         controls: Controls,
         request_id: str,
         received_s: float,
@@ -97,6 +98,11 @@ class Exchange:
                 await self._close()
             finally:
                 self._gateway.in_flight -= 1
+
+    @property
+    def dialect(self) -> Dialect:
+        """How its client is talked to."""
+        return self._gateway.dialects[self.request.api]
 
     @property
     def plan(self) -> Plan | None:
@@ -155,6 +161,12 @@ class Exchange:
             return _replayed(self._collected)
         assert self._stream is not None
         return self._stream.events(request_id=self.request_id)
+
+    def error_event(self, error: PenstockError) -> bytes:
+        """The last event for a client that has been promised a stream."""
+        if self._stream is not None:
+            return self._stream.broken(error, request_id=self.request_id)
+        return self.dialect.error_event(error, request_id=self.request_id)
 
     async def give_up(self) -> None:
         """Nobody gets the rest of a stream: it is closed now if that stops its bill."""
@@ -257,7 +269,8 @@ class Exchange:
         for left in range(terms.max_escalations, -1, -1):
             call = self.answered
             assert call is not None
-            said = answers_in(self.body or b"") if self._collected is None else answers_in_events(self._collected)
+            dialect, events = self.dialect, self._collected
+            said = dialect.said(self.body or b"") if events is None else dialect.said_in_events(events)
             call.verdict = self._verdict = verifier.verdict(said)
             if self._verdict.failed is None or not left:
                 return
@@ -314,14 +327,15 @@ class Exchange:
             raise Unavailable("This process was held up, and the money may not be set aside any more. Send it again.")
         call.is_sent = True
         provider = call.candidate.deployment.provider.name
+        spoken = spoken_to(self.request, call.candidate.deployment)
         try:
             with anyio.fail_after(self._patience_s(provider, waits_for_all=waits_for_all)):
-                reply = await self._gateway.client.chat(call.candidate.deployment, body, is_stream=is_stream)
+                reply = await self._gateway.client.ask(call.candidate.deployment, spoken, body, is_stream=is_stream)
                 self._name_generation(call, reply.generation_id)
                 if is_stream and reply.is_stream:
-                    await self._begin_stream(call, reply)
+                    await self._begin_stream(call, reply, spoken)
                 else:
-                    await self._read_whole(call, reply)
+                    await self._read_whole(call, reply, spoken)
         except TimeoutError as error:
             raise UpstreamTimeout(f"{provider} did not answer in time.", provider=provider) from error
         call.is_answered = True
@@ -334,11 +348,11 @@ class Exchange:
         first_token_s = self._plan.policy.first_token_timeout_s
         return patience_s if waits_for_all or first_token_s is None else min(patience_s, first_token_s)
 
-    async def _read_whole(self, call: Call, reply: UpstreamReply) -> None:
+    async def _read_whole(self, call: Call, reply: UpstreamReply, spoken: Api) -> None:
         provider = call.candidate.deployment.provider.name
         async with aclosing(reply):
             body = await reply.body()
-        facts = self._gateway.reader.facts(body)
+        facts = self._gateway.facts[spoken](body)
         if facts is None:
             raise UpstreamBroken(f"{provider} answered with something other than a completion.", provider=provider)
         self._name_generation(call, facts.generation_id)
@@ -350,7 +364,11 @@ class Exchange:
         if not facts.choices:
             raise UpstreamBroken(f"{provider} answered without any choice.", provider=provider)
         call.ended_s = self._gateway.monotonic_s()
-        self.body, self._collected = body, None
+        try:
+            self.body, self._collected = self.dialect.whole(body, self.request, spoken), None
+        except ValueError as error:  # it was answered, and so it may be billed
+            what = "answered with something that cannot be read"
+            raise UpstreamBroken(f"{provider} {what}.", provider=provider) from error
 
     @property
     def _collects(self) -> bool:
@@ -358,10 +376,11 @@ class Exchange:
         assert self._plan is not None
         return self.request.is_stream and bool(self._plan.decision.terms.checks_for(self._plan.profile))
 
-    async def _begin_stream(self, call: Call, reply: UpstreamReply) -> None:
+    async def _begin_stream(self, call: Call, reply: UpstreamReply, spoken: Api) -> None:
         provider = call.candidate.deployment.provider.name
+        editor = self.dialect.editor(self.request, spoken)
         stream = StreamedAnswer(
-            reply, self.request, provider=provider, reader=self._gateway.reader, drains=self._gateway.drains
+            reply, editor, provider=provider, reader=self._gateway.reader, drains=self._gateway.drains
         )
         try:
             await stream.begin()

@@ -25,7 +25,7 @@ from router.quotas import shadow_tag
 from router.tokens.count import TokenCounter
 from router.units import usd
 from router.wire.controls import Controls
-from router.wire.requests import ChatRequest
+from router.wire.requests import ModelRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ class Planner:
         self._experience = experience
         self._policies: dict[tuple[TeamName, str, str | None], Policy] = {}  # as many as the configuration has names
 
-    async def plan(self, team_name: TeamName, request: ChatRequest, controls: Controls) -> Plan:
+    async def plan(self, team_name: TeamName, request: ModelRequest, controls: Controls) -> Plan:
         """The plan for a request. Raises UnknownModel or InvalidRequest if it names what its team does not have."""
         team = self._snapshot.teams[team_name]
         policy = self._policy_for(team, request.model, controls.policy)

@@ -9,7 +9,7 @@ from router.keys import TeamName
 from router.quality.features import features_of
 from router.tokens.count import TokenCount
 from router.wire.controls import NO_CONTROLS, Controls
-from router.wire.requests import NO_DATA_PREFERENCES, ChatRequest, DataPreferences, is_given
+from router.wire.requests import NO_DATA_PREFERENCES, DataPreferences, ModelRequest, is_given
 
 _PART_NEEDS = {
     "image_url": Capability.IMAGE_INPUT,
@@ -24,7 +24,7 @@ _EFFORTS = {effort.value: effort for effort in Effort}
 _BOUNDED_PARTS = frozenset({"text", "refusal", "image_url"})
 
 
-def profile_of(request: ChatRequest, count: TokenCount, controls: Controls, *, team: TeamName) -> RequestProfile:
+def profile_of(request: ModelRequest, count: TokenCount, controls: Controls, *, team: TeamName) -> RequestProfile:
     """The profile of a request whose tokens have been counted."""
     kinds = _part_kinds(request)
     features = features_of(request)
@@ -48,6 +48,7 @@ def profile_of(request: ChatRequest, count: TokenCount, controls: Controls, *, t
         asks_cache=request.asks_cache,
         prefix=count.prefix,
         cache_breakpoints=count.breakpoints,
+        apis=request.apis,
     )
 
 
@@ -79,19 +80,19 @@ def _slugs(names: Sequence[str] | None) -> frozenset[str]:
     return frozenset(name.lower() for name in names or ())
 
 
-def _part_kinds(request: ChatRequest) -> frozenset[str]:
+def _part_kinds(request: ModelRequest) -> frozenset[str]:
     return frozenset(
         part.type for message in request.messages if isinstance(message.content, list) for part in message.content
     )
 
 
-def _has_unbounded_parts(request: ChatRequest, kinds: frozenset[str]) -> bool:
+def _has_unbounded_parts(request: ModelRequest, kinds: frozenset[str]) -> bool:
     """Whether something is as long as only the provider knows: a file, or a recording that is there already."""
     sent_back = {part.type for message in request.messages for part in message.images or ()}
     return not (kinds | sent_back) <= _BOUNDED_PARTS or any(is_given(message.audio) for message in request.messages)
 
 
-def _needs(request: ChatRequest, kinds: frozenset[str]) -> frozenset[Capability]:
+def _needs(request: ModelRequest, kinds: frozenset[str]) -> frozenset[Capability]:
     needs = {_PART_NEEDS[kind] for kind in kinds if kind in _PART_NEEDS}
     needs.update(_OUTPUT_NEEDS[each] for each in request.output_modalities if each in _OUTPUT_NEEDS)
     if request.tools or request.functions is not None:

@@ -14,6 +14,7 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from msgspec import Raw
 
+from router.apis import Api
 from router.decision.policy import Shadow
 from router.errors import PenstockError, UpstreamError
 from router.gateway.dispatch import Gateway
@@ -21,20 +22,21 @@ from router.gateway.exchange import Exchange
 from router.gateway.planning import Plan
 from router.keys import Caller
 from router.wire.controls import NO_CONTROLS
-from router.wire.requests import ChatRequest
+from router.wire.requests import ModelRequest
 
 _AT_ONCE = 4
 _MOST_WAITING = 32  # each keeps its request in memory, 32 MiB at most
 _BYTES = 8
 
 DROPPED = "dropped"  # too many were waiting
+NO_CHAT = "no_chat"  # it cannot be put to another model, as no chat request can say it
 
 
 @dataclass(frozen=True, slots=True)
 class _Copy:
     plan: Plan  # of the request
     shadow: Shadow
-    request: ChatRequest
+    request: ModelRequest
     caller: Caller
     request_id: str
 
@@ -52,7 +54,7 @@ class Shadows:
         self._outer_edge = outer_edge  # the server's: what a copy does wrong ends there, and not the server
         self._waiting: MemoryObjectSendStream[_Copy] | None = None  # while nobody sends, nothing waits
 
-    def offer(self, plan: Plan, request: ChatRequest, caller: Caller, request_id: str) -> None:
+    def offer(self, plan: Plan, request: ModelRequest, caller: Caller, request_id: str) -> None:
         """Copy the request if its policy has a shadow and the request's id falls into its share; returns at once."""
         shadow = plan.policy.shadow
         if shadow is None or not falls_into(shadow.share, request_id):
@@ -88,6 +90,9 @@ class Shadows:
                     self._skipped(copy.plan, copy.shadow, error.code)
 
     async def _send(self, gateway: Gateway, copy: _Copy) -> None:
+        if Api.CHAT not in copy.request.apis:
+            self._skipped(copy.plan, copy.shadow, NO_CHAT)
+            return
         plan = gateway.planner.shadowed(copy.plan, copy.shadow)
         exchange = Exchange(
             gateway,
@@ -112,6 +117,6 @@ def falls_into(share: float, request_id: str) -> bool:
     return int.from_bytes(digest) < share * (1 << 8 * _BYTES)
 
 
-def _streamed(request: ChatRequest) -> ChatRequest:
-    """The request as a stream, whatever it was: it names its generation at once, and can be given up at little cost."""
-    return replace(request, is_stream=True, members={**request.members, "stream": Raw(b"true")})
+def _streamed(request: ModelRequest) -> ModelRequest:
+    """As a chat that is streamed, whatever it was: that names its generation at once, and can be given up."""
+    return replace(request, is_stream=True, members={**request.members, "stream": Raw(b"true")}, original=None)

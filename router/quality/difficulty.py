@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
 from router.catalog.catalog import Task
-from router.wire.requests import ChatRequest
+from router.wire.requests import ModelRequest
 
 # Where each kind of task starts: how far small and large models are apart on it (models.yaml), by rough judgement.
 _START: Mapping[Task, float] = MappingProxyType(
@@ -49,7 +49,7 @@ _LONG_CHARS = 6_000  # of the window that is looked at
 _MANY_MESSAGES = 40
 
 
-def difficulty_of(request: ChatRequest, task: Task, *, text: str, words: Collection[str]) -> float:
+def difficulty_of(request: ModelRequest, task: Task, *, text: str, words: Collection[str]) -> float:
     """0 (looks easy) to 1, in steps of a hundredth: how hard `request` looks. See the file's head for its worth."""
     points = _START[task]
     points += 0.20 * _share(len(_CONDITIONS & set(words)), _MOST_CONDITIONS)

@@ -20,7 +20,7 @@ from router.quality.cues import (
 )
 from router.quality.difficulty import difficulty_of
 from router.quality.language import Language, language_of
-from router.wire.requests import ChatRequest, Message
+from router.wire.requests import Message, ModelRequest
 
 # Instructions stand at the head or at the tail of a prompt, the material between them; so the time is bounded too.
 HEAD_CHARS = 4096
@@ -55,7 +55,7 @@ class Features:
     difficulty: float  # 0 to 1; see `difficulty_of` for what it is worth
 
 
-def features_of(request: ChatRequest) -> Features:
+def features_of(request: ModelRequest) -> Features:
     """The features of `request`. Deterministic; the time is bounded, whatever the text (docs/tasks.md)."""
     text = _question(request.messages).lower()
     words = _words(text)
@@ -76,7 +76,7 @@ def _words(text: str) -> set[str]:
     return set(text.translate(_PARTED).split()) if text.isascii() else set(_WORD.findall(text))
 
 
-def _task(request: ChatRequest, text: str, words: Collection[str], language: Language) -> Task:
+def _task(request: ModelRequest, text: str, words: Collection[str], language: Language) -> Task:
     points = dict.fromkeys(_PRECEDENCE, 0)
     _score_words(points, text, words, language)
     _score_question(points, text, words, language)
@@ -87,7 +87,7 @@ def _task(request: ChatRequest, text: str, words: Collection[str], language: Lan
     return best if points[best] >= WINNING_POINTS else Task.CHAT
 
 
-def _is_agents(request: ChatRequest) -> bool:
+def _is_agents(request: ModelRequest) -> bool:
     if len(request.tools) >= MANY_TOOLS:
         return True
     recent = request.messages[-RECENT_MESSAGES:]

@@ -13,7 +13,7 @@ from msgspec import Raw, Struct
 
 from router.quality.schemas import CannotVerify, CompiledSchema, Patience, compiled, compiled_pattern, read_json
 from router.wire.answers import Answer
-from router.wire.requests import ChatRequest, ResponseFormat, Tool
+from router.wire.requests import ModelRequest, ResponseFormat, Tool
 
 
 class CheckKind(StrEnum):
@@ -55,7 +55,7 @@ class Verifier:
     All of one reply is looked at with one `Patience`, however many choices and calls there are.
     """
 
-    def __init__(self, checks: Sequence[Check], request: ChatRequest) -> None:
+    def __init__(self, checks: Sequence[Check], request: ModelRequest) -> None:
         self._checks = checks
         self._tools = {tool.function.name: tool for tool in request.tools if tool.function is not None}
         self._format = request.response_format

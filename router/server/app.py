@@ -13,6 +13,7 @@ from types import TracebackType
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from router.apis import Api
 from router.errors import PenstockError, Unavailable, UnknownRoute, WrongMethod
 from router.server.replies import REQUEST_ID, send_error, send_json
 
@@ -136,7 +137,7 @@ class NoRoute:
 
 def data_app(
     *,
-    chat: ASGIApp,
+    endpoints: Mapping[Api, ASGIApp],
     models: ASGIApp,
     not_ready: Callable[[], str | None],
     guard: Callable[[ASGIApp], ASGIApp],
@@ -144,12 +145,15 @@ def data_app(
     lifespan: Lifespan,
     is_stopping: Callable[[], bool] = lambda: False,
 ) -> ASGIApp:
-    """The data port. `guard` is the middleware that asks for a key; `not_ready` says why no request is welcome now."""
+    """The data port: `endpoints` by the API that clients speak there.
+
+    `guard` is the middleware that asks for a key; `not_ready` says why no request is welcome now.
+    """
     return LastResort(
         guard(
             Router(
                 [
-                    Route("/v1/chat/completions", Methods(POST=chat)),
+                    *(Route(f"/v1/{api.value}", Methods(POST=endpoint)) for api, endpoint in endpoints.items()),
                     Route("/v1/models", Methods(GET=models)),
                     Route("/v1/models/{model_id:path}", Methods(GET=models)),
                     *_health(not_ready),

@@ -1,14 +1,17 @@
-"""The data port's endpoints: `/v1/chat/completions` and `/v1/models`.
+"""The data port's endpoints: `/v1/models`, and those that put a request to a model, whichever API it came by.
 
-`ChatCompletions` is the response object that owns the settlement: it enters the exchange, has its client (streaming.py)
+`ModelEndpoint` is the response object that owns the settlement: it enters the exchange, has its client (streaming.py)
 told what the exchange yields, and leaving the exchange closes the books, whatever happened in between.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
 
 import anyio
 from starlette.types import Receive, Scope, Send
 
+from router.apis import Api
 from router.config.snapshot import Snapshot, Team
 from router.decision.explain import as_data
 from router.errors import PenstockError, Unavailable, UnknownModel
@@ -28,28 +31,60 @@ from router.server.replies import (
 from router.server.streaming import Client
 from router.units import usd_text
 from router.wire.controls import controls_from
-from router.wire.requests import ChatReader
+from router.wire.requests import ModelRequest
 
 
-class ChatCompletions:
-    """`POST /v1/chat/completions`."""
+class RequestReader(Protocol):
+    """Reads the bodies of one API."""
+
+    def read(self, body: bytes, /) -> ModelRequest:
+        """The request in `body`. Raises InvalidRequest naming the member at fault and what was expected there."""
+        ...
+
+
+class Underway:
+    """The clients that are being served."""
+
+    def __init__(self) -> None:
+        self._clients: set[Client] = set()
+
+    @contextmanager
+    def serving(self, client: Client) -> Iterator[None]:
+        self._clients.add(client)
+        try:
+            yield
+        finally:
+            self._clients.remove(client)
+
+    async def cut_off(self) -> None:
+        """End every request under way: with an error, or a stream with an error event. What they cost is settled."""
+        async with anyio.create_task_group() as tasks:
+            for client in tuple(self._clients):
+                tasks.start_soon(client.cut_off, _stopping())
+
+
+class ModelEndpoint:
+    """`POST /v1/...`, of one API."""
 
     def __init__(
         self,
         gateway: Gateway,
+        api: Api,
         *,
-        reader: ChatReader,
+        reader: RequestReader,
+        underway: Underway,
         max_body_bytes: int,
         comment_every_s: float,
         refused: Callable[[str], None],
     ) -> None:
         """`comment_every_s`: how often who waits for the first event of a stream gets a comment."""
         self._gateway = gateway
+        self._dialect = gateway.dialects[api]
         self._reader = reader
+        self._underway = underway
         self._max_body_bytes = max_body_bytes
         self._comment_every_s = comment_every_s
         self._refused = refused
-        self._clients: set[Client] = set()  # under way
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         received_s = self._gateway.monotonic_s()
@@ -60,7 +95,7 @@ class ChatCompletions:
             request = self._reader.read(body)
         except PenstockError as error:
             self._refused(error.code)
-            await send_error(send, error, request_id=request_id)
+            await send_error(send, error, body=self._dialect.error_body(error, request_id=request_id))
             return
         except ClientGone:
             return
@@ -77,17 +112,10 @@ class ChatCompletions:
         else:
             await self._answer(exchange, receive, send)
 
-    async def cut_off(self) -> None:
-        """End every request under way: with an error, or a stream with an error event. What they cost is settled."""
-        async with anyio.create_task_group() as tasks:
-            for client in tuple(self._clients):
-                tasks.start_soon(client.cut_off, _stopping())
-
     async def _answer(self, exchange: Exchange, receive: Receive, send: Send) -> None:
         client = Client(exchange, receive, send, headers=self._headers, comment_every_s=self._comment_every_s)
         async with exchange:
-            self._clients.add(client)
-            try:
+            with self._underway.serving(client):
                 if not exchange.request.is_stream:
                     await self._serve(exchange, client)
                     return
@@ -95,8 +123,6 @@ class ChatCompletions:
                     tasks.start_soon(client.watch)
                     await self._serve(exchange, client)
                     tasks.cancel_scope.cancel()
-            finally:
-                self._clients.remove(client)
 
     async def _serve(self, exchange: Exchange, client: Client) -> None:
         try:
@@ -118,7 +144,8 @@ class ChatCompletions:
         try:
             plan = await exchange.plan_only()
         except PenstockError as error:
-            await send_error(send, error, request_id=exchange.request_id)
+            body = self._dialect.error_body(error, request_id=exchange.request_id)
+            await send_error(send, error, body=body)
             return
         await send_json(send, as_data(plan.decision, plan.profile))
 

@@ -64,8 +64,18 @@ async def send_json(send: Send, data: object, *, status: int = 200, headers: Hea
     await send_body(send, msgspec.json.encode(data), status=status, headers=[JSON_TYPE, *headers])
 
 
-async def send_error(send: Send, error: PenstockError, *, request_id: str | None = None, headers: Headers = ()) -> None:
-    """The error as OpenAI sends it, so that its SDKs raise the right class and retry when, and only when, it helps."""
+async def send_error(
+    send: Send,
+    error: PenstockError,
+    *,
+    request_id: str | None = None,
+    body: bytes | None = None,
+    headers: Headers = (),
+) -> None:
+    """The error as OpenAI sends it, so that its SDKs raise the right class and retry when, and only when, it helps.
+
+    `body`: in the words of another API, with the same status and headers.
+    """
     out = [JSON_TYPE, *headers]
     if error.should_retry is not None:
         out.append((b"x-should-retry", b"true" if error.should_retry else b"false"))
@@ -77,7 +87,8 @@ async def send_error(send: Send, error: PenstockError, *, request_id: str | None
         out.append((b"www-authenticate", b"Bearer"))  # a 401 must name its scheme (RFC 9110, section 11.6.1)
     if error.status in (413, 415):
         out.append((b"connection", b"close"))  # the rest of the body is not read
-    await send_body(send, error_body(error, request_id=request_id), status=error.status, headers=out)
+    body = error_body(error, request_id=request_id) if body is None else body
+    await send_body(send, body, status=error.status, headers=out)
 
 
 def _too_large(limit_bytes: int) -> BodyTooLarge:

@@ -1,4 +1,4 @@
-"""The client of one chat request, from its question to the end of its answer: `Client`.
+"""The client of one request, from its question to the end of its answer: `Client`.
 
 Its head is sent once, and its answer ends once; nothing follows the end. A client of a stream that waits long for the
 first event gets the head and a comment, and then comments: load balancers take a silent connection for a dead one (AWS
@@ -14,11 +14,8 @@ import anyio
 from starlette.types import Receive, Send
 
 from router.errors import PenstockError
-from router.gateway.answer import as_stream
 from router.gateway.exchange import Exchange
 from router.server.replies import JSON_TYPE, Headers, send_body, send_error
-from router.wire.responses import error_body
-from router.wire.streams import error_event
 
 COMMENT = b": penstock waiting\n\n"
 
@@ -95,7 +92,7 @@ class Client:
         """A whole answer, also to a client that has been told to wait for a stream."""
         async with self._turn:
             if self._has_head:
-                await self._send_data(as_stream(body))
+                await self._send_data(self._exchange.dialect.as_stream(body))
                 await self._end()
             else:
                 self._has_head = self._is_over = True
@@ -107,12 +104,12 @@ class Client:
             if self._is_over:
                 return
             if self._has_head:
-                await self._send_data(error_event(error_body(error, request_id=self._exchange.request_id)))
+                await self._send_data(self._exchange.error_event(error))
                 await self._end()
             else:
                 self._has_head = self._is_over = True
-                headers = self._headers(self._exchange)
-                await send_error(self._send, error, request_id=self._exchange.request_id, headers=headers)
+                body = self._exchange.dialect.error_body(error, request_id=self._exchange.request_id)
+                await send_error(self._send, error, body=body, headers=self._headers(self._exchange))
 
     async def cut_off(self, reason: PenstockError) -> None:
         """Nothing is waited for any more: who waits in `wait` returns, and a stream ends here with an error event."""

@@ -21,7 +21,7 @@ from router.tokens.images import image_tokens
 from router.tokens.prefix import PromptPrefix
 from router.tokens.slices import slices
 from router.tokens.tools import FURTHER_TOOL_TOKENS, TOOLS_TOKENS, tool_fragments
-from router.wire.requests import ChatRequest, Message, Part, is_given
+from router.wire.requests import Message, ModelRequest, Part, is_given
 
 MESSAGE_TOKENS = 3
 ROLE_TOKENS = 1  # every role's name is one token of o200k_base and of cl100k_base
@@ -50,7 +50,7 @@ class TokenCounter:
         self._encoding = encoding
         self._worker_threads = CapacityLimiter(worker_threads)  # its own, so that long texts starve nobody else
 
-    async def count(self, request: ChatRequest, *, scope: str = "") -> TokenCount:
+    async def count(self, request: ModelRequest, *, scope: str = "") -> TokenCount:
         """The tokens of `request`. Cancellation ends the work in the thread at the next slice.
 
         Prefixes of different scopes are never told to be equal.
@@ -59,7 +59,7 @@ class TokenCounter:
             return self.count_now(request, scope=scope)
         return await to_thread.run_sync(self._count_in_worker, request, scope, limiter=self._worker_threads)
 
-    def count_now(self, request: ChatRequest, *, scope: str = "") -> TokenCount:
+    def count_now(self, request: ModelRequest, *, scope: str = "") -> TokenCount:
         """The same, in the calling thread however long it takes (some 60 ms for a megabyte of prose)."""
         return _Tally(self._encoding, _never_cancelled).of(request, scope)
 
@@ -69,7 +69,7 @@ class TokenCounter:
         tally.add_text(text)
         return tally.tokens
 
-    def _count_in_worker(self, request: ChatRequest, scope: str) -> TokenCount:
+    def _count_in_worker(self, request: ModelRequest, scope: str) -> TokenCount:
         return _Tally(self._encoding, from_thread.check_cancelled).of(request, scope)
 
 
@@ -89,7 +89,7 @@ class _Tally:
         self.images = 0
         self.is_exact = True
 
-    def of(self, request: ChatRequest, scope: str) -> TokenCount:
+    def of(self, request: ModelRequest, scope: str) -> TokenCount:
         self._add_tools(request)
         self._add_response_format(request)
         prefix = PromptPrefix(request, scope=scope)
@@ -143,7 +143,7 @@ class _Tally:
         elif part.text is None:  # files, audio, video: only their provider knows
             self.is_exact = False
 
-    def _add_tools(self, request: ChatRequest) -> None:
+    def _add_tools(self, request: ModelRequest) -> None:
         if request.functions is not None:
             self.is_exact = False
             self.tokens += TOOLS_TOKENS
@@ -157,7 +157,7 @@ class _Tally:
                 self.tokens += fragment.extra_tokens
                 self.add_text(fragment.text)
 
-    def _add_response_format(self, request: ChatRequest) -> None:
+    def _add_response_format(self, request: ModelRequest) -> None:
         """The schema's JSON text: providers put it into the prompt in some form that they do not publish."""
         schema = request.response_format.json_schema if request.response_format is not None else None
         if isinstance(schema, Raw):

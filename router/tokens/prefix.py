@@ -20,12 +20,12 @@ from typing import Any
 import msgspec
 
 from router.decision.facts import FIRST_MARKS, LAST_MARKS, PrefixMark
-from router.wire.requests import ChatRequest, Message, Part, is_given
+from router.wire.requests import Message, ModelRequest, Part, is_given
 
 _MOST_BREAKPOINTS = 4  # what Anthropic takes (openrouter.md §6)
 
 
-def session_id(request: ChatRequest, prefix: Sequence[PrefixMark]) -> str:
+def session_id(request: ModelRequest, prefix: Sequence[PrefixMark]) -> str:
     """A name for the conversation, the same in each of its turns: after the digest at the end of its first question.
 
     OpenRouter's own rule takes the first system and the first other message (openrouter.md §6), and waits for a first
@@ -44,7 +44,7 @@ class PromptPrefix:
 
     __slots__ = ("_breakpoints", "_caches_all", "_first", "_last", "_marked", "_messages_left", "_state")
 
-    def __init__(self, request: ChatRequest, *, scope: str) -> None:
+    def __init__(self, request: ModelRequest, *, scope: str) -> None:
         """`scope` goes into every digest: what one team has sent must not be found out by another team's guess."""
         self._state = blake2b(digest_size=8)
         tools = bytes(request.members["tools"]) if request.tools else None
@@ -102,11 +102,11 @@ class PromptPrefix:
         self._state.update(msgspec.msgpack.encode(value))
 
 
-def _has_root(request: ChatRequest) -> bool:
+def _has_root(request: ModelRequest) -> bool:
     return bool(request.tools) or request.functions is not None or _schema(request) is not None
 
 
-def _schema(request: ChatRequest) -> bytes | None:
+def _schema(request: ModelRequest) -> bytes | None:
     return _raw(request.response_format.json_schema) if request.response_format is not None else None
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import anyio
 import httpx2
 
+from router.apis import Api
 from router.catalog.catalog import Deployment, Provider, ProviderName
 from router.errors import UpstreamBroken, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from router.keys import Secret
@@ -82,14 +83,21 @@ class UpstreamClient:
         self._transport = transport
         self._reader = reader
         self._endpoints = endpoints
-        self._chat = {name: _Route(endpoint, "POST", "/chat/completions") for name, endpoint in endpoints.items()}
+        self._asking = {
+            (name, api): _Route(endpoint, "POST", f"/{api.value}")
+            for name, endpoint in endpoints.items()
+            for api in endpoint.provider.apis
+        }
         self._models = {name: _Route(endpoint, "GET", "/models") for name, endpoint in endpoints.items()}
         self._record = {name: _Route(endpoint, "GET", "/generation") for name, endpoint in endpoints.items()}
 
-    async def chat(self, deployment: Deployment, body: bytes, *, is_stream: bool) -> UpstreamReply:
-        """The answer's head. Raises UpstreamError; its `may_be_owed` says whether the call may have been billed."""
+    async def ask(self, deployment: Deployment, api: Api, body: bytes, *, is_stream: bool) -> UpstreamReply:
+        """The head of the answer to what is asked by `api`.
+
+        Raises UpstreamError; its `may_be_owed` says whether the call may have been billed.
+        """
         name = deployment.provider.name
-        response = await self._send(self._chat[name], name, content=body, is_stream=is_stream)
+        response = await self._send(self._asking[name, api], name, content=body, is_stream=is_stream)
         reply = UpstreamReply(response, provider=name)
         if response.status_code == 200:
             return reply

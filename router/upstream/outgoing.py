@@ -15,11 +15,12 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from router.apis import Api
 from router.catalog.catalog import Deployment, Effort
 from router.catalog.prices import Rates
 from router.decision.data_rules import NO_DATA_RULES, DataRules
 from router.decision.estimate import Estimate
-from router.wire.requests import ChatRequest
+from router.wire.requests import ModelRequest
 
 _LIMITS = ("max_completion_tokens", "max_tokens")
 # Members that only OpenRouter understands; other servers refuse what they do not know.
@@ -71,10 +72,23 @@ class Orders:
 NO_ORDERS = Orders()
 
 
+def spoken_to(request: ModelRequest, deployment: Deployment) -> Api:
+    """By which API the deployment is asked: the client's own where it can be. Decisions name only who speaks one."""
+    return next(api for api in request.apis if api in deployment.apis)
+
+
 def outgoing_body(
-    request: ChatRequest, deployment: Deployment, estimate: Estimate, *, orders: Orders = NO_ORDERS
+    request: ModelRequest, deployment: Deployment, estimate: Estimate, *, orders: Orders = NO_ORDERS
 ) -> bytes:
-    """The JSON to send for `request` to `deployment` within the limits of `estimate`."""
+    """The JSON to send for `request` to `deployment`, by the API it is asked by, within the limits of `estimate`."""
+    match spoken_to(request, deployment):
+        case Api.CHAT:
+            return _chat_body(request, deployment, estimate, orders)
+        case other:
+            raise NotImplementedError(other)
+
+
+def _chat_body(request: ModelRequest, deployment: Deployment, estimate: Estimate, orders: Orders) -> bytes:
     kind = deployment.provider.kind
     limit_name = "max_completion_tokens" if _keeps_new_name(request, kind) else "max_tokens"
     changes: dict[str, Any] = {"model": deployment.upstream_model, limit_name: estimate.max_output_tokens}
@@ -98,23 +112,23 @@ def outgoing_body(
     return request.body_with(changes, without=without)
 
 
-def _stream_options(request: ChatRequest) -> dict[str, Any]:
+def _stream_options(request: ModelRequest) -> dict[str, Any]:
     """The client's own, `include_obfuscation` or what is new tomorrow, with usage asked for whatever it says."""
     given = request.members.get("stream_options")
     own: dict[str, Raw] = (msgspec.json.decode(given, type=dict[str, Raw] | None) or {}) if given is not None else {}
     return {**own, "include_usage": True}
 
 
-def _is_null(request: ChatRequest, name: str) -> bool:
+def _is_null(request: ModelRequest, name: str) -> bool:
     return bytes(request.members[name]) == b"null"
 
 
-def _keeps_new_name(request: ChatRequest, kind: str) -> bool:
+def _keeps_new_name(request: ModelRequest, kind: str) -> bool:
     """DeepSeek and most local servers know `max_tokens` only; OpenRouter takes both (openrouter.md §1.1)."""
     return kind == "openrouter" and "max_completion_tokens" in request.members
 
 
-def _thinking(request: ChatRequest, kind: str, effort: Effort, *, limit: int) -> dict[str, Any]:
+def _thinking(request: ModelRequest, kind: str, effort: Effort, *, limit: int) -> dict[str, Any]:
     """How each kind of provider is told to think just so hard."""
     if kind == "deepseek":
         if effort is Effort.NONE:

@@ -1,8 +1,9 @@
-"""What a client asks: the members of a chat request that we act on, and its body as received.
+"""What a client asks: the members of a request that we act on, and its body as received.
 
-The body is never rebuilt from our types: `ChatRequest.members` keeps every top-level member as the bytes that came,
+The body is never rebuilt from our types: `ModelRequest.members` keeps every top-level member as the bytes that came,
 and `body_with` replaces single members among them, so that numbers, escapes, key order inside members and fields
-we do not know reach the provider untouched.
+we do not know reach the provider untouched. A request by another API than chat completions is read as the chat request
+that says the same, and its own members are kept beside it (`Original`), for providers that speak that API too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from router.apis import Api
 from router.errors import InvalidRequest
 
 
@@ -121,8 +123,21 @@ NO_DATA_PREFERENCES = DataPreferences()
 
 
 @dataclass(frozen=True, slots=True)
-class ChatRequest:
-    """A chat request, checked. Nobody changes it; `body_with` makes the outgoing body beside it."""
+class Original:
+    """A request as its client sent it, where that was not a chat request."""
+
+    api: Api
+    members: Mapping[str, Raw]
+    untranslatable: str | None = None  # what of it no chat request can say; None: `ModelRequest.members` says it all
+
+    def body_with(self, changes: Mapping[str, Any], *, without: Sequence[str] = ()) -> bytes:
+        """As `ModelRequest.body_with`."""
+        return _edited(self.members, changes, without)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """A request to a model, checked. Nobody changes it; `body_with` makes the outgoing body beside it."""
 
     model: str  # as the client wrote it: an alias or a model id
     messages: Sequence[Message]
@@ -144,16 +159,38 @@ class ChatRequest:
     provider_preferences: Mapping[str, Raw]  # OpenRouter's `provider` object, member by member
     data_preferences: DataPreferences  # what of it says who may see the prompt, and what they may do with it
     max_price: Mapping[str, Decimal]  # its `max_price`, USD per million tokens; empty if it has none
-    members: Mapping[str, Raw]
+    members: Mapping[str, Raw]  # of the chat request
     body_bytes: int  # length of the body as received
+    original: Original | None = None  # None: it was asked as a chat
+
+    @property
+    def api(self) -> Api:
+        """By which the client asked."""
+        return Api.CHAT if self.original is None else self.original.api
+
+    @property
+    def apis(self) -> tuple[Api, ...]:
+        """By which it can be put to a model, the client's own first: what is not translated loses nothing."""
+        if self.original is None:
+            return _AS_CHAT
+        if self.original.untranslatable is not None:
+            return (self.original.api,)
+        return (self.original.api, Api.CHAT)
 
     def body_with(self, changes: Mapping[str, Any], *, without: Sequence[str] = ()) -> bytes:
-        """The body with these top-level members set (or appended) and those left out, the rest as received."""
-        members: dict[str, Any] = dict(self.members)
-        for name in without:
-            members.pop(name, None)
-        members.update(changes)
-        return msgspec.json.encode(members)
+        """The chat body with these top-level members set (or appended) and those left out, the rest as received."""
+        return _edited(self.members, changes, without)
+
+
+_AS_CHAT = (Api.CHAT,)
+
+
+def _edited(members: Mapping[str, Raw], changes: Mapping[str, Any], without: Sequence[str]) -> bytes:
+    edited: dict[str, Any] = dict(members)
+    for name in without:
+        edited.pop(name, None)
+    edited.update(changes)
+    return msgspec.json.encode(edited)
 
 
 def is_given(member: Raw | UnsetType | None) -> bool:
@@ -168,7 +205,7 @@ class ChatReader:
         self._members = msgspec.json.Decoder(dict[str, Raw])
         self._body = msgspec.json.Decoder(_ChatBody)
 
-    def read(self, body: bytes) -> ChatRequest:
+    def read(self, body: bytes) -> ModelRequest:
         """The request in `body`. Raises InvalidRequest naming the member at fault and what was expected there."""
         try:
             body.decode()  # msgspec does not look into the strings of members that it keeps raw
@@ -177,7 +214,7 @@ class ChatReader:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _explained(error) from error
         _refuse_what_cannot_be_bounded(typed)
-        return ChatRequest(
+        return ModelRequest(
             model=typed.model,
             messages=_non_empty(typed.messages),
             is_stream=bool(typed.stream),

@@ -66,7 +66,7 @@ class _Error(Struct):
     availability: _Availability | None = None
 
 
-class _Choice(Struct):
+class ReplyChoice(Struct):
     index: int = 0
     finish_reason: str | None = None
     error: Raw | UnsetType = UNSET
@@ -76,7 +76,7 @@ class _Reply(Struct):
     id: str | None = None
     model: str | None = None
     provider: str | None = None
-    choices: list[_Choice] | None = None
+    choices: list[ReplyChoice] | None = None
     usage: Raw | UnsetType = UNSET
     error: Raw | UnsetType = UNSET
 
@@ -100,7 +100,7 @@ class ReplyFacts:
     generation_id: str | None
     model: str | None
     provider: str | None
-    choices: Sequence[_Choice]
+    choices: Sequence[ReplyChoice]
     bill: Bill | None
     error: bytes | None  # the error object as received, top-level or of the first choice that has one
 

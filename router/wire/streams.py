@@ -17,7 +17,8 @@ from typing import Any
 
 from msgspec import DecodeError, Raw, Struct, ValidationError, json
 
-from router.wire.responses import Bill, ReplyFacts, ReplyReader
+from router.errors import PenstockError
+from router.wire.responses import Bill, ReplyFacts, ReplyReader, error_body
 
 DONE = b"data: [DONE]\n\n"
 
@@ -176,6 +177,10 @@ class StreamEditor:
         if not self.is_complete:
             return b""
         return (self._held_usage if self._shows_usage else b"") + DONE
+
+    def broken(self, error: PenstockError, *, request_id: str) -> bytes:
+        """The last event of a stream that broke off."""
+        return error_event(error_body(error, request_id=request_id))
 
     def _whole_events(self, data: bytes) -> bytes:
         """What was kept and `data` up to the last blank line, CRLF as LF; the rest is kept.

@@ -8,7 +8,7 @@ The cost is the best of many short rounds, for a kilobyte and for the whole wind
 from time import process_time
 
 from router.quality.features import HEAD_CHARS, TAIL_CHARS, features_of
-from router.wire.requests import ChatRequest
+from router.wire.requests import ModelRequest
 from tests.quality.test_features import asking, told_languages, told_tasks
 
 TARGET_US_PER_KB = 60
@@ -38,11 +38,11 @@ def main() -> None:
         print(f"\n{which}: {tasks.pairs.total()} prompts, {shares}\n{tasks.table()}")
 
 
-def _best_us(request: ChatRequest) -> float:
+def _best_us(request: ModelRequest) -> float:
     return min(_round_us(request) for _ in range(ROUNDS))
 
 
-def _round_us(request: ChatRequest) -> float:
+def _round_us(request: ModelRequest) -> float:
     begun_s = process_time()
     for _ in range(CALLS_PER_ROUND):
         features_of(request)

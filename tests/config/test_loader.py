@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from router.catalog.catalog import Capability, ModelName, Provider, ProviderName, Score, Task
+from router.apis import Api
+from router.catalog.catalog import SPOKEN, Capability, ModelName, Provider, ProviderName, Score, Task
 from router.catalog.prices import Price, PriceEntry, Rates
 from router.config.loader import load, warnings
 from router.config.snapshot import Listen, Settings, Timeouts
@@ -48,7 +49,10 @@ def test_a_provider_comes_with_its_key_and_where_the_key_was_found(write: Write)
     openrouter = providers[ProviderName("openrouter")]
     local = providers[ProviderName("local")]
 
-    assert openrouter.provider == Provider(ProviderName("openrouter"), "openrouter", "https://openrouter.ai/api/v1")
+    assert openrouter.provider == Provider(
+        ProviderName("openrouter"), "openrouter", "https://openrouter.ai/api/v1", apis=SPOKEN["openrouter"]
+    )
+    assert local.provider.apis == {Api.CHAT}
     assert openrouter.api_key is not None
     assert openrouter.api_key.reveal() == "sk-or-1"
     assert openrouter.api_key_from == "$OPENROUTER_API_KEY"

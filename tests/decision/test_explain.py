@@ -4,6 +4,7 @@ import json
 from dataclasses import fields, replace
 from decimal import Decimal
 
+from router.apis import Api
 from router.catalog.catalog import Capability, Effort, Task
 from router.decision.decide import Decision, decide
 from router.decision.eligibility import Candidate
@@ -84,6 +85,7 @@ def test_a_decision_as_data() -> None:
             "difficulty": 0.5,
             "asks_cache": False,
             "cache_breakpoints": [],
+            "apis": ["chat/completions"],
         },
         "candidates": [
             {
@@ -182,6 +184,7 @@ def test_a_profile_as_data_is_in_a_fixed_order() -> None:
         language=Language.DE,
         difficulty=0.62,
         cache_breakpoints=(400,),
+        apis=(Api.RESPONSES, Api.CHAT),
     )
 
     assert profile_as_data(profile) == {
@@ -204,6 +207,7 @@ def test_a_profile_as_data_is_in_a_fixed_order() -> None:
         "difficulty": 0.62,
         "asks_cache": False,
         "cache_breakpoints": [400],
+        "apis": ["responses", "chat/completions"],
     }
 
 

@@ -6,10 +6,12 @@ import anyio
 import httpx2
 import pytest
 
+from router.apis import Api
 from router.catalog.catalog import ProviderName
-from router.gateway.answer import StreamedAnswer, as_stream
+from router.gateway.answer import StreamedAnswer
 from router.units import Usage
 from router.upstream.client import UpstreamReply
+from router.wire.dialect import ChatDialect
 from router.wire.requests import ChatReader
 from router.wire.responses import ReplyReader
 
@@ -50,9 +52,9 @@ def anyio_backend() -> str:
 def answer_of(body: Body, drains: anyio.CapacityLimiter) -> StreamedAnswer:
     response = httpx2.Response(200, headers={"content-type": "text/event-stream"}, stream=body)
     name = ProviderName("openrouter")
-    return StreamedAnswer(
-        UpstreamReply(response, provider=name), REQUEST, provider=name, reader=ReplyReader(), drains=drains
-    )
+    reader = ReplyReader()
+    editor = ChatDialect(reader).editor(REQUEST, Api.CHAT)
+    return StreamedAnswer(UpstreamReply(response, provider=name), editor, provider=name, reader=reader, drains=drains)
 
 
 async def given_up(body: Body, drains: anyio.CapacityLimiter) -> StreamedAnswer:
@@ -112,21 +114,3 @@ async def test_an_answer_that_is_given_up_in_the_middle_is_closed_where_that_sto
     assert closed_at_once is is_closed
     assert answer.cut is None  # nobody broke off but we
     assert (answer.bill is None) is is_closed
-
-
-def test_a_whole_answer_becomes_one_chunk_with_numbered_tool_calls() -> None:
-    whole = (
-        b'{"id":"g","object":"chat.completion","usage":{"cost":0.1},"choices":[{"index":0,"finish_reason":"tool_calls",'
-        b'"message":{"role":"assistant","content":null,"tool_calls":[{"id":"a"},{"id":"b"}]}}]}'
-    )
-
-    assert as_stream(whole) == (
-        b'data: {"id":"g","object":"chat.completion.chunk","usage":{"cost":0.1},"choices":[{"index":0,'
-        b'"finish_reason":"tool_calls","delta":{"role":"assistant","content":null,"tool_calls":['
-        b'{"index":0,"id":"a"},{"index":1,"id":"b"}]}}]}\n\ndata: [DONE]\n\n'
-    )
-
-
-@pytest.mark.parametrize("odd", [b"[]", b"{}", b'{"choices":[{}]}', b'{"choices":3}', b"{\n\n}"])
-def test_an_answer_of_a_shape_we_do_not_know_is_passed_on_as_one_event(odd: bytes) -> None:
-    assert as_stream(odd) == b"data: " + odd.replace(b"\n", b" ") + b"\n\ndata: [DONE]\n\n"

@@ -19,7 +19,7 @@ from router.quotas import shadow_tag, shadowed_policy
 from router.tokens.count import TokenCounter
 from router.tokens.vocabulary import load_encoding
 from router.wire.controls import NO_CONTROLS, Controls
-from router.wire.requests import ChatReader, ChatRequest
+from router.wire.requests import ChatReader, ModelRequest
 
 READER = ChatReader()
 COUNTER = TokenCounter(load_encoding("o200k_base"))
@@ -28,12 +28,12 @@ ANSWER = {"role": "assistant", "content": "A gate."}
 SYSTEM = {"role": "system", "content": "You are brief."}
 
 
-def read(*messages: object, **members: object) -> ChatRequest:
+def read(*messages: object, **members: object) -> ModelRequest:
     body = {"model": "auto", "messages": list(messages) or [QUESTION], **members}
     return READER.read(json.dumps(body).encode())
 
 
-def seed(request: ChatRequest, *, team: str = "search", controls: Controls = NO_CONTROLS) -> int:
+def seed(request: ModelRequest, *, team: str = "search", controls: Controls = NO_CONTROLS) -> int:
     count = COUNTER.count_now(request, scope=team)
     return conversation_seed(request, profile_of(request, count, controls, team=TeamName(team)), controls)
 

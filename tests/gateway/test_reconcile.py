@@ -172,6 +172,8 @@ def _gateway(state_dir: Path, counter: TokenCounter, gate: TellingGate, client: 
         gate=gate,
         client=client,
         reader=ReplyReader(),
+        dialects={},
+        facts={},
         journal=Journal(state_dir, name="living"),
         is_strict=False,
         books=Books(journal=_nowhere, ledger=_nowhere, metrics=_nowhere),

@@ -1,6 +1,6 @@
 """Copies to a shadow, where something goes wrong: what comes after them, and what is said."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import NoReturn, cast
 
@@ -8,6 +8,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from router.apis import Api
 from router.catalog.catalog import ModelName
 from router.decision.policy import Shadow
 from router.errors import PenstockError, Unavailable
@@ -17,11 +18,12 @@ from router.gateway.shadow import Shadows
 from router.keys import Caller
 from router.quotas import Budget, Per
 from router.server.app import OuterEdge
-from router.wire.requests import ChatRequest
+from router.wire.requests import ChatReader, Original
 
 pytestmark = pytest.mark.anyio
 
 SHADOW = Shadow(ModelName("maker/pro"), share=1.0, budget=Budget(1, Per.DAY))
+REQUEST = ChatReader().read(b'{"model": "m", "messages": [{"role": "user", "content": "Hi"}]}')
 PLAN = cast("Plan", SimpleNamespace(policy=SimpleNamespace(shadow=SHADOW)))
 
 
@@ -54,7 +56,7 @@ async def test_a_mistake_in_one_copy_ends_at_the_outer_edge_and_the_next_ones_ar
         tasks.start_soon(shadows.run, cast("Gateway", gateway))
         await anyio.lowlevel.checkpoint()
         for number in range(10):
-            shadows.offer(PLAN, cast("ChatRequest", None), cast("Caller", None), f"req_{number}")
+            shadows.offer(PLAN, REQUEST, cast("Caller", None), f"req_{number}")
         await gateway.is_done.wait()
         await anyio.lowlevel.checkpoint()
         tasks.cancel_scope.cancel()
@@ -68,6 +70,27 @@ async def test_what_is_offered_while_nobody_sends_is_dropped_and_counted() -> No
     skipped: list[str] = []
     shadows = Shadows(skipped=lambda plan, shadow, why: skipped.append(why), outer_edge=OuterEdge)
 
-    shadows.offer(PLAN, cast("ChatRequest", None), cast("Caller", None), "req_1")
+    shadows.offer(PLAN, REQUEST, cast("Caller", None), "req_1")
 
     assert skipped == ["dropped"]
+
+
+async def test_a_request_that_no_chat_can_say_is_not_copied() -> None:
+    skipped: list[str] = []
+    told = anyio.Event()
+
+    def skip(_: Plan, __: Shadow, why: str) -> None:
+        skipped.append(why)
+        told.set()
+
+    shadows = Shadows(skipped=skip, outer_edge=OuterEdge)
+    request = replace(REQUEST, original=Original(Api.RESPONSES, {}, untranslatable="a hosted prompt"))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(shadows.run, cast("Gateway", Failing([])))
+        await anyio.lowlevel.checkpoint()
+        shadows.offer(PLAN, request, cast("Caller", None), "req_1")
+        await told.wait()
+        tasks.cancel_scope.cancel()
+
+    assert skipped == ["no_chat"]

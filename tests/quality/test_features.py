@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from router.catalog.catalog import Task
 from router.quality.features import HEAD_CHARS, MANY_TOOLS, TAIL_CHARS, features_of
 from router.quality.language import Language
-from router.wire.requests import ChatReader, ChatRequest
+from router.wire.requests import ChatReader, ModelRequest
 
 _READER = ChatReader()
 _CALL = {"id": "call_1", "type": "function", "function": {"name": "look_up", "arguments": "{}"}}
@@ -40,7 +40,7 @@ class LabelledPrompt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tool_loop: bool = False
     json_schema: bool = False
 
-    def request(self) -> ChatRequest:
+    def request(self) -> ModelRequest:
         messages: list[dict[str, Any]] = [{"role": "system", "content": self.system}] if self.system else []
         messages.append({"role": "user", "content": self.text})
         return _request(
@@ -52,15 +52,15 @@ class LabelledPrompt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )
 
 
-def _request(messages: list[dict[str, Any]], members: dict[str, Any] | None = None) -> ChatRequest:
+def _request(messages: list[dict[str, Any]], members: dict[str, Any] | None = None) -> ModelRequest:
     return _READER.read(msgspec.json.encode({"model": "auto", "messages": messages, **(members or {})}))
 
 
-def asking(text: str) -> ChatRequest:
+def asking(text: str) -> ModelRequest:
     return _request([{"role": "user", "content": text}])
 
 
-def task_of(request: ChatRequest) -> Task:
+def task_of(request: ModelRequest) -> Task:
     return features_of(request).task
 
 
@@ -148,7 +148,7 @@ def test_a_follow_up_is_read_with_the_question_before_it() -> None:
 
 
 def test_many_tools_make_an_agent_and_a_few_unused_ones_do_not() -> None:
-    def offering(tools: int) -> ChatRequest:
+    def offering(tools: int) -> ModelRequest:
         return LabelledPrompt(task=Task.FACTS, language=Language.EN, text="Who wrote Faust?", tools=tools).request()
 
     assert task_of(offering(MANY_TOOLS - 1)) is Task.FACTS
@@ -246,7 +246,7 @@ def test_no_text_takes_long(text: str) -> None:
     assert len(text) > HEAD_CHARS + TAIL_CHARS
 
 
-def _seconds_for(request: ChatRequest) -> float:
+def _seconds_for(request: ModelRequest) -> float:
     before = time.perf_counter()
     features_of(request)
     return time.perf_counter() - before

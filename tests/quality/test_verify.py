@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from router.quality.verify import Check, CheckKind, Verdict, Verifier
 from router.wire.answers import Answer, Called
-from router.wire.requests import ChatReader, ChatRequest
+from router.wire.requests import ChatReader, ModelRequest
 
 _READER = ChatReader()
 GOOD = Answer(text="Here you are.", finish_reason="stop")
@@ -19,16 +19,16 @@ LOOK_UP = {"type": "function", "function": {"name": "look_up", "parameters": ID_
 PING = {"type": "function", "function": {"name": "ping"}}
 
 
-def _request(**members: object) -> ChatRequest:
+def _request(**members: object) -> ModelRequest:
     messages = [{"role": "user", "content": "?"}]
     return _READER.read(msgspec.json.encode({"model": "auto", "messages": messages, **members}))
 
 
-def _wanting(schema: object) -> ChatRequest:
+def _wanting(schema: object) -> ModelRequest:
     return _request(response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": schema}})
 
 
-def _verdict(kind: CheckKind, request: ChatRequest, *answers: Answer, pattern: str | None = None) -> Verdict:
+def _verdict(kind: CheckKind, request: ModelRequest, *answers: Answer, pattern: str | None = None) -> Verdict:
     return Verifier([Check(kind, pattern)], request).verdict(answers)
 
 

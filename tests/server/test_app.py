@@ -11,6 +11,7 @@ import pytest
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from router.apis import Api
 from router.server.app import PUBLIC, LastResort, admin_app, data_app
 from router.server.replies import send_json
 from tests.server.asgi import call, get, scope_of
@@ -52,7 +53,7 @@ def data(
     guard: Callable[[ASGIApp], ASGIApp] = unguarded,
 ) -> ASGIApp:
     return data_app(
-        chat=chat or answering("chat"),
+        endpoints={Api.CHAT: chat or answering("chat")},
         models=answering("models"),
         not_ready=not_ready,
         guard=guard,

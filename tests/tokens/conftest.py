@@ -8,7 +8,7 @@ from tiktoken import Encoding
 
 from router.tokens.count import TokenCounter
 from router.tokens.vocabulary import load_encoding
-from router.wire.requests import ChatReader, ChatRequest
+from router.wire.requests import ChatReader, ModelRequest
 
 
 @pytest.fixture(scope="session")
@@ -32,10 +32,10 @@ class RequestMaker:
     def __init__(self) -> None:
         self._reader = ChatReader()
 
-    def __call__(self, messages: list[dict[str, Any]], members: dict[str, Any] | None = None) -> ChatRequest:
+    def __call__(self, messages: list[dict[str, Any]], members: dict[str, Any] | None = None) -> ModelRequest:
         return self._reader.read(msgspec.json.encode({"model": "auto", "messages": messages, **(members or {})}))
 
-    def asking(self, text: str) -> ChatRequest:
+    def asking(self, text: str) -> ModelRequest:
         return self([{"role": "user", "content": text}])
 
 

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, StreamingResponse
 from starlette.routing import Route
 
+from router.apis import Api
 from router.catalog.catalog import Deployment, ProviderKind, ProviderName
 from router.errors import UpstreamBroken, UpstreamError, UpstreamRefused, UpstreamTimeout, UpstreamUnreachable
 from router.keys import Secret
@@ -54,7 +55,7 @@ class Provider:
         self.client = UpstreamClient(transport, {NAME: endpoint}, ReplyReader())
 
     async def chat(self, body: bytes = b"{}", *, is_stream: bool = False) -> UpstreamReply:
-        return await self.client.chat(self.deployment, body, is_stream=is_stream)
+        return await self.client.ask(self.deployment, Api.CHAT, body, is_stream=is_stream)
 
     async def whole(self) -> bytes:
         """The body of a whole answer."""
@@ -138,7 +139,7 @@ async def test_a_provider_without_a_key_is_sent_none() -> None:
             between_bytes_s=DEADLINE_S,
         )
         client = UpstreamClient(transport, {local.provider.name: endpoint}, ReplyReader())
-        async with aclosing(await client.chat(local, b"{}", is_stream=False)) as reply:
+        async with aclosing(await client.ask(local, Api.CHAT, b"{}", is_stream=False)) as reply:
             await reply.body()
 
     assert b"authorization" not in seen[0].lower()
@@ -336,7 +337,7 @@ async def test_a_url_that_is_not_http_is_unreachable() -> None:
             between_bytes_s=DEADLINE_S,
         )
         with pytest.raises(UpstreamUnreachable):
-            await UpstreamClient(transport, {NAME: endpoint}, ReplyReader()).chat(ftp, b"{}", is_stream=False)
+            await UpstreamClient(transport, {NAME: endpoint}, ReplyReader()).ask(ftp, Api.CHAT, b"{}", is_stream=False)
 
 
 async def test_silence_before_the_head_is_a_timeout_and_may_be_owed() -> None:

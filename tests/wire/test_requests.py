@@ -10,17 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.errors import InvalidRequest
-from router.wire.requests import ChatReader, ChatRequest
+from router.wire.requests import ChatReader, ModelRequest
 
 READER = ChatReader()
 MESSAGES = [{"role": "user", "content": "What is a penstock?"}]
 
 
-def read(**members: object) -> ChatRequest:
+def read(**members: object) -> ModelRequest:
     return READER.read(json.dumps({"model": "auto", "messages": MESSAGES, **members}).encode())
 
 
-def read_with(raw_member: bytes) -> ChatRequest:
+def read_with(raw_member: bytes) -> ModelRequest:
     """A good request with one more member, given as bytes."""
     return READER.read(b'{"model":"auto","messages":[{"role":"user","content":"hi"}],' + raw_member + b"}")
 

@@ -1,0 +1,151 @@
+"""How a client is answered in the API by which it asked, whichever API the provider was asked by: `Dialect`, `Editor`.
+
+`ChatDialect` is the one for chat completions. Every provider is asked for a chat by chat completions, so that it
+translates nothing.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from router.apis import Api
+from router.errors import PenstockError
+from router.wire.answers import Answer, answers_in, answers_in_events
+from router.wire.requests import ModelRequest
+from router.wire.responses import Bill, ReplyReader, error_body
+from router.wire.streams import DONE, StreamEditor, error_event
+
+
+class Editor(Protocol):
+    """One stream on its way: the provider's bytes in, the client's events out, and what its end is booked by.
+
+    `feed` everything that arrives, then call `end`; both give bytes for the client. Afterwards, and at any time before,
+    the attributes say what has been seen.
+    """
+
+    @property
+    def bill(self) -> Bill | None: ...
+
+    @property
+    def error(self) -> bytes | None:
+        """The provider's error object, as received."""
+        ...
+
+    @property
+    def finish_reason(self) -> str | None: ...
+
+    @property
+    def generation_id(self) -> str | None: ...
+
+    @property
+    def served_model(self) -> str | None: ...
+
+    @property
+    def serving_provider(self) -> str | None: ...
+
+    @property
+    def has_begun(self) -> bool:
+        """Something of the answer itself has been seen: from here on nobody else is asked."""
+        ...
+
+    @property
+    def has_failed(self) -> bool:
+        """With an error of the provider's, or with an event that nobody can read."""
+        ...
+
+    @property
+    def is_done(self) -> bool:
+        """The provider has said that nothing follows."""
+        ...
+
+    @property
+    def is_complete(self) -> bool:
+        """The answer reached its end."""
+        ...
+
+    def feed(self, data: bytes, /) -> bytes:
+        """What the client may have now. Raises EventTooLong."""
+        ...
+
+    def end(self) -> bytes:
+        """What the client still has to get once the provider has closed a complete stream well."""
+        ...
+
+    def broken(self, error: PenstockError, *, request_id: str) -> bytes:
+        """The last event of a stream that broke off."""
+        ...
+
+
+class Dialect(Protocol):
+    """One API of the clients."""
+
+    def editor(self, request: ModelRequest, spoken: Api, /) -> Editor:
+        """For one stream of a provider that is asked by `spoken`."""
+        ...
+
+    def whole(self, body: bytes, request: ModelRequest, spoken: Api, /) -> bytes:
+        """A whole answer by `spoken` as the client gets it. Raises ValueError if it is no such answer."""
+        ...
+
+    def as_stream(self, body: bytes, /) -> bytes:
+        """A whole answer, as the client gets it, as the events of a stream, for one who was promised a stream."""
+        ...
+
+    def said(self, body: bytes, /) -> Sequence[Answer]:
+        """What a whole answer, as the client gets it, says."""
+        ...
+
+    def said_in_events(self, events: bytes, /) -> Sequence[Answer]:
+        """What the events of a stream, as the client gets them, say together."""
+        ...
+
+    def error_body(self, error: PenstockError, *, request_id: str) -> bytes: ...
+
+    def error_event(self, error: PenstockError, *, request_id: str) -> bytes:
+        """An error in place of a stream's first event, where the head has been sent already."""
+        ...
+
+
+class ChatDialect:
+    """Chat completions."""
+
+    def __init__(self, reader: ReplyReader) -> None:
+        self._reader = reader
+
+    def editor(self, request: ModelRequest, _: Api) -> Editor:
+        return StreamEditor(self._reader, shows_usage=request.includes_usage, choices=request.choices)
+
+    def whole(self, body: bytes, _: ModelRequest, __: Api) -> bytes:
+        return body
+
+    def as_stream(self, body: bytes) -> bytes:
+        """Its usage stays in it."""
+        try:
+            answer = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+            choices = msgspec.json.decode(answer["choices"], type=list[dict[str, msgspec.Raw]])
+            chunk = {**answer, "object": "chat.completion.chunk", "choices": [_as_delta(choice) for choice in choices]}
+        except (msgspec.MsgspecError, UnicodeDecodeError, KeyError):  # not ours to judge
+            return b"data: " + body.replace(b"\n", b" ") + b"\n\n" + DONE
+        return b"data: " + msgspec.json.encode(chunk).replace(b"\n", b" ") + b"\n\n" + DONE
+
+    def said(self, body: bytes) -> Sequence[Answer]:
+        return answers_in(body)
+
+    def said_in_events(self, events: bytes) -> Sequence[Answer]:
+        return answers_in_events(events)
+
+    def error_body(self, error: PenstockError, *, request_id: str) -> bytes:
+        return error_body(error, request_id=request_id)
+
+    def error_event(self, error: PenstockError, *, request_id: str) -> bytes:
+        return error_event(error_body(error, request_id=request_id))
+
+
+def _as_delta(choice: dict[str, msgspec.Raw]) -> dict[str, object]:
+    """A choice as one delta, its tool calls numbered as in a stream."""
+    message: dict[str, object] = msgspec.json.decode(choice["message"], type=dict[str, object])
+    calls = message.get("tool_calls")
+    if isinstance(calls, list):
+        message["tool_calls"] = [{"index": index, **call} for index, call in enumerate(calls) if isinstance(call, dict)]
+    return {**{name: value for name, value in choice.items() if name != "message"}, "delta": message}

@@ -1,0 +1,26 @@
+"""A whole answer for a client that was promised a stream."""
+
+import pytest
+
+from router.wire.dialect import ChatDialect
+from router.wire.responses import ReplyReader
+
+DIALECT = ChatDialect(ReplyReader())
+
+
+def test_a_whole_answer_becomes_one_chunk_with_numbered_tool_calls() -> None:
+    whole = (
+        b'{"id":"g","object":"chat.completion","usage":{"cost":0.1},"choices":[{"index":0,"finish_reason":"tool_calls",'
+        b'"message":{"role":"assistant","content":null,"tool_calls":[{"id":"a"},{"id":"b"}]}}]}'
+    )
+
+    assert DIALECT.as_stream(whole) == (
+        b'data: {"id":"g","object":"chat.completion.chunk","usage":{"cost":0.1},"choices":[{"index":0,'
+        b'"finish_reason":"tool_calls","delta":{"role":"assistant","content":null,"tool_calls":['
+        b'{"index":0,"id":"a"},{"index":1,"id":"b"}]}}]}\n\ndata: [DONE]\n\n'
+    )
+
+
+@pytest.mark.parametrize("odd", [b"[]", b"{}", b'{"choices":[{}]}', b'{"choices":3}', b"{\n\n}"])
+def test_an_answer_of_a_shape_we_do_not_know_is_passed_on_as_one_event(odd: bytes) -> None:
+    assert DIALECT.as_stream(odd) == b"data: " + odd.replace(b"\n", b" ") + b"\n\ndata: [DONE]\n\n"
