@@ -27,6 +27,7 @@ from router.config.snapshot import ProviderAccess, Server, Settings, Snapshot
 from router.decision.facts import Experience
 from router.errors import PenstockError
 from router.gateway.dispatch import Clock, Gateway, Quotas
+from router.gateway.idempotency import Idempotency
 from router.gateway.live_prices import Listeners, LivePrices
 from router.gateway.past import DecideAgain
 from router.gateway.planning import Board, Planner, PromptCaches
@@ -176,19 +177,28 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
     )
     keys = KeyRing(store, pepper=open_pepper(settings), teams=frozenset(snapshot.teams), now=utc_now)
 
+    idempotency = Idempotency(store, now=utc_now)
+
     async def close() -> None:
         await transport.aclose()
         await anyio.to_thread.run_sync(store.close)
 
     starting: list[Step] = [in_thread(journal.start), in_thread(keys.refresh), in_thread(prices.load)]
-    beside: list[Step] = [keys.keep_fresh, prices.run, reconciler.run, keeper.run, partial(shadows.run, gateway)]
+    beside: list[Step] = [
+        idempotency.run,
+        keys.keep_fresh,
+        prices.run,
+        reconciler.run,
+        keeper.run,
+        partial(shadows.run, gateway),
+    ]
     # The server has cancelled what is still under way: it is settled before the books are closed.
     stopping: list[Step] = [partial(_emptied, gateway), transport.aclose, partial(_emptied, gateway)]
     if shared is None:
         alone = DirectoryLock(settings.state_dir)
         # Replayed before the counters are recovered: what a killed process spent counts.
         recover = in_thread(memory.recover, gateway.quotas.all(), store.spent_since)
-        starting = [in_thread(alone.take), *starting, reconciler.replay, recover]
+        starting = [in_thread(alone.take), *starting, reconciler.replay, recover, in_thread(store.give_up_claims)]
         closing: list[Step] = [in_thread(journal.close), close, in_thread(alone.give_up)]
     else:
         beside.append(partial(shared.run, reconciler.book_the_dead))
@@ -217,6 +227,7 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
             api,
             reader=requests,
             underway=underway,
+            idempotency=idempotency,
             max_body_bytes=settings.max_body_bytes,
             comment_every_s=settings.streams.comment_every_s,
             refused=metrics.refused,
