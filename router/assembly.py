@@ -26,6 +26,7 @@ from router.catalog.listing import ListingReader
 from router.config.snapshot import ProviderAccess, Server, Settings, Snapshot
 from router.decision.facts import Experience
 from router.errors import PenstockError
+from router.gateway.cache import AnswerCache, Shelf
 from router.gateway.dispatch import Clock, Gateway, Quotas
 from router.gateway.idempotency import Idempotency
 from router.gateway.live_prices import Listeners, LivePrices
@@ -54,6 +55,7 @@ from router.server.life import Life, Step
 from router.server.listen import Stop
 from router.server.openai import ModelEndpoint, Models, RequestReader, Underway
 from router.server.pages import EXPLAIN_PATH
+from router.storage.answer_shelves import MemoryShelf, RedisShelf
 from router.storage.journal import Journal
 from router.storage.lock import DirectoryLock
 from router.storage.pepper import pepper
@@ -112,6 +114,8 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
     gate: Gate = shared or memory
     marks = _redis_marks(settings)
     warmth = Warmth(snapshot.catalog, shared=marks)
+    shared_shelf = _redis_shelf(settings)
+    shelf: Shelf = shared_shelf or MemoryShelf(monotonic_s=time.monotonic)
 
     reader = ReplyReader()
     transport = transport or UpstreamTransport()
@@ -151,6 +155,7 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
         retries=RetryBudget(monotonic_s=time.monotonic),
         jitter=jitter,
         copy_to_shadow=shadows.offer,
+        cache=AnswerCache(shelf, config_version=snapshot.version, now=utc_now),
     )
     metrics.watch(
         Gauges(
@@ -207,6 +212,8 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
     if marks is not None:
         beside.append(marks.run)
         stopping.append(marks.aclose)
+    if shared_shelf is not None:
+        stopping.append(shared_shelf.aclose)
     life = Life(
         starting=[*starting, in_thread(keeper.load), in_thread(writer.start)],
         beside=beside,
@@ -493,11 +500,18 @@ def _redis_marks(settings: Settings) -> RedisMarks | None:
     return RedisMarks(client, root=ROOT, monotonic_s=time.monotonic)
 
 
-def redis_client(url: str) -> Redis:
+def _redis_shelf(settings: Settings) -> RedisShelf | None:
+    if settings.redis is None:
+        return None
+    client = redis_client(_required(settings.redis).reveal(), is_text=False)
+    return RedisShelf(client, root=ROOT, monotonic_s=time.monotonic)
+
+
+def redis_client(url: str, *, is_text: bool = True) -> Redis:
     """A client that asks once: whoever uses it gives up in his own time, and knows better whether to try again."""
     return Redis.from_url(
         url,
-        decode_responses=True,
+        decode_responses=is_text,
         protocol=2,
         retry=Retry(NoBackoff(), 0),
         driver_info=None,  # Redis before 7.2 does not know what to do with it

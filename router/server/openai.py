@@ -181,6 +181,13 @@ class ModelEndpoint:
         headers = [(b"x-penstock-config", self._gateway.config_version.encode())]
         if exchange.plan is not None:
             headers.append((b"x-penstock-decision", exchange.plan.decision.name.encode("ascii", "replace")))
+        if exchange.recall is not None:
+            headers.append((b"x-penstock-cache", b"miss" if exchange.found is None else b"hit"))
+        if exchange.recall is not None and exchange.found is not None:
+            headers.append((b"age", str(exchange.recall.age_s).encode()))
+            headers.append((b"x-penstock-model", exchange.found.model.encode()))
+            headers.append((b"x-penstock-provider", exchange.found.provider.encode()))
+            headers.append((b"x-original-request-id", exchange.found.request_id.encode()))
         call = exchange.answered
         if call is not None:
             deployment = call.candidate.deployment

@@ -50,7 +50,7 @@ def test_another_request_under_the_key_is_refused_and_another_team_has_keys_of_i
 
 @pytest.mark.parametrize("key", ["", "with space", "ü", "x" * 256])
 def test_a_key_that_is_none_is_refused(proxy: Proxy, key: str) -> None:
-    headers = {"authorization": f"Bearer {proxy.keys['search']}", "idempotency-key": key.encode()}
+    headers = [(b"authorization", f"Bearer {proxy.keys['search']}".encode()), (b"idempotency-key", key.encode())]
 
     refused = proxy.http.post(f"{proxy.base_url}/chat/completions", json=BODY, headers=headers)
 
