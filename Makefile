@@ -7,7 +7,7 @@ LOCKS := deploy/requirements
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench bench-quick bench-routing torture-money torture-upstream mutation lock clean
+.PHONY: help run test test-clients check format bench bench-quick bench-routing torture-money torture-upstream mutation lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -19,6 +19,9 @@ test: $(VENV)/dev.stamp ## install what the tests need and run them all
 	@sh tests/servers.sh
 	@sh tests/node/install.sh $(VENV)/node
 	@$(BIN)/python -m pytest -q
+
+test-clients: $(VENV)/dev.stamp ## nine real clients, each in an environment of its own, against the proxy (minutes)
+	@$(BIN)/python -m tests.clients.table $(VENV)/clients
 
 check: $(VENV)/dev.stamp ## formatting, lint, types, import contracts, configuration
 	@$(BIN)/ruff format --check --quiet .
