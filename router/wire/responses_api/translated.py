@@ -311,7 +311,11 @@ def _usage(usage: Mapping[str, Raw]) -> dict[str, Any] | None:
     used = _given(usage.get("prompt_tokens")) or _ZERO, _given(usage.get("completion_tokens")) or _ZERO
     return {
         "input_tokens": used[0],
-        "input_tokens_details": {**inputs, "cached_tokens": cached},
+        "input_tokens_details": {
+            **inputs,
+            "cached_tokens": cached,
+            "cache_write_tokens": _given(inputs.get("cache_write_tokens")) or _ZERO,
+        },
         "output_tokens": used[1],
         "output_tokens_details": {**outputs, "reasoning_tokens": _given(outputs.get("reasoning_tokens")) or _ZERO},
         "total_tokens": _sum(used),
