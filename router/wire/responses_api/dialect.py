@@ -10,6 +10,7 @@ from router.apis import Api
 from router.errors import PenstockError
 from router.wire.answers import Answer
 from router.wire.dialect import Editor
+from router.wire.events import is_utf8
 from router.wire.requests import ModelRequest
 from router.wire.responses import ReplyReader, error_body
 from router.wire.responses_api.events import error_event, event
@@ -33,6 +34,8 @@ class ResponsesDialect:
         return TranslatedEditor(StreamEditor(self._chats, shows_usage=True, choices=1), request)
 
     def whole(self, body: bytes, request: ModelRequest, spoken: Api) -> bytes:
+        if not is_utf8(body):  # a decoder does not look into the strings that it skips
+            raise ValueError("not UTF-8")
         return body if spoken is Api.RESPONSES else response_of(body, request)
 
     def as_stream(self, body: bytes) -> bytes:
