@@ -150,6 +150,9 @@ class Output:
 
     def _finish_call(self, call: _Call, status: str) -> Iterator[Event]:
         place = {"output_index": call.index, "item_id": call.id}
+        if not call.arguments and not call.stands_for.is_custom and status == "completed":
+            call.arguments.append("{}")  # for a tool without any some providers send nothing, which is no JSON
+            yield "response.function_call_arguments.delta", {**place, "delta": "{}"}
         arguments = "".join(call.arguments)
         if call.stands_for.is_custom:
             text = _custom_input(arguments)
@@ -201,7 +204,8 @@ def _call_item(call: _Call, text: str, status: str) -> dict[str, Any]:
 def _custom_input(arguments: str) -> str:
     """The text that a model gave a custom tool through its function; whatever it gave, if that is not one string."""
     try:
-        text = msgspec.json.decode(arguments, type=dict[str, Any]).get(CUSTOM_INPUT)
+        given = msgspec.json.decode(arguments, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return arguments
+    text = given.get(CUSTOM_INPUT, "" if not given else None)
     return text if isinstance(text, str) else arguments
