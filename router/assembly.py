@@ -74,6 +74,9 @@ from router.upstream.transport import UpstreamTransport
 from router.wire.dialect import ChatDialect, Dialect
 from router.wire.requests import ChatReader
 from router.wire.responses import ReplyReader
+from router.wire.responses_api.dialect import ResponsesDialect
+from router.wire.responses_api.replies import ResponsesReplyReader
+from router.wire.responses_api.requests import ResponsesReader
 
 VERSION = version("penstock")
 
@@ -141,7 +144,7 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
         client=client,
         reader=reader,
         dialects=_dialects(reader),
-        facts={Api.CHAT: reader.facts},
+        facts={Api.CHAT: reader.facts, Api.RESPONSES: ResponsesReplyReader().facts},
         journal=journal,
         is_strict=settings.durability == "strict",
         books=Books(
@@ -276,12 +279,13 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
 
 def _request_readers() -> dict[Api, RequestReader]:
     """Who reads what clients ask, for each API that they may speak."""
-    return {Api.CHAT: ChatReader()}
+    chats = ChatReader()
+    return {Api.CHAT: chats, Api.RESPONSES: ResponsesReader(chats)}
 
 
 def _dialects(reader: ReplyReader) -> dict[Api, Dialect]:
     """How clients are answered, for each API that they may speak."""
-    return {Api.CHAT: ChatDialect(reader)}
+    return {Api.CHAT: ChatDialect(reader), Api.RESPONSES: ResponsesDialect(reader, ResponsesReplyReader())}
 
 
 def in_thread(step: Callable[..., object], *arguments: object) -> Step:

@@ -42,7 +42,8 @@ from router.storage.journal import End, Head, Intent, JournalUnwritable, Sent
 from router.tokens.prefix import session_id
 from router.units import nano_usd
 from router.upstream.client import MAX_BODY_BYTES, UpstreamReply
-from router.upstream.outgoing import Orders, outgoing_body, spoken_to
+from router.upstream.orders import Orders
+from router.upstream.outgoing import outgoing_body, spoken_to
 from router.wire.controls import Controls
 from router.wire.dialect import Dialect
 from router.wire.requests import ModelRequest

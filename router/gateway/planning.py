@@ -42,6 +42,7 @@ class Plan:
     asked_policy: str | None = None  # by the header x-penstock-policy
     is_downgraded: bool = False
     busy_s: float | None = None  # nobody may serve it now, and somebody will in so long
+    untranslatable: str | None = None  # why only those may serve it that speak its client's API
 
     def record(self) -> DecisionRecord:
         """What is needed to decide the same again."""
@@ -63,10 +64,14 @@ class Plan:
                     retry_after_s=self.busy_s,
                 )
             reasons = "; ".join(f"{each.deployment}: {each.detail}" for each in self.decision.rejected)
-            raise NothingEligible(
-                f"No model of policy {self.policy.name!r} may serve this request. {reasons or 'It has no candidates'}.",
-                rejections_as_data(self.decision.rejected),
+            told = (
+                f"No model of policy {self.policy.name!r} may serve this request. {reasons or 'It has no candidates'}."
             )
+            if self.untranslatable is not None and any(
+                each.reason is Reason.WRONG_API for each in self.decision.rejected
+            ):
+                told += f" {self.untranslatable}"
+            raise NothingEligible(told, rejections_as_data(self.decision.rejected))
 
     def within_ceiling(self, candidate: Candidate, *, spent_nano_usd: int) -> Candidate | None:
         """The candidate as it may be asked after calls that cost so much; None if it may not.
@@ -172,6 +177,8 @@ class Planner:
             plan = self._decided(team, policy, profile, conditions, tightening, catalog)
         if plan.decision.chosen is None and paused:
             plan = replace(plan, busy_s=self._busy_s(plan, paused))
+        if plan.decision.chosen is None and request.original is not None:
+            plan = replace(plan, untranslatable=request.original.untranslatable)
         return plan if controls.policy is None else replace(plan, asked_policy=controls.policy)
 
     def _policy_for(self, team: Team, model: str, chosen: str | None) -> Policy:

@@ -7,9 +7,6 @@ the provider again whose cache is warm; and where the policy decides how hard to
 own words. What OpenAI takes as null and OpenRouter does not is left out there, which means the same.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -17,14 +14,18 @@ from msgspec import Raw
 
 from router.apis import Api
 from router.catalog.catalog import Deployment, Effort
-from router.catalog.prices import Rates
-from router.decision.data_rules import NO_DATA_RULES, DataRules
 from router.decision.estimate import Estimate
+from router.upstream.orders import (
+    NO_ORDERS,
+    OPENROUTER_ONLY,
+    Orders,
+    reasoning_at_openrouter,
+    said_to_openrouter,
+)
+from router.upstream.outgoing_responses import responses_body
 from router.wire.requests import ModelRequest
 
 _LIMITS = ("max_completion_tokens", "max_tokens")
-# Members that only OpenRouter understands; other servers refuse what they do not know.
-_OPENROUTER_ONLY = ("provider", "transforms", "usage", "session_id", "trace", "debug")
 
 # Null at OpenAI means the same as absent, and its clients send it; OpenRouter's schema has no null for these (its
 # OpenAPI file, 2026-08-22; `tests/upstream/openrouter_chat_request.json`).
@@ -36,16 +37,6 @@ _NEVER_NULL_AT_OPENROUTER = frozenset(
     }
 )  # fmt: skip
 
-# How much of the output limit OpenRouter gives to thinking (openrouter.md §1.1).
-_SHARE_OF_LIMIT = {
-    Effort.NONE: 0.0,
-    Effort.MINIMAL: 0.1,
-    Effort.LOW: 0.2,
-    Effort.MEDIUM: 0.5,
-    Effort.HIGH: 0.8,
-    Effort.XHIGH: 0.95,
-    Effort.MAX: 0.95,
-}
 # DeepSeek's own API knows three efforts and rounds the others up (api-docs.deepseek.com, guides/thinking_mode, read
 # 2026-11): medium would be high. We round down, as a cap must.
 _AT_DEEPSEEK = {
@@ -60,18 +51,6 @@ _AT_DEEPSEEK = {
 _OTHER_WORDS = ("reasoning", "reasoning_effort", "include_reasoning", "thinking")
 
 
-@dataclass(frozen=True, slots=True)
-class Orders:
-    """What a call is to say beside its limits."""
-
-    effort: Effort | None = None  # None: as the client sent it
-    data: DataRules = NO_DATA_RULES
-    session_id: str | None = None  # for OpenRouter, unless the client has named the conversation itself
-
-
-NO_ORDERS = Orders()
-
-
 def spoken_to(request: ModelRequest, deployment: Deployment) -> Api:
     """By which API the deployment is asked: the client's own where it can be. Decisions name only who speaks one."""
     return next(api for api in request.apis if api in deployment.apis)
@@ -84,6 +63,8 @@ def outgoing_body(
     match spoken_to(request, deployment):
         case Api.CHAT:
             return _chat_body(request, deployment, estimate, orders)
+        case Api.RESPONSES:
+            return responses_body(request, deployment, estimate, orders)
         case other:
             raise NotImplementedError(other)
 
@@ -100,15 +81,9 @@ def _chat_body(request: ModelRequest, deployment: Deployment, estimate: Estimate
         changes.update(_thinking(request, kind, orders.effort, limit=estimate.max_output_tokens))
     if kind == "openrouter":
         without.extend(name for name in _NEVER_NULL_AT_OPENROUTER & request.members.keys() if _is_null(request, name))
-        changes["provider"] = {
-            **request.provider_preferences,
-            **_data_preferences(orders.data),
-            "max_price": _max_price(request.max_price, estimate.dearest_rates),
-        }
-        if orders.session_id is not None and not request.names_conversation:
-            changes["session_id"] = orders.session_id
+        changes.update(said_to_openrouter(request, estimate, orders))
     else:
-        without.extend(_OPENROUTER_ONLY)
+        without.extend(OPENROUTER_ONLY)
     return request.body_with(changes, without=without)
 
 
@@ -136,39 +111,4 @@ def _thinking(request: ModelRequest, kind: str, effort: Effort, *, limit: int) -
         return {"thinking": {"type": "enabled"}, "reasoning_effort": _AT_DEEPSEEK[effort]}
     if kind == "openai_compatible":
         return {"reasoning_effort": effort.value}
-    given = request.members.get("reasoning")
-    members: dict[str, Any] = msgspec.json.decode(given) or {} if given is not None else {}
-    kept = {name: value for name, value in members.items() if name not in ("effort", "enabled", "max_tokens")}
-    if request.reasoning_tokens is not None and effort is not Effort.NONE:
-        # A budget in tokens was asked for: it stays, cut to what the effort would give. Only one of both may be sent.
-        return {
-            "reasoning": {
-                **kept,
-                "max_tokens": max(1, min(request.reasoning_tokens, int(_SHARE_OF_LIMIT[effort] * limit))),
-            }
-        }
-    return {"reasoning": {**kept, "effort": effort.value}}
-
-
-def _data_preferences(rules: DataRules) -> dict[str, Any]:
-    """The rules in OpenRouter's words (openrouter.md §1.2); what the client asked is contained in them already."""
-    if rules is NO_DATA_RULES:
-        return {}
-    told: dict[str, Any] = {}
-    if rules.zdr:
-        told["zdr"] = True
-    if rules.deny_collection:
-        told["data_collection"] = "deny"
-    if rules.only is not None:
-        told["only"] = sorted(rules.only)
-    if rules.ignore:
-        told["ignore"] = sorted(rules.ignore)
-    return told
-
-
-def _max_price(asked: Mapping[str, Decimal], rates: Rates) -> dict[str, str]:
-    """USD per million tokens, the lower of what the client asks and what was held."""
-    ceilings = {"prompt": rates.input.scaleb(6), "completion": rates.output.scaleb(6)}
-    for name, figure in asked.items():
-        ceilings[name] = min(ceilings.get(name, figure), figure)
-    return {name: f"{figure:f}" for name, figure in ceilings.items()}
+    return {"reasoning": reasoning_at_openrouter(request.members.get("reasoning"), request, effort, limit=limit)}

@@ -7,7 +7,7 @@ that says the same, and its own members are kept beside it (`Original`), for pro
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -212,7 +212,7 @@ class ChatReader:
             members = self._members.decode(body)
             typed = self._body.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise _explained(error) from error
+            raise explained(error) from error
         _refuse_what_cannot_be_bounded(typed)
         return ModelRequest(
             model=typed.model,
@@ -220,7 +220,7 @@ class ChatReader:
             is_stream=bool(typed.stream),
             includes_usage=bool(typed.stream_options and typed.stream_options.include_usage),
             max_output_tokens=_max_output_tokens(typed),
-            choices=1 if typed.n is None else _in_range("n", typed.n, _MOST_CHOICES),
+            choices=1 if typed.n is None else in_range("n", typed.n, _MOST_CHOICES),
             tools=typed.tools or (),
             functions=_functions(typed.functions),
             response_format=typed.response_format,
@@ -239,6 +239,21 @@ class ChatReader:
             body_bytes=len(body),
         )
 
+    def read_translated(self, chat: Mapping[str, Any], *, body: bytes, original: Original) -> ModelRequest:
+        """The request in `body`, of another API, that these members of a chat request say too.
+
+        Whatever bounds the hold is taken from the larger of both. Raises InvalidRequest naming the chat's member.
+        """
+        translated = msgspec.json.encode(chat)
+        request = self.read(translated)
+        return replace(
+            request,
+            body_bytes=max(len(body), len(translated)),
+            asks_cache=request.asks_cache or b'"cache_control"' in body,
+            asks_one_hour_cache=request.asks_one_hour_cache or any(spelling in body for spelling in _ONE_HOUR),
+            original=original,
+        )
+
 
 # By either, OpenRouter sends the requests of a conversation to one provider (openrouter.md §6).
 _CONVERSATION_NAMES = ("session_id", "prompt_cache_key")
@@ -246,7 +261,7 @@ _CONVERSATION_NAMES = ("session_id", "prompt_cache_key")
 # OpenAI's own limit for `n` (its API reference, 2026).
 _MOST_CHOICES = 128
 # Far above every model, and low enough that its price in nano-dollars fits the stores' integers.
-_MOST_OUTPUT_TOKENS = 100_000_000
+MOST_OUTPUT_TOKENS = 100_000_000
 _MOST_USD_PER_MTOK = 1_000_000
 _LEAST_PRICE_EXPONENT = -18  # decimal places of a price: beyond them it would only be long to write out
 
@@ -256,7 +271,8 @@ _ONE_HOUR = (b'"1h"', b'"\\u0031h"', b'"1\\u0068"', b'"\\u0031\\u0068"')
 _MISSING_FIELD = "Object missing required field `"  # how msgspec's message begins; its path is the object's
 
 
-def _explained(error: Exception) -> InvalidRequest:
+def explained(error: Exception) -> InvalidRequest:
+    """What decoding a body raised, as its sender can read it."""
     if isinstance(error, msgspec.ValidationError):
         text, _, path = str(error).partition(" - at `$")
         path = path.rstrip("`").lstrip(".")
@@ -277,15 +293,16 @@ def _non_empty(messages: Sequence[Message]) -> Sequence[Message]:
 
 def _max_output_tokens(typed: _ChatBody) -> int | None:
     if typed.max_completion_tokens is not None:
-        return _in_range("max_completion_tokens", typed.max_completion_tokens, _MOST_OUTPUT_TOKENS)
-    return None if typed.max_tokens is None else _in_range("max_tokens", typed.max_tokens, _MOST_OUTPUT_TOKENS)
+        return in_range("max_completion_tokens", typed.max_completion_tokens, MOST_OUTPUT_TOKENS)
+    return None if typed.max_tokens is None else in_range("max_tokens", typed.max_tokens, MOST_OUTPUT_TOKENS)
 
 
 def _functions(given: Raw | UnsetType) -> Raw | None:
     return given if isinstance(given, Raw) and bytes(given) not in (b"null", b"[]") else None
 
 
-def _in_range(name: str, value: int, most: int) -> int:
+def in_range(name: str, value: int, most: int) -> int:
+    """The value. Raises InvalidRequest if it is below one or above `most`."""
     if value < 1:
         raise InvalidRequest(f"`{name}` is {value}; it must be at least 1.", param=name, code="integer_below_min_value")
     if value > most:

@@ -17,7 +17,7 @@ from router.errors import FailureKind, PenstockError, UpstreamRefused
 from router.units import Usage, nano_usd
 
 # What decoding foreign bytes can raise.
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _Fields = TypeVar("_Fields", bound=Struct)
 
@@ -108,7 +108,7 @@ class ReplyFacts:
     def finish_reason(self) -> str | None:
         """Why the answer ended: `length` if that cut any choice off, else the last choice's reason."""
         reasons = [choice.finish_reason for choice in self.choices if choice.finish_reason]
-        return _short("length" if "length" in reasons else reasons[-1]) if reasons else None
+        return short_name("length" if "length" in reasons else reasons[-1]) if reasons else None
 
 
 class GenerationRecord(Struct):
@@ -123,12 +123,12 @@ class GenerationRecord(Struct):
     def bill(self) -> Bill:
         return Bill(
             usage=Usage(
-                input_tokens=_tokens(self.native_tokens_prompt) or 0,
-                output_tokens=_tokens(self.native_tokens_completion) or 0,
-                cached_tokens=_tokens(self.native_tokens_cached) or 0,
-                reasoning_tokens=_tokens(self.native_tokens_reasoning) or 0,
+                input_tokens=plausible_tokens(self.native_tokens_prompt) or 0,
+                output_tokens=plausible_tokens(self.native_tokens_completion) or 0,
+                cached_tokens=plausible_tokens(self.native_tokens_cached) or 0,
+                reasoning_tokens=plausible_tokens(self.native_tokens_reasoning) or 0,
             ),
-            cost_usd=_plausible(self.total_cost),
+            cost_usd=plausible_cost(self.total_cost),
         )
 
 
@@ -148,25 +148,25 @@ class ReplyReader:
 
     def facts(self, body: bytes) -> ReplyFacts | None:
         """What the body or chunk says, or None if it is not a JSON object."""
-        reply = _read(self._reply, body, _Reply)
+        reply = read_object(self._reply, body, _Reply)
         if reply is None:
             return None
         choices = reply.choices or ()
         errors = (reply.error, *(choice.error for choice in choices))
         return ReplyFacts(
-            generation_id=_short(reply.id),
-            model=_short(reply.model),
-            provider=_short(reply.provider),
+            generation_id=short_name(reply.id),
+            model=short_name(reply.model),
+            provider=short_name(reply.provider),
             choices=choices,
             bill=self._bill(reply.usage),
-            error=next((bytes(error) for error in errors if error is not UNSET and bytes(error) not in _FALSY), None),
+            error=next((bytes(error) for error in errors if error is not UNSET and bytes(error) not in FALSY), None),
         )
 
     def record(self, body: bytes) -> Bill | None:
         """The bill in a generation record, or None if the body is not one."""
         try:
             return self._record.decode(body).data.bill()
-        except _UNREADABLE:
+        except UNREADABLE:
             return None
 
     def refusal(
@@ -178,7 +178,7 @@ class ReplyReader:
         """
         try:
             error = bytes(self._envelope.decode(body).get("error", body))
-        except _UNREADABLE:
+        except UNREADABLE:
             error = body
         return self.error(error, provider=provider, status=status, retry_after_s=retry_after_s)
 
@@ -195,7 +195,7 @@ class ReplyReader:
 
         If an answer `has_begun` before the error came, the provider may bill what it made of it.
         """
-        read = _read(self._error, error, _Error) or _Error(message=_text(error))
+        read = read_object(self._error, error, _Error) or _Error(message=_text(error))
         upstream_status = status or _status(read)
         return UpstreamRefused(
             _message(read, upstream_status, provider),
@@ -207,10 +207,10 @@ class ReplyReader:
         )
 
     def _bill(self, usage: Raw | UnsetType) -> Bill | None:
-        read = None if usage is UNSET else _read(self._usage, bytes(usage), _Usage)
+        read = None if usage is UNSET else read_object(self._usage, bytes(usage), _Usage)
         if read is None:
             return None
-        input_tokens, output_tokens = _tokens(read.prompt_tokens), _tokens(read.completion_tokens)
+        input_tokens, output_tokens = plausible_tokens(read.prompt_tokens), plausible_tokens(read.completion_tokens)
         if input_tokens is None or output_tokens is None:
             return None
         inputs = read.prompt_tokens_details or _InputDetails()
@@ -220,21 +220,21 @@ class ReplyReader:
             usage=Usage(
                 input_tokens=input_tokens,
                 output_tokens=output_tokens,
-                cached_tokens=_tokens(cached) or 0,
-                cache_write_tokens=_tokens(inputs.cache_write_tokens) or 0,
-                reasoning_tokens=_tokens(outputs.reasoning_tokens) or 0,
+                cached_tokens=plausible_tokens(cached) or 0,
+                cache_write_tokens=plausible_tokens(inputs.cache_write_tokens) or 0,
+                reasoning_tokens=plausible_tokens(outputs.reasoning_tokens) or 0,
             ),
-            cost_usd=_plausible(read.cost),
+            cost_usd=plausible_cost(read.cost),
         )
 
 
-def _read(decoder: msgspec.json.Decoder[_Fields], body: bytes, kind: type[_Fields]) -> _Fields | None:
+def read_object(decoder: msgspec.json.Decoder[_Fields], body: bytes, kind: type[_Fields]) -> _Fields | None:
     """The object in `body`, without the members that have a type we do not expect; None if it is no object."""
     try:
         return decoder.decode(body)
     except msgspec.ValidationError:
         return _read_by_member(body, kind)
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
 
 
@@ -242,14 +242,14 @@ def _read_by_member(body: bytes, kind: type[_Fields]) -> _Fields | None:
     """The slow way, for the rare body that has one member of a type we do not expect."""
     try:
         members = msgspec.json.decode(body, type=dict[str, Raw])
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
     good: dict[str, object] = {}
     for member in msgspec.structs.fields(kind):
         if member.encode_name in members:
             try:
                 good[member.name] = msgspec.json.decode(members[member.encode_name], type=member.type)
-            except _UNREADABLE:
+            except UNREADABLE:
                 continue
     return kind(**good)
 
@@ -257,7 +257,7 @@ def _read_by_member(body: bytes, kind: type[_Fields]) -> _Fields | None:
 def _text(error: bytes) -> str | None:
     try:
         return msgspec.json.decode(error, type=str)
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
 
 
@@ -301,22 +301,22 @@ _NAME_LENGTH = 200
 _MESSAGE_LENGTH = 600  # characters of a provider's message that we pass on
 
 # An `error` that means there is none; the OpenAI SDKs test its truth too.
-_FALSY = frozenset({b"null", b"false", b'""', b"{}", b"[]", b"0"})
+FALSY = frozenset({b"null", b"false", b'""', b"{}", b"[]", b"0"})
 
 
-def _short(name: str | None) -> str | None:
+def short_name(name: str | None) -> str | None:
     """A name as it is kept: the longest real ones have some eighty characters, and a provider may send megabytes."""
     return None if name is None else name[:_NAME_LENGTH]
 
 
-def _plausible(cost_usd: Decimal | None) -> Decimal | None:
+def plausible_cost(cost_usd: Decimal | None) -> Decimal | None:
     """A cost that can be booked: not negative, not NaN, and below what an integer column holds."""
     if cost_usd is None or not cost_usd.is_finite() or not 0 <= cost_usd < _MOST_USD:
         return None
     return cost_usd
 
 
-def _tokens(count: int | None) -> int | None:
+def plausible_tokens(count: int | None) -> int | None:
     """A count that can be booked, or None."""
     return count if count is not None and 0 <= count < _MOST_TOKENS else None
 

@@ -44,7 +44,8 @@ from router.tokens.count import TokenCounter
 from router.tokens.prefix import session_id
 from router.tokens.vocabulary import load_encoding
 from router.units import CostSource, Usage
-from router.upstream.outgoing import Orders, outgoing_body
+from router.upstream.orders import Orders
+from router.upstream.outgoing import outgoing_body
 from router.wire.controls import NO_CONTROLS
 from router.wire.requests import ChatReader
 from router.wire.responses import ReplyReader

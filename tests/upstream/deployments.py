@@ -2,12 +2,18 @@
 
 from decimal import Decimal
 
+from router.apis import Api
 from router.catalog.catalog import Deployment, Model, ModelName, Provider, ProviderKind, ProviderName
 from router.catalog.prices import PriceList, Rates
 from router.decision.estimate import Estimate
 
 
-def deployment(kind: ProviderKind = "openrouter", *, base_url: str = "http://127.0.0.1:9/api/v1") -> Deployment:
+def deployment(
+    kind: ProviderKind = "openrouter",
+    *,
+    base_url: str = "http://127.0.0.1:9/api/v1",
+    apis: frozenset[Api] = frozenset({Api.CHAT}),
+) -> Deployment:
     """DeepSeek's small model at a provider that is called what it is."""
     model = Model(
         name=ModelName("deepseek/deepseek-v4-flash"),
@@ -19,7 +25,7 @@ def deployment(kind: ProviderKind = "openrouter", *, base_url: str = "http://127
     )
     return Deployment(
         model=model,
-        provider=Provider(name=ProviderName(kind), kind=kind, base_url=base_url),
+        provider=Provider(name=ProviderName(kind), kind=kind, base_url=base_url, apis=apis),
         upstream_model="deepseek-chat",
         prices=PriceList(()),
         max_output_tokens=8_000,

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from router.catalog.catalog import Effort
 from router.decision.data_rules import DataRules
 from router.errors import InvalidRequest
-from router.upstream.outgoing import NO_ORDERS, Orders, outgoing_body
+from router.upstream.orders import NO_ORDERS, Orders
+from router.upstream.outgoing import outgoing_body
 from router.wire.requests import ChatReader
 from tests.upstream.deployments import deployment, estimate
 

@@ -1,0 +1,45 @@
+"""Single events of a Responses stream, as OpenAI writes them: named, with the name in the data too.
+
+OpenRouter's have no name (recordings of 2026-08); clients that go by it get it added. There is no `[DONE]` here,
+though OpenRouter sends one: OpenAI sends none, so that no client needs it, and one that reads every event as JSON
+would fail on it. openai-python and openai-node stop at it, Codex CLI skips it, and all of them do without.
+"""
+
+import re
+from typing import Any
+
+import msgspec
+
+from router.errors import PenstockError
+
+_NAME = re.compile(r"[a-z0-9_.]{1,100}", re.ASCII)
+
+
+def event(kind: str, sequence_number: int, **members: Any) -> bytes:  # noqa: ANN401 - what JSON takes
+    """An event of ours."""
+    data = msgspec.json.encode({"type": kind, "sequence_number": sequence_number, **members})
+    return b"event: %b\ndata: %b\n\n" % (kind.encode(), data)
+
+
+def named(kind: str | None, data_lines: bytes) -> bytes:
+    """A provider's event, without its blank line, under its name; as it came if that is no name."""
+    if kind is None or not _NAME.fullmatch(kind):
+        return data_lines + b"\n\n"
+    return b"event: %b\n%b\n\n" % (kind.encode(), data_lines)
+
+
+def error_event(error: PenstockError, *, request_id: str, sequence_number: int) -> bytes:
+    """The last event of a stream that has failed.
+
+    It has the members of OpenAI's error event, and `error` beside them, as OpenAI itself sends it: openai-python and
+    openai-node raise only if that is there, and hand on an error event without it like any other (3.54 and 6.49).
+    """
+    told = {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
+    return event(
+        "error",
+        sequence_number,
+        code=error.code,
+        message=error.message,
+        param=error.param,
+        error={**told, **error.data(), "request_id": request_id},
+    )

@@ -1,0 +1,152 @@
+"""A stream of the Responses API on its way from a provider that speaks it: `NativeEditor`.
+
+Events leave as the bytes that came, under their name. The events that only say that a response has been created are
+kept until the answer itself begins: a provider that fails before can still be replaced, and the client sees one
+response only. What ends it is `response.completed` or `response.incomplete`; whatever says that it has failed becomes
+one `error` event of ours, and so does an end without one of these. No `id:` or `retry:` lines, as in a chat.
+"""
+
+from msgspec import UNSET, Raw, Struct, UnsetType, json
+
+from router.errors import PenstockError
+from router.wire.events import MAX_EVENT_BYTES, EventSplitter, is_named_error, is_utf8, payload_of, without_ids
+from router.wire.responses import FALSY, Bill, read_object
+from router.wire.responses_api.events import error_event, named
+from router.wire.responses_api.replies import ResponsesReplyReader, error_with_status
+
+_BEFORE_THE_ANSWER = frozenset({"response.created", "response.in_progress", "response.queued"})
+_ENDS = frozenset({"response.completed", "response.incomplete"})
+# `response.error` is OpenRouter's (its documentation of 2026-08).
+_FAILURES = frozenset({"response.failed", "response.cancelled", "response.error", "error"})
+
+
+class _Event(Struct):
+    type: str | None = None
+    sequence_number: int | None = None
+    response: Raw | UnsetType = UNSET
+    error: Raw | UnsetType = UNSET
+    error_type: str | None = None
+
+
+class NativeEditor:
+    """Edits one stream and remembers what its end will be booked by."""
+
+    __slots__ = (
+        "_events",
+        "_held",
+        "_held_bytes",
+        "_next_number",
+        "_replies",
+        "_splitter",
+        "bill",
+        "error",
+        "finish_reason",
+        "generation_id",
+        "has_begun",
+        "has_failed",
+        "is_complete",
+        "is_done",
+        "served_model",
+        "serving_provider",
+    )
+
+    def __init__(self, replies: ResponsesReplyReader) -> None:
+        self.bill: Bill | None = None
+        self.error: bytes | None = None
+        self.has_failed = False
+        self.finish_reason: str | None = None
+        self.generation_id: str | None = None
+        self.served_model: str | None = None
+        self.serving_provider: str | None = None
+        self.has_begun = False
+        self.is_done = False  # an end, or `[DONE]`, has been seen
+        self.is_complete = False
+        self._replies = replies
+        self._events = json.Decoder(_Event)
+        self._splitter = EventSplitter()
+        self._held: list[bytes] = []  # of before the answer
+        self._held_bytes = 0
+        self._next_number = 0
+
+    def feed(self, data: bytes) -> bytes:
+        """The part of `data`, and of what was kept back before, that the client may have now.
+
+        Nothing after an error or an end; but what follows an error is still read for its usage.
+        """
+        events = self._splitter.whole_events(data)
+        return b"".join([self._edited(each) for each in events.split(b"\n\n") if each]) if events else b""
+
+    def end(self) -> bytes:
+        """Nothing: the provider's own last event has said it all."""
+        return b""
+
+    def broken(self, error: PenstockError, *, request_id: str) -> bytes:
+        """The last event of a stream that broke off, numbered after the last that the client has had."""
+        number = self._next_number if self.has_begun else 0
+        return error_event(error, request_id=request_id, sequence_number=number)
+
+    def _edited(self, event: bytes) -> bytes:
+        event = event.lstrip(b"\n")
+        if not event or self.is_done:
+            return b""
+        payload = payload_of(event)
+        if payload is None:
+            return b"" if self.has_failed else without_ids(event)
+        if payload.strip() == b"[DONE]":
+            self.is_done = True
+            return b""
+        seen = read_object(self._events, payload, _Event) if is_utf8(payload) else None
+        if seen is None:
+            self.has_failed = True
+            return b""
+        return self._seen(seen, event, payload)
+
+    def _seen(self, seen: _Event, event: bytes, payload: bytes) -> bytes:
+        error = _error_in(seen, payload, self._note(seen), is_named=is_named_error(event))
+        if error is not None and not self.has_failed:
+            self.error, self.has_failed = error, True
+        if self.has_failed:
+            return b""
+        if seen.sequence_number is not None:
+            self._next_number = seen.sequence_number + 1
+        edited = _relayed(seen, event, payload)
+        if seen.type in _ENDS:
+            self.is_done = self.is_complete = True
+        if not self.has_begun and seen.type in _BEFORE_THE_ANSWER and self._held_bytes < MAX_EVENT_BYTES:
+            self._held.append(edited)
+            self._held_bytes += len(edited)
+            return b""
+        self.has_begun = True
+        before, self._held = self._held, []
+        return b"".join([*before, edited]) if before else edited
+
+    def _note(self, seen: _Event) -> bytes | None:
+        """Remember what the event's response says, if it has one; the error in it."""
+        facts = None if seen.response is UNSET else self._replies.facts(bytes(seen.response))
+        if facts is None:
+            return None
+        self.generation_id = self.generation_id or facts.generation_id
+        self.served_model = self.served_model or facts.model
+        self.serving_provider = self.serving_provider or facts.provider
+        if facts.bill is not None:
+            self.bill = facts.bill
+        if seen.type in _ENDS:
+            self.finish_reason = facts.finish_reason
+        return facts.error
+
+
+def _error_in(seen: _Event, payload: bytes, inside: bytes | None, *, is_named: bool) -> bytes | None:
+    """The error that an event is, in any of the shapes it may have; None if it is none. `inside`: of its response."""
+    if seen.error is not UNSET and bytes(seen.error) not in FALSY:
+        return error_with_status(bytes(seen.error), seen.error_type)
+    if inside is None and (seen.type in _FAILURES or is_named):
+        return error_with_status(payload, seen.error_type)
+    return inside
+
+
+def _relayed(seen: _Event, event: bytes, payload: bytes) -> bytes:
+    if event.startswith(b"data: ") and b"\n" not in event:
+        return named(seen.type, event)
+    if any(line.startswith(b"event:") for line in event.split(b"\n")):
+        return without_ids(event)
+    return named(seen.type, b"data: " + payload.replace(b"\n", b"\ndata: "))
