@@ -10,8 +10,8 @@ from router.errors import PenstockError, UpstreamBroken, UpstreamError
 from router.upstream.client import UpstreamReply
 from router.upstream.openrouter import cancel_stops_billing
 from router.wire.dialect import Editor
+from router.wire.events import EventTooLong
 from router.wire.responses import Bill, ReplyReader
-from router.wire.streams import EventTooLong
 
 # A provider that bills to the end although the client is gone is read to the end, for its usage chunk, this long.
 _DRAIN_S = 120.0

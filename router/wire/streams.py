@@ -18,12 +18,10 @@ from typing import Any
 from msgspec import DecodeError, Raw, Struct, ValidationError, json
 
 from router.errors import PenstockError
+from router.wire.events import EventSplitter, data_event, is_named_error, is_utf8, payload_of, without_ids
 from router.wire.responses import Bill, ReplyFacts, ReplyReader, error_body
 
 DONE = b"data: [DONE]\n\n"
-
-# An event longer than this is not one: image output comes as base64 in one event, a few MB at most.
-MAX_EVENT_BYTES = 16 * 1024 * 1024
 
 # Each with the comma that goes with it, before or behind; most frequent first, and alone last.
 _ROLES = (
@@ -39,10 +37,6 @@ _ROLES = (
 )
 _NULL = Raw(b"null")
 _NOTHING_SAID = frozenset({b'""', b"null", b"[]", b"{}"})
-
-
-class EventTooLong(Exception):
-    """The provider sent more than `MAX_EVENT_BYTES` without ending the event."""
 
 
 class _Something(Struct, gc=False):
@@ -112,17 +106,15 @@ class StreamEditor:
 
     __slots__ = (
         "_annotations",
-        "_carriage_return",
         "_choices",
         "_deltas",
         "_finished",
         "_held_usage",
-        "_kept",
-        "_kept_bytes",
         "_reader",
         "_roles_missing",
         "_seen",
         "_shows_usage",
+        "_splitter",
         "bill",
         "error",
         "finish_reason",
@@ -153,9 +145,7 @@ class StreamEditor:
         self._finished: set[int] = set()
         self._annotations: dict[int, int] = {}  # how many each choice has had
         self._held_usage = b""
-        self._kept: list[bytes] = []  # the beginning of an event, as it came
-        self._kept_bytes = 0
-        self._carriage_return = b""
+        self._splitter = EventSplitter()
 
     @property
     def is_complete(self) -> bool:
@@ -167,7 +157,7 @@ class StreamEditor:
 
         Nothing after an error or `[DONE]`; but what follows an error is still read for its usage.
         """
-        events = self._whole_events(data)
+        events = self._splitter.whole_events(data)
         if not events:
             return b""
         return b"".join([self._edited(event) for event in events.split(b"\n\n") if event])
@@ -182,54 +172,24 @@ class StreamEditor:
         """The last event of a stream that broke off."""
         return error_event(error_body(error, request_id=request_id))
 
-    def _whole_events(self, data: bytes) -> bytes:
-        """What was kept and `data` up to the last blank line, CRLF as LF; the rest is kept.
-
-        An event of megabytes comes in hundreds of pieces: they are joined once, when it has ended.
-        """
-        if self._carriage_return:
-            data, self._carriage_return = self._carriage_return + data, b""
-        if b"\r" in data:
-            data = data.replace(b"\r\n", b"\n")
-            if data.endswith(b"\r"):  # its line feed comes with the next bytes
-                data, self._carriage_return = data[:-1], b"\r"
-        is_split = bool(self._kept) and self._kept[-1].endswith(b"\n") and data.startswith(b"\n")
-        if not is_split and b"\n\n" not in data:
-            self._keep(data)
-            return b""
-        if self._kept:
-            data = b"".join([*self._kept, data])
-            self._kept, self._kept_bytes = [], 0
-        cut = data.rfind(b"\n\n") + 2
-        self._keep(data[cut:])
-        return data[:cut]
-
-    def _keep(self, rest: bytes) -> None:
-        if not rest:
-            return
-        self._kept_bytes += len(rest)
-        if self._kept_bytes > MAX_EVENT_BYTES:
-            raise EventTooLong
-        self._kept.append(rest)
-
     def _edited(self, event: bytes) -> bytes:
         """One event, without its blank line, as the client gets it: possibly not at all."""
         event = event.lstrip(b"\n")
         if not event or self.is_done:
             return b""
         is_one_line = event.startswith(b"data: ") and b"\n" not in event
-        payload = event[6:] if is_one_line else _payload(event)
+        payload = event[6:] if is_one_line else payload_of(event)
         if payload is None:
-            return b"" if self.has_failed else _comment(event)
+            return b"" if self.has_failed else without_ids(event)
         try:
             seen = self._seen.decode(payload)
         except ValidationError:
             seen = None  # an unexpected type somewhere: read member by member
         except (DecodeError, UnicodeDecodeError, RecursionError):
             return self._unreadable(payload)
-        if not _is_utf8(payload):  # a decoder does not look into the strings that it skips
+        if not is_utf8(payload):  # a decoder does not look into the strings that it skips
             return self._unreadable(payload)
-        is_error = not is_one_line and _is_error(event)
+        is_error = not is_one_line and is_named_error(event)
         if seen is not None and not (self._roles_missing or self.has_failed or is_error) and _is_plain(seen):
             return self._plain(seen, event, payload, is_one_line=is_one_line)
         facts = self._reader.facts(payload)
@@ -239,12 +199,12 @@ class StreamEditor:
         try:
             return self._edited_chunk(payload, facts, is_error=is_error)
         except (ValueError, KeyError, RecursionError):  # DecodeError and UnicodeDecodeError are ValueErrors
-            return b"" if self.has_failed else _data(payload)
+            return b"" if self.has_failed else data_event(payload)
 
     def _plain(self, seen: _Seen, event: bytes, payload: bytes, *, is_one_line: bool) -> bytes:
         if is_one_line:
             return (_without_roles(event) if _has_role(seen) else event) + b"\n\n"
-        return _data(_without_roles(payload)) if _has_role(seen) else _comment(event)
+        return data_event(_without_roles(payload)) if _has_role(seen) else without_ids(event)
 
     def _unreadable(self, payload: bytes) -> bytes:
         """`[DONE]`, which is no JSON either, or else the end: SDKs raise on what they cannot decode."""
@@ -266,14 +226,14 @@ class StreamEditor:
             self._held_usage = _usage_chunk(payload)
             payload = _without_usage(payload)
         if deltas is None:
-            return _data(payload)
+            return data_event(payload)
         is_news = self._is_news(deltas) if deltas else facts.bill is None
         self._finished.update(each.index for each in deltas if each.finish_reason)
         if not is_news:
             return b""
         if b'"annotations"' in payload:
             payload = self._with_indexed_annotations(payload, deltas)
-        return _data(self._with_first_roles_only(payload, deltas))
+        return data_event(self._with_first_roles_only(payload, deltas))
 
     def _note(self, facts: ReplyFacts) -> None:
         self.generation_id = self.generation_id or facts.generation_id
@@ -336,40 +296,7 @@ class StreamEditor:
 
 def error_event(body: bytes) -> bytes:
     """An error, already in OpenAI's shape, as the last event of a stream."""
-    return _data(body)
-
-
-def _data(payload: bytes) -> bytes:
-    return b"data: " + payload.replace(b"\n", b"\ndata: ") + b"\n\n"
-
-
-def _payload(event: bytes) -> bytes | None:
-    """The data of an event, or None if it has none (a comment)."""
-    if event.startswith(b"data: ") and b"\n" not in event:
-        return event[6:]
-    lines = [line[5:].removeprefix(b" ") for line in event.split(b"\n") if line.startswith(b"data:")]
-    return b"\n".join(lines) if lines else None
-
-
-def _comment(event: bytes) -> bytes:
-    """An event as it came, less its `id:` and `retry:` lines; nothing if that leaves nothing, or nobody can read it."""
-    kept = [line for line in event.split(b"\n") if not line.startswith((b"id:", b"retry:"))]
-    return b"\n".join([*kept, b"", b""]) if kept and _is_utf8(event) else b""
-
-
-def _is_error(event: bytes) -> bool:
-    """Whether the event says so by its name."""
-    return any(line.partition(b":")[2].strip() == b"error" for line in event.split(b"\n") if line.startswith(b"event:"))
-
-
-def _is_utf8(data: bytes) -> bool:
-    if data.isascii():
-        return True
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+    return data_event(body)
 
 
 def _without_roles(events: bytes) -> bytes:
@@ -398,7 +325,7 @@ def _usage_chunk(payload: bytes) -> bytes:
     """The chunk as OpenAI sends usage: with an empty list of choices."""
     members = _members(payload)
     members["choices"] = Raw(b"[]")
-    return _data(json.encode(members))
+    return data_event(json.encode(members))
 
 
 def _annotations(delta: dict[str, Raw]) -> list[dict[str, Raw]]:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
-from router.wire.streams import MAX_EVENT_BYTES
+from router.wire.events import MAX_EVENT_BYTES
 
 Point = Literal["before headers", "after headers", "after the first event", "in an event", "before [DONE]"]
 POINTS: tuple[Point, ...] = (

@@ -24,7 +24,7 @@ from router.assembly import assemble
 from router.config.loader import load
 from router.keys import TeamName, written
 from router.server.listen import bound, port_of, serving
-from router.wire.streams import MAX_EVENT_BYTES
+from router.wire.events import MAX_EVENT_BYTES
 from tests.torture.faulty_upstream import FAULTS, POINTS, WORDS, Fault, FaultyUpstream, Point, text_of
 from tests.torture.plant import AMPLE, CHECKOUT
 from tests.torture.result import Result, at_most, equal, none, told
