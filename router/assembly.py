@@ -69,6 +69,9 @@ from router.upstream.client import Endpoint, UpstreamClient
 from router.upstream.listing import listed_models
 from router.upstream.transport import UpstreamTransport
 from router.wire.dialect import ChatDialect, Dialect
+from router.wire.messages_api.dialect import MessagesDialect
+from router.wire.messages_api.reading import MessagesReader
+from router.wire.messages_api.replies import MessageReader
 from router.wire.requests import ChatReader
 from router.wire.responses import ReplyReader
 
@@ -136,7 +139,7 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
         client=client,
         reader=reader,
         dialects=_dialects(reader),
-        facts={Api.CHAT: reader.facts},
+        facts={Api.CHAT: reader.facts, Api.MESSAGES: MessageReader(reader).facts},
         journal=journal,
         is_strict=settings.durability == "strict",
         books=Books(
@@ -258,12 +261,12 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
 
 def _request_readers() -> dict[Api, RequestReader]:
     """Who reads what clients ask, for each API that they may speak."""
-    return {Api.CHAT: ChatReader()}
+    return {Api.CHAT: ChatReader(), Api.MESSAGES: MessagesReader()}
 
 
 def _dialects(reader: ReplyReader) -> dict[Api, Dialect]:
     """How clients are answered, for each API that they may speak."""
-    return {Api.CHAT: ChatDialect(reader)}
+    return {Api.CHAT: ChatDialect(reader), Api.MESSAGES: MessagesDialect(reader)}
 
 
 def in_thread(step: Callable[..., object], *arguments: object) -> Step:

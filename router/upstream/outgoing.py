@@ -20,6 +20,7 @@ from router.catalog.catalog import Deployment, Effort
 from router.catalog.prices import Rates
 from router.decision.data_rules import NO_DATA_RULES, DataRules
 from router.decision.estimate import Estimate
+from router.upstream.outgoing_messages import messages_body
 from router.wire.requests import ModelRequest
 
 _LIMITS = ("max_completion_tokens", "max_tokens")
@@ -84,6 +85,16 @@ def outgoing_body(
     match spoken_to(request, deployment):
         case Api.CHAT:
             return _chat_body(request, deployment, estimate, orders)
+        case Api.MESSAGES:
+            limit = estimate.max_output_tokens
+            return messages_body(
+                request,
+                deployment,
+                max_tokens=limit,
+                effort=orders.effort,
+                most_thinking_tokens=None if orders.effort is None else int(_SHARE_OF_LIMIT[orders.effort] * limit),
+                for_openrouter=_for_openrouter(request, estimate, orders),
+            )
         case other:
             raise NotImplementedError(other)
 
@@ -100,16 +111,24 @@ def _chat_body(request: ModelRequest, deployment: Deployment, estimate: Estimate
         changes.update(_thinking(request, kind, orders.effort, limit=estimate.max_output_tokens))
     if kind == "openrouter":
         without.extend(name for name in _NEVER_NULL_AT_OPENROUTER & request.members.keys() if _is_null(request, name))
-        changes["provider"] = {
+        changes.update(_for_openrouter(request, estimate, orders))
+    else:
+        without.extend(_OPENROUTER_ONLY)
+    return request.body_with(changes, without=without)
+
+
+def _for_openrouter(request: ModelRequest, estimate: Estimate, orders: Orders) -> dict[str, Any]:
+    """What OpenRouter is told beside the request, by any API."""
+    told: dict[str, Any] = {
+        "provider": {
             **request.provider_preferences,
             **_data_preferences(orders.data),
             "max_price": _max_price(request.max_price, estimate.dearest_rates),
         }
-        if orders.session_id is not None and not request.names_conversation:
-            changes["session_id"] = orders.session_id
-    else:
-        without.extend(_OPENROUTER_ONLY)
-    return request.body_with(changes, without=without)
+    }
+    if orders.session_id is not None and not request.names_conversation:
+        told["session_id"] = orders.session_id
+    return told
 
 
 def _stream_options(request: ModelRequest) -> dict[str, Any]:

@@ -247,7 +247,7 @@ def _short(parts: list[Chat]) -> str | list[Chat]:
 def _call(block: _Block, at: str) -> Chat:
     if block.id is None or block.name is None:
         raise _missing(f"{at}.{'id' if block.id is None else 'name'}")
-    arguments = bytes(block.input).decode() if is_given(block.input) else "{}"
+    arguments = bytes(block.input).decode() if isinstance(block.input, Raw) and is_given(block.input) else "{}"
     return {"id": block.id, "type": "function", "function": {"name": block.name, "arguments": arguments}}
 
 
