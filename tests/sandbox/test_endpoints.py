@@ -296,12 +296,13 @@ def test_models_are_counted(sandbox: RunningSandbox) -> None:
 @pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "streamed"])
 def test_no_fault_finds_an_endpoint_unprepared(sandbox: RunningSandbox, path: str, is_stream: bool) -> None:
     """Whatever happens, what was said to cost something is what is billed."""
-    asked = {
+    every: dict[str, dict[str, object]] = {
         "responses": {"model": FLASH, "input": "What is a penstock?"},
         "messages": {"model": FLASH, "max_tokens": 5_000, "messages": [user("What is a penstock?")]},
         "completions": {"model": FLASH, "prompt": "What is a penstock?"},
         "embeddings": {"model": EMBEDDER, "input": "What is a penstock?"},
-    }[path]
+    }
+    asked = every[path]
     for fault in FAULTS.values():
         if fault.breaks in (Break.STALL, Break.STALL_BEFORE_HEADERS) or fault.name == "503-late":
             continue

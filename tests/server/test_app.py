@@ -54,6 +54,7 @@ def data(
 ) -> ASGIApp:
     return data_app(
         endpoints={Api.CHAT: chat or answering("chat")},
+        count_tokens=answering("count_tokens"),
         models=answering("models"),
         not_ready=not_ready,
         guard=guard,
@@ -74,6 +75,7 @@ def admin() -> ASGIApp:
     ("method", "path", "reached", "params"),
     [
         ("POST", "/v1/chat/completions", "chat", {}),
+        ("POST", "/v1/messages/count_tokens", "count_tokens", {}),
         ("GET", "/v1/models", "models", {}),
         ("GET", "/v1/models/auto", "models", {"model_id": "auto"}),
         ("GET", "/v1/models/openai/gpt-5.5", "models", {"model_id": "openai/gpt-5.5"}),

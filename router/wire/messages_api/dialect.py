@@ -69,7 +69,7 @@ class MessagesDialect:
         return (_answer(told, whole),) if whole or told else ()
 
     def error_body(self, error: PenstockError, *, request_id: str) -> bytes:
-        return errors.error_body(error, request_id=request_id)
+        return errors.error_body(error, request_id)
 
     def error_event(self, error: PenstockError, *, request_id: str) -> bytes:
         return errors.error_event(error, request_id=request_id)

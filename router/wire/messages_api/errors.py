@@ -23,7 +23,7 @@ _TYPES = {
 _STATUSES = {**{kind: status for status, kind in _TYPES.items() if status != 503}}
 
 
-def error_body(error: PenstockError, *, request_id: str) -> bytes:
+def error_body(error: PenstockError, request_id: str) -> bytes:
     """The error as Anthropic writes it, with the code and further members that its OpenAI shape has here."""
     return msgspec.json.encode(
         {
@@ -48,7 +48,7 @@ def error_type(status: int) -> str:
 
 def error_event(error: PenstockError, *, request_id: str) -> bytes:
     """The last event of a stream."""
-    return b"event: error\ndata: " + error_body(error, request_id=request_id) + b"\n\n"
+    return b"event: error\ndata: " + error_body(error, request_id) + b"\n\n"
 
 
 def with_status(error: bytes) -> bytes:

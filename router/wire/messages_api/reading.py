@@ -40,7 +40,7 @@ class _ToolChoice(Struct):
 
 
 class _Thinking(Struct):
-    type: Literal["enabled", "disabled", "adaptive"]
+    type: str
     budget_tokens: int | None = None
     display: str | None = None
 
@@ -170,7 +170,7 @@ class MessagesReader:
             "user": _user(typed),
             "service_tier": None if typed.service_tier is None else _TIERS[typed.service_tier],
             "response_format": _response_format(typed),
-            "reasoning": _reasoning(typed),
+            "reasoning": _reasoning(typed, conversation),
         }
         chat.update((name, value) for name, value in optional.items() if value is not None)
         if typed.tool_choice is not None and tools:
@@ -250,11 +250,13 @@ def _response_format(typed: _Body) -> dict[str, Any] | None:
     return {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": wanted.schema}}
 
 
-def _reasoning(typed: _Body) -> dict[str, Any] | None:
+def _reasoning(typed: _Body, conversation: Conversation) -> dict[str, Any] | None:
     """How hard to think. A budget says more than an effort, and a chat takes only one of them (openrouter.md §1.1)."""
     thinking, effort = typed.thinking, typed.output_config.effort if typed.output_config is not None else None
     if thinking is not None and thinking.type == "disabled":
         return {"enabled": False}
+    if thinking is not None and thinking.type not in ("enabled", "adaptive"):
+        conversation.cannot_say(f"thinking of type {thinking.type[:60]!r}")
     told: dict[str, Any] = {}
     if thinking is not None and thinking.type == "enabled":
         if thinking.budget_tokens is None:
