@@ -62,6 +62,9 @@ def messages_body(
             changes["output_config"] = output_config
         else:
             without.append("output_config")
+    elif request.reasoning_tokens is not None and request.reasoning_tokens >= max_tokens:
+        # The limit was lowered to the money that is left, and a budget must stay below it.
+        changes["thinking"], _ = _thinking(request, original.members, Effort.MAX, max_tokens - 1)
     return original.body_with(changes, without=without)
 
 
