@@ -85,7 +85,7 @@ class Conversation:
         said: list[Chat] = []
         results = 0
         for index, raw in enumerate(content):
-            block, place = self._read_block(raw, f"{at}.{index}"), f"{at}.{index}"
+            block, place = self._read_block(raw, f"{at}[{index}]"), f"{at}[{index}]"
             if block.type == "tool_result":
                 results += 1
                 said.extend(self._add_result(block, place))
@@ -103,7 +103,7 @@ class Conversation:
         thoughts: list[str] = []
         proofs: list[Chat] = []
         for index, raw in enumerate(content):
-            place = f"{at}.{index}"
+            place = f"{at}[{index}]"
             block = self._read_block(raw, place)
             match block.type:
                 case "tool_use":
@@ -150,7 +150,7 @@ class Conversation:
             return [{"type": "text", "text": content}] if content else []
         parts: list[Chat] = []
         for index, raw in enumerate(content):
-            place = f"{at}.{index}"
+            place = f"{at}[{index}]"
             parts.extend(self._part(self._read_block(raw, place), raw, place))
         return parts
 

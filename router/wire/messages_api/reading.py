@@ -159,7 +159,7 @@ class MessagesReader:
         if typed.system is not None:
             conversation.add_system(typed.system, at="system")
         for index, message in enumerate(typed.messages):
-            _add(conversation, message, f"messages.{index}.content")
+            _add(conversation, message, f"messages[{index}].content")
         chat["messages"] = conversation.messages
         tools, allowance = self._tools(typed, conversation)
         optional = {
@@ -186,9 +186,9 @@ class MessagesReader:
             try:
                 tool = self._tool.decode(raw)
             except (msgspec.DecodeError, RecursionError) as error:
-                raise explained(error, at=f"tools.{index}") from error
+                raise explained(error, at=f"tools[{index}]") from error
             if tool.type in (None, "custom"):
-                tools.append(_function(tool, f"tools.{index}"))
+                tools.append(_function(tool, f"tools[{index}]"))
                 continue
             allowance += _allowance(tool.type or "")
             conversation.cannot_say(f"the tool type {(tool.type or '')[:60]!r}")
