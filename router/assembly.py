@@ -26,7 +26,9 @@ from router.catalog.listing import ListingReader
 from router.config.snapshot import ProviderAccess, Server, Settings, Snapshot
 from router.decision.facts import Experience
 from router.errors import PenstockError
+from router.gateway.cache import AnswerCache, Shelf
 from router.gateway.dispatch import Clock, Gateway, Quotas
+from router.gateway.idempotency import Idempotency
 from router.gateway.live_prices import Listeners, LivePrices
 from router.gateway.past import DecideAgain
 from router.gateway.planning import Board, Planner, PromptCaches
@@ -55,6 +57,7 @@ from router.server.listen import Stop
 from router.server.openai import ModelEndpoint, Models, RequestReader, Underway
 from router.server.pages import EXPLAIN_PATH
 from router.server.replies import Wording
+from router.storage.answer_shelves import MemoryShelf, RedisShelf
 from router.storage.journal import Journal
 from router.storage.lock import DirectoryLock
 from router.storage.pepper import pepper
@@ -120,6 +123,8 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
     gate: Gate = shared or memory
     marks = _redis_marks(settings)
     warmth = Warmth(snapshot.catalog, shared=marks)
+    shared_shelf = _redis_shelf(settings)
+    shelf: Shelf = shared_shelf or MemoryShelf(monotonic_s=time.monotonic)
 
     reader = ReplyReader()
     transport = transport or UpstreamTransport()
@@ -159,6 +164,7 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
         retries=RetryBudget(monotonic_s=time.monotonic),
         jitter=jitter,
         copy_to_shadow=shadows.offer,
+        cache=AnswerCache(shelf, config_version=snapshot.version, now=utc_now),
     )
     metrics.watch(
         Gauges(
@@ -185,19 +191,28 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
     )
     keys = KeyRing(store, pepper=open_pepper(settings), teams=frozenset(snapshot.teams), now=utc_now)
 
+    idempotency = Idempotency(store, now=utc_now)
+
     async def close() -> None:
         await transport.aclose()
         await anyio.to_thread.run_sync(store.close)
 
     starting: list[Step] = [in_thread(journal.start), in_thread(keys.refresh), in_thread(prices.load)]
-    beside: list[Step] = [keys.keep_fresh, prices.run, reconciler.run, keeper.run, partial(shadows.run, gateway)]
+    beside: list[Step] = [
+        idempotency.run,
+        keys.keep_fresh,
+        prices.run,
+        reconciler.run,
+        keeper.run,
+        partial(shadows.run, gateway),
+    ]
     # The server has cancelled what is still under way: it is settled before the books are closed.
     stopping: list[Step] = [partial(_emptied, gateway), transport.aclose, partial(_emptied, gateway)]
     if shared is None:
         alone = DirectoryLock(settings.state_dir)
         # Replayed before the counters are recovered: what a killed process spent counts.
         recover = in_thread(memory.recover, gateway.quotas.all(), store.spent_since)
-        starting = [in_thread(alone.take), *starting, reconciler.replay, recover]
+        starting = [in_thread(alone.take), *starting, reconciler.replay, recover, in_thread(store.give_up_claims)]
         closing: list[Step] = [in_thread(journal.close), close, in_thread(alone.give_up)]
     else:
         beside.append(partial(shared.run, reconciler.book_the_dead))
@@ -206,6 +221,8 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
     if marks is not None:
         beside.append(marks.run)
         stopping.append(marks.aclose)
+    if shared_shelf is not None:
+        stopping.append(shared_shelf.aclose)
     life = Life(
         starting=[*starting, in_thread(keeper.load), in_thread(writer.start)],
         beside=beside,
@@ -226,6 +243,7 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
             api,
             reader=requests,
             underway=underway,
+            idempotency=idempotency,
             max_body_bytes=settings.max_body_bytes,
             comment_every_s=settings.streams.comment_every_s,
             refused=metrics.refused,
@@ -498,11 +516,18 @@ def _redis_marks(settings: Settings) -> RedisMarks | None:
     return RedisMarks(client, root=ROOT, monotonic_s=time.monotonic)
 
 
-def redis_client(url: str) -> Redis:
+def _redis_shelf(settings: Settings) -> RedisShelf | None:
+    if settings.redis is None:
+        return None
+    client = redis_client(_required(settings.redis).reveal(), is_text=False)
+    return RedisShelf(client, root=ROOT, monotonic_s=time.monotonic)
+
+
+def redis_client(url: str, *, is_text: bool = True) -> Redis:
     """A client that asks once: whoever uses it gives up in his own time, and knows better whether to try again."""
     return Redis.from_url(
         url,
-        decode_responses=True,
+        decode_responses=is_text,
         protocol=2,
         retry=Retry(NoBackoff(), 0),
         driver_info=None,  # Redis before 7.2 does not know what to do with it

@@ -67,6 +67,24 @@ class InvalidRequest(CallerError):
         self.code = code
 
 
+class IdempotencyConflict(CallerError):
+    """The key under which a request asks to be carried out once stands for another one."""
+
+    status = 409
+    code = "idempotency_key_reused"
+    param = "idempotency-key"
+
+
+class IdempotencyBusy(CallerError):
+    """The request under that key is still being carried out."""
+
+    status = 409
+    code = "idempotency_key_in_use"
+    param = "idempotency-key"
+    should_retry = True
+    retry_after_s = 1.0
+
+
 class NothingEligible(CallerError):
     """No candidate may serve this request; carries every rejection."""
 

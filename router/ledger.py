@@ -16,6 +16,7 @@ class Outcome(StrEnum):
 
     OK = "ok"
     CLIENT_GONE = "client_gone"  # the client hung up before the end; what the provider billed is booked
+    CACHED = "cached"  # answered as before, from the team's cache: nobody was asked
     CUT = "cut"  # the answer broke off, or an error came in the middle of it
     FAILED = "failed"  # no provider answered
     REFUSED = "refused"  # we refused: nothing eligible, no money, a limit

@@ -216,6 +216,7 @@ LimitUsd = Annotated[Decimal, BeforeValidator(_exact), Field(ge=0), AfterValidat
 Probability = Annotated[float, BeforeValidator(_ratio), Field(ge=0, le=1), _PROBABILITY]
 TokenRatio = Annotated[float, BeforeValidator(_ratio), Field(ge=0.5, le=5)]
 Seconds = Annotated[float, BeforeValidator(_ratio), Field(gt=0, le=86_400)]
+CacheSeconds = Annotated[float, BeforeValidator(_ratio), Field(gt=0, le=30 * 86_400)]
 Pause = Annotated[float, BeforeValidator(_ratio), Field(ge=0, le=3_600)]
 Tokens = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000_000)]
@@ -854,6 +855,16 @@ class PolicySection(Section):
         return self
 
 
+class CacheSection(Section):
+    """Answers that are given again to who asks exactly the same."""
+
+    ttl_s: Annotated[CacheSeconds, Field(description="for so long; at most 30 days")]
+    when: Annotated[
+        Literal["temperature_zero", "always"],
+        Field(description="temperature_zero: where the same answer is to be expected; always: whatever is asked"),
+    ] = "temperature_zero"
+
+
 class TeamFile(Section):
     """`teams/NAME.yaml`: what one team may spend, on what, and how good is good enough for it."""
 
@@ -875,6 +886,10 @@ class TeamFile(Section):
     banned_providers: Annotated[list[Text], Field(description="never at these, by whatever policy or alias")] = []
     only_providers: Annotated[
         OnlyProviders | None, Field(description="never at others, by whatever policy or alias")
+    ] = None
+    cache: Annotated[
+        CacheSection | None,
+        Field(description="answers that are given again to who asks exactly the same; default: none"),
     ] = None
     data: Annotated[
         DataSection | None, Field(description="how every prompt of the team must be handled, pinned models included")

@@ -93,6 +93,14 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
+class Caching:
+    """Which answers of a team are given again to who asks exactly the same."""
+
+    ttl_s: float
+    is_always: bool  # also where an answer is drawn; else only at temperature 0
+
+
+@dataclass(frozen=True, slots=True)
 class Team:
     """`teams/NAME.yaml`."""
 
@@ -105,6 +113,7 @@ class Team:
     projects: Mapping[str, Allowance]  # tags with money of their own
     aliases: Mapping[str, Policy]  # what its clients may write in `model`
     policies: Mapping[str, Policy]
+    cache: Caching | None = None
     guard: Guard = NO_GUARD  # of the whole team: policies and aliases are held to it already
 
     def pin(self, model: ModelName) -> Policy:

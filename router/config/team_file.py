@@ -19,7 +19,7 @@ from router.config.schema import (
     TeamFile,
     WhenSection,
 )
-from router.config.snapshot import Team
+from router.config.snapshot import Caching, Team
 from router.decision.arms import Weights
 from router.decision.data_rules import NO_DATA_RULES, DataRules
 from router.decision.matching import Match, Schedule
@@ -50,6 +50,7 @@ def team(file: TeamFile) -> Team:
         projects={tag: _allowance(section) for tag, section in file.projects.items()},
         aliases={alias: _target(section, policies, guard) for alias, section in file.aliases.items()},
         policies=policies,
+        cache=None if file.cache is None else Caching(file.cache.ttl_s, is_always=file.cache.when == "always"),
         guard=guard,
     )
 

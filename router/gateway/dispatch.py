@@ -12,6 +12,7 @@ import msgspec
 from router.apis import Api
 from router.config.snapshot import Snapshot, Team
 from router.gateway.answer import MOST_DRAINS
+from router.gateway.cache import AnswerCache
 from router.gateway.planning import Plan, Planner
 from router.gateway.settlement import Books
 from router.keys import Caller
@@ -60,6 +61,7 @@ class Gateway:
         retries: RetryBudget,
         jitter: random.Random,
         copy_to_shadow: CopyToShadow,
+        cache: AnswerCache,
     ) -> None:
         self.planner = planner
         self.gate = gate
@@ -74,6 +76,7 @@ class Gateway:
         self.retries = retries
         self.jitter = jitter
         self.copy_to_shadow = copy_to_shadow
+        self.cache = cache
         self.monotonic_s = clock.monotonic_s
         self.sleep = clock.sleep
         self.config_version = snapshot.version

@@ -27,6 +27,7 @@ from router.errors import (
     UpstreamTimeout,
 )
 from router.gateway.answer import StreamedAnswer
+from router.gateway.cache import Recall, Remembered
 from router.gateway.call import Call
 from router.gateway.dispatch import Gateway
 from router.gateway.escalation import better_candidates
@@ -72,6 +73,7 @@ class Exchange:
         self.client_is_gone = False  # before it had everything
         self.is_cut_off = False  # by us, as this process stops
         self.body: bytes | None = None  # of a whole answer
+        self.recall: Recall | None = None  # the cache's part in it
         self._gateway = gateway
         self._caller = caller
         self._controls = controls
@@ -114,6 +116,11 @@ class Exchange:
         return next((call for call in self._calls if call.is_answered), None)
 
     @property
+    def found(self) -> Remembered | None:
+        """The answer as it was given before, if that is what the client gets."""
+        return None if self.recall is None else self.recall.found
+
+    @property
     def verdict(self) -> Verdict | None:
         """What the policy's checks say of the answer; None if it was not verified."""
         return self._verdict
@@ -149,18 +156,36 @@ class Exchange:
             self._gateway.retries.earn()
             quota = self._gateway.quotas.of(self._caller, plan.profile.tags)
             self._admission = await self._gateway.gate.admit(quota, tokens=_tokens_expected(plan))
+            if await self._was_answered_before(plan):
+                return
             await self._ask_candidates(quota, plan)
             await self._verify(quota)
         except PenstockError as error:
             self._refusal = error
             raise
 
+    async def _was_answered_before(self, plan: Plan) -> bool:
+        """Whether the team's cache has the answer; then it is this one's."""
+        if self._shadow is not None:
+            return False
+        self.recall = self._gateway.cache.recall(plan.team, self.request, self._controls)
+        found = None if self.recall is None else await self.recall.look()
+        if found is None:
+            return False
+        if self.request.is_stream:
+            self._collected = found.content
+        else:
+            self.body = found.content
+        self._first_byte_s = self._gateway.monotonic_s()
+        return True
+
     def stream(self) -> AsyncGenerator[bytes]:
         """The answer's events for the client; ends with `[DONE]`, or with an error event if it broke off."""
         if self._collected is not None:
             return _replayed(self._collected)
         assert self._stream is not None
-        return self._stream.events(request_id=self.request_id)
+        events = self._stream.events(request_id=self.request_id)
+        return events if self.recall is None else self.recall.noting(events)
 
     def error_event(self, error: PenstockError) -> bytes:
         """The last event for a client that has been promised a stream."""
@@ -467,7 +492,27 @@ class Exchange:
             if self._calls or self._shadow is None:  # a copy that was never sent is no request of anybody's
                 self._gateway.books.book(self._entry(self._plan, ended_s=now_s))
         if self._outcome() is Outcome.OK:
+            await self._keep_for_others()
             self._gateway.copy_to_shadow(self._plan, self.request, self._caller, self.request_id)
+
+    async def _keep_for_others(self) -> None:
+        """Have the team's cache keep the answer, if it may."""
+        answered, plan = self.answered, self._plan
+        if self.recall is None or answered is None or plan is None or answered.charge is None:
+            return
+        if self._verdict is not None and self._verdict.failed is not None:
+            return
+        its, worth = answered.candidate.deployment, self._baseline_nano_usd()
+        measured_by = (its.model.name, answered.charge.nano_usd)
+        if worth is not None and plan.team.baseline is not None:
+            measured_by = (plan.team.baseline, worth)
+        await self.recall.keep(
+            self.body if self._collected is None else self._collected,
+            finish_reason=answered.finish_reason,
+            request_id=self.request_id,
+            served_by=(its.model.name, its.provider.name),
+            baseline=measured_by,
+        )
 
     async def _settle_in_doubt(self) -> None:
         for call in self._calls:
@@ -501,6 +546,8 @@ class Exchange:
             return Outcome.SHADOW
         if self._refusal is not None:
             return Outcome.REFUSED if isinstance(self._refusal, CallerError) else Outcome.FAILED
+        if self.found is not None:
+            return Outcome.CLIENT_GONE if self.client_is_gone else Outcome.CACHED
         if self.answered is None:
             return Outcome.FAILED
         if self.is_cut_off or (self._stream is not None and self._stream.cut is not None):
@@ -508,6 +555,8 @@ class Exchange:
         return Outcome.CLIENT_GONE if self.client_is_gone else Outcome.OK
 
     def _baseline_nano_usd(self) -> int | None:
+        if self.found is not None:
+            return self.found.baseline_nano_usd
         if self._plan is None:
             return None
         attempts = tuple(call.attempt() for call in self._calls if call.charge is not None)
@@ -541,7 +590,7 @@ class Exchange:
             profile_json=self._gateway.encode(profile_as_data(plan.profile)),
             counted_input_tokens=estimate.input_tokens if estimate else 0,
             expected_nano_usd=nano_usd(estimate.expected_usd) if estimate else 0,
-            baseline=plan.team.baseline,
+            baseline=plan.team.baseline if self.found is None else self.found.baseline,
             baseline_nano_usd=self._baseline_nano_usd(),
             config_version=self._gateway.config_version,
             is_stream=self.request.is_stream,

@@ -17,6 +17,7 @@ from router.decision.explain import as_data
 from router.errors import PenstockError, Unavailable, UnknownModel
 from router.gateway.dispatch import Gateway
 from router.gateway.exchange import Exchange
+from router.gateway.idempotency import Idempotency, Once
 from router.keys import Caller
 from router.quality.verify import Verdict
 from router.server.auth import CALLER
@@ -24,7 +25,9 @@ from router.server.replies import (
     REQUEST_ID,
     ClientGone,
     Headers,
+    one_header,
     read_body,
+    send_body,
     send_error,
     send_json,
 )
@@ -73,15 +76,18 @@ class ModelEndpoint:
         *,
         reader: RequestReader,
         underway: Underway,
+        idempotency: Idempotency,
         max_body_bytes: int,
         comment_every_s: float,
         refused: Callable[[str], None],
     ) -> None:
         """`comment_every_s`: how often who waits for the first event of a stream gets a comment."""
         self._gateway = gateway
+        self._api = api
         self._dialect = gateway.dialects[api]
         self._reader = reader
         self._underway = underway
+        self._idempotency = idempotency
         self._max_body_bytes = max_body_bytes
         self._comment_every_s = comment_every_s
         self._refused = refused
@@ -91,6 +97,7 @@ class ModelEndpoint:
         request_id: str = scope[REQUEST_ID]
         try:
             controls = controls_from(scope["headers"])
+            key = one_header(scope, b"idempotency-key")
             body = await read_body(scope, receive, limit_bytes=self._max_body_bytes)
             request = self._reader.read(body)
         except PenstockError as error:
@@ -109,11 +116,32 @@ class ModelEndpoint:
         )
         if controls.is_dry_run:
             await self._answer_dry_run(exchange, send)
-        else:
+        elif key is None or request.is_stream:
             await self._answer(exchange, receive, send)
+        else:
+            asked = b"\0".join((self._api.encode(), repr(controls).encode(), body))
+            await self._answer_once(exchange, scope[CALLER], key, asked, receive, send)
 
-    async def _answer(self, exchange: Exchange, receive: Receive, send: Send) -> None:
-        client = Client(exchange, receive, send, headers=self._headers, comment_every_s=self._comment_every_s)
+    async def _answer_once(
+        self, exchange: Exchange, caller: Caller, key: str, asked: bytes, receive: Receive, send: Send
+    ) -> None:
+        """Answer as before, if the request was answered before."""
+        try:
+            async with self._idempotency.once(caller.team, key, asked, request_id=exchange.request_id) as once:
+                if once.answer is None:
+                    await self._answer(exchange, receive, send, once=once)
+                    return
+                again = [(b"idempotent-replayed", b"true"), (b"x-original-request-id", once.answer.request_id.encode())]
+                await send_body(send, once.answer.body, headers=[*once.answer.headers, *again])
+        except PenstockError as error:
+            self._refused(error.code)
+            body = self._dialect.error_body(error, request_id=exchange.request_id)
+            await send_error(send, error, body=body)
+
+    async def _answer(self, exchange: Exchange, receive: Receive, send: Send, *, once: Once | None = None) -> None:
+        client = Client(
+            exchange, receive, send, headers=self._headers, comment_every_s=self._comment_every_s, once=once
+        )
         async with exchange:
             with self._underway.serving(client):
                 if not exchange.request.is_stream:
@@ -153,6 +181,13 @@ class ModelEndpoint:
         headers = [(b"x-penstock-config", self._gateway.config_version.encode())]
         if exchange.plan is not None:
             headers.append((b"x-penstock-decision", exchange.plan.decision.name.encode("ascii", "replace")))
+        if exchange.recall is not None:
+            headers.append((b"x-penstock-cache", b"miss" if exchange.found is None else b"hit"))
+        if exchange.recall is not None and exchange.found is not None:
+            headers.append((b"age", str(exchange.recall.age_s).encode()))
+            headers.append((b"x-penstock-model", exchange.found.model.encode()))
+            headers.append((b"x-penstock-provider", exchange.found.provider.encode()))
+            headers.append((b"x-original-request-id", exchange.found.request_id.encode()))
         call = exchange.answered
         if call is not None:
             deployment = call.candidate.deployment

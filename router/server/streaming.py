@@ -15,6 +15,7 @@ from starlette.types import Receive, Send
 
 from router.errors import PenstockError
 from router.gateway.exchange import Exchange
+from router.gateway.idempotency import Once
 from router.server.replies import JSON_TYPE, Headers, send_body, send_error
 
 COMMENT = b": penstock waiting\n\n"
@@ -39,13 +40,16 @@ class Client:
         *,
         headers: Callable[[Exchange], Headers],
         comment_every_s: float,
+        once: Once | None = None,
     ) -> None:
-        """`headers` are asked when the head is sent, which may be before anybody has answered."""
+        """`headers` are asked when the head is sent, which may be before anybody has answered. With `once` a whole
+        answer is kept before it is given."""
         self._exchange = exchange
         self._receive = receive
         self._send = send
         self._headers = headers
         self._comment_every_s = comment_every_s
+        self._once = once
         self._waiting: anyio.CancelScope | None = None  # for the answer, as long as there is none
         self._has_head = False
         self._is_over = False  # whatever the client gets has been handed to the server
@@ -95,8 +99,11 @@ class Client:
                 await self._send_data(self._exchange.dialect.as_stream(body))
                 await self._end()
             else:
+                out = [JSON_TYPE, *self._headers(self._exchange), *headers]
+                if self._once is not None:
+                    await self._once.keep(body, out)
                 self._has_head = self._is_over = True
-                await send_body(self._send, body, headers=[JSON_TYPE, *self._headers(self._exchange), *headers])
+                await send_body(self._send, body, headers=out)
 
     async def refuse(self, error: PenstockError) -> None:
         """The error in place of an answer, or at its end. No effect on a client that has all it gets."""

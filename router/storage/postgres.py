@@ -22,6 +22,7 @@ from router.storage import rows, statements
 from router.storage.errors import BadStoreAddress, StoreUnavailable, UnwritableEntry
 from router.storage.pool import ConnectionPool
 from router.storage.schema import migrate_postgres
+from router.storage.store import Claim, Claimed
 from router.units import Usage
 
 _POOL_SIZE = 4  # the ledger's writer, the key ring, and two people looking at figures
@@ -153,6 +154,30 @@ class PostgresStore:
         kept = sorted((rows.price_row(each) for each in prices), key=str)
         with self._transaction() as connection, connection.cursor() as cursor:
             cursor.executemany(_sql(statements.KEEP_PRICE), kept)
+
+    def claim_answer(self, claim: Claim, *, at: datetime, until: datetime) -> Claimed | None:
+        with self._transaction() as connection:
+            connection.execute(_sql(statements.DROP_EXPIRED_ANSWERS), (rows.moment_text(at),))
+            if connection.execute(_sql(statements.CLAIM_ANSWER), rows.claim_row(claim, until)).rowcount == 1:
+                return None
+            found = connection.execute(_sql(statements.FIND_ANSWER), (claim.team, claim.key_digest))
+            return rows.claimed(found.fetchone(), claim)
+
+    def keep_answer(self, claim: Claim, content: bytes, *, until: datetime) -> None:
+        with self._transaction() as connection:
+            connection.execute(_sql(statements.KEEP_ANSWER), rows.answer_row(claim, content, until))
+
+    def give_up_claim(self, claim: Claim) -> None:
+        with self._transaction() as connection:
+            connection.execute(_sql(statements.GIVE_UP_CLAIM), (claim.team, claim.key_digest, claim.request_id))
+
+    def drop_expired_answers(self, at: datetime) -> None:
+        with self._transaction() as connection:
+            connection.execute(_sql(statements.DROP_EXPIRED_ANSWERS), (rows.moment_text(at),))
+
+    def give_up_claims(self) -> None:
+        with self._transaction() as connection:
+            connection.execute(_sql(statements.GIVE_UP_CLAIMS))
 
     def add(self, key: ApiKey) -> None:
         with self._transaction() as connection:

@@ -16,6 +16,7 @@ from router.keys import ApiKey, KeyId, TeamName
 from router.ledger import Attempt, DoubtfulCall, LedgerEntry, Outcome, Page, Period, Place, SpendRow
 from router.quotas import ScopeId, ScopeKind, shadowed_policy
 from router.storage.errors import UnwritableEntry
+from router.storage.store import Claim, Claimed
 from router.units import CostSource, Usage
 
 _MOST_IDS = 500  # in one statement
@@ -99,6 +100,24 @@ def price_row(row: PriceRow) -> Row:
 
 
 EVER = datetime(1970, 1, 1, tzinfo=UTC)  # before anything that is kept
+
+
+def claim_row(claim: Claim, until: datetime) -> Row:
+    """As CLAIM_ANSWER takes it."""
+    return (claim.team, claim.key_digest, claim.fingerprint, claim.request_id, moment_text(until))
+
+
+def answer_row(claim: Claim, content: bytes, until: datetime) -> Row:
+    """As KEEP_ANSWER takes it."""
+    return (content, moment_text(until), claim.team, claim.key_digest, claim.request_id)
+
+
+def claimed(found: Found | None, claim: Claim) -> Claimed:
+    """Who was found to have the key; nobody, if it was freed this very moment: then asking again helps."""
+    if found is None:
+        return Claimed(claim.fingerprint, claim.request_id, None)
+    fingerprint, request_id, content = found
+    return Claimed(bytes(fingerprint), request_id, None if content is None else bytes(content))
 
 
 def moment_text(moment: datetime) -> str:

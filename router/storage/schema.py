@@ -109,6 +109,18 @@ SQLITE: tuple[str, ...] = (
     CREATE INDEX entries_by_at ON entries (at);
     CREATE INDEX entries_by_held_at ON entries (held_at, team, key_id, tags, cost_nano_usd);
     """,
+    """
+    CREATE TABLE answers (
+        team TEXT NOT NULL,
+        key_digest BLOB NOT NULL,
+        fingerprint BLOB NOT NULL,
+        request_id TEXT NOT NULL,
+        expires_at TEXT NOT NULL,
+        content BLOB,
+        PRIMARY KEY (team, key_digest)
+    ) WITHOUT ROWID, STRICT;
+    CREATE INDEX answers_by_expiry ON answers (expires_at);
+    """,
 )
 
 # Text is compared byte by byte, as SQLite does, whatever the language of the database.
@@ -202,6 +214,18 @@ POSTGRES: tuple[str, ...] = (
     ALTER TABLE entries ADD COLUMN held_at TIMESTAMPTZ NOT NULL DEFAULT '-infinity';
     UPDATE entries SET held_at = at;
     CREATE INDEX entries_by_held_at ON entries (held_at);
+    """,
+    """
+    CREATE TABLE answers (
+        team TEXT COLLATE "C" NOT NULL,
+        key_digest BYTEA NOT NULL,
+        fingerprint BYTEA NOT NULL,
+        request_id TEXT COLLATE "C" NOT NULL,
+        expires_at TIMESTAMPTZ NOT NULL,
+        content BYTEA,
+        PRIMARY KEY (team, key_digest)
+    );
+    CREATE INDEX answers_by_expiry ON answers (expires_at);
     """,
 )
 

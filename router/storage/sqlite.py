@@ -15,6 +15,7 @@ from router.quotas import ScopeId
 from router.storage import rows, statements
 from router.storage.errors import StoreUnavailable, UnwritableEntry
 from router.storage.schema import migrate_sqlite
+from router.storage.store import Claim, Claimed
 from router.units import Usage
 
 _JOIN_TAGS = "LEFT JOIN json_each(e.tags) AS t"
@@ -129,6 +130,30 @@ class SqliteStore:
     def keep_prices(self, prices: Sequence[PriceRow]) -> None:
         with self._transaction() as connection:
             connection.executemany(statements.KEEP_PRICE, [rows.price_row(each) for each in prices])
+
+    def claim_answer(self, claim: Claim, *, at: datetime, until: datetime) -> Claimed | None:
+        with self._transaction() as connection:
+            connection.execute(statements.DROP_EXPIRED_ANSWERS, (rows.moment_text(at),))
+            if connection.execute(statements.CLAIM_ANSWER, rows.claim_row(claim, until)).rowcount == 1:
+                return None
+            found = connection.execute(statements.FIND_ANSWER, (claim.team, claim.key_digest))
+            return rows.claimed(found.fetchone(), claim)
+
+    def keep_answer(self, claim: Claim, content: bytes, *, until: datetime) -> None:
+        with self._connected() as connection:
+            connection.execute(statements.KEEP_ANSWER, rows.answer_row(claim, content, until))
+
+    def give_up_claim(self, claim: Claim) -> None:
+        with self._connected() as connection:
+            connection.execute(statements.GIVE_UP_CLAIM, (claim.team, claim.key_digest, claim.request_id))
+
+    def drop_expired_answers(self, at: datetime) -> None:
+        with self._connected() as connection:
+            connection.execute(statements.DROP_EXPIRED_ANSWERS, (rows.moment_text(at),))
+
+    def give_up_claims(self) -> None:
+        with self._connected() as connection:
+            connection.execute(statements.GIVE_UP_CLAIMS)
 
     def add(self, key: ApiKey) -> None:
         with self._connected() as connection:

@@ -111,6 +111,17 @@ KEEP_LEARNED = """
     ON CONFLICT (name) DO UPDATE SET content = excluded.content, at = excluded.at
 """
 
+# An answer under a client's own key. Until it is there, its row is the claim of the request that will give it.
+DROP_EXPIRED_ANSWERS = "DELETE FROM answers WHERE expires_at <= ?"
+CLAIM_ANSWER = """
+    INSERT INTO answers (team, key_digest, fingerprint, request_id, expires_at) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (team, key_digest) DO NOTHING
+"""
+FIND_ANSWER = "SELECT fingerprint, request_id, content FROM answers WHERE team = ? AND key_digest = ?"
+KEEP_ANSWER = "UPDATE answers SET content = ?, expires_at = ? WHERE team = ? AND key_digest = ? AND request_id = ?"
+GIVE_UP_CLAIM = "DELETE FROM answers WHERE team = ? AND key_digest = ? AND request_id = ? AND content IS NULL"
+GIVE_UP_CLAIMS = "DELETE FROM answers WHERE content IS NULL"
+
 # A price is never edited: of a row that is there already only the last sight moves on.
 KEEP_PRICE = """
     INSERT INTO prices (provider, upstream_model, starts, version, tariff, source, first_seen, last_seen)

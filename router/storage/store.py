@@ -1,11 +1,12 @@
 """`Store`: what every store does, whatever is behind it."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from router.catalog.book import PriceRow
-from router.keys import KeyStore
+from router.keys import KeyStore, TeamName
 from router.ledger import History, Ledger
 
 
@@ -19,8 +20,46 @@ class PriceStore(Protocol):
         """Append the rows that are not there; of those that are, only `last_seen` moves on. All or none."""
 
 
-class Store(Ledger, History, KeyStore, PriceStore, Protocol):
-    """Ledger, keys, prices and what has been learned. Every method raises StoreUnavailable if it is out of reach."""
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A request that a client has given a key of its own, so that it is carried out once."""
+
+    team: TeamName
+    key_digest: bytes
+    fingerprint: bytes  # of all that was asked: a key stands for one request
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """Who has the key already."""
+
+    fingerprint: bytes
+    request_id: str
+    content: bytes | None  # its answer; None: it is under way
+
+
+class AnswerStore(Protocol):
+    """Where the answers to requests with a key are kept. Implementations block: call them from a thread."""
+
+    def claim_answer(self, claim: Claim, *, at: datetime, until: datetime) -> Claimed | None:
+        """Take the key until then, or say who has it. What has expired `at` that moment is forgotten."""
+
+    def keep_answer(self, claim: Claim, content: bytes, *, until: datetime) -> None:
+        """Keep the answer under the claimed key until then."""
+
+    def give_up_claim(self, claim: Claim) -> None:
+        """There will be no answer: the key is free."""
+
+    def drop_expired_answers(self, at: datetime) -> None:
+        """Forget what has expired at that moment."""
+
+    def give_up_claims(self) -> None:
+        """The same for every key under which there is none yet: whoever claimed them is gone."""
+
+
+class Store(Ledger, History, KeyStore, PriceStore, AnswerStore, Protocol):
+    """Ledger, keys, prices, answers, what has been learned. Every method raises StoreUnavailable if out of reach."""
 
     def booked(self, call_ids: Collection[str]) -> set[str]:
         """Those of the calls (`request id.number`) that the ledger has."""

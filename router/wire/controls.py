@@ -1,5 +1,5 @@
 """Request headers that we act on: our own, `x-penstock-*`, by which a client may ask more of one request than the
-policy of its team does, and OpenRouter's `x-session-id`.
+policy of its team does, OpenRouter's `x-session-id`, and `cache-control` as it is for requests (RFC 9111, 5.2.1).
 
 A control that is unknown or malformed is an error, never ignored: a ceiling that was misspelt would be no ceiling.
 """
@@ -12,7 +12,7 @@ from decimal import Decimal, InvalidOperation
 from router.errors import InvalidRequest
 
 _PREFIX = b"x-penstock-"
-_SESSION = b"x-session-id"
+_OTHERS = frozenset({b"x-session-id", b"cache-control"})
 _MOST_SESSION_CHARS = 256  # OpenRouter's limit (openrouter.md §1.1)
 _TAG = re.compile(r"[A-Za-z0-9_.:/=-]{1,64}")
 _MOST_TAGS = 8
@@ -34,6 +34,8 @@ class Controls:
     tags: tuple[str, ...] = ()
     is_dry_run: bool = False
     session_id: str | None = None  # the client's name for the conversation
+    no_cache: bool = False  # an answer that was given before will not do
+    no_store: bool = False  # nor may this one be kept
 
 
 NO_CONTROLS = Controls()
@@ -41,12 +43,16 @@ NO_CONTROLS = Controls()
 
 def controls_from(headers: Iterable[tuple[bytes, bytes]]) -> Controls:
     """The controls among raw headers (names in lower case). Raises InvalidRequest naming the header at fault."""
-    found = [(name, value) for name, value in headers if name.startswith(_PREFIX) or name == _SESSION]
+    found = [(name, value) for name, value in headers if name.startswith(_PREFIX) or name in _OTHERS]
     if not found:
         return NO_CONTROLS
     given: dict[str, str] = {}
+    directives: set[str] = set()
     for raw_name, raw_value in found:
         name = raw_name.decode("latin-1")
+        if raw_name == b"cache-control":  # a list, which may come in several headers
+            directives.update(each.strip().lower() for each in raw_value.decode("latin-1").split(","))
+            continue
         if name in given:
             raise _invalid(name, "it was sent twice; send it once")
         given[name] = raw_value.decode("latin-1").strip()
@@ -59,6 +65,8 @@ def controls_from(headers: Iterable[tuple[bytes, bytes]]) -> Controls:
         tags=_tags(given.pop("x-penstock-tags", None)),
         is_dry_run=_flag(given.pop("x-penstock-dry-run", None)),
         session_id=_session(given.pop("x-session-id", None)),
+        no_cache=not directives.isdisjoint(("no-cache", "no-store", "max-age=0")),
+        no_store="no-store" in directives,
     )
     for name in given:
         raise _invalid(

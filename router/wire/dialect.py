@@ -117,7 +117,7 @@ class ChatDialect:
         return StreamEditor(self._reader, shows_usage=request.includes_usage, choices=request.choices)
 
     def whole(self, body: bytes, _: ModelRequest, __: Api) -> bytes:
-        return body
+        return with_arguments(body) if any(nothing in body for nothing in _NO_ARGUMENTS) else body
 
     def as_stream(self, body: bytes) -> bytes:
         """Its usage stays in it."""
@@ -140,6 +140,40 @@ class ChatDialect:
 
     def error_event(self, error: PenstockError, *, request_id: str) -> bytes:
         return error_event(error_body(error, request_id=request_id))
+
+
+_NO_ARGUMENTS = (b'"arguments":""', b'"arguments": ""')
+
+
+def with_arguments(body: bytes) -> bytes:
+    """A whole answer whose calls of tools without arguments say `{}`, as no JSON parser takes the nothing that some
+    providers send; the rest of it as it came."""
+    try:
+        answer = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        choices = msgspec.json.decode(answer["choices"], type=list[dict[str, msgspec.Raw]])
+        for choice in choices:
+            if bytes(choice.get("finish_reason", b"")) in _COMPLETE:
+                message = msgspec.json.decode(choice["message"], type=dict[str, msgspec.Raw])
+                calls = msgspec.json.decode(message["tool_calls"], type=list[dict[str, msgspec.Raw]])
+                message["tool_calls"] = _encoded([_with_arguments(call) for call in calls])
+                choice["message"] = _encoded(message)
+    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError):  # not ours to judge
+        return body
+    return msgspec.json.encode({**answer, "choices": choices})
+
+
+_COMPLETE = frozenset({b'"stop"', b'"tool_calls"'})  # after any other reason, arguments may have been cut off
+
+
+def _with_arguments(call: dict[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:
+    function = msgspec.json.decode(call.get("function", b"null"), type=dict[str, msgspec.Raw] | None)
+    if function is None or bytes(function.get("arguments", b"")) != b'""':
+        return call
+    return {**call, "function": _encoded({**function, "arguments": "{}"})}
+
+
+def _encoded(data: object) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(data))
 
 
 def _as_delta(choice: dict[str, msgspec.Raw]) -> dict[str, object]:

@@ -4,6 +4,7 @@ Chunks pass as received but for what the OpenAI SDKs choke on (reference: openro
 - `role` stays in the first chunk of each choice only: helpers concatenate it ("assistantassistant…");
 - the usage chunk is sent last, and only to a client that asked for it;
 - a finish that is repeated is dropped, annotations get an `index`;
+- a call of a tool without arguments says `{}` before its choice finishes: some providers say nothing, which is no JSON;
 - `[DONE]` is ours to send, once, when the stream ended well; an error ends it without;
 - no `id:` or `retry:` lines: every version of openai-python fails on them.
 
@@ -36,6 +37,7 @@ _ROLES = (
     b'"role": "assistant"',
 )
 _NULL = Raw(b"null")
+_COMPLETE = frozenset({"stop", "tool_calls"})  # after any other reason, arguments may have been cut off
 _NOTHING_SAID = frozenset({b'""', b"null", b"[]", b"{}"})
 
 
@@ -43,12 +45,23 @@ class _Something(Struct, gc=False):
     """An object, whatever is in it."""
 
 
+class _SeenFunction(Struct, gc=False):
+    arguments: str | None = None
+
+
+class _SeenCall(Struct, gc=False):
+    index: int = 0
+    function: _SeenFunction | None = None
+
+
 class _SeenDelta(Struct, gc=False):
     role: str | None = None
     annotations: Any = None
+    tool_calls: list[_SeenCall] | None = None
 
 
 class _SeenChoice(Struct, gc=False):
+    index: int = 0
     delta: _SeenDelta | None = None
     finish_reason: str | None = None
     error: _Something | None = None
@@ -80,6 +93,13 @@ def _is_plain(seen: _Seen) -> bool:
     return True
 
 
+def _calls_tools(seen: _Seen) -> bool:
+    for each in seen.choices or ():  # noqa: SIM110  as below
+        if each.delta is not None and each.delta.tool_calls:
+            return True
+    return False
+
+
 def _has_role(seen: _Seen) -> bool:
     for each in seen.choices or ():  # noqa: SIM110  a generator costs more than all else here
         if each.delta is not None and each.delta.role is not None:
@@ -106,6 +126,7 @@ class StreamEditor:
 
     __slots__ = (
         "_annotations",
+        "_calls",
         "_choices",
         "_deltas",
         "_finished",
@@ -144,6 +165,7 @@ class StreamEditor:
         self._roles_missing = set(range(choices))  # choices whose role the client has not been told
         self._finished: set[int] = set()
         self._annotations: dict[int, int] = {}  # how many each choice has had
+        self._calls: dict[int, dict[int, bool]] = {}  # of tools, by choice and index: whether it has any arguments
         self._held_usage = b""
         self._splitter = EventSplitter()
 
@@ -190,6 +212,8 @@ class StreamEditor:
         if not is_utf8(payload):  # a decoder does not look into the strings that it skips
             return self._unreadable(payload)
         is_error = not is_one_line and is_named_error(event)
+        if seen is not None and _calls_tools(seen):
+            self._note_calls(seen)
         if seen is not None and not (self._roles_missing or self.has_failed or is_error) and _is_plain(seen):
             return self._plain(seen, event, payload, is_one_line=is_one_line)
         facts = self._reader.facts(payload)
@@ -200,6 +224,15 @@ class StreamEditor:
             return self._edited_chunk(payload, facts, is_error=is_error)
         except (ValueError, KeyError, RecursionError):  # DecodeError and UnicodeDecodeError are ValueErrors
             return b"" if self.has_failed else data_event(payload)
+
+    def _note_calls(self, seen: _Seen) -> None:
+        for choice in seen.choices or ():
+            if choice.delta is None:
+                continue
+            calls = self._calls.setdefault(choice.index, {})
+            for call in choice.delta.tool_calls or ():
+                if call.function is not None:  # tools of other types have no arguments that could be empty
+                    calls[call.index] = bool(call.function.arguments) or calls.get(call.index, False)
 
     def _plain(self, seen: _Seen, event: bytes, payload: bytes, *, is_one_line: bool) -> bytes:
         if is_one_line:
@@ -228,12 +261,24 @@ class StreamEditor:
         if deltas is None:
             return data_event(payload)
         is_news = self._is_news(deltas) if deltas else facts.bill is None
+        complete = [each.index for each in deltas if each.finish_reason in _COMPLETE]
         self._finished.update(each.index for each in deltas if each.finish_reason)
         if not is_news:
             return b""
+        empty = b"".join(self._empty_arguments(payload, choice) for choice in complete)
         if b'"annotations"' in payload:
             payload = self._with_indexed_annotations(payload, deltas)
-        return data_event(self._with_first_roles_only(payload, deltas))
+        return empty + data_event(self._with_first_roles_only(payload, deltas))
+
+    def _empty_arguments(self, finish: bytes, choice: int) -> bytes:
+        """`{}` for each call of the choice that has no arguments, in a chunk before the one that finishes it."""
+        without = [index for index, has_arguments in self._calls.pop(choice, {}).items() if not has_arguments]
+        if not without:
+            return b""
+        calls = [{"index": index, "function": {"arguments": "{}"}} for index in without]
+        members: dict[str, Any] = dict(_members(finish))
+        members["choices"] = [{"index": choice, "delta": {"tool_calls": calls}, "finish_reason": None}]
+        return data_event(json.encode(members))
 
     def _note(self, facts: ReplyFacts) -> None:
         self.generation_id = self.generation_id or facts.generation_id

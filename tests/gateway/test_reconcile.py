@@ -18,6 +18,7 @@ import pytest
 from router.catalog.catalog import ProviderKind, ProviderName
 from router.config.snapshot import Listen, Settings, Snapshot, Team, Timeouts
 from router.errors import PenstockError, Unavailable
+from router.gateway.cache import AnswerCache
 from router.gateway.dispatch import Clock, Gateway
 from router.gateway.planning import Planner
 from router.gateway.reconcile import Reconciled, Reconciler
@@ -28,6 +29,7 @@ from router.limits.gate import Quota
 from router.limits.memory import MemoryGate
 from router.quality.predictor import TablePredictor
 from router.quotas import NO_LIMITS, Allowance, Budget, Per, ScopeId, ScopeKind
+from router.storage.answer_shelves import MemoryShelf
 from router.storage.errors import StoreUnavailable
 from router.storage.journal import Done, Intent, Journal, Record, Sent
 from router.storage.sqlite import SqliteStore
@@ -182,6 +184,7 @@ def _gateway(state_dir: Path, counter: TokenCounter, gate: TellingGate, client: 
         retries=RetryBudget(monotonic_s=lambda: 0.0),
         jitter=random.Random(1),
         copy_to_shadow=lambda *_: None,
+        cache=AnswerCache(MemoryShelf(monotonic_s=lambda: 0.0), config_version="v1", now=lambda: NOW),
     )
 
 

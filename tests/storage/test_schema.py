@@ -79,6 +79,8 @@ def test_a_database_of_every_earlier_version_is_migrated_with_what_is_in_it(
 def check_migrated(old: str, new: str) -> None:
     """The old store keeps the entry and key it has and becomes the same as one made anew."""
     run(old, *[row.replace("BLOB", "BYTEA") if is_postgres(old) else row for row in FIRST_ROWS])
+    if "entries held_at" in str(described(old)) or "held_at TEXT" in str(described(old)):
+        run(old, "UPDATE entries SET held_at = at")  # as the versions that have it write it
     with opened(old) as store, opened(new):
         assert [key.name for key in store.all()] == ["website"]
         assert [row["request_id"] for row in store.latest(10)] == ["req_old"]

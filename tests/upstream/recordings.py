@@ -54,6 +54,13 @@ def said_in(recording: Recording) -> Said:
             break
         for choice in chunk["choices"]:
             add(said, choice["delta"], choice["finish_reason"])
+    return _in_json(said)
+
+
+def _in_json(said: Said) -> Said:
+    """No arguments at all are meant as an empty object: what nobody sent, and no parser takes, is put in."""
+    if said.finish_reason in ("stop", "tool_calls"):
+        said.calls = [[name, function, arguments or "{}"] for name, function, arguments in said.calls]
     return said
 
 
@@ -81,7 +88,7 @@ def _said_in_whole(body: dict[str, Any]) -> Said:
     said = Said(usage=body["usage"])
     calls = [{"index": index, **call} for index, call in enumerate(choice["message"].get("tool_calls") or ())]
     add(said, {**choice["message"], "tool_calls": calls}, choice["finish_reason"])
-    return said
+    return _in_json(said)
 
 
 def _event(data: object) -> bytes:

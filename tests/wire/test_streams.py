@@ -119,6 +119,14 @@ def told(chunks: Iterable[dict[str, Any]]) -> dict[int, dict[str, list[str]]]:
     return {index: pieces for index, pieces in said.items() if pieces}
 
 
+def with_arguments(chunks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The chunks of one choice, whose tool was called with nothing, with `{}` at their end."""
+    calls = [call for one in chunks for each in one["choices"] for call in (each["delta"] or {}).get("tool_calls", ())]
+    if not calls or any(call["function"]["arguments"] for call in calls):
+        return chunks
+    return [*chunks, chunk(choice({"tool_calls": [{"index": 0, "function": {"arguments": "{}"}}]}))]
+
+
 def as_openai_reads(stream: bytes) -> dict[str, Any]:
     """The message that openai-python makes of the stream."""
     state: ChatCompletionStreamState[None] = ChatCompletionStreamState()
@@ -281,11 +289,37 @@ def test_nothing_said_is_lost_or_altered(
 
     result = relay(cut(data, places), shows_usage=True, choices=1)
 
-    assert told(chunks_in(result.stream)) == told(sent)
+    assert told(chunks_in(result.stream)) == told(with_arguments(sent))
     assert (result.bill, result.is_complete) == (BILL, True)
     assert events_in(result.stream).count("[DONE]") == 1
     assert result.stream.endswith(DONE)
     assert [each["usage"] for each in chunks_in(result.stream) if "usage" in each] == [USAGE]
+
+
+# Tools without arguments
+
+
+def calling(arguments: str, index: int = 0) -> dict[str, Any]:
+    return chunk(choice({"tool_calls": [{"index": index, "function": {"arguments": arguments}}]}))
+
+
+@pytest.mark.parametrize("finish_reason", ["tool_calls", "stop"])
+def test_a_call_of_a_tool_without_arguments_says_so_in_json_before_it_finishes(finish_reason: str) -> None:
+    named = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "get_all_tabs", "arguments": ""}}
+    began = chunk(choice({"role": "assistant", "content": None, "tool_calls": [named]}))
+    finish = chunk(choice(finish_reason=finish_reason))
+
+    stream = relayed(began, calling(""), calling('{"a":', 1), calling("1}", 1), finish, finish)
+
+    (message,) = as_openai_reads(stream)["choices"]
+    calls = message["message"]["tool_calls"]
+    assert [call["function"]["arguments"] for call in calls] == ["{}", '{"a":1}']
+    assert len(chunks_in(stream)) == 6
+
+
+@pytest.mark.parametrize("finish_reason", ["length", "content_filter"])
+def test_arguments_that_may_have_been_cut_off_are_left_as_they_are(finish_reason: str) -> None:
+    assert len(chunks_in(relayed(calling(""), chunk(choice(finish_reason=finish_reason))))) == 2
 
 
 # Roles
