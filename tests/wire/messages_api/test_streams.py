@@ -357,10 +357,15 @@ def test_text_in_the_midst_of_a_call_waits_for_its_end() -> None:
     assert (blocks(told)[0]["written"], blocks(told)[1]["text"]) == ('{"a":1}', "See.")
 
 
-def test_a_call_without_arguments_has_none() -> None:
-    told = edited(translating(), chunk(tool_calls=[call(0, "", call_id="c1", name="f")]), chunk("tool_calls"))
+def test_a_call_without_arguments_has_an_empty_object() -> None:
+    nothing = [call(0, "", call_id="c1", name="f"), call(1, "", call_id="c2", name="g")]
 
-    assert blocks(told) == [{"type": "tool_use", "id": "c1", "name": "f", "input": {}, "written": ""}]
+    told = edited(translating(), chunk(tool_calls=nothing), chunk("tool_calls"))
+
+    assert [(block["id"], block["input"], block["written"]) for block in blocks(told)] == [
+        ("c1", {}, "{}"),
+        ("c2", {}, "{}"),
+    ]
 
 
 @pytest.mark.parametrize(
