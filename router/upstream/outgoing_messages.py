@@ -4,13 +4,17 @@ As for a chat (`outgoing`): the provider's name for the model, a limit on the ou
 the data rules and a name for the conversation. Where the policy decides how hard to think, that is said by
 `output_config.effort` with thinking on, and by `thinking` where there shall be none; a client's budget for thinking
 stays, cut to what the effort would give.
+
+Claude refuses thoughts that it has not signed. In a conversation whose turns were answered by several models those of
+the others come back with an empty signature, and are left out of what goes to Claude.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from router.catalog.catalog import Deployment, Effort
 from router.wire.requests import ModelRequest
@@ -34,7 +38,15 @@ _EFFORTS = {
     Effort.XHIGH: "xhigh",
     Effort.MAX: "max",
 }
+# Whose models sign their thoughts; by the catalog's names.
+_SIGNS = "anthropic/"
+_UNSIGNED = re.compile(rb'"signature"\s*:\s*""')
 _LEAST_BUDGET = 1_024  # tokens for thinking that Anthropic takes (platform.claude.com, extended thinking, 2026-08)
+
+
+class _Thought(Struct):
+    type: str
+    signature: str | None = None
 
 
 def messages_body(
@@ -55,6 +67,8 @@ def messages_body(
         changes.update(for_openrouter)
     else:
         without.extend(_OPENROUTER_ONLY)
+    if deployment.model.name.startswith(_SIGNS) and _UNSIGNED.search(original.members["messages"]):
+        changes["messages"] = _signed_only(original.members["messages"])
     if effort is not None:
         thinking, output_config = _thinking(request, original.members, effort, most_thinking_tokens or 0)
         changes["thinking"] = thinking
@@ -80,6 +94,26 @@ def _thinking(
     if budget is not None:
         return {"type": "enabled", "budget_tokens": min(budget, most_tokens), **shown}, config
     return {"type": "adaptive", **shown}, {**config, "effort": _EFFORTS[effort]}
+
+
+def _signed_only(messages: Raw) -> list[dict[str, Any]]:
+    """The messages without thoughts that nobody has signed; one that held nothing else is left out."""
+    kept: list[dict[str, Any]] = []
+    for message in msgspec.json.decode(messages, type=list[dict[str, Raw]]):
+        content = message["content"]
+        if not _UNSIGNED.search(content) or not bytes(content).startswith(b"["):
+            kept.append({**message})
+            continue
+        blocks = msgspec.json.decode(content, type=list[Raw])
+        signed = [block for block in blocks if not _is_unsigned(block)]
+        if signed:
+            kept.append({**message, "content": signed})
+    return kept
+
+
+def _is_unsigned(block: Raw) -> bool:
+    read = msgspec.json.decode(block, type=_Thought)
+    return read.type == "thinking" and not read.signature
 
 
 def _object(members: Mapping[str, Raw], name: str) -> dict[str, Raw]:

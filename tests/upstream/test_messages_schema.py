@@ -15,13 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.apis import Api
-from router.catalog.catalog import Deployment, Effort
+from router.catalog.catalog import Deployment, Effort, ModelName
 from router.decision.data_rules import DataRules
 from router.errors import InvalidRequest
 from router.upstream.outgoing import NO_ORDERS, Orders, outgoing_body
 from router.wire.messages_api.reading import MessagesReader
 from tests.upstream.deployments import deployment, estimate
-from tests.wire.anthropic_bodies import BASH, BODIES, MEMBERS, WEATHER
+from tests.wire.anthropic_bodies import BASH, BODIES, MEMBERS, THOUGHT, WEATHER
 
 
 def validator(name: str) -> jsonschema_rs.Draft202012Validator:
@@ -170,6 +170,30 @@ def test_a_budget_for_thinking_stays_below_a_limit_that_was_lowered(limit: int, 
 
     cut = {"type": "disabled"} if budget is None else {"type": "enabled", "budget_tokens": budget}
     assert body["thinking"] == cut
+
+
+def test_thoughts_that_nobody_signed_do_not_go_to_claude_who_would_refuse_them() -> None:
+    """They are another model's, of an earlier turn of the same conversation."""
+    unsigned = {"type": "thinking", "thinking": "Hm", "signature": ""}
+    said = {"type": "text", "text": 'I wrote "signature":"" there.', "odd": 1.0}
+    asked = {
+        "max_tokens": 100,
+        "messages": [
+            {"role": "user", "content": "Hi"},
+            {"role": "assistant", "content": [unsigned, THOUGHT, said]},
+            {"role": "assistant", "content": [unsigned]},
+            {"role": "user", "content": 'And "signature":""?'},
+        ],
+    }
+    here = speaking(Api.MESSAGES)
+    claude = replace(here, model=replace(here.model, name=ModelName("anthropic/claude-sonnet-4.6")))
+
+    assert sent(asked, to=claude)["messages"] == [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": [THOUGHT, said]},
+        {"role": "user", "content": 'And "signature":""?'},
+    ]
+    assert sent(asked, to=here)["messages"] == asked["messages"]
 
 
 def test_another_server_is_sent_nothing_that_only_openrouter_knows() -> None:

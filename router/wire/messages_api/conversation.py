@@ -110,7 +110,8 @@ class Conversation:
                     calls.append(_call(block, place))
                 case "thinking":
                     thoughts.append(block.thinking or "")
-                    proofs.append(_thought(block))
+                    if block.signature:  # without one it proves nothing, and may be another model's
+                        proofs.append(_proof(block))
                 case "redacted_thinking":
                     proofs.append({"type": "reasoning.encrypted", "data": _text_of(block.data, f"{place}.data")})
                 case _:
@@ -251,9 +252,8 @@ def _call(block: _Block, at: str) -> Chat:
     return {"id": block.id, "type": "function", "function": {"name": block.name, "arguments": arguments}}
 
 
-def _thought(block: _Block) -> Chat:
-    thought: Chat = {"type": "reasoning.text", "text": block.thinking or ""}
-    return {**thought, "signature": block.signature} if block.signature else thought
+def _proof(block: _Block) -> Chat:
+    return {"type": "reasoning.text", "text": block.thinking or "", "signature": block.signature}
 
 
 def _data_url(source: _Source, at: str) -> str:
