@@ -50,11 +50,13 @@ from router.server.admin import Budgets, MetricsPage, Requests, RequireAdminToke
 from router.server.app import PUBLIC, OuterEdge, admin_app, data_app
 from router.server.auth import KeyRing, RequireKey
 from router.server.console import Console
+from router.server.counting import CountTokens
 from router.server.explaining import Explain, Explaining, ExplainPage
 from router.server.life import Life, Step
 from router.server.listen import Stop
 from router.server.openai import ModelEndpoint, Models, RequestReader, Underway
 from router.server.pages import EXPLAIN_PATH
+from router.server.replies import Wording
 from router.storage.answer_shelves import MemoryShelf, RedisShelf
 from router.storage.journal import Journal
 from router.storage.lock import DirectoryLock
@@ -72,6 +74,10 @@ from router.upstream.client import Endpoint, UpstreamClient
 from router.upstream.listing import listed_models
 from router.upstream.transport import UpstreamTransport
 from router.wire.dialect import ChatDialect, Dialect
+from router.wire.messages_api.dialect import MessagesDialect
+from router.wire.messages_api.errors import error_body as anthropic_error_body
+from router.wire.messages_api.reading import MessagesReader
+from router.wire.messages_api.replies import MessageReader
 from router.wire.requests import ChatReader
 from router.wire.responses import ReplyReader
 from router.wire.responses_api.dialect import ResponsesDialect
@@ -86,6 +92,9 @@ _LEDGER_FILE = "penstock.sqlite"
 
 _SETTLE_S = 20.0  # what a stop allows requests that the server has cancelled to be settled
 _FLUSH_S = 20.0  # what a stop allows the ledger for its last entries
+
+# Its SDK reads the name of a request from a header of its own.
+_AS_ANTHROPIC = Wording(anthropic_error_body, request_id_headers=(b"x-request-id", b"request-id"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +153,11 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
         client=client,
         reader=reader,
         dialects=_dialects(reader),
-        facts={Api.CHAT: reader.facts, Api.RESPONSES: ResponsesReplyReader().facts},
+        facts={
+            Api.CHAT: reader.facts,
+            Api.RESPONSES: ResponsesReplyReader().facts,
+            Api.MESSAGES: MessageReader(reader).facts,
+        },
         journal=journal,
         is_strict=settings.durability == "strict",
         books=Books(
@@ -247,12 +260,19 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
     return House(
         data=data_app(
             endpoints=endpoints,
+            count_tokens=CountTokens(
+                gateway,
+                reader=MessagesReader(needs_limit=False),
+                max_body_bytes=settings.max_body_bytes,
+                refused=metrics.refused,
+            ),
             models=Models(snapshot),
             not_ready=not_ready,
             guard=partial(RequireKey, keys=keys, public=PUBLIC, refused=metrics.refused),
             new_request_id=_new_request_id,
             lifespan=life.lived,
             is_stopping=lambda: life.is_stopping,
+            wordings=[("/v1/messages", _AS_ANTHROPIC)],
         ),
         admin=admin_app(
             endpoints={
@@ -280,12 +300,16 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
 def _request_readers() -> dict[Api, RequestReader]:
     """Who reads what clients ask, for each API that they may speak."""
     chats = ChatReader()
-    return {Api.CHAT: chats, Api.RESPONSES: ResponsesReader(chats)}
+    return {Api.CHAT: chats, Api.RESPONSES: ResponsesReader(chats), Api.MESSAGES: MessagesReader()}
 
 
 def _dialects(reader: ReplyReader) -> dict[Api, Dialect]:
     """How clients are answered, for each API that they may speak."""
-    return {Api.CHAT: ChatDialect(reader), Api.RESPONSES: ResponsesDialect(reader, ResponsesReplyReader())}
+    return {
+        Api.CHAT: ChatDialect(reader),
+        Api.RESPONSES: ResponsesDialect(reader, ResponsesReplyReader()),
+        Api.MESSAGES: MessagesDialect(reader),
+    }
 
 
 def in_thread(step: Callable[..., object], *arguments: object) -> Step:

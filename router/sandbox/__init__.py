@@ -7,8 +7,8 @@ asked), `fault_source` and `faults` (what is to go wrong; `failures` are the err
 and outages), `admission` and `accounts` (may it be served), `prompt_tokens` and `prompt_cache` (how many tokens went
 in, and how many of them were remembered), `answers` (what is said, made by `prose`, `schemas`, `pelican`) and
 `serving`, which carries the order (`orders`) to the client and puts it on the bill (`billing`). A dialect (`wire`)
-makes the bytes: `chat_wire`, `responses`, `completions`, `embeddings`; `spoiling` garbles them on demand, `connection`
-sends them.
+makes the bytes: `chat_wire`, `responses`, `messages`, `completions`, `embeddings`; `spoiling` garbles them on demand,
+`connection` sends them.
 
 `offer` and `stock` are the models and prices, which `market` changes on demand; `listing` shows them. `manners` tells
 OpenRouter from the other `servers`. `control` is the way in for whoever tests against it: docs/sandbox.md.

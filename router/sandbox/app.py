@@ -3,6 +3,7 @@
 | path | what |
 |---|---|
 | POST /api/v1/chat/completions, /api/v1/completions, /api/v1/responses | answers, streamed or whole |
+| POST /api/v1/messages | the same by Anthropic's API |
 | POST /api/v1/embeddings | vectors, as floats or base64 |
 | GET /api/v1/models, /api/v1/models/count, /api/v1/models/{id}/endpoints | what is on sale, no key needed |
 | GET /api/v1/embeddings/models | the same of embeddings |
@@ -32,6 +33,7 @@ from router.sandbox.fault_source import FaultSource
 from router.sandbox.json_text import encode
 from router.sandbox.manners import OPENROUTER
 from router.sandbox.market import Market
+from router.sandbox.messages import MessagesDialect, error_envelope, read_messages_request
 from router.sandbox.prompt_cache import Clock, PromptCache
 from router.sandbox.prompt_tokens import TokenCounter
 from router.sandbox.refusals import Refusal, invalid, not_found
@@ -92,6 +94,8 @@ def sandbox_app(
             ("embeddings", read_embedding_request, EmbeddingDialect, EMBEDDING_STOCK),
         )
     ]
+    by_messages = GeneratingEndpoint(desk, read=read_messages_request, dialect=MessagesDialect, refused=error_envelope)
+    generating.append(Route("/api/v1/messages", by_messages, methods=["POST"]))
     counter, control = _Counter(desk), Control(desk)
     if scenario is not None:
         control.play(scenario)

@@ -17,6 +17,7 @@ from router.sandbox.connection import Connection
 from router.sandbox.failures import Circumstance
 from router.sandbox.fault_source import HEADER, FaultSource
 from router.sandbox.faults import Fault, Quirk
+from router.sandbox.json_text import JsonObject
 from router.sandbox.manners import Manners
 from router.sandbox.market import Market
 from router.sandbox.offer import Offer
@@ -55,7 +56,7 @@ class GeneratingEndpoint:
     """An ASGI application. It writes to the connection itself, since it may have to hang up on it.
 
     `read` understands the body of a request, or raises Refusal; `dialect` words what comes of it. `stock` is what it
-    serves; without it, what the market sells.
+    serves; without it, what the market sells. `refused` words its errors; without it, as its server does.
     """
 
     def __init__(
@@ -65,8 +66,10 @@ class GeneratingEndpoint:
         read: Callable[[bytes], ChatRequest],
         dialect: Callable[[Order], Dialect],
         stock: Stock | None = None,
+        refused: Callable[[Refusal], JsonObject] | None = None,
     ) -> None:
         self._desk = desk
+        self._refused = refused or desk.manners.refused
         self._stock = stock
         self._read = read
         self._dialect = dialect
@@ -81,7 +84,7 @@ class GeneratingEndpoint:
         try:
             order = await self._accept(request.headers, body)
         except Refusal as refusal:
-            await refuse(connection, refusal, desk.manners)
+            await refuse(connection, refusal, desk.manners, self._refused)
             return
         serving = Serving(
             order,
@@ -159,7 +162,9 @@ class GeneratingEndpoint:
         )
 
 
-async def refuse(connection: Connection, refusal: Refusal, manners: Manners) -> None:
+async def refuse(
+    connection: Connection, refusal: Refusal, manners: Manners, worded: Callable[[Refusal], JsonObject]
+) -> None:
     """Says no, in the server's words."""
     await anyio.sleep(refusal.after_s)
     refusal = manners.adapted(refusal)
@@ -167,4 +172,4 @@ async def refuse(connection: Connection, refusal: Refusal, manners: Manners) -> 
         headers = {"content-type": "text/html; charset=utf-8"} | refusal.headers
         await connection.send_content(refusal.status, refusal.content, headers)
         return
-    await connection.respond(refusal.status, manners.refused(refusal), refusal.headers)
+    await connection.respond(refusal.status, worded(refusal), refusal.headers)

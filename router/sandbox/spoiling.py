@@ -39,8 +39,9 @@ class Spoiling:
 
     def parts(self, data: bytes) -> Iterator[bytes]:
         """What is written in place of the next part of a stream, one write each."""
-        self._events += data.startswith(b"data: {")
-        is_its_turn = self._events == _SPOILT_EVENT and data.startswith(b"data: {")
+        is_event = data.startswith((b"data: {", b"event: "))
+        self._events += is_event
+        is_its_turn = self._events == _SPOILT_EVENT and is_event
         match self._spoil:
             case Spoil.GZIP if self._packer is not None:
                 yield self._packer.compress(data) + self._packer.flush(zlib.Z_SYNC_FLUSH)

@@ -5,7 +5,7 @@ Nothing administrative is on the data port. Every route of the data port but `PU
 
 import logging
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from router.apis import Api
 from router.errors import PenstockError, Unavailable, UnknownRoute, WrongMethod
-from router.server.replies import REQUEST_ID, send_error, send_json
+from router.server.replies import AS_OPENAI, REQUEST_ID, WORDING, Wording, refuse, send_error, send_json
 
 log = logging.getLogger("penstock.server")
 
@@ -76,9 +76,16 @@ class LastResort:
     """
 
     def __init__(
-        self, app: ASGIApp, *, new_request_id: Callable[[], str], is_stopping: Callable[[], bool] = lambda: False
+        self,
+        app: ASGIApp,
+        *,
+        new_request_id: Callable[[], str],
+        is_stopping: Callable[[], bool] = lambda: False,
+        wordings: Sequence[tuple[str, Wording]] = (),
     ) -> None:
+        """`wordings`, by the beginning of a path, are of other APIs than OpenAI's."""
         self._app = app
+        self._wordings = wordings
         self._new_request_id = new_request_id
         self._is_stopping = is_stopping
 
@@ -88,12 +95,14 @@ class LastResort:
             return
         has_begun = False
         request_id = scope[REQUEST_ID] = self._new_request_id()
+        wording = scope[WORDING] = self._wording_of(scope["path"])
+        names = [(name, request_id.encode()) for name in wording.request_id_headers]
 
         async def watched_send(message: Message) -> None:
             nonlocal has_begun
             if not has_begun:
                 has_begun = True
-                headers = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
+                headers = [*message.get("headers", ()), *names]
                 if self._is_stopping() and _CLOSE not in headers:
                     headers.append(_CLOSE)
                 message["headers"] = headers
@@ -104,11 +113,14 @@ class LastResort:
             return
         if has_begun:
             raise ConnectionAbortedError  # the server closes the connection; there is no status left
-        await send_error(watched_send, InternalError("The gateway made a mistake; it has been logged."))
+        await refuse(scope, watched_send, InternalError("The gateway made a mistake; it has been logged."))
+
+    def _wording_of(self, path: str) -> Wording:
+        return next((wording for start, wording in self._wordings if path.startswith(start)), AS_OPENAI)
 
 
 class Methods:
-    """An endpoint per method; any other is answered with 405 in OpenAI's shape."""
+    """An endpoint per method; any other is answered with 405."""
 
     def __init__(self, **endpoints: ASGIApp) -> None:
         self._endpoints = endpoints
@@ -120,7 +132,7 @@ class Methods:
             return
         allowed = ", ".join(self._endpoints)
         error = WrongMethod(f"{scope['path'][:100]} takes {allowed}, not {scope['method'][:20]}.")
-        await send_error(send, error, headers=[(b"allow", allowed.encode())])
+        await refuse(scope, send, error, headers=[(b"allow", allowed.encode())])
 
 
 class NoRoute:
@@ -132,21 +144,24 @@ class NoRoute:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         message = f"There is nothing at {scope['path'][:100]!r}. See {self._told_in} for what there is."
-        await send_error(send, UnknownRoute(message))
+        await refuse(scope, send, UnknownRoute(message))
 
 
 def data_app(
     *,
     endpoints: Mapping[Api, ASGIApp],
+    count_tokens: ASGIApp,
     models: ASGIApp,
     not_ready: Callable[[], str | None],
     guard: Callable[[ASGIApp], ASGIApp],
     new_request_id: Callable[[], str],
     lifespan: Lifespan,
     is_stopping: Callable[[], bool] = lambda: False,
+    wordings: Sequence[tuple[str, Wording]] = (),
 ) -> ASGIApp:
     """The data port: `endpoints` by the API that clients speak there.
 
+    `wordings`, by the beginning of a path, are of other APIs than OpenAI's.
     `guard` is the middleware that asks for a key; `not_ready` says why no request is welcome now.
     """
     return LastResort(
@@ -154,6 +169,7 @@ def data_app(
             Router(
                 [
                     *(Route(f"/v1/{api.value}", Methods(POST=endpoint)) for api, endpoint in endpoints.items()),
+                    Route("/v1/messages/count_tokens", Methods(POST=count_tokens)),
                     Route("/v1/models", Methods(GET=models)),
                     Route("/v1/models/{model_id:path}", Methods(GET=models)),
                     *_health(not_ready),
@@ -165,6 +181,7 @@ def data_app(
         ),
         new_request_id=new_request_id,
         is_stopping=is_stopping,
+        wordings=wordings,
     )
 
 

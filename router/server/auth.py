@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from router.errors import InvalidRequest, Unauthenticated
 from router.keys import ApiKey, Caller, KeyId, KeyStore, PresentedKey, TeamName, digest, matches, mint, parse
-from router.server.replies import one_header, send_error
+from router.server.replies import one_header, refuse
 from router.storage.errors import StoreUnavailable
 
 log = logging.getLogger("penstock.keys")
@@ -35,11 +35,20 @@ class KeyRing:
         # What an unknown id is compared with, so that it takes as long as a known one.
         self._nobody = ApiKey(KeyId(""), TeamName(""), "", digest=b"\0" * 32, created_at=now())
 
-    def caller(self, authorization: str | None) -> Caller:
-        """Who holds the key in an Authorization header. Raises Unauthenticated."""
-        if authorization is None:
-            raise Unauthenticated("No API key was sent. Send `Authorization: Bearer psk_…`.")
-        scheme, _, text = authorization.partition(" ")
+    def caller(self, authorization: str | None, api_key: str | None = None) -> Caller:
+        """Who holds the key in an Authorization header, or in x-api-key as Anthropic's clients send it.
+
+        Raises Unauthenticated, and InvalidRequest where the two are different keys.
+        """
+        if authorization is None and api_key is None:
+            raise Unauthenticated("No API key was sent. Send `Authorization: Bearer psk_…`, or `x-api-key: psk_…`.")
+        scheme, _, text = (f"Bearer {api_key}" if authorization is None else authorization).partition(" ")
+        if api_key is not None and (scheme.lower(), text.strip()) != ("bearer", api_key.strip()):
+            raise InvalidRequest(
+                "The headers Authorization and x-api-key were both sent, and differ. Send one of them: an agent may "
+                "take both from its environment (ANTHROPIC_AUTH_TOKEN and ANTHROPIC_API_KEY).",
+                code="invalid_header",
+            )
         presented = parse(text.strip()) if scheme.lower() == "bearer" else None
         if presented is None:
             raise Unauthenticated(
@@ -88,9 +97,9 @@ class RequireKey:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in self._public:
             try:
-                scope[CALLER] = self._keys.caller(one_header(scope, b"authorization"))
+                scope[CALLER] = self._keys.caller(one_header(scope, b"authorization"), one_header(scope, b"x-api-key"))
             except (Unauthenticated, InvalidRequest) as error:
                 self._refused(error.code)
-                await send_error(send, error)
+                await refuse(scope, send, error)
                 return
         await self._app(scope, receive, send)

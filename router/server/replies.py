@@ -1,7 +1,8 @@
 """How bodies come in and answers go out: sizes, JSON, errors in OpenAI's shape with the headers its SDKs read."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import msgspec
 from starlette.types import Receive, Scope, Send
@@ -12,6 +13,23 @@ from router.wire.responses import error_body
 Headers = Sequence[tuple[bytes, bytes]]
 
 REQUEST_ID = "penstock.request_id"  # where the name of a request stands in its ASGI scope
+
+WORDING = "penstock.wording"  # where it stands how answers below the path of a request are worded
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """What all answers below a path have in common, whichever part of the server gives them."""
+
+    error_body: Callable[[PenstockError, str], bytes]  # of an error to a request of this name
+    request_id_headers: Sequence[bytes] = (b"x-request-id",)
+
+
+def _as_openai(error: PenstockError, _: str) -> bytes:
+    return error_body(error)
+
+
+AS_OPENAI = Wording(_as_openai)
 
 JSON_TYPE = (b"content-type", b"application/json")
 
@@ -62,6 +80,12 @@ async def send_body(send: Send, body: bytes, *, status: int = 200, headers: Head
 
 async def send_json(send: Send, data: object, *, status: int = 200, headers: Headers = ()) -> None:
     await send_body(send, msgspec.json.encode(data), status=status, headers=[JSON_TYPE, *headers])
+
+
+async def refuse(scope: Scope, send: Send, error: PenstockError, *, headers: Headers = ()) -> None:
+    """The error in the words of the API that the path of the request belongs to."""
+    wording: Wording = scope.get(WORDING, AS_OPENAI)
+    await send_error(send, error, body=wording.error_body(error, scope.get(REQUEST_ID, "")), headers=headers)
 
 
 async def send_error(

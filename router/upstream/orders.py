@@ -55,13 +55,18 @@ def said_to_openrouter(request: ModelRequest, estimate: Estimate, orders: Orders
     return said
 
 
+def thinking_tokens(effort: Effort, *, limit: int) -> int:
+    """How many of the output tokens an effort gives to thinking."""
+    return int(_SHARE_OF_LIMIT[effort] * limit)
+
+
 def reasoning_at_openrouter(given: Raw | None, request: ModelRequest, effort: Effort, *, limit: int) -> dict[str, Any]:
     """The client's `reasoning`, changed so that it asks to think just so hard."""
     members: dict[str, Any] = msgspec.json.decode(given) or {} if given is not None else {}
     kept = {name: value for name, value in members.items() if name not in ("effort", "enabled", "max_tokens")}
     if request.reasoning_tokens is not None and effort is not Effort.NONE:
         # A budget in tokens was asked for: it stays, cut to what the effort would give. Only one of both may be sent.
-        return {**kept, "max_tokens": max(1, min(request.reasoning_tokens, int(_SHARE_OF_LIMIT[effort] * limit)))}
+        return {**kept, "max_tokens": max(1, min(request.reasoning_tokens, thinking_tokens(effort, limit=limit)))}
     return {**kept, "effort": effort.value}
 
 

@@ -21,7 +21,9 @@ from router.upstream.orders import (
     Orders,
     reasoning_at_openrouter,
     said_to_openrouter,
+    thinking_tokens,
 )
+from router.upstream.outgoing_messages import messages_body
 from router.upstream.outgoing_responses import responses_body
 from router.wire.requests import ModelRequest
 
@@ -65,6 +67,16 @@ def outgoing_body(
             return _chat_body(request, deployment, estimate, orders)
         case Api.RESPONSES:
             return responses_body(request, deployment, estimate, orders)
+        case Api.MESSAGES:
+            limit = estimate.max_output_tokens
+            return messages_body(
+                request,
+                deployment,
+                max_tokens=limit,
+                effort=orders.effort,
+                most_thinking_tokens=None if orders.effort is None else thinking_tokens(orders.effort, limit=limit),
+                for_openrouter=said_to_openrouter(request, estimate, orders),
+            )
         case other:
             raise NotImplementedError(other)
 

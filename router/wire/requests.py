@@ -160,7 +160,7 @@ class ModelRequest:
     data_preferences: DataPreferences  # what of it says who may see the prompt, and what they may do with it
     max_price: Mapping[str, Decimal]  # its `max_price`, USD per million tokens; empty if it has none
     members: Mapping[str, Raw]  # of the chat request
-    body_bytes: int  # length of the body as received
+    body_bytes: int  # length of the body as received; more, where its provider makes more of it than stands there
     original: Original | None = None  # None: it was asked as a chat
 
     @property
@@ -191,6 +191,11 @@ def _edited(members: Mapping[str, Raw], changes: Mapping[str, Any], without: Seq
         edited.pop(name, None)
     edited.update(changes)
     return msgspec.json.encode(edited)
+
+
+def asks_one_hour(body: bytes) -> bool:
+    """Whether a cache lifetime of an hour may be asked for somewhere in the body."""
+    return any(spelling in body for spelling in _ONE_HOUR)
 
 
 def is_given(member: Raw | UnsetType | None) -> bool:
@@ -228,7 +233,7 @@ class ChatReader:
             reasoning_tokens=typed.reasoning.max_tokens if typed.reasoning else None,
             asks_reasoning=_asks_reasoning(typed),
             asks_cache=b'"cache_control"' in body,  # escaped or quoted, it misleads a forecast and no hold
-            asks_one_hour_cache=any(spelling in body for spelling in _ONE_HOUR),
+            asks_one_hour_cache=asks_one_hour(body),
             caches_prompt=is_given(typed.cache_control),
             names_conversation=any(is_given(members.get(name)) for name in _CONVERSATION_NAMES),
             output_modalities=typed.modalities or (),
@@ -271,11 +276,11 @@ _ONE_HOUR = (b'"1h"', b'"\\u0031h"', b'"1\\u0068"', b'"\\u0031\\u0068"')
 _MISSING_FIELD = "Object missing required field `"  # how msgspec's message begins; its path is the object's
 
 
-def explained(error: Exception) -> InvalidRequest:
-    """What decoding a body raised, as its sender can read it."""
+def explained(error: Exception, *, at: str = "") -> InvalidRequest:
+    """What is wrong with a body, or with the member `at` a path of it, that a decoder did not take."""
     if isinstance(error, msgspec.ValidationError):
         text, _, path = str(error).partition(" - at `$")
-        path = path.rstrip("`").lstrip(".")
+        path = f"{at}{path.rstrip('`')}".lstrip(".")
         message = f"{text}{f' at {path}' if path else ''}."
         if text.startswith(_MISSING_FIELD):
             path = ".".join(filter(None, (path, text.removeprefix(_MISSING_FIELD).rstrip("`"))))

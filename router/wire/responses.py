@@ -177,7 +177,10 @@ class ReplyReader:
         A body without an `error` member is read as the error itself: vLLM before 0.10.1 wrote it so (vllm#22099).
         """
         try:
-            error = bytes(self._envelope.decode(body).get("error", body))
+            envelope = self._envelope.decode(body)
+            error = bytes(envelope.get("error", body))
+            if "metadata" in envelope and "error" in envelope:  # where OpenRouter has it on /messages
+                error = msgspec.json.encode({"metadata": envelope["metadata"], **self._envelope.decode(error)})
         except UNREADABLE:
             error = body
         return self.error(error, provider=provider, status=status, retry_after_s=retry_after_s)

@@ -37,6 +37,7 @@ EVENTS = (
 _ANSWERS = (
     ("/chat/completions", "post"),
     ("/responses", "post"),
+    ("/messages", "post"),
     ("/embeddings", "post"),
     ("/embeddings/models", "get"),
     ("/generation", "get"),
@@ -59,7 +60,7 @@ def main(source: Path) -> None:
     mapping = schemas["StreamEvents"]["discriminator"]["mapping"]
     events = {kind: {"$ref": mapping[kind]} for kind in EVENTS}
     needed: dict[str, object] = {}
-    pending = [*_references(answers), *_references(events), "ChatStreamChunk"]
+    pending = [*_references(answers), *_references(events), "ChatStreamChunk", "MessagesStreamEvents"]
     while pending:
         name = pending.pop()
         if name not in needed:

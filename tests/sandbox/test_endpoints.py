@@ -1,8 +1,9 @@
-"""`/responses`, `/completions` and `/embeddings`: what they answer, and that it is on the bill."""
+"""`/responses`, `/messages`, `/completions` and `/embeddings`: what they answer, and that it is on the bill."""
 
 import base64
 import json
 import math
+import re
 import struct
 from decimal import Decimal
 
@@ -13,7 +14,7 @@ from openai import OpenAI
 from router.sandbox.embeddings import vector
 from router.sandbox.faults import FAULTS, Break
 from tests.sandbox import reading
-from tests.sandbox.conftest import RunningSandbox
+from tests.sandbox.conftest import RunningSandbox, user
 
 FLASH, OPUS, GPT = "deepseek/deepseek-v4-flash", "anthropic/claude-opus-4.7", "openai/gpt-5.5"
 EMBEDDER = "openai/text-embedding-3-small"
@@ -148,6 +149,56 @@ def test_the_official_client_reads_responses(client: OpenAI) -> None:
     assert streamed.usage is not None
 
 
+# ----- messages
+
+
+def say(sandbox: RunningSandbox, /, **fields: object) -> httpx2.Response:
+    asked = {"model": FLASH, "max_tokens": 400, "messages": [user("What is a penstock?")]}
+    return sandbox.http.post("/api/v1/messages", json=asked | fields)
+
+
+def test_a_message_holds_text_and_its_cost_is_on_the_bill(sandbox: RunningSandbox) -> None:
+    body = reading.exact_json(say(sandbox))
+
+    assert (body["type"], body["stop_reason"]) == ("message", "end_turn")
+    assert [block["type"] for block in body["content"]] == ["text"]
+    assert reading.nano_usd(body["usage"]["cost"]) == billed(sandbox) > 0
+
+
+def test_a_streamed_message_names_its_events_and_says_the_same(sandbox: RunningSandbox) -> None:
+    response = say(sandbox, stream=True)
+
+    events = reading.chunks(response)
+    kinds = [event["type"] for event in events]
+    assert kinds[:2] == ["message_start", "content_block_start"]
+    assert set(kinds[2:-3]) == {"content_block_delta"}
+    assert kinds[-3:] == ["content_block_stop", "message_delta", "message_stop"]
+    assert re.findall("^event: (.*)$", response.text, re.MULTILINE) == kinds
+    assert "".join(event["delta"]["text"] for event in events[2:-3]) == say(sandbox).json()["content"][0]["text"]
+    assert reading.ends_with_done(response)
+
+
+def test_a_message_leaves_the_prompt_cache_out_of_its_input(sandbox: RunningSandbox) -> None:
+    marked = {"type": "text", "text": "river " * 3_000, "cache_control": {"type": "ephemeral"}}
+    asked = {"model": "anthropic/claude-sonnet-4.6", "messages": [{"role": "user", "content": [marked]}]}
+
+    written, read = say(sandbox, **asked).json()["usage"], say(sandbox, **asked).json()["usage"]
+
+    assert (written["cache_creation_input_tokens"], written["cache_read_input_tokens"]) == (
+        read["cache_read_input_tokens"],
+        read["cache_creation_input_tokens"],
+    )
+    assert written["cache_creation_input_tokens"] > 3_000 > written["input_tokens"] == read["input_tokens"]
+
+
+def test_errors_of_messages_are_in_anthropics_shape(sandbox: RunningSandbox) -> None:
+    refused = say(sandbox, model="nobody/nothing")
+
+    assert refused.status_code == 400
+    assert refused.json()["error"]["type"] == "invalid_request_error"
+    assert (refused.json()["type"], refused.json()["request_id"]) == ("error", None)
+
+
 # ----- completions
 
 
@@ -241,15 +292,17 @@ def test_models_are_counted(sandbox: RunningSandbox) -> None:
 # ----- all of them
 
 
-@pytest.mark.parametrize("path", ["responses", "completions", "embeddings"])
+@pytest.mark.parametrize("path", ["responses", "messages", "completions", "embeddings"])
 @pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "streamed"])
 def test_no_fault_finds_an_endpoint_unprepared(sandbox: RunningSandbox, path: str, is_stream: bool) -> None:
     """Whatever happens, what was said to cost something is what is billed."""
-    asked = {
+    every: dict[str, dict[str, object]] = {
         "responses": {"model": FLASH, "input": "What is a penstock?"},
+        "messages": {"model": FLASH, "max_tokens": 5_000, "messages": [user("What is a penstock?")]},
         "completions": {"model": FLASH, "prompt": "What is a penstock?"},
         "embeddings": {"model": EMBEDDER, "input": "What is a penstock?"},
-    }[path]
+    }
+    asked = every[path]
     for fault in FAULTS.values():
         if fault.breaks in (Break.STALL, Break.STALL_BEFORE_HEADERS) or fault.name == "503-late":
             continue

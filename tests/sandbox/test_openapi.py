@@ -41,7 +41,7 @@ class Contradiction:
     """Where the file and what was recorded cannot both be right; the sandbox follows the recording."""
 
     schema: str
-    path: str  # in the answer; `*` for any index
+    path: str  # in the answer; an expression
     message: str  # how the validator puts the file's side; an expression for all of it
     evidence: str
 
@@ -49,7 +49,7 @@ class Contradiction:
         """Whether a finding is this contradiction."""
         return (
             re.fullmatch(self.schema, schema) is not None
-            and path == self.path
+            and re.fullmatch(self.path, path) is not None
             and re.fullmatch(self.message, message) is not None
         )
 
@@ -74,10 +74,41 @@ CONTRADICTIONS = (
         "OpenRouter's page on availability, 2026-08-19: `http_status` and `error_type` instead (fault availability)",
     ),
     Contradiction(
-        "POST /(chat/completions|responses)",
+        "POST /(chat/completions|responses|messages)",
         "",
         "504 is not in the file",
         "the type `timeout` of OpenRouter's page on errors, and the class for 504 in its SDK 1.3.84 of 2026-10",
+    ),
+    Contradiction(
+        "POST /messages",
+        "",
+        "(402|408|413|422|502|524) is not in the file",
+        "it has these for the other APIs of the same service",
+    ),
+    Contradiction(
+        "POST /messages 200",
+        "(type)?",
+        '"(container|content|id|model|role|stop_details|stop_reason|stop_sequence)" is a required property'
+        '|"error" is not one of "message"',
+        "an error with status 200, as on /chat/completions; no traffic of this API is recorded (fault 200-error)",
+    ),
+    Contradiction(
+        "POST /messages 200",
+        "",
+        '"usage" is a required property',
+        "an answer without usage, as was seen on /chat/completions (faults no-usage, record-late)",
+    ),
+    Contradiction(
+        "MessagesStreamEvents message_delta",
+        "",
+        r'.*"stop_sequence":null\},"type":"message_delta"\} is not valid under any of the schemas.*',
+        "the same in a stream",
+    ),
+    Contradiction(
+        "(POST /messages 200|MessagesStreamEvents message_start)",
+        "(provider)?",
+        '(.*"provider":)?"NovitaAI".*',
+        "wire, chat completions: the provider's display name, where the file has `Novita`",
     ),
     Contradiction(
         r"response\.(created|in_progress)",
@@ -124,6 +155,13 @@ class Judge:
         for event in _events(response):
             self._check(event["type"], _of_event(event["type"]), event)
 
+    def messages_stream(self, response: httpx2.Response) -> None:
+        names = [line.removeprefix("event: ") for line in response.text.splitlines() if line.startswith("event: ")]
+        events = list(_events(response))
+        assert [name for name in names if name != "noise"] == [event["type"] for event in events]
+        for event in events:
+            self._check(f"MessagesStreamEvents {event['type']}", _MESSAGE_EVENT, event)
+
     def _check(self, name: str, validator: jsonschema_rs.Draft202012Validator, value: object) -> None:
         for error in validator.iter_errors(value):
             path = "/".join("*" if isinstance(step, int) else str(step) for step in error.instance_path)
@@ -131,6 +169,7 @@ class Judge:
 
 
 _CHUNK = _validator({"$ref": "#/components/schemas/ChatStreamChunk"})
+_MESSAGE_EVENT = _validator({"$ref": "#/components/schemas/MessagesStreamEvents"})
 
 
 def _events(response: httpx2.Response) -> Iterator[dict[str, Any]]:
@@ -169,6 +208,17 @@ def judge_responses(judge: Judge, sandbox: RunningSandbox) -> None:
     judge.responses_stream(sandbox.http.post("/api/v1/responses", json=short | {"stream": True}))
 
 
+def judge_messages(judge: Judge, sandbox: RunningSandbox) -> None:
+    tool = {"name": "list_tabs", "description": "Lists tabs.", "input_schema": {"type": "object"}}
+    for offer in STOCK.offers:
+        asked: dict[str, object] = {"model": offer.id, "max_tokens": 2_000, "messages": _QUESTION}
+        thinking = {"thinking": {"type": "adaptive"}, "output_config": {"effort": "high"}}
+        for more in ({}, thinking, {"tools": [tool], "tool_choice": {"type": "any"}}, {"max_tokens": 3}):
+            body = asked | more
+            judge.whole("POST /messages", sandbox.http.post("/api/v1/messages", json=body))
+            judge.messages_stream(sandbox.http.post("/api/v1/messages", json=body | {"stream": True}))
+
+
 def judge_faults(judge: Judge, sandbox: RunningSandbox) -> None:
     for fault in FAULTS.values():
         if fault.breaks in _ENDLESS or fault.spoils in _UNREADABLE or fault.name in ("502-html", "503-late"):
@@ -177,6 +227,8 @@ def judge_faults(judge: Judge, sandbox: RunningSandbox) -> None:
         for name in names:
             _judge_fault(judge, sandbox, name, path="chat/completions", body={"model": _FLASH, "messages": _QUESTION})
             _judge_fault(judge, sandbox, name, path="responses", body={"model": _FLASH, "input": "Rivers"})
+            asked = {"model": _FLASH, "messages": _QUESTION, "max_tokens": 5_000}
+            _judge_fault(judge, sandbox, name, path="messages", body=asked)
 
 
 def _judge_fault(judge: Judge, sandbox: RunningSandbox, name: str, *, path: str, body: dict[str, object]) -> None:
@@ -189,6 +241,8 @@ def _judge_fault(judge: Judge, sandbox: RunningSandbox, name: str, *, path: str,
         judge.whole(f"POST /{path}", streamed)
     elif path == "responses":
         judge.responses_stream(streamed)
+    elif path == "messages":
+        judge.messages_stream(streamed)
     else:
         judge.chat_stream(streamed)
 
@@ -223,6 +277,7 @@ def judge_the_rest(judge: Judge, sandbox: RunningSandbox) -> None:
 JUDGEMENTS: tuple[Callable[[Judge, RunningSandbox], None], ...] = (
     judge_chats,
     judge_responses,
+    judge_messages,
     judge_faults,
     judge_the_rest,
 )

@@ -12,8 +12,10 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from router.apis import Api
+from router.errors import Unauthenticated
 from router.server.app import PUBLIC, LastResort, admin_app, data_app
-from router.server.replies import send_json
+from router.server.replies import Wording, refuse, send_json
+from router.wire.messages_api.errors import error_body as anthropic_error_body
 from tests.server.asgi import call, get, scope_of
 
 pytestmark = pytest.mark.anyio
@@ -51,20 +53,68 @@ def data(
     chat: ASGIApp | None = None,
     not_ready: Callable[[], str | None] = lambda: None,
     guard: Callable[[ASGIApp], ASGIApp] = unguarded,
+    messages: ASGIApp | None = None,
 ) -> ASGIApp:
     return data_app(
-        endpoints={Api.CHAT: chat or answering("chat")},
+        endpoints={Api.CHAT: chat or answering("chat"), Api.MESSAGES: messages or answering("messages")},
+        count_tokens=answering("count_tokens"),
         models=answering("models"),
         not_ready=not_ready,
         guard=guard,
         new_request_id=named,
         lifespan=no_lifespan,
+        wordings=[("/v1/messages", AS_ANTHROPIC)],
     )
 
 
 def admin() -> ASGIApp:
     endpoints = {"/": answering("console"), "/metrics": answering("metrics")}
     return admin_app(endpoints=endpoints, questions={}, not_ready=lambda: None, guard=unguarded, new_request_id=named)
+
+
+# Wordings
+
+AS_ANTHROPIC = Wording(anthropic_error_body, request_id_headers=(b"x-request-id", b"request-id"))
+
+
+def refusing(app: ASGIApp) -> ASGIApp:
+    async def guard(scope: Scope, receive: Receive, send: Send) -> None:
+        await refuse(scope, send, Unauthenticated("No key."))
+
+    return guard
+
+
+async def raising(scope: Scope, receive: Receive, send: Send) -> None:
+    raise ValueError(PROMPT)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "kind"),
+    [
+        ("GET", "/v1/messages/count_tokens", 405, "invalid_request_error"),
+        ("POST", "/v1/messages/batches", 404, "not_found_error"),
+        ("POST", "/v1/messages", 500, "api_error"),
+    ],
+)
+async def test_who_speaks_another_api_gets_every_error_in_its_words(
+    method: str, path: str, status: int, kind: str
+) -> None:
+    answer = await call(data(messages=raising), scope_of(path, method=method))
+
+    error = answer.json["error"]
+    assert isinstance(error, dict)
+    assert (answer.status, answer.json["type"], error["type"]) == (status, "error", kind)
+    assert answer.json["request_id"] == answer.headers["request-id"] == answer.headers["x-request-id"] == "req_1"
+
+
+async def test_a_missing_key_too_and_only_there() -> None:
+    app = data(guard=refusing)
+
+    there, elsewhere = await get(app, "/v1/messages"), await get(app, "/v1/models")
+
+    assert there.json["error"] == {"type": "authentication_error", "message": "No key.", "code": "invalid_api_key"}
+    assert elsewhere.error["param"] is None
+    assert "request-id" not in elsewhere.headers
 
 
 # Routes
@@ -74,6 +124,7 @@ def admin() -> ASGIApp:
     ("method", "path", "reached", "params"),
     [
         ("POST", "/v1/chat/completions", "chat", {}),
+        ("POST", "/v1/messages/count_tokens", "count_tokens", {}),
         ("GET", "/v1/models", "models", {}),
         ("GET", "/v1/models/auto", "models", {"model_id": "auto"}),
         ("GET", "/v1/models/openai/gpt-5.5", "models", {"model_id": "openai/gpt-5.5"}),

@@ -15,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from starlette.types import Receive, Scope, Send
 
-from router.errors import Unauthenticated
+from router.errors import InvalidRequest, Unauthenticated
 from router.keys import ApiKey, Caller, PresentedKey, Secret, TeamName, digest, mint, written
 from router.server.app import PUBLIC
 from router.server.auth import CALLER, KeyRing, RequireKey
@@ -80,6 +80,28 @@ async def test_a_key_of_the_store_makes_its_team_the_caller(store: SqliteStore, 
 async def test_a_request_without_a_key_is_told_how_to_send_one(ring: KeyRing) -> None:
     with pytest.raises(Unauthenticated, match=r"No API key was sent\. Send `Authorization: Bearer psk_"):
         ring.caller(None)
+
+
+async def test_anthropics_clients_send_the_key_in_a_header_of_their_own(store: SqliteStore, ring: KeyRing) -> None:
+    key = added(store)
+    ring.refresh()
+
+    caller = Caller(team=SEARCH, key_id=key.id)
+    assert ring.caller(None, written(key)) == caller
+    assert ring.caller(None, f" {written(key)} ") == caller
+    assert ring.caller(bearer(key), written(key)) == caller
+
+
+@pytest.mark.parametrize("authorization", ["Bearer {other}", "Basic {key}", "{key}", ""])
+async def test_two_keys_that_differ_are_an_error_and_no_choice(
+    store: SqliteStore, ring: KeyRing, authorization: str
+) -> None:
+    key, other = added(store), added(store)
+    ring.refresh()
+
+    with pytest.raises(InvalidRequest, match="were both sent, and differ") as refusal:
+        ring.caller(authorization.format(key=written(key), other=written(other)), written(key))
+    assert refusal.value.code == "invalid_header"
 
 
 @pytest.mark.parametrize("text", ["", "Bearer", "Bearer ", "Bearer sk-or-v1-0", "Basic {}", "Bearer {}x", "{}"])

@@ -1,0 +1,45 @@
+"""`POST /v1/messages/count_tokens`: how long a prompt is for the model that would get it. Nothing is held or sent."""
+
+from collections.abc import Callable
+
+from starlette.types import Receive, Scope, Send
+
+from router.errors import PenstockError
+from router.gateway.dispatch import Gateway
+from router.gateway.exchange import Exchange
+from router.server.auth import CALLER
+from router.server.openai import RequestReader
+from router.server.replies import REQUEST_ID, ClientGone, read_body, refuse, send_json
+from router.wire.controls import controls_from
+
+
+class CountTokens:
+    """Plans a request and tells the input tokens that are expected at the model chosen, in its own vocabulary."""
+
+    def __init__(
+        self, gateway: Gateway, *, reader: RequestReader, max_body_bytes: int, refused: Callable[[str], None]
+    ) -> None:
+        self._gateway = gateway
+        self._reader = reader
+        self._max_body_bytes = max_body_bytes
+        self._refused = refused
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            exchange = Exchange(
+                self._gateway,
+                caller=scope[CALLER],
+                controls=controls_from(scope["headers"]),
+                request=self._reader.read(await read_body(scope, receive, limit_bytes=self._max_body_bytes)),
+                request_id=scope[REQUEST_ID],
+                received_s=self._gateway.monotonic_s(),
+            )
+            plan = await exchange.plan_only()
+        except PenstockError as error:
+            self._refused(error.code)
+            await refuse(scope, send, error)
+            return
+        except ClientGone:
+            return
+        assert plan.decision.chosen is not None
+        await send_json(send, {"input_tokens": plan.decision.chosen.estimate.input_tokens})

@@ -1,0 +1,154 @@
+"""A stream of the Messages API on its way from a provider that speaks it: `MessagesEditor`.
+
+Events pass as received but for their frame: each leaves with the `event:` line that the SDKs go by, whether it came
+with one or not (OpenRouter's other streams have none), and without `id:` and `retry:`. `[DONE]` is not of this API and
+goes no further. `message_stop` is ours to send, once, when the stream ended well; an error ends it without.
+"""
+
+import msgspec
+from msgspec import Raw
+
+from router.errors import PenstockError
+from router.wire.events import EventSplitter, is_named_error, is_utf8, payload_of, without_ids
+from router.wire.messages_api.errors import error_event
+from router.wire.messages_api.replies import MessageReader
+from router.wire.responses import Bill
+
+STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class MessagesEditor:
+    """Edits one stream and remembers what its end will be booked by: an `Editor`."""
+
+    __slots__ = (
+        "_has_stopped",
+        "_members",
+        "_reader",
+        "_splitter",
+        "_text",
+        "_usage",
+        "bill",
+        "error",
+        "finish_reason",
+        "generation_id",
+        "has_begun",
+        "has_failed",
+        "is_done",
+        "served_model",
+        "serving_provider",
+    )
+
+    def __init__(self, reader: MessageReader) -> None:
+        self.bill: Bill | None = None
+        self.error: bytes | None = None
+        self.finish_reason: str | None = None
+        self.generation_id: str | None = None
+        self.served_model: str | None = None
+        self.serving_provider: str | None = None
+        self.has_begun = False
+        self.has_failed = False
+        self.is_done = False
+        self._reader = reader
+        self._members = msgspec.json.Decoder(dict[str, Raw])
+        self._text = msgspec.json.Decoder(str)
+        self._splitter = EventSplitter()
+        self._usage: dict[str, Raw] = {}
+        self._has_stopped = False
+
+    @property
+    def is_complete(self) -> bool:
+        return not self.has_failed and (self._has_stopped or self.finish_reason is not None)
+
+    def feed(self, data: bytes) -> bytes:
+        events = self._splitter.whole_events(data)
+        return b"".join([self._edited(event) for event in events.split(b"\n\n") if event]) if events else b""
+
+    def end(self) -> bytes:
+        return STOP if self.is_complete else b""
+
+    def broken(self, error: PenstockError, *, request_id: str) -> bytes:
+        return error_event(error, request_id=request_id)
+
+    def _edited(self, event: bytes) -> bytes:
+        """One event, without its blank line, as the client gets it: possibly not at all."""
+        event = event.lstrip(b"\n")
+        if not event or self.is_done:
+            return b""
+        payload = payload_of(event)
+        if payload is None:
+            return b"" if self.has_failed else without_ids(event)
+        if payload.strip() == b"[DONE]":
+            self.is_done = True
+            return b""
+        try:
+            members = self._members.decode(payload)
+        except _UNREADABLE:
+            self.has_failed = True
+            return b""
+        if not is_utf8(payload):  # a decoder does not look into the strings that it skips
+            self.has_failed = True
+            return b""
+        return self._noted(self._string(members.get("type")), event, payload, members)
+
+    def _noted(self, kind: str | None, event: bytes, payload: bytes, members: dict[str, Raw]) -> bytes:
+        match kind:
+            case "ping":
+                pass
+            case "message_start":
+                self._start(members)
+            case "message_delta":
+                self._delta(members)
+            case "message_stop":
+                self._has_stopped = self.is_done = True
+                return b""
+            case _:
+                error = self._reader.error_in(members)
+                if error is None and is_named_error(event):
+                    error = payload
+                if error is not None:
+                    self._fail(error)
+                elif kind is not None:
+                    self.has_begun = self.has_begun or not self.has_failed
+        if self.has_failed or kind is None or not kind.isidentifier():
+            return b""  # an event without a type is one that no SDK looks at
+        return b"event: %b\ndata: %b\n\n" % (kind.encode(), payload.replace(b"\n", b"\ndata: "))
+
+    def _start(self, members: dict[str, Raw]) -> None:
+        self.has_begun = self.has_begun or not self.has_failed
+        message = self._object(members.get("message"))
+        self.generation_id = self.generation_id or self._string(message.get("id"))
+        self.served_model = self.served_model or self._string(message.get("model"))
+        self.serving_provider = self.serving_provider or self._string(message.get("provider"))
+        self._usage.update(self._reader.usage_in(message))
+
+    def _delta(self, members: dict[str, Raw]) -> None:
+        """Its figures are totals; those at the start are guesses, and no bill (an answer that breaks off has none)."""
+        self.has_begun = self.has_begun or not self.has_failed
+        finish = self._reader.finish(self._object(members.get("delta")))
+        self.finish_reason = finish or self.finish_reason
+        usage = self._reader.usage_in(members)
+        self._usage.update(usage)
+        if "output_tokens" in usage and (finish is not None or "cost" in usage):
+            self.bill = self._reader.bill(self._usage) or self.bill
+
+    def _fail(self, error: bytes) -> None:
+        if not self.has_failed:
+            self.error, self.has_failed = error, True
+
+    def _object(self, member: Raw | None) -> dict[str, Raw]:
+        try:
+            return {} if member is None else self._members.decode(member)
+        except _UNREADABLE:
+            return {}
+
+    def _string(self, member: Raw | None) -> str | None:
+        """A name as it is kept."""
+        try:
+            return None if member is None else self._text.decode(member)[:_NAME_CHARS]
+        except _UNREADABLE:
+            return None
+
+
+_NAME_CHARS = 200  # the longest real ones have some eighty, and a provider may send megabytes
