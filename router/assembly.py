@@ -71,9 +71,13 @@ from router.upstream.breaker import Availability, RetryBudget
 from router.upstream.client import Endpoint, UpstreamClient
 from router.upstream.listing import listed_models
 from router.upstream.transport import UpstreamTransport
+from router.wire.completions import CompletionDialect, CompletionReader
 from router.wire.dialect import ChatDialect, Dialect
+from router.wire.embeddings import EmbeddingReader, as_asked
+from router.wire.moderations import ModerationReader
 from router.wire.requests import ChatReader
 from router.wire.responses import ReplyReader
+from router.wire.whole import WholeDialect
 
 VERSION = version("penstock")
 
@@ -141,7 +145,12 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
         client=client,
         reader=reader,
         dialects=_dialects(reader),
-        facts={Api.CHAT: reader.facts},
+        facts={
+            Api.CHAT: reader.facts,
+            Api.COMPLETIONS: reader.facts,
+            Api.EMBEDDINGS: reader.given,
+            Api.MODERATIONS: reader.given,
+        },
         journal=journal,
         is_strict=settings.durability == "strict",
         books=Books(
@@ -276,12 +285,22 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
 
 def _request_readers() -> dict[Api, RequestReader]:
     """Who reads what clients ask, for each API that they may speak."""
-    return {Api.CHAT: ChatReader()}
+    return {
+        Api.CHAT: ChatReader(),
+        Api.COMPLETIONS: CompletionReader(),
+        Api.EMBEDDINGS: EmbeddingReader(),
+        Api.MODERATIONS: ModerationReader(),
+    }
 
 
 def _dialects(reader: ReplyReader) -> dict[Api, Dialect]:
     """How clients are answered, for each API that they may speak."""
-    return {Api.CHAT: ChatDialect(reader)}
+    return {
+        Api.CHAT: ChatDialect(reader),
+        Api.COMPLETIONS: CompletionDialect(reader),
+        Api.EMBEDDINGS: WholeDialect(as_asked),
+        Api.MODERATIONS: WholeDialect(),
+    }
 
 
 def in_thread(step: Callable[..., object], *arguments: object) -> Step:

@@ -36,6 +36,8 @@ _NEVER_NULL_AT_OPENROUTER = frozenset(
     }
 )  # fmt: skip
 
+_NEVER_NULL_OF_EMBEDDINGS = frozenset({"dimensions", "encoding_format", "input_type"})
+
 # How much of the output limit OpenRouter gives to thinking (openrouter.md §1.1).
 _SHARE_OF_LIMIT = {
     Effort.NONE: 0.0,
@@ -84,6 +86,8 @@ def outgoing_body(
     match spoken_to(request, deployment):
         case Api.CHAT:
             return _chat_body(request, deployment, estimate, orders)
+        case Api.COMPLETIONS | Api.EMBEDDINGS | Api.MODERATIONS:
+            return _prompt_body(request, deployment, estimate, orders)
         case other:
             raise NotImplementedError(other)
 
@@ -107,6 +111,34 @@ def _chat_body(request: ModelRequest, deployment: Deployment, estimate: Estimate
         }
         if orders.session_id is not None and not request.names_conversation:
             changes["session_id"] = orders.session_id
+    else:
+        without.extend(_OPENROUTER_ONLY)
+    return request.body_with(changes, without=without)
+
+
+def _prompt_body(request: ModelRequest, deployment: Deployment, estimate: Estimate, orders: Orders) -> bytes:
+    """Of prompts without the frame of a chat: the client's own members, and a limit only where something is written."""
+    kind, writes = deployment.provider.kind, request.api is Api.COMPLETIONS
+    changes: dict[str, Any] = {"model": deployment.upstream_model}
+    without = [] if not writes else ["max_completion_tokens"]
+    if writes:
+        changes["max_tokens"] = estimate.max_output_tokens
+    if request.is_stream:
+        changes["stream_options"] = _stream_options(request)
+    if orders.effort is not None and writes:
+        without.extend(_OTHER_WORDS)
+        changes.update(_thinking(request, kind, orders.effort, limit=estimate.max_output_tokens))
+    if kind == "openrouter":
+        nullable = _NEVER_NULL_AT_OPENROUTER | _NEVER_NULL_OF_EMBEDDINGS
+        without.extend(name for name in nullable & request.members.keys() if _is_null(request, name))
+        ceilings = _max_price(request.max_price, estimate.dearest_rates)
+        if not writes and "completion" not in request.max_price:
+            del ceilings["completion"]  # a ceiling of nothing, on what is not sold
+        changes["provider"] = {
+            **request.provider_preferences,
+            **_data_preferences(orders.data),
+            "max_price": ceilings,
+        }
     else:
         without.extend(_OPENROUTER_ONLY)
     return request.body_with(changes, without=without)
