@@ -53,7 +53,8 @@ from router.server.console import Console
 from router.server.explaining import Explain, Explaining, ExplainPage
 from router.server.life import Life, Step
 from router.server.listen import Stop
-from router.server.openai import ModelEndpoint, Models, RequestReader, Underway
+from router.server.models import Models
+from router.server.openai import ModelEndpoint, RequestReader, Underway
 from router.server.pages import EXPLAIN_PATH
 from router.storage.answer_shelves import MemoryShelf, RedisShelf
 from router.storage.journal import Journal
@@ -253,7 +254,9 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
     return House(
         data=data_app(
             endpoints=endpoints,
-            models=Models(snapshot),
+            models=Models(
+                snapshot, catalog=lambda: prices.catalog, now=utc_now, unavailable=unavailable(snapshot).keys()
+            ),
             not_ready=not_ready,
             guard=partial(RequireKey, keys=keys, public=PUBLIC, refused=metrics.refused),
             new_request_id=_new_request_id,

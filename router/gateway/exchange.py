@@ -512,8 +512,8 @@ class Exchange:
             return
         its, worth = answered.candidate.deployment, self._baseline_nano_usd()
         measured_by = (its.model.name, answered.charge.nano_usd)
-        if worth is not None and plan.team.baseline is not None:
-            measured_by = (plan.team.baseline, worth)
+        if worth is not None and plan.baseline is not None:
+            measured_by = (plan.baseline, worth)
         await self.recall.keep(
             self.body if self._collected is None else self._collected,
             finish_reason=answered.finish_reason,
