@@ -112,8 +112,8 @@ def context_fits(question: Question) -> str | None:
         return None  # `priced` speaks for it
     output, input_tokens = question.profile.max_output_tokens, estimate.input_tokens
     if question.profile.longest_prompt_tokens:
-        longest_tokens = question.profile.longest_prompt_tokens
-        input_tokens = ceil(input_tokens * longest_tokens / question.profile.input_tokens)
+        # The longest has the same share of what is estimated as of what was counted; rounded up, in whole numbers.
+        input_tokens = -(-input_tokens * question.profile.longest_prompt_tokens // question.profile.input_tokens)
     if output is None:
         longest = question.policy.default_max_output_tokens
         if input_tokens + input_tokens // COUNT_MARGIN + longest <= deployment.context_tokens:

@@ -21,6 +21,7 @@ from router.wire.requests import ModelRequest, is_given
 _FLOAT, _BASE64 = "float", "base64"
 _UNTRANSLATABLE = "texts are to be embedded, and a chat embeds nothing"
 _FLOAT_BYTES = 4
+_NULL = Raw(b"null")
 
 
 class EmbeddingReader:
@@ -60,7 +61,7 @@ def as_asked(body: bytes, request: ModelRequest) -> bytes:
     if (first[1] == b'"') == (wanted == _BASE64):
         return body
     answer = msgspec.json.decode(body, type=dict[str, Raw])
-    vectors = msgspec.json.decode(answer["data"], type=list[dict[str, Raw]])
+    vectors = msgspec.json.decode(answer.get("data", _NULL), type=list[dict[str, Raw]])
     for vector in vectors:
         if "embedding" in vector:
             vector["embedding"] = _converted(vector["embedding"], wanted)

@@ -6,7 +6,9 @@ encoding was asked for.
 
 import base64
 import json
+import shutil
 import struct
+import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,10 @@ import httpx2
 import openai
 import pytest
 
-from tests.e2e.conftest import Proxy, Sandbox, running_proxy
+from tests.e2e.conftest import CHECKOUT, Proxy, Sandbox, running_proxy
 from tests.waiting import eventually
 
+NODE = CHECKOUT / ".venv" / "node"
 SMALL = "openai/text-embedding-3-small"
 FLASH = "deepseek/deepseek-v4-flash"
 OPEN = "qwen/qwen3-embedding-8b"
@@ -157,6 +160,27 @@ def test_a_server_that_knows_no_base64_is_understood_by_every_client(proxy: Prox
     else:
         assert len(told["embedding"]) == 1024
     assert len(proxy.client().embeddings.create(model="ours", input="a river").data[0].embedding) == 1024
+
+
+@pytest.mark.skipif(
+    shutil.which("node") is None or not (NODE / "node_modules" / "openai").exists(),
+    reason="the OpenAI client for Node.js is not installed (sh tests/node/install.sh)",
+)
+@pytest.mark.parametrize(("model", "size"), [("embed", 1536), ("ours", 1024)])
+def test_openai_node_reads_the_same_vector_as_openai_python(proxy: Proxy, model: str, size: int) -> None:
+    asked = {"base_url": proxy.base_url, "key": proxy.keys["search"], "model": model, "asks": [{"embed": "a river"}]}
+
+    ended = subprocess.run(
+        ["node", str(NODE / "read.mjs")],
+        input=json.dumps(asked).encode(),
+        stdout=subprocess.PIPE,
+        timeout=60,
+        check=True,
+    )
+
+    (vector,) = json.loads(ended.stdout)
+    assert len(vector) == size
+    assert vector == proxy.client().embeddings.create(model=model, input="a river").data[0].embedding
 
 
 def test_a_policy_never_chooses_between_spaces_of_vectors(proxy: Proxy) -> None:
