@@ -4,6 +4,7 @@ What such a request says beside its prompts (`provider`, `stream`, whatever coul
 as that of a chat request. Its own members are kept as they came, and are what is sent.
 """
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -40,7 +41,8 @@ class PromptReader:
     def __init__(self) -> None:
         self._chat = ChatReader()
         self._members = msgspec.json.Decoder(dict[str, Raw])
-        self._prompts = msgspec.json.Decoder(str | list[str | int | list[int] | _Content])
+        self._prompts = msgspec.json.Decoder(str | list[Raw])
+        self._prompt = msgspec.json.Decoder(str | _Content)
         self._judged = msgspec.json.Decoder(str | list[str | Part])
 
     def members(self, body: bytes) -> dict[str, Raw]:
@@ -54,26 +56,41 @@ class PromptReader:
 
     def prompts(self, members: Mapping[str, Raw], name: str) -> Prompts:
         """A text, an array of texts, the ids of tokens, or an array of these. Raises InvalidRequest."""
-        given = _required(members, name)
+        given = bytes(_required(members, name))
+        ids = _ids_in(given)
+        if ids:
+            return Prompts(token_ids=(ids,))
         try:
             read = self._prompts.decode(given)
+            if isinstance(read, str):
+                return Prompts(messages=(_message(name, read),))
+            return self._several(name, read)
         except msgspec.DecodeError as error:
             raise _mistyped(name, "a text, an array of texts, token ids or arrays of token ids") from error
-        if isinstance(read, str):
-            return Prompts(messages=(_message(name, read),))
+
+    def _several(self, name: str, read: Sequence[Raw]) -> Prompts:
         if not read:
             raise _empty(name)
-        if isinstance(read[0], int):
-            if not all(isinstance(each, int) for each in read):
-                raise _mistyped(name, "token ids only, or none among texts")
-            return Prompts(token_ids=(len(read),))
         if len(read) > MOST_PROMPTS:
             raise InvalidRequest(
                 f"`{name}` has {len(read)} entries; at most {MOST_PROMPTS} are taken in one request.",
                 param=name,
                 code="array_above_max_length",
             )
-        return _several(name, read)
+        messages: list[Message] = []
+        token_ids: list[int] = []
+        for each in map(bytes, read):
+            ids = _ids_in(each)
+            if ids is None:
+                prompt = self._prompt.decode(each)
+                messages.append(
+                    _message(name, prompt) if isinstance(prompt, str) else Message(role="user", content=prompt.content)
+                )
+            elif ids:
+                token_ids.append(ids)
+            else:
+                raise _empty(name)
+        return Prompts(messages, token_ids)
 
     def judged(self, members: Mapping[str, Raw], name: str) -> Prompts:
         """A text, an array of texts, or the parts of one message (moderations). Raises InvalidRequest."""
@@ -132,22 +149,24 @@ _PLACEHOLDER = Raw(b'[{"role":"user","content":"-"}]')
 _CHATS_OWN = frozenset({"messages", "max_tokens", "max_completion_tokens"})
 
 
-def _several(name: str, read: Sequence[str | int | list[int] | _Content]) -> Prompts:
-    messages: list[Message] = []
-    token_ids: list[int] = []
-    for each in read:
-        match each:
-            case str():
-                messages.append(_message(name, each))
-            case _Content():
-                messages.append(Message(role="user", content=each.content))
-            case [_, *_]:
-                token_ids.append(len(each))
-            case []:
-                raise _empty(name)
-            case _:
-                raise _mistyped(name, "token ids only, or none among texts")
-    return Prompts(messages, token_ids)
+# How an array of whole numbers begins, and all that it is written with, but for its brackets and commas.
+_BEGINNING = re.compile(rb"\[\s*([-\d\]])")
+_FIGURES_AND_BLANKS = b"0123456789- \t\r\n"
+
+
+def _ids_in(array: bytes) -> int | None:
+    """How many ids there are in valid JSON that is an array of ids and of nothing else; None if it is not.
+
+    Counted by their commas: hundreds of thousands of numbers that nobody looks at need not be made.
+    """
+    beginning = _BEGINNING.match(array)
+    if beginning is None:
+        return None
+    left = array.translate(None, _FIGURES_AND_BLANKS)
+    commas = len(left) - 2
+    if left != b"[%b]" % (b"," * commas):
+        return None
+    return commas + 1 if beginning[1] != b"]" else 0
 
 
 def _message(name: str, text: str) -> Message:

@@ -57,6 +57,11 @@ def test_prompts_are_texts_or_token_ids_one_or_many(
     assert request.choices == len(prompts) + len(ids)
 
 
+def test_ids_are_counted_however_they_are_laid_out() -> None:
+    for body in (b'{"model":"m","input":[%b1 ,\n 2]}' % (b" " * 200), b'{"model":"m","input":[ [ 1,\t2 ] ]}'):
+        assert list(EMBEDDINGS.read(body).token_ids) == [2]
+
+
 def test_an_input_of_parts_is_one_prompt() -> None:
     request = read(EMBEDDINGS, input=[{"content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}])
 
