@@ -54,7 +54,8 @@ from router.server.counting import CountTokens
 from router.server.explaining import Explain, Explaining, ExplainPage
 from router.server.life import Life, Step
 from router.server.listen import Stop
-from router.server.openai import ModelEndpoint, Models, RequestReader, Underway
+from router.server.models import Models
+from router.server.openai import ModelEndpoint, RequestReader, Underway
 from router.server.pages import EXPLAIN_PATH
 from router.server.replies import Wording
 from router.storage.answer_shelves import MemoryShelf, RedisShelf
@@ -73,16 +74,20 @@ from router.upstream.breaker import Availability, RetryBudget
 from router.upstream.client import Endpoint, UpstreamClient
 from router.upstream.listing import listed_models
 from router.upstream.transport import UpstreamTransport
+from router.wire.completions import CompletionDialect, CompletionReader
 from router.wire.dialect import ChatDialect, Dialect
+from router.wire.embeddings import EmbeddingReader, as_asked
 from router.wire.messages_api.dialect import MessagesDialect
 from router.wire.messages_api.errors import error_body as anthropic_error_body
 from router.wire.messages_api.reading import MessagesReader
 from router.wire.messages_api.replies import MessageReader
+from router.wire.moderations import ModerationReader
 from router.wire.requests import ChatReader
 from router.wire.responses import ReplyReader
 from router.wire.responses_api.dialect import ResponsesDialect
 from router.wire.responses_api.replies import ResponsesReplyReader
 from router.wire.responses_api.requests import ResponsesReader
+from router.wire.whole import WholeDialect
 
 VERSION = version("penstock")
 
@@ -157,6 +162,9 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
             Api.CHAT: reader.facts,
             Api.RESPONSES: ResponsesReplyReader().facts,
             Api.MESSAGES: MessageReader(reader).facts,
+            Api.COMPLETIONS: reader.facts,
+            Api.EMBEDDINGS: reader.given,
+            Api.MODERATIONS: reader.given,
         },
         journal=journal,
         is_strict=settings.durability == "strict",
@@ -266,7 +274,9 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
                 max_body_bytes=settings.max_body_bytes,
                 refused=metrics.refused,
             ),
-            models=Models(snapshot),
+            models=Models(
+                snapshot, catalog=lambda: prices.catalog, now=utc_now, unavailable=unavailable(snapshot).keys()
+            ),
             not_ready=not_ready,
             guard=partial(RequireKey, keys=keys, public=PUBLIC, refused=metrics.refused),
             new_request_id=_new_request_id,
@@ -300,7 +310,14 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
 def _request_readers() -> dict[Api, RequestReader]:
     """Who reads what clients ask, for each API that they may speak."""
     chats = ChatReader()
-    return {Api.CHAT: chats, Api.RESPONSES: ResponsesReader(chats), Api.MESSAGES: MessagesReader()}
+    return {
+        Api.CHAT: chats,
+        Api.RESPONSES: ResponsesReader(chats),
+        Api.MESSAGES: MessagesReader(),
+        Api.COMPLETIONS: CompletionReader(),
+        Api.EMBEDDINGS: EmbeddingReader(),
+        Api.MODERATIONS: ModerationReader(),
+    }
 
 
 def _dialects(reader: ReplyReader) -> dict[Api, Dialect]:
@@ -309,6 +326,9 @@ def _dialects(reader: ReplyReader) -> dict[Api, Dialect]:
         Api.CHAT: ChatDialect(reader),
         Api.RESPONSES: ResponsesDialect(reader, ResponsesReplyReader()),
         Api.MESSAGES: MessagesDialect(reader),
+        Api.COMPLETIONS: CompletionDialect(reader),
+        Api.EMBEDDINGS: WholeDialect(as_asked),
+        Api.MODERATIONS: WholeDialect(),
     }
 
 

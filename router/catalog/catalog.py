@@ -70,13 +70,14 @@ TEXT_APIS = frozenset({Api.CHAT, Api.RESPONSES, Api.MESSAGES, Api.COMPLETIONS})
 class Model:
     name: ModelName
     context_tokens: int  # input and output together
-    max_output_tokens: int
+    max_output_tokens: int  # 0: it writes no text
     capabilities: frozenset[Capability]
     token_ratio: float  # tokens of this family's vocabulary per o200k_base token, on English prose
     quality: Mapping[Task, Score]
     efforts: frozenset[Effort] = frozenset()  # it can be asked for; none: not known
     default_effort: Effort | None = None  # where a request says nothing; None: not known
     apis: frozenset[Api] = TEXT_APIS
+    released: date | None = None  # by its maker, as far as the operator has said
 
 
 @dataclass(frozen=True, slots=True)

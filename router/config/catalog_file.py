@@ -56,13 +56,14 @@ def _model(name: ModelName, section: ModelSection) -> Model:
     return Model(
         name=name,
         context_tokens=section.context_tokens,
-        max_output_tokens=section.max_output_tokens,
+        max_output_tokens=section.max_output_tokens or 0,
         capabilities=frozenset(section.capabilities),
         token_ratio=section.tokens_per_o200k,
         quality=_quality(section.quality),
         efforts=frozenset(section.reasoning.efforts if section.reasoning else ()),
         default_effort=section.reasoning.default if section.reasoning else None,
         apis=TEXT_APIS if section.apis is None else frozenset(section.apis),
+        released=section.released,
     )
 
 

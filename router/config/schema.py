@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from router.apis import Api
-from router.catalog.catalog import Capability, Effort, Task
+from router.catalog.catalog import TEXT_APIS, Capability, Effort, Task
 from router.decision.matching import Modality, Weekday
 from router.decision.policy import Objective
 from router.quality.language import Language
@@ -526,8 +526,13 @@ class ReasoningSection(Section):
 
 
 class ModelSection(Section):
+    released: Annotated[
+        Day | None, Field(description="when its maker released it; clients see it as `created` in /v1/models")
+    ] = None
     context_tokens: Annotated[Tokens, Field(description="input and output together")]
-    max_output_tokens: Tokens
+    max_output_tokens: Annotated[
+        Tokens | None, Field(description="required of a model that writes text; others write nothing")
+    ] = None
     capabilities: Annotated[list[CapabilityWord], Field(description="beyond text in, text out")] = []
     tokens_per_o200k: Annotated[
         TokenRatio, Field(description="tokens of this model per token of OpenAI's o200k_base, English prose")
@@ -540,6 +545,15 @@ class ModelSection(Section):
         list[ApiWord] | None, Field(min_length=1, description="how it can be asked; default: as one that writes text")
     ] = None
     deployments: Annotated[list[DeploymentSection], Field(min_length=1, description="who serves it")]
+
+    @model_validator(mode="after")
+    def _who_writes_has_a_limit(self) -> "ModelSection":
+        writes = self.apis is None or not TEXT_APIS.isdisjoint(self.apis)
+        if writes and self.max_output_tokens is None:
+            raise _fault("expected `max_output_tokens`, as it writes text")
+        if not writes and self.max_output_tokens is not None:
+            raise _fault("expected no limit on the output of a model that writes none", "max_output_tokens")
+        return self
 
     @model_validator(mode="after")
     def _one_deployment_a_provider(self) -> "ModelSection":

@@ -103,7 +103,7 @@ def speaks(question: Question) -> str | None:
 
 
 def context_fits(question: Question) -> str | None:
-    """Input and one choice's output share the window.
+    """Input and one choice's output share the window; of several prompts each has it for itself.
 
     A request without a limit needs room for the usual answer, beside an input somewhat longer than estimated.
     """
@@ -111,6 +111,9 @@ def context_fits(question: Question) -> str | None:
     if estimate is None:
         return None  # `priced` speaks for it
     output, input_tokens = question.profile.max_output_tokens, estimate.input_tokens
+    if question.profile.longest_prompt_tokens:
+        # The longest has the same share of what is estimated as of what was counted; rounded up, in whole numbers.
+        input_tokens = -(-input_tokens * question.profile.longest_prompt_tokens // question.profile.input_tokens)
     if output is None:
         longest = question.policy.default_max_output_tokens
         if input_tokens + input_tokens // COUNT_MARGIN + longest <= deployment.context_tokens:

@@ -7,6 +7,7 @@ from math import ceil
 
 import msgspec
 
+from router.apis import Api
 from router.catalog.catalog import Capability, Deployment, Effort
 from router.catalog.prices import IMAGE_TOKENS_BOUND, ZERO, Price, Rates, Stretch, dearest_of
 from router.decision.facts import Conditions, RequestProfile
@@ -15,6 +16,9 @@ from router.units import nano_usd_ceiling
 # Providers add a prompt of their own when tools or a schema are given: 549 tokens at Claude is the longest known
 # (openrouter.md §8), rounded up to a power of two above it.
 _TOOL_PROMPT_TOKENS_BOUND = 1_024
+# A prompt without the frame of a chat has little JSON around it, and some models for embeddings put an instruction
+# before each text by its `input_type`: a sentence, so that this is our judgement of the longest.
+_EACH_PROMPT_TOKENS_BOUND = 32
 _WITH_PROMPT = frozenset({Capability.TOOLS, Capability.JSON_SCHEMA})
 
 # Counts are estimates, and who sends one token more than the window holds is refused. So an output limit of ours leaves
@@ -94,6 +98,7 @@ class Estimator:
         "_max_cost_per_choice_usd",
         "_profile",
         "_stretch",
+        "_text_tokens",
     )
 
     def __init__(
@@ -111,6 +116,7 @@ class Estimator:
         self._default_max_output_tokens = default_max_output_tokens
         self._max_cost_per_choice_usd = None if max_cost_usd is None else max_cost_usd / profile.choices
         self._bound = _input_tokens_bound(profile)
+        self._text_tokens = profile.input_tokens - profile.id_tokens
 
     def at(self, deployment: Deployment, *, effort: Effort | None = None) -> Estimate | None:
         """Tokens and dollars at `deployment`, or None if its price is not known now.
@@ -122,15 +128,17 @@ class Estimator:
         if price is None or (len(prices) > 1 and None in prices):
             return None
         profile, choices, experience = self._profile, self._profile.choices, self._experience
-        input_tokens = ceil(profile.input_tokens * experience.input_ratio(deployment.model, profile))
+        input_tokens = ceil(self._text_tokens * experience.input_ratio(deployment.model, profile)) + profile.id_tokens
         usual_tokens, usual_reasoning_tokens = experience.output(deployment, profile, effort or profile.effort)
 
-        context_tokens = deployment.context_tokens
+        context_tokens = deployment.context_tokens * profile.prompts  # each has the window for itself
         bound = context_tokens if self._bound is None or self._bound > context_tokens else self._bound
         dearest = price.dearest(bound) if len(prices) == 1 else _dearest(prices, bound)
         worst_input_usd = bound * dearest.dearest_input(one_hour_cache=profile.asks_one_hour_cache)
         if dearest.has_fees:
             worst_input_usd += dearest.fees(profile.images)
+        if profile.echoes_prompt:
+            worst_input_usd += bound * dearest.output
         limit = self._limit(deployment, input_tokens, bound)
         worst_usd = worst_input_usd + limit * dearest.output
         shorter = self._affordable(limit, worst_usd, worst_input_usd, dearest, usual_tokens)
@@ -152,7 +160,9 @@ class Estimator:
             input_tokens_bound=bound,
             max_output_tokens=limit,
             expected_usd=expected_usd,
-            worst_usd=worst_usd if choices == 1 else choices * worst_usd,
+            worst_usd=worst_usd
+            if choices == 1
+            else profile.choices_per_prompt * worst_input_usd + choices * limit * dearest.output,
             dearest_rates=dearest,
             cache_write_tokens=cache_write_tokens,
             later_usd=self._later_usd(deployment, rates, expected_usd, input_tokens, cached_tokens, cache_write_tokens)
@@ -242,6 +252,8 @@ def _input_tokens_bound(profile: RequestProfile) -> int | None:
     if profile.has_unbounded_parts:
         return None
     bound = profile.input_bytes + profile.images * IMAGE_TOKENS_BOUND
+    if Api.CHAT not in profile.apis:
+        bound += profile.prompts * _EACH_PROMPT_TOKENS_BOUND
     if profile.needs & _WITH_PROMPT:
         bound += _TOOL_PROMPT_TOKENS_BOUND
     return bound

@@ -79,6 +79,10 @@ def profile_as_data(profile: RequestProfile) -> dict[str, Any]:
         "asks_cache": profile.asks_cache,
         "cache_breakpoints": list(profile.cache_breakpoints),
         "apis": [api.value for api in profile.apis],
+        "prompts": profile.prompts,
+        "longest_prompt_tokens": profile.longest_prompt_tokens,
+        "id_tokens": profile.id_tokens,
+        "echoes_prompt": profile.echoes_prompt,
     }
 
 

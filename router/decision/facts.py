@@ -35,7 +35,7 @@ class RequestProfile:
     input_tokens: int  # counted with the o200k_base vocabulary; each model's own count is this times its ratio
     input_bytes: int  # of the whole body: no byte-level vocabulary makes more tokens of it than this
     images: int
-    max_output_tokens: int | None  # per choice; None if the client set no limit
+    max_output_tokens: int | None  # per choice; None if the client set no limit; 0 where nothing is written
     choices: int
     needs: frozenset[Capability]
     task: Task
@@ -51,6 +51,15 @@ class RequestProfile:
     asks_cache: bool = False  # somewhere in the prompt, to be kept in the provider's cache
     cache_breakpoints: tuple[int, ...] = ()  # tokens up to each `cache_control` of the client's, shortest first
     apis: tuple[Api, ...] = (Api.CHAT,)  # by which it can be put to a model, the client's own first
+    prompts: int = 1  # that are put to the model side by side: the input tokens are of all, the window is for each
+    longest_prompt_tokens: int = 0  # of several prompts, counted as `input_tokens` are; 0: there is one
+    id_tokens: int = 0  # of the input, those that came as ids: the model's own, whatever its ratio
+    echoes_prompt: bool = False  # the answer repeats the prompt, which a provider may bill as output
+
+    @property
+    def choices_per_prompt(self) -> int:
+        """How many answers each prompt gets; `choices` are those of all prompts together."""
+        return self.choices // self.prompts
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,7 +181,7 @@ class Terms:
 
     def checks_for(self, profile: RequestProfile) -> tuple[Check, ...]:
         """The checks that an answer to this request is put to; none if the client gets it as it comes."""
-        if profile.is_stream and not self.buffers_streams:
+        if (profile.is_stream and not self.buffers_streams) or profile.max_output_tokens == 0:
             return ()
         return tuple(check for check in self.verify if _concerns(check.kind, profile))
 

@@ -8,6 +8,8 @@ from router.wire.controls import Controls
 from router.wire.requests import ModelRequest, is_given
 
 _SEED_BYTES = 6  # 48 bits: exact in every reader of JSON
+_PROMPTS = ("prompt", "input")
+_PROMPT_BYTES = 4096
 _NAMES = ("session_id", "prompt_cache_key")  # the client's own for a conversation (openrouter.md §1.1)
 
 
@@ -17,6 +19,11 @@ def conversation_seed(request: ModelRequest, profile: RequestProfile, controls: 
     The client's name for it counts; otherwise how it began, up to the end of its first question.
     """
     named = next((bytes(request.members[name]) for name in _NAMES if is_given(request.members.get(name))), b"")
-    name = named or (controls.session_id or session_id(request, profile.prefix)).encode()
+    name = named or (controls.session_id or session_id(request, profile.prefix) or "").encode() or _prompt(request)
     digest = blake2b(f"{profile.team}\n".encode() + name, digest_size=_SEED_BYTES)
     return int.from_bytes(digest.digest())
+
+
+def _prompt(request: ModelRequest) -> bytes:
+    """The beginning of a prompt that is no conversation: one arm for all of them would be no experiment."""
+    return next((bytes(request.members[name])[:_PROMPT_BYTES] for name in _PROMPTS if name in request.members), b"")

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 import anyio
+import anyio.to_thread
 
 from router.apis import Api
 from router.catalog.catalog import ProviderName
@@ -53,6 +54,7 @@ _MOST_CALLS = 4  # providers asked for one request before it fails: a judgement;
 _MOST_IN_DOUBT = 2
 _LAST_CALL_S = 600.0  # no call begins later: estimates hold for the prices of a quarter of an hour
 _PIECE_BYTES = 64 * 1024
+_INLINE_BODY_BYTES = 256 * 1024  # longer answers are put into the client's form in a thread
 
 
 class Exchange:
@@ -391,10 +393,16 @@ class Exchange:
             raise UpstreamBroken(f"{provider} answered without any choice.", provider=provider)
         call.ended_s = self._gateway.monotonic_s()
         try:
-            self.body, self._collected = self.dialect.whole(body, self.request, spoken), None
+            self.body, self._collected = await self._as_asked(body, spoken), None
         except ValueError as error:  # it was answered, and so it may be billed
             what = "answered with something that cannot be read"
             raise UpstreamBroken(f"{provider} {what}.", provider=provider) from error
+
+    async def _as_asked(self, body: bytes, spoken: Api) -> bytes:
+        """A whole answer as the client gets it. Megabytes take milliseconds, which belong to other requests."""
+        if len(body) <= _INLINE_BODY_BYTES:
+            return self.dialect.whole(body, self.request, spoken)
+        return await anyio.to_thread.run_sync(self.dialect.whole, body, self.request, spoken)
 
     @property
     def _collects(self) -> bool:
@@ -505,8 +513,8 @@ class Exchange:
             return
         its, worth = answered.candidate.deployment, self._baseline_nano_usd()
         measured_by = (its.model.name, answered.charge.nano_usd)
-        if worth is not None and plan.team.baseline is not None:
-            measured_by = (plan.team.baseline, worth)
+        if worth is not None and plan.baseline is not None:
+            measured_by = (plan.baseline, worth)
         await self.recall.keep(
             self.body if self._collected is None else self._collected,
             finish_reason=answered.finish_reason,
@@ -561,7 +569,7 @@ class Exchange:
         if self._plan is None:
             return None
         attempts = tuple(call.attempt() for call in self._calls if call.charge is not None)
-        return baseline_nano_usd(attempts, self._plan.team.baseline, self._plan.catalog, at=self._plan.conditions.now)
+        return baseline_nano_usd(attempts, self._plan.baseline, self._plan.catalog, at=self._plan.conditions.now)
 
     def _entry_if_lost(self, call: Call) -> LedgerEntry:
         """What is to be booked if this process dies while the call is under way: the sum held."""
@@ -591,7 +599,7 @@ class Exchange:
             profile_json=self._gateway.encode(profile_as_data(plan.profile)),
             counted_input_tokens=estimate.input_tokens if estimate else 0,
             expected_nano_usd=nano_usd(estimate.expected_usd) if estimate else 0,
-            baseline=plan.team.baseline if self.found is None else self.found.baseline,
+            baseline=plan.baseline if self.found is None else self.found.baseline,
             baseline_nano_usd=self._baseline_nano_usd(),
             config_version=self._gateway.config_version,
             is_stream=self.request.is_stream,

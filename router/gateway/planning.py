@@ -7,7 +7,8 @@ from typing import Protocol
 
 import msgspec
 
-from router.catalog.catalog import Catalog, Deployment, DeploymentId, ModelName
+from router.apis import Api
+from router.catalog.catalog import TEXT_APIS, Catalog, Deployment, DeploymentId, ModelName
 from router.config.snapshot import Snapshot, Team
 from router.decision.decide import Decision, decide
 from router.decision.eligibility import Candidate, Reason
@@ -72,6 +73,13 @@ class Plan:
             ):
                 told += f" {self.untranslatable}"
             raise NothingEligible(told, rejections_as_data(self.decision.rejected))
+
+    @property
+    def baseline(self) -> ModelName | None:
+        """What the team would have used without us; None if that could not have been asked this."""
+        name = self.team.baseline
+        deployments = () if name is None else self.catalog.of(name)
+        return name if deployments and not deployments[0].model.apis.isdisjoint(self.profile.apis) else None
 
     def within_ceiling(self, candidate: Candidate, *, spent_nano_usd: int) -> Candidate | None:
         """The candidate as it may be asked after calls that cost so much; None if it may not.
@@ -152,7 +160,7 @@ class Planner:
     async def plan(self, team_name: TeamName, request: ModelRequest, controls: Controls) -> Plan:
         """The plan for a request. Raises UnknownModel or InvalidRequest if it names what its team does not have."""
         team = self._snapshot.teams[team_name]
-        policy = self._policy_for(team, request.model, controls.policy)
+        policy = self._policy_for(team, request, controls.policy)
         catalog = self._catalog()
         count = await self._counter.count(request, scope=team_name)
         profile = profile_of(request, count, controls, team=team_name)
@@ -181,11 +189,19 @@ class Planner:
             plan = replace(plan, untranslatable=request.original.untranslatable)
         return plan if controls.policy is None else replace(plan, asked_policy=controls.policy)
 
-    def _policy_for(self, team: Team, model: str, chosen: str | None) -> Policy:
+    def _policy_for(self, team: Team, request: ModelRequest, chosen: str | None) -> Policy:
         """`policy_for`, remembered: what a named model is held to takes a quarter of a millisecond to gather."""
+        model = request.model
         policy = self._policies.get((team.name, model, chosen))
         if policy is None:
-            policy = self._policies[team.name, model, chosen] = policy_for(team, model, chosen=chosen)
+            policy = self._policies[team.name, model, chosen] = policy_for(team, model, chosen=chosen, api=request.api)
+        if request.api is Api.EMBEDDINGS and policy.name in team.policies:
+            raise InvalidRequest(
+                f"{model[:100]!r} leads to the policy {policy.name!r}, which chooses among models, and vectors of "
+                "different models cannot be compared. Name one model, or an alias of the form {model: ...}.",
+                param="model",
+                code="ambiguous_embedding_model",
+            )
         return policy
 
     def _busy_s(self, plan: Plan, paused: Mapping[DeploymentId, str]) -> float | None:
@@ -231,7 +247,7 @@ class Planner:
         return Plan(team, policy, profile, conditions, decision, catalog, tightening)
 
 
-def policy_for(team: Team, model: str, *, chosen: str | None) -> Policy:
+def policy_for(team: Team, model: str, *, chosen: str | None, api: Api = Api.CHAT) -> Policy:
     """The policy behind what the client wrote in `model`. Raises UnknownModel, InvalidRequest.
 
     An alias of the team counts first; then any model that the team's policies may choose, which is thereby pinned.
@@ -244,7 +260,7 @@ def policy_for(team: Team, model: str, *, chosen: str | None) -> Policy:
     if policy is None:
         raise UnknownModel(
             f"Team {team.name} has no alias and may use no model {model[:100]!r}. "
-            f"Its aliases are: {', '.join(sorted(team.aliases)) or 'none'}."
+            f"Its aliases are: {', '.join(sorted(team.aliases)) or 'none'}.{_how_to_serve(api)}"
         )
     if chosen is None:
         return policy
@@ -263,3 +279,13 @@ def policy_for(team: Team, model: str, *, chosen: str | None) -> Policy:
             code="invalid_control",
         )
     return replacement
+
+
+def _how_to_serve(api: Api) -> str:
+    """Few are set up for what is no text to be written: the operator is told how."""
+    if api in TEXT_APIS:
+        return ""
+    return (
+        f" To serve /v1/{api.value}, give the team an alias of the form {{model: ...}} for a model of models.yaml "
+        f"that has `apis: [{api.value}]`, at a provider that speaks it (docs/clients.md)."
+    )

@@ -1,4 +1,4 @@
-"""A chat request in numbers and enums: what the decision may know of it, and what the ledger keeps."""
+"""A request in numbers and enums: what the decision may know of it, and what the ledger keeps."""
 
 from collections.abc import Sequence
 
@@ -49,6 +49,10 @@ def profile_of(request: ModelRequest, count: TokenCount, controls: Controls, *, 
         prefix=count.prefix,
         cache_breakpoints=count.breakpoints,
         apis=request.apis,
+        prompts=count.prompts,
+        longest_prompt_tokens=count.longest_tokens,
+        id_tokens=count.id_tokens,
+        echoes_prompt=request.echoes_prompt,
     )
 
 

@@ -147,8 +147,8 @@ class Ratios:
 
     def observe(self, model: ModelName, profile: RequestProfile, *, reported: int) -> None:
         """A provider has reported so many input tokens for the request."""
-        if profile.input_tokens <= 0 or reported <= 0 or profile.has_unbounded_parts:
-            return  # nobody counted what is in a file
+        if profile.input_tokens <= 0 or reported <= 0 or profile.has_unbounded_parts or profile.id_tokens:
+            return  # nobody counted what is in a file, and ids are no text
         known = self._vocabularies.get(model)
         if known is None:
             known = self._vocabularies[model] = _Vocabulary(self._token_ratios.get(model, 1.0))

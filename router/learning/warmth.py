@@ -85,7 +85,7 @@ class Warmth:
         self, profile: RequestProfile, conditions: Conditions, candidates: Sequence[Deployment]
     ) -> Conditions:
         """`foreseen`, after asking what other processes have seen: one question, if the prompt is worth it."""
-        if profile.input_tokens < _LEAST_TOKENS:
+        if profile.input_tokens < _LEAST_TOKENS or not profile.prefix:
             return conditions
         if self._shared is not None:
             for digest, sighting in await self._shared.seen([mark.digest for mark in profile.prefix]):
@@ -93,7 +93,12 @@ class Warmth:
         return self.foreseen(profile, conditions, candidates)
 
     def foreseen(self, profile: RequestProfile, conditions: Conditions, candidates: Sequence[Deployment]) -> Conditions:
-        """The conditions, with what the caches are likely to hold: now, and in the turns that are likely to follow."""
+        """The conditions, with what the caches are likely to hold: now, and in the turns that are likely to follow.
+
+        A prompt without marks is no turn of a conversation.
+        """
+        if not profile.prefix:
+            return conditions
         further_turns = self._further_turns(profile)
         return replace(
             conditions,
@@ -149,6 +154,8 @@ class Warmth:
         if terms is None:
             return  # left the catalog while the request was under way
         profile = _read_profile(entry.profile_json)
+        if not profile.prefix:
+            return  # no conversation
         habit = self._habit(entry.team, entry.alias, profile.task)
         earlier_tokens = self._continues(profile.prefix, profile.task, entry.at.timestamp())
         habit.continued.add(earlier_tokens is not None)

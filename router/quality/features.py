@@ -55,8 +55,13 @@ class Features:
     difficulty: float  # 0 to 1; see `difficulty_of` for what it is worth
 
 
+_SAY_NOTHING = Features(Task.CHAT, Language.OTHER, difficulty=0.5)
+
+
 def features_of(request: ModelRequest) -> Features:
     """The features of `request`. Deterministic; the time is bounded, whatever the text (docs/tasks.md)."""
+    if not request.messages:  # the prompt is there as token ids only, which say nothing
+        return _SAY_NOTHING
     text = _question(request.messages).lower()
     words = _words(text)
     language = language_of(text, words) if text else _language_asked_in(request.messages)

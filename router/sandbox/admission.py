@@ -71,7 +71,7 @@ def admit(request: ChatRequest, offer: Offer, *, model: str, size: PromptSize) -
     _check_provider(request.preferences, offer)
     _check_parameters(request, offer)
     prompt_tokens = size.native_tokens(offer)
-    _check_context(request, offer, prompt_tokens)
+    _check_context(request, offer, _longest_prompt(request, size, offer, prompt_tokens))
     _check_price(request.preferences, offer, prompt_tokens)
     room = offer.context_length - prompt_tokens
     return Admission(
@@ -119,6 +119,13 @@ def _check_parameters(request: ChatRequest, offer: Offer) -> None:
         )
     if offer.reasoning is not None and offer.reasoning.is_mandatory and request.reasoning.effort == "none":
         raise invalid("Reasoning is mandatory for this endpoint and cannot be disabled.")
+
+
+def _longest_prompt(request: ChatRequest, size: PromptSize, offer: Offer, prompt_tokens: int) -> int:
+    """Texts that are no conversation have the window for themselves, each of them."""
+    if not request.is_plain:
+        return prompt_tokens
+    return max(message.native_tokens(offer) for message in size.messages)
 
 
 def _check_context(request: ChatRequest, offer: Offer, prompt_tokens: int) -> None:

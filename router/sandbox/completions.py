@@ -1,14 +1,15 @@
 """`POST /completions`, the older way to ask: a prompt in, text out. OpenRouter's shapes; its OpenAPI file lacks it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from router.sandbox.answers import Choice
 from router.sandbox.billing import Charge, Tokens
 from router.sandbox.chat_wire import error_body, native_finish_reason, openrouter_headers, usage
+from router.sandbox.embeddings import texts_in
 from router.sandbox.faults import Break, Quirk
 from router.sandbox.json_text import JsonObject
 from router.sandbox.orders import Order
-from router.sandbox.refusals import invalid
 from router.sandbox.requests import ChatRequest, chat_request, read_object
 from router.sandbox.wire import DONE, LIMIT_ERROR, UPSTREAM_ERROR, Step, event
 
@@ -18,13 +19,10 @@ _UNKNOWN_HERE = frozenset({"prompt", "messages", "tools", "tool_choice", "respon
 def read_completion_request(body: bytes) -> ChatRequest:
     """The request in `body`. Raises Refusal (400) saying which parameter is wrong."""
     fields = read_object(body)
-    prompt = fields.get("prompt")
-    if isinstance(prompt, list) and len(prompt) == 1:
-        prompt = prompt[0]
-    if not isinstance(prompt, str):
-        raise invalid("Invalid request parameters: `prompt` must be a string, or an array of one string")
+    prompts = [{"role": "user", "content": text} for text in texts_in(fields.get("prompt"), "prompt")]
     others = {key: value for key, value in fields.items() if key not in _UNKNOWN_HERE}
-    return chat_request(others | {"messages": [{"role": "user", "content": prompt}]}, is_plain=True)
+    request = chat_request(others | {"messages": prompts}, is_plain=True)
+    return replace(request, choices=request.choices * len(prompts))
 
 
 class CompletionDialect:

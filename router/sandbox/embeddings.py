@@ -31,7 +31,7 @@ def read_embedding_request(body: bytes) -> ChatRequest:
     dimensions = fields.get("dimensions")
     if dimensions is not None and (not isinstance(dimensions, int) or dimensions < 1):
         raise invalid("Invalid request parameters: `dimensions` must be an integer of at least 1")
-    messages = [{"role": "user", "content": text} for text in _texts(fields.get("input"))]
+    messages = [{"role": "user", "content": text} for text in texts_in(fields.get("input"), "input")]
     asked = {key: value for key, value in fields.items() if key in ("model", "provider", "user")}
     request = chat_request(asked | {"messages": messages}, is_plain=True)
     wish = {"encoding_format": fields.get("encoding_format"), "dimensions": dimensions}
@@ -47,25 +47,28 @@ class EmbeddingDialect:
         self._order = order
 
     def headers(self) -> dict[str, str]:
-        return openrouter_headers(self._order.id)
+        return openrouter_headers(self._order.id) if self._order.manners.names_provider else {}
 
     def usage(self, tokens: Tokens, cost: Charge) -> JsonObject:
         counts: JsonObject = {"prompt_tokens": tokens.prompt, "total_tokens": tokens.prompt}
-        return counts if self._order.fault.quirk is Quirk.NO_COST else counts | {"cost": cost.total_usd}
+        tells = self._order.manners.reports_cost and self._order.fault.quirk is not Quirk.NO_COST
+        return counts | {"cost": cost.total_usd} if tells else counts
 
     def whole(self, usage: JsonObject) -> JsonObject:
         request, offer = self._order.admission.request, self._order.admission.offer
         wish = request.embedding or {}
         size = min(wish.get("dimensions") or _DIMENSIONS[offer.id], _DIMENSIONS[offer.id])
-        packed = _base64 if wish.get("encoding_format") == "base64" else list
+        # A server on one's own machine may not know of base64, as llama.cpp did not for long.
+        packed = _base64 if wish.get("encoding_format") == "base64" and self._order.manners.names_provider else list
         vectors = [packed(vector(text_of(message), size)) for message in request.messages]
         body: JsonObject = {
             "object": "list",
             "data": [{"object": "embedding", "embedding": each, "index": i} for i, each in enumerate(vectors)],
             "model": self._order.admission.model,
             "id": self._order.id,
-            "provider": offer.provider.name,
         }
+        if self._order.manners.names_provider:
+            body["provider"] = offer.provider.name
         lacks_usage = self._order.fault.quirk in (Quirk.NO_USAGE, Quirk.LATE_RECORD)
         return body if lacks_usage else body | {"usage": usage}
 
@@ -93,7 +96,8 @@ def _base64(values: list[float]) -> str:
     return base64.b64encode(struct.pack(f"<{len(values)}f", *values)).decode()
 
 
-def _texts(value: object) -> list[str]:
+def texts_in(value: object, name: str) -> list[str]:
+    """The texts of a member that holds one, several, or tokens. Raises Refusal (400)."""
     match value:
         case str():
             return [value]
@@ -101,7 +105,7 @@ def _texts(value: object) -> list[str]:
             return [_token_text(value)]
         case [_, *_] if len(value) <= _LARGEST_INPUT:
             return [_text(item) for item in value]
-    raise invalid("Invalid request parameters: `input` must be a text, tokens, or an array of at most 2048 of them")
+    raise invalid(f"Invalid request parameters: `{name}` must be a text, tokens, or an array of at most 2048 of them")
 
 
 def _text(item: object) -> str:
@@ -112,7 +116,7 @@ def _text(item: object) -> str:
             return _token_text(item)
         case {"content": [*parts]}:
             return text_of({"content": parts})
-    raise invalid("Invalid request parameters: `input` holds something that is neither a text nor tokens")
+    raise invalid("Invalid request parameters: an array holds something that is neither a text nor tokens")
 
 
 def _token_text(tokens: Sequence[object]) -> str:
@@ -181,7 +185,13 @@ EMBEDDING_STOCK = Stock(
         ),
     )
 )
+# A hang-up ends the work, and there is nothing to bill.
+_LOCAL = Provider("local", "local", cancel_stops_billing=True)
+LOCAL_EMBEDDING_STOCK = Stock(
+    (_offer("bge-m3", "BGE M3", _LOCAL, usd_per_mtok="0", context_length=8_192),),
+)
 _DIMENSIONS = {
+    "bge-m3": 1_024,
     "openai/text-embedding-3-small": 1_536,
     "openai/text-embedding-3-large": 3_072,
     "qwen/qwen3-embedding-8b": 4_096,

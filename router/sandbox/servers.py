@@ -3,7 +3,8 @@
 | path | what |
 |---|---|
 | /deepseek and /deepseek/v1 | DeepSeek's own API: no cost in the usage, cache hits and misses, peak hours |
-| /local/v1 | a model server on one's own machine (vLLM, llama.cpp): nothing costs, nothing is recorded |
+| /local/v1 | a model server on one's own machine (vLLM, llama.cpp): nothing costs, nothing is recorded; its vectors are
+numbers whatever was asked for, and it judges texts |
 
 Neither has OpenRouter's `/generation`; both are on `/sandbox/bill`, what the local server does at nothing.
 """
@@ -19,9 +20,11 @@ from starlette.routing import Route
 from router.sandbox.chat_wire import ChatDialect
 from router.sandbox.control import json_response
 from router.sandbox.desk import Desk, GeneratingEndpoint
+from router.sandbox.embeddings import LOCAL_EMBEDDING_STOCK, EmbeddingDialect, read_embedding_request
 from router.sandbox.json_text import JsonObject
 from router.sandbox.manners import DEEPSEEK, LOCAL, Manners
 from router.sandbox.market import Market
+from router.sandbox.moderations import moderate
 from router.sandbox.offer import Offer, PeakHours, Provider, Rates
 from router.sandbox.requests import ChatRequest, chat_request, read_chat_request, read_object
 from router.sandbox.stock import STOCK, Stock, usd_per_mtok
@@ -29,7 +32,15 @@ from router.sandbox.stock import STOCK, Stock, usd_per_mtok
 
 def server_routes(desk: Desk) -> list[Route]:
     """Their endpoints. They share all with OpenRouter's but manners and market."""
-    return [route for server in (_DEEPSEEK, _LOCAL) for route in _routes(desk, server)]
+    local = replace(desk, manners=LOCAL, market=Market(_LOCAL.stock))
+    embeddings = GeneratingEndpoint(
+        local, read=read_embedding_request, dialect=EmbeddingDialect, stock=LOCAL_EMBEDDING_STOCK
+    )
+    return [
+        *(route for server in (_DEEPSEEK, _LOCAL) for route in _routes(desk, server)),
+        Route("/local/v1/embeddings", embeddings, methods=["POST"]),
+        Route("/local/v1/moderations", moderate, methods=["POST"]),
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The data port's endpoints: `/v1/models`, and those that put a request to a model, whichever API it came by.
+"""The data port's endpoints that put a request to a model, whichever API it came by.
 
 `ModelEndpoint` is the response object that owns the settlement: it enters the exchange, has its client (streaming.py)
 told what the exchange yields, and leaving the exchange closes the books, whatever happened in between.
@@ -12,9 +12,8 @@ import anyio
 from starlette.types import Receive, Scope, Send
 
 from router.apis import Api
-from router.config.snapshot import Snapshot, Team
 from router.decision.explain import as_data
-from router.errors import PenstockError, Unavailable, UnknownModel
+from router.errors import PenstockError, Unavailable
 from router.gateway.dispatch import Gateway
 from router.gateway.exchange import Exchange
 from router.gateway.idempotency import Idempotency, Once
@@ -200,30 +199,6 @@ class ModelEndpoint:
         return headers
 
 
-class Models:
-    """`GET /v1/models` and `GET /v1/models/{id}`: what the caller's team may write in `model`."""
-
-    def __init__(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        caller: Caller = scope[CALLER]
-        team = self._snapshot.teams[caller.team]
-        wanted: str | None = scope.get("path_params", {}).get("model_id")
-        names = [*team.aliases, *sorted(team.models() - team.aliases.keys())]
-        if wanted is None:
-            await send_json(send, {"object": "list", "data": [_model_object(team, name) for name in names]})
-        elif wanted in names:
-            await send_json(send, _model_object(team, wanted))
-        else:
-            await send_error(
-                send,
-                UnknownModel(
-                    f"Team {team.name} has no alias and may use no model {wanted[:100]!r}. See GET /v1/models."
-                ),
-            )
-
-
 def _stopping() -> Unavailable:
     return Unavailable("This instance is being stopped, and the answer took longer than it could wait. Ask again.")
 
@@ -240,9 +215,3 @@ def _verified(verdict: Verdict) -> bytes:
     if verdict.failed is not None:
         return b"false"
     return b"true" if verdict.is_known else b"unknown"
-
-
-def _model_object(team: Team, name: str) -> dict[str, object]:
-    """A model as OpenAI lists it. `created` is a required field there and has no meaning for an alias."""
-    owner = team.name if name in team.aliases else name.partition("/")[0]
-    return {"id": name, "object": "model", "created": 0, "owned_by": owner}

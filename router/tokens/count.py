@@ -1,8 +1,9 @@
-"""Tokens of a chat request, counted without holding up the event loop.
+"""Tokens of a request, counted without holding up the event loop.
 
 A message costs 3 tokens beside its role and its text, a name 1 more, the reply's priming 3 (OpenAI cookbook,
 How_to_count_tokens_with_tiktoken, read 2026-11). Text that looks like a special token, `<|endoftext|>` say, is counted
-as the ordinary text it is. Tools are counted by the rules in `tools.py`, pictures by those in `images.py`.
+as the ordinary text it is. Tools are counted by the rules in `tools.py`, pictures by those in `images.py`. Texts to be
+embedded, completed or judged have no frame, and prompts that come as token ids are as long as they are.
 
 Small requests are counted where they are: a thread's round trip costs more than they do. Larger ones are walked and
 counted in a worker thread, slice by slice; tiktoken lets go of the interpreter lock in each slice, so the loop waits
@@ -38,6 +39,9 @@ class TokenCount:
     input_tokens: int  # of this counter's vocabulary, pictures included
     images: int
     is_exact: bool  # false with tools, schemas, files, pictures of unknown size, or text that had to be cut in a word
+    prompts: int = 1  # each of which has the model's window for itself
+    longest_tokens: int = 0  # of the longest of several prompts; 0: there is one
+    id_tokens: int = 0  # of all, those that came as ids: of the model's own vocabulary
     # What prompt caches go by, not what the count is: two counts are equal without it.
     prefix: tuple[PrefixMark, ...] = field(default=(), compare=False)  # ends of messages, shortest first
     breakpoints: tuple[int, ...] = field(default=(), compare=False)  # tokens up to each cache mark of the client's
@@ -90,6 +94,27 @@ class _Tally:
         self.is_exact = True
 
     def of(self, request: ModelRequest, scope: str) -> TokenCount:
+        return self._of_prompts(request) if request.is_plain else self._of_chat(request, scope)
+
+    def _of_prompts(self, request: ModelRequest) -> TokenCount:
+        """Prompts without a frame. They have no prefixes to be remembered: none goes on from another."""
+        longest = max(request.token_ids, default=0)
+        for message in request.messages:
+            before = self.tokens
+            self._add_content(message)
+            longest = max(longest, self.tokens - before)
+        id_tokens = sum(request.token_ids)
+        prompts = len(request.messages) + len(request.token_ids)
+        return TokenCount(
+            self.tokens + id_tokens,
+            self.images,
+            self.is_exact,
+            prompts=prompts,
+            longest_tokens=longest if prompts > 1 else 0,
+            id_tokens=id_tokens,
+        )
+
+    def _of_chat(self, request: ModelRequest, scope: str) -> TokenCount:
         self._add_tools(request)
         self._add_response_format(request)
         prefix = PromptPrefix(request, scope=scope)
@@ -98,7 +123,9 @@ class _Tally:
             self._add_message(message)
             prefix.message_ends(message, self.tokens)
         self.tokens += PRIMING_TOKENS
-        return TokenCount(self.tokens, self.images, self.is_exact, prefix.marks(), prefix.breakpoints())
+        return TokenCount(
+            self.tokens, self.images, self.is_exact, prefix=prefix.marks(), breakpoints=prefix.breakpoints()
+        )
 
     def add_text(self, text: str) -> None:
         for piece, ends_safely in slices(text):
@@ -112,11 +139,7 @@ class _Tally:
 
     def _add_message(self, message: Message) -> None:
         self.tokens += MESSAGE_TOKENS + ROLE_TOKENS
-        if isinstance(message.content, str):
-            self.add_text(message.content)
-        elif message.content is not None:
-            for part in message.content:
-                self._add_part(part)
+        self._add_content(message)
         if message.name:
             self.add_text(message.name)
             self.tokens += NAME_TOKENS
@@ -131,6 +154,13 @@ class _Tally:
             if call.function is not None:
                 self.add_text(call.function.name)
                 self.add_text(call.function.arguments)
+
+    def _add_content(self, message: Message) -> None:
+        if isinstance(message.content, str):
+            self.add_text(message.content)
+        elif message.content is not None:
+            for part in message.content:
+                self._add_part(part)
 
     def _add_part(self, part: Part) -> None:
         if part.text is not None:

@@ -25,12 +25,15 @@ from router.wire.requests import Message, ModelRequest, Part, is_given
 _MOST_BREAKPOINTS = 4  # what Anthropic takes (openrouter.md §6)
 
 
-def session_id(request: ModelRequest, prefix: Sequence[PrefixMark]) -> str:
+def session_id(request: ModelRequest, prefix: Sequence[PrefixMark]) -> str | None:
     """A name for the conversation, the same in each of its turns: after the digest at the end of its first question.
+    None for a prompt without marks, which belongs to none.
 
     OpenRouter's own rule takes the first system and the first other message (openrouter.md §6), and waits for a first
     cache hit before it keeps to one provider; with a name it does so at once.
     """
+    if not prefix:
+        return None
     roles = (message.role for message in request.messages)
     question = next((at for at, role in enumerate(roles) if role not in ("system", "developer")), 0)
     position = question + 1 if _has_root(request) else question

@@ -4,6 +4,7 @@ import re
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass
+from enum import Enum
 
 import anyio
 import httpx2
@@ -23,6 +24,13 @@ _ERROR_TEXT_S = 5.0
 _CODING_CHARS = 40  # of a coding's name, in our message
 _PLAIN_CODINGS = frozenset({"", "identity", "chunked"})
 _SECONDS = re.compile("[0-9]{1,9}")
+
+
+class ModelList(Enum):
+    """Where a provider lists models: all that write text, or those for embeddings (openrouter.md §4)."""
+
+    ALL = "/models"
+    EMBEDDINGS = "/embeddings/models"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +96,11 @@ class UpstreamClient:
             for name, endpoint in endpoints.items()
             for api in endpoint.provider.apis
         }
-        self._models = {name: _Route(endpoint, "GET", "/models") for name, endpoint in endpoints.items()}
+        self._models = {
+            (name, which): _Route(endpoint, "GET", which.value)
+            for name, endpoint in endpoints.items()
+            for which in ModelList
+        }
         self._record = {name: _Route(endpoint, "GET", "/generation") for name, endpoint in endpoints.items()}
 
     async def ask(self, deployment: Deployment, api: Api, body: bytes, *, is_stream: bool) -> UpstreamReply:
@@ -131,12 +143,14 @@ class UpstreamClient:
             return None  # asked again later; until then the hold stays booked
         return self._reader.record(text) if response.status_code == 200 else None
 
-    async def models_page(self, provider: ProviderName, following: str | None) -> bytes:
-        """A page of the provider's list of models: the first, or the one that `following` of another page names.
+    async def models_page(
+        self, provider: ProviderName, following: str | None, which: ModelList = ModelList.ALL
+    ) -> bytes:
+        """A page of one of the provider's lists of models: the first, or what `following` of another page names.
 
         Raises UpstreamError.
         """
-        route = self._models[provider]
+        route = self._models[provider, which]
         url = route.url if following is None else self._next_page(provider, route.url, following)
         response = await self._send(route, provider, url=url, is_stream=False)
         async with aclosing(UpstreamReply(response, provider=provider)) as reply:

@@ -39,6 +39,8 @@ _NEVER_NULL_AT_OPENROUTER = frozenset(
     }
 )  # fmt: skip
 
+_NEVER_NULL_OF_EMBEDDINGS = frozenset({"dimensions", "encoding_format", "input_type"})
+
 # DeepSeek's own API knows three efforts and rounds the others up (api-docs.deepseek.com, guides/thinking_mode, read
 # 2026-11): medium would be high. We round down, as a cap must.
 _AT_DEEPSEEK = {
@@ -77,6 +79,8 @@ def outgoing_body(
                 most_thinking_tokens=None if orders.effort is None else thinking_tokens(orders.effort, limit=limit),
                 for_openrouter=said_to_openrouter(request, estimate, orders),
             )
+        case Api.COMPLETIONS | Api.EMBEDDINGS | Api.MODERATIONS:
+            return _prompt_body(request, deployment, estimate, orders)
         case other:
             raise NotImplementedError(other)
 
@@ -94,6 +98,30 @@ def _chat_body(request: ModelRequest, deployment: Deployment, estimate: Estimate
     if kind == "openrouter":
         without.extend(name for name in _NEVER_NULL_AT_OPENROUTER & request.members.keys() if _is_null(request, name))
         changes.update(said_to_openrouter(request, estimate, orders))
+    else:
+        without.extend(OPENROUTER_ONLY)
+    return request.body_with(changes, without=without)
+
+
+def _prompt_body(request: ModelRequest, deployment: Deployment, estimate: Estimate, orders: Orders) -> bytes:
+    """Of prompts without the frame of a chat: the client's own members, and a limit only where something is written."""
+    kind, writes = deployment.provider.kind, request.api is Api.COMPLETIONS
+    changes: dict[str, Any] = {"model": deployment.upstream_model}
+    without = [] if not writes else ["max_completion_tokens"]
+    if writes:
+        changes["max_tokens"] = estimate.max_output_tokens
+    if request.is_stream:
+        changes["stream_options"] = _stream_options(request)
+    if orders.effort is not None and writes:
+        without.extend(_OTHER_WORDS)
+        changes.update(_thinking(request, kind, orders.effort, limit=estimate.max_output_tokens))
+    if kind == "openrouter":
+        nullable = _NEVER_NULL_AT_OPENROUTER | _NEVER_NULL_OF_EMBEDDINGS
+        without.extend(name for name in nullable & request.members.keys() if _is_null(request, name))
+        provider = said_to_openrouter(request, estimate, orders)["provider"]
+        if not writes and "completion" not in request.max_price:
+            del provider["max_price"]["completion"]  # a ceiling of nothing, on what is not sold
+        changes["provider"] = provider
     else:
         without.extend(OPENROUTER_ONLY)
     return request.body_with(changes, without=without)

@@ -162,6 +162,11 @@ class ModelRequest:
     members: Mapping[str, Raw]  # of the chat request
     body_bytes: int  # length of the body as received; more, where its provider makes more of it than stands there
     original: Original | None = None  # None: it was asked as a chat
+    # Each of `messages` is a prompt of its own, without the frame of a chat, and so is each entry of `token_ids`: how
+    # many tokens there are in a prompt that came as the ids of the model's own vocabulary.
+    is_plain: bool = False
+    token_ids: Sequence[int] = ()
+    echoes_prompt: bool = False  # the answer begins with the prompt
 
     @property
     def api(self) -> Api:

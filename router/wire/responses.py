@@ -81,6 +81,18 @@ class _Reply(Struct):
     error: Raw | UnsetType = UNSET
 
 
+class _Given(Struct):
+    """An answer in which no model has written anything: vectors (`data`) or judgements (`results`)."""
+
+    id: str | None = None
+    model: str | None = None
+    provider: str | None = None
+    data: Raw | UnsetType = UNSET
+    results: Raw | UnsetType = UNSET
+    usage: Raw | UnsetType = UNSET
+    error: Raw | UnsetType = UNSET
+
+
 @dataclass(frozen=True, slots=True)
 class Bill:
     """What a reply says about its own cost."""
@@ -141,6 +153,7 @@ class ReplyReader:
 
     def __init__(self) -> None:
         self._reply = msgspec.json.Decoder(_Reply)
+        self._given = msgspec.json.Decoder(_Given)
         self._usage = msgspec.json.Decoder(_Usage)
         self._error = msgspec.json.Decoder(_Error)
         self._envelope = msgspec.json.Decoder(dict[str, Raw])
@@ -160,6 +173,21 @@ class ReplyReader:
             choices=choices,
             bill=self._bill(reply.usage),
             error=next((bytes(error) for error in errors if error is not UNSET and bytes(error) not in FALSY), None),
+        )
+
+    def given(self, body: bytes) -> ReplyFacts | None:
+        """The same of embeddings and moderations: one choice if there is anything in the answer, and no output."""
+        given = read_object(self._given, body, _Given)
+        if given is None:
+            return None
+        has_content = any(_has_entries(each) for each in (given.data, given.results))
+        return ReplyFacts(
+            generation_id=short_name(given.id),
+            model=short_name(given.model),
+            provider=short_name(given.provider),
+            choices=(ReplyChoice(),) if has_content else (),
+            bill=self._bill(given.usage, has_output=False),
+            error=None if given.error is UNSET or bytes(given.error) in FALSY else bytes(given.error),
         )
 
     def record(self, body: bytes) -> Bill | None:
@@ -209,11 +237,13 @@ class ReplyReader:
             may_be_owed=has_begun,
         )
 
-    def _bill(self, usage: Raw | UnsetType) -> Bill | None:
+    def _bill(self, usage: Raw | UnsetType, *, has_output: bool = True) -> Bill | None:
         read = None if usage is UNSET else read_object(self._usage, bytes(usage), _Usage)
         if read is None:
             return None
         input_tokens, output_tokens = plausible_tokens(read.prompt_tokens), plausible_tokens(read.completion_tokens)
+        if output_tokens is None and not has_output:
+            output_tokens = 0
         if input_tokens is None or output_tokens is None:
             return None
         inputs = read.prompt_tokens_details or _InputDetails()
@@ -301,10 +331,19 @@ _NO_MODEL = re.compile("is not a valid model ID", re.IGNORECASE)
 _KEY_LIMIT = re.compile("key limit exceeded", re.IGNORECASE)
 _MOST_TOKENS = 1_000_000_000  # the same for tokens
 _NAME_LENGTH = 200
+_GLANCE = 64  # bytes
 _MESSAGE_LENGTH = 600  # characters of a provider's message that we pass on
 
 # An `error` that means there is none; the OpenAI SDKs test its truth too.
 FALSY = frozenset({b"null", b"false", b'""', b"{}", b"[]", b"0"})
+
+
+def _has_entries(pieces: Raw | UnsetType) -> bool:
+    """Whether it is an array with something in it. It may have megabytes, of which nothing is copied."""
+    if pieces is UNSET:
+        return False
+    beginning = bytes(memoryview(pieces)[:_GLANCE])
+    return beginning.startswith(b"[") and not beginning[1:].lstrip().startswith(b"]")
 
 
 def short_name(name: str | None) -> str | None:

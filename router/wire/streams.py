@@ -147,7 +147,8 @@ class StreamEditor:
         "serving_provider",
     )
 
-    def __init__(self, reader: ReplyReader, *, shows_usage: bool, choices: int) -> None:
+    def __init__(self, reader: ReplyReader, *, shows_usage: bool, choices: int, has_roles: bool = True) -> None:
+        """`has_roles` is false of text completions, whose chunks are the same but for their deltas."""
         self.bill: Bill | None = None
         self.error: bytes | None = None  # the provider's error object, as received
         self.has_failed = False  # with that error, or with an event that nobody can read
@@ -162,7 +163,8 @@ class StreamEditor:
         self._seen = json.Decoder(_Seen)
         self._shows_usage = shows_usage
         self._choices = choices
-        self._roles_missing = set(range(choices))  # choices whose role the client has not been told
+        # Choices whose role the client has not been told.
+        self._roles_missing = set(range(choices)) if has_roles else set[int]()
         self._finished: set[int] = set()
         self._annotations: dict[int, int] = {}  # how many each choice has had
         self._calls: dict[int, dict[int, bool]] = {}  # of tools, by choice and index: whether it has any arguments

@@ -171,6 +171,27 @@ def test_each_choice_has_the_window_to_itself() -> None:
     assert verdict(profile=replace(CHAT, input_tokens=99_650, choices=4)) is None
 
 
+@pytest.mark.parametrize(
+    ("longest_tokens", "verdict_is"),
+    [
+        (99_990, None),
+        (99_991, refused(Reason.CONTEXT_TOO_SMALL, "99991 input and 10 output tokens exceed 100000")),
+    ],
+)
+def test_each_of_several_prompts_has_the_window_to_itself(longest_tokens: int, verdict_is: Rejection | None) -> None:
+    several = replace(
+        CHAT,
+        input_tokens=333_333,
+        input_bytes=2_000_000,
+        longest_prompt_tokens=longest_tokens,
+        prompts=7,
+        choices=7,
+        max_output_tokens=10,
+    )
+
+    assert verdict(profile=several) == verdict_is
+
+
 def test_a_deployment_without_a_price_is_never_free() -> None:
     unpriced = replace(FLASH, prices=PriceList(()))
 

@@ -7,6 +7,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 
+from router.apis import Api
 from router.catalog.catalog import Capability, Deployment, Model, Task
 from router.catalog.prices import Price, PriceEntry, PriceList, Rates, Tier
 from router.decision.estimate import Estimate, estimate, shortened
@@ -419,3 +420,42 @@ def test_the_worst_case_has_room_for_the_fees_of_the_call_and_of_every_image() -
     result = estimated(pictures, deployment(always(with_fees)))
 
     assert result.worst_usd == without.worst_usd + 2 * (Decimal("0.005") + 3 * Decimal("0.01"))
+
+
+# 900 tokens of text and 100 as ids, in three prompts of which the longest has 600.
+SEVERAL = replace(
+    CHAT, prompts=3, longest_prompt_tokens=600, id_tokens=100, choices=3, max_output_tokens=10, apis=(Api.COMPLETIONS,)
+)
+
+
+def test_token_ids_are_the_models_own_and_texts_are_scaled() -> None:
+    assert estimated(SEVERAL, deployment(token_ratio=1.2)).input_tokens == 1_180  # 900 x 1.2 + 100
+
+
+def test_each_of_several_prompts_is_read_once_for_each_of_its_answers() -> None:
+    # 4,000 bytes and 32 tokens for each prompt at $2/M, once; 3 x 10 tokens at $10/M.
+    assert estimated(SEVERAL, deployment()).worst_usd == Decimal("0.008492")
+    # With two answers to each prompt the input may be billed twice: 2 x 4,096 x $2/M + 6 x 10 x $10/M.
+    assert estimated(replace(SEVERAL, choices=6), deployment()).worst_usd == Decimal("0.016984")
+
+
+def test_a_prompt_that_is_repeated_may_be_billed_as_output_too() -> None:
+    # As above, and 4,096 x $10/M.
+    assert estimated(replace(SEVERAL, echoes_prompt=True), deployment()).worst_usd == Decimal("0.049452")
+
+
+def test_each_of_several_prompts_may_fill_the_window() -> None:
+    long = replace(SEVERAL, input_bytes=1_000_000)
+
+    assert estimated(long, deployment()).input_tokens_bound == 3 * 100_000
+    assert estimated(replace(long, prompts=1, choices=1), deployment()).input_tokens_bound == 100_000
+
+
+def test_what_is_only_read_costs_its_input_alone() -> None:
+    embedded = replace(CHAT, max_output_tokens=0, apis=(Api.EMBEDDINGS,))
+
+    result = estimated(embedded, deployment())
+
+    assert (result.output_tokens, result.max_output_tokens) == (0, 0)
+    assert result.expected_usd == Decimal("0.002")  # 1,000 x $2/M
+    assert result.worst_usd == Decimal("0.008064")  # 4,032 x $2/M

@@ -86,6 +86,10 @@ def test_a_decision_as_data() -> None:
             "asks_cache": False,
             "cache_breakpoints": [],
             "apis": ["chat/completions"],
+            "prompts": 1,
+            "longest_prompt_tokens": 0,
+            "id_tokens": 0,
+            "echoes_prompt": False,
         },
         "candidates": [
             {
@@ -208,6 +212,10 @@ def test_a_profile_as_data_is_in_a_fixed_order() -> None:
         "asks_cache": False,
         "cache_breakpoints": [400],
         "apis": ["responses", "chat/completions"],
+        "prompts": 1,
+        "longest_prompt_tokens": 0,
+        "id_tokens": 0,
+        "echoes_prompt": False,
     }
 
 

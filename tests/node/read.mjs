@@ -1,5 +1,6 @@
 // Asks a base URL for some answers with the official client and prints what it made of each, as tests/upstream/
 // recordings.py has it (`Said`). In: {base_url, key, model, asks: [{user, stream}]} on standard input. Out: a list.
+// An ask may instead name a text to `embed`, and then is what comes of it: the figures of a vector.
 import OpenAI from "openai";
 
 let input = "";
@@ -25,7 +26,13 @@ function add(said, delta, finish) {
   said.finish_reason = finish ?? said.finish_reason;
 }
 
+async function embedded(text) {
+  const { data } = await client.embeddings.create({ model, input: text });
+  return data[0].embedding;
+}
+
 async function read(ask) {
+  if (ask.embed !== undefined) return embedded(ask.embed);
   const said = nothing();
   const body = { model, user: ask.user, messages: [{ role: "user", content: "Tea?" }], max_tokens: 100 };
   try {

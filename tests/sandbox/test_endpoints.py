@@ -223,7 +223,15 @@ def test_the_official_client_reads_completions(client: OpenAI) -> None:
     assert "".join(choice.text for chunk in streamed for choice in chunk.choices) == whole.choices[0].text
 
 
-@pytest.mark.parametrize("prompt", [None, 7, [], ["a", "b"], [1, 2]])
+@pytest.mark.parametrize(("prompt", "tokens"), [(["river", "a lake"], 3), ([1, 2, 3], 3), ([[1, 2], [3]], 3)])
+def test_several_prompts_and_tokens_can_be_completed(sandbox: RunningSandbox, prompt: object, tokens: int) -> None:
+    body = complete(sandbox, prompt=prompt).json()
+
+    assert body["usage"]["prompt_tokens"] == tokens
+    assert [each["index"] for each in body["choices"]] == list(range(1 if prompt == [1, 2, 3] else 2))
+
+
+@pytest.mark.parametrize("prompt", [None, 7, []])
 def test_a_prompt_that_is_no_text_is_refused(sandbox: RunningSandbox, prompt: object) -> None:
     assert complete(sandbox, prompt=prompt).status_code == 400
 

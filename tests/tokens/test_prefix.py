@@ -47,7 +47,9 @@ class Marker:
         return [mark.digest for mark in self(messages, scope=scope, **members)]
 
     def session(self, messages: list[Message], *, scope: str = "", **members: object) -> str:
-        return session_id(self._request_of(messages, members), self(messages, scope=scope, **members))
+        name = session_id(self._request_of(messages, members), self(messages, scope=scope, **members))
+        assert name is not None
+        return name
 
 
 def user(text: str) -> Message:

@@ -76,6 +76,24 @@ async def test_all_pages_are_read_where_the_list_says_it_goes_on() -> None:
     ]
 
 
+async def test_what_is_not_in_the_first_list_is_looked_for_among_the_models_for_embeddings() -> None:
+    seen: list[bytes] = []
+
+    async with provider(page("a/a"), page("e/e", "z/z"), seen=seen) as fetch:
+        assert names(await fetch()) == ["a/a", "z/z"]
+
+    assert [request.split(b" HTTP/1.1")[0] for request in seen] == [
+        b"GET /api/v1/models",
+        b"GET /api/v1/embeddings/models",
+    ]
+
+
+@pytest.mark.parametrize("second", [page(), b"{", page("e/e", following="https://evil.example/models")])
+async def test_a_second_list_that_cannot_be_read_costs_nothing_of_the_first(second: bytes) -> None:
+    async with provider(page("a/a"), second) as fetch:
+        assert names(await fetch()) == ["a/a"]
+
+
 @pytest.mark.parametrize(
     "following",
     [

@@ -1,0 +1,159 @@
+"""`/v1/completions`, the older way to ask: a text to be continued. What is asked, and how its client is answered."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from router.apis import Api
+from router.errors import InvalidRequest, PenstockError
+from router.wire.answers import Answer
+from router.wire.dialect import Editor
+from router.wire.prompts import PromptReader
+from router.wire.requests import Message, ModelRequest, Part
+from router.wire.responses import ReplyReader, error_body
+from router.wire.streams import DONE, StreamEditor, error_event
+
+# What OpenAI's API gives an answer where the client sets no limit (its API reference, 2026); vLLM has the same.
+DEFAULT_MAX_TOKENS = 16
+_MOST_TOKENS = 100_000_000
+_MOST_CHOICES = 128
+_UNTRANSLATABLE = "a text is to be continued, and a chat answers"
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class _Body(Struct):
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    n: int | None = None
+    best_of: int | None = None
+    echo: bool | None = None
+    suffix: str | None = None
+    stream: bool | None = None
+
+
+class CompletionReader:
+    """Reads requests for completions."""
+
+    def __init__(self) -> None:
+        self._reader = PromptReader()
+        self._body = msgspec.json.Decoder(_Body)
+
+    def read(self, body: bytes) -> ModelRequest:
+        """The request in `body`. Raises InvalidRequest naming the member at fault and what was expected there."""
+        members = self._reader.members(body)
+        prompts = self._reader.prompts(members, "prompt")
+        typed = self._typed(body)
+        answers = _within("n", typed.n, 1, _MOST_CHOICES) or 1
+        written = _within("best_of", typed.best_of, 1, _MOST_CHOICES) or 1
+        if typed.suffix and len(prompts.messages) != 1:
+            raise _unbounded("suffix", "it is taken with one prompt, as text; send several one by one")
+        if typed.stream and written > answers:
+            raise _unbounded("best_of", "the best of several answers is known only when all are there; do not stream")
+        request = self._reader.request(
+            Api.COMPLETIONS,
+            members,
+            prompts,
+            without=("prompt", "n"),
+            untranslatable=_UNTRANSLATABLE,
+            body_bytes=len(body),
+            choices_per_prompt=max(answers, written),
+            max_output_tokens=_limit(typed),
+        )
+        return replace(request, echoes_prompt=bool(typed.echo), messages=_with_suffix(request.messages, typed.suffix))
+
+    def _typed(self, body: bytes) -> _Body:
+        try:
+            return self._body.decode(body)
+        except msgspec.ValidationError as error:
+            text, _, path = str(error).partition(" - at `$")
+            name = path.rstrip("`").lstrip(".")
+            raise InvalidRequest(f"{text} at {name}.", param=name, code="invalid_type") from error
+
+
+class CompletionDialect:
+    """Text completions, as they come from providers that speak the same."""
+
+    def __init__(self, reader: ReplyReader) -> None:
+        self._reader = reader
+
+    def editor(self, request: ModelRequest, _: Api) -> Editor:
+        return StreamEditor(self._reader, shows_usage=request.includes_usage, choices=request.choices, has_roles=False)
+
+    def whole(self, body: bytes, _: ModelRequest, __: Api) -> bytes:
+        return body
+
+    def as_stream(self, body: bytes) -> bytes:
+        """A whole answer has the shape of a chunk."""
+        return b"data: " + body.replace(b"\n", b" ") + b"\n\n" + DONE
+
+    def said(self, body: bytes) -> Sequence[Answer]:
+        return tuple(Answer(text=_text(each.get("text")), finish_reason=_reason(each)) for each in _choices(body))
+
+    def said_in_events(self, events: bytes) -> Sequence[Answer]:
+        texts: dict[int, list[str]] = {}
+        reasons: dict[int, str | None] = {}
+        for event in events.split(b"\n\n"):
+            for choice in _choices(event.removeprefix(b"data:")):
+                index = choice.get("index")
+                at = index if isinstance(index, int) else 0
+                texts.setdefault(at, []).append(_text(choice.get("text")) or "")
+                reasons[at] = _reason(choice) or reasons.get(at)
+        return tuple(Answer(text="".join(texts[at]) or None, finish_reason=reasons[at]) for at in sorted(texts))
+
+    def error_body(self, error: PenstockError, *, request_id: str) -> bytes:
+        return error_body(error, request_id=request_id)
+
+    def error_event(self, error: PenstockError, *, request_id: str) -> bytes:
+        return error_event(error_body(error, request_id=request_id))
+
+
+def _limit(typed: _Body) -> int:
+    """0 is a limit: with `echo` and `logprobs` it asks how likely the prompt is."""
+    for name, value in (("max_tokens", typed.max_tokens), ("max_completion_tokens", typed.max_completion_tokens)):
+        if value is not None:
+            _within(name, value, 0, _MOST_TOKENS)
+            return value
+    return DEFAULT_MAX_TOKENS
+
+
+def _within(name: str, value: int | None, least: int, most: int) -> int | None:
+    if value is not None and value < least:
+        raise InvalidRequest(
+            f"`{name}` is {value}; it must be at least {least}.", param=name, code="integer_below_min_value"
+        )
+    if value is not None and value > most:
+        raise InvalidRequest(f"`{name}` must be at most {most}.", param=name, code="integer_above_max_value")
+    return value
+
+
+def _unbounded(name: str, reason: str) -> InvalidRequest:
+    return InvalidRequest(f"`{name}` is not accepted here: {reason}.", param=name, code="unsupported_parameter")
+
+
+def _with_suffix(messages: Sequence[Message], suffix: str | None) -> Sequence[Message]:
+    """What is to stand behind the answer is read by the model too, as a part of the one prompt."""
+    if not suffix:
+        return messages
+    (message,) = messages
+    prompt = message.content if isinstance(message.content, str) else ""
+    return (Message(role="user", content=[Part(type="text", text=prompt), Part(type="text", text=suffix)]),)
+
+
+def _choices(body: bytes) -> Sequence[dict[str, Any]]:
+    try:
+        read = msgspec.json.decode(body)
+    except _UNREADABLE:
+        return ()
+    choices = read.get("choices") if isinstance(read, dict) else None
+    return [each for each in choices if isinstance(each, dict)] if isinstance(choices, list) else ()
+
+
+def _reason(choice: dict[str, Any]) -> str | None:
+    return _text(choice.get("finish_reason"))
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
