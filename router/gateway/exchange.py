@@ -24,6 +24,7 @@ from router.errors import (
     PenstockError,
     Unavailable,
     UpstreamBroken,
+    UpstreamBusy,
     UpstreamError,
     UpstreamTimeout,
 )
@@ -32,7 +33,7 @@ from router.gateway.cache import Recall, Remembered
 from router.gateway.call import Call
 from router.gateway.dispatch import Gateway
 from router.gateway.escalation import better_candidates
-from router.gateway.failover import Failover, wait_s
+from router.gateway.failover import Failover, once_more, wait_s
 from router.gateway.planning import Plan
 from router.gateway.settlement import baseline_nano_usd
 from router.keys import Caller
@@ -55,6 +56,7 @@ _MOST_IN_DOUBT = 2
 _LAST_CALL_S = 600.0  # no call begins later: estimates hold for the prices of a quarter of an hour
 _PIECE_BYTES = 64 * 1024
 _INLINE_BODY_BYTES = 256 * 1024  # longer answers are put into the client's form in a thread
+_BLANK_LINE = b"\n\n"  # ends an event
 
 
 class Exchange:
@@ -88,7 +90,9 @@ class Exchange:
         self._refusal: PenstockError | None = None
         self._first_byte_s: float | None = None
         self._stream: StreamedAnswer | None = None
+        self._collecting: StreamedAnswer | None = None  # one that is verified, while it is collected
         self._collected: bytes | None = None  # the events of a stream that is verified before the client gets it
+        self._is_replayed = False  # all of these have been handed over
         self._verdict: Verdict | None = None
 
     async def __aenter__(self) -> Self:
@@ -185,7 +189,7 @@ class Exchange:
     def stream(self) -> AsyncGenerator[bytes]:
         """The answer's events for the client; ends with `[DONE]`, or with an error event if it broke off."""
         if self._collected is not None:
-            return _replayed(self._collected)
+            return self._replay(self._collected)
         assert self._stream is not None
         events = self._stream.events(request_id=self.request_id)
         return events if self.recall is None else self.recall.noting(events)
@@ -196,10 +200,28 @@ class Exchange:
             return self._stream.broken(error, request_id=self.request_id)
         return self.dialect.error_event(error, request_id=self.request_id)
 
+    @property
+    def has_ended(self) -> bool:
+        """The last event of the stream has been handed over: nothing may follow it."""
+        return self._is_replayed or (self._stream is not None and self._stream.has_ended)
+
+    async def _replay(self, events: bytes) -> AsyncGenerator[bytes]:
+        """A stream that was collected, in pieces that no client's buffer minds, each of whole events."""
+        start = 0
+        while start < len(events):
+            blank = events.rfind(_BLANK_LINE, start, start + _PIECE_BYTES)
+            if blank < 0:
+                blank = events.find(_BLANK_LINE, start)
+            end = len(events) if blank < 0 else blank + len(_BLANK_LINE)
+            self._is_replayed = end == len(events)
+            yield events[start:end]
+            start = end
+
     async def give_up(self) -> None:
         """Nobody gets the rest of a stream: it is closed now if that stops its bill."""
-        if self._stream is not None:
-            await self._stream.give_up()
+        stream = self._stream or self._collecting
+        if stream is not None:
+            await stream.give_up()
 
     async def _ask_candidates(self, quota: Quota, plan: Plan) -> None:
         """Ask in the order of the decision; then, where budget and policy say so, cheaper models; then shorter answers.
@@ -222,19 +244,28 @@ class Exchange:
         return await self._ask_in_order(quota, shorter)
 
     async def _ask_in_order(self, quota: Quota, candidates: tuple[Candidate, ...]) -> None:
-        """Ask one after the other until one answers; where all fail in a way that passes, again a little later."""
+        """Ask one after the other until one answers; those that fail in a way that passes, again a little later."""
         availability, jitter = self._gateway.availability, self._gateway.jitter
+        failed: UpstreamError | None = None
         for passes in count(1):
             try:
                 await self._ask_each_once(quota, candidates)
             except UpstreamError as error:
-                left_s = availability.pause_left_s(each.deployment.id for each in candidates)
-                pause_s = wait_s(error, passes=passes, pause_left_s=left_s, jitter=jitter)
-                if pause_s is None or self._has_tried_enough():
+                failed = error
+            except UpstreamBusy:
+                if failed is None:
                     raise
+                raise failed from None  # nobody could be asked once more: what was answered says more
             else:
                 return
+            candidates = once_more(candidates, self._failures())
+            left_s = availability.pause_left_s(each.deployment.id for each in candidates)
+            pause_s = wait_s(failed, passes=passes, pause_left_s=left_s, jitter=jitter)
+            if pause_s is None or not candidates or self._has_tried_enough():
+                raise failed
             await self._gateway.sleep(pause_s)
+            if self._has_tried_enough():  # its client has gone meanwhile
+                raise failed
 
     async def _ask_each_once(self, quota: Quota, candidates: tuple[Candidate, ...]) -> None:
         """What does not fit the budget is passed over for a cheaper one, and so is what does not fit the request's
@@ -291,7 +322,7 @@ class Exchange:
         assert self._plan is not None
         terms = self._plan.decision.terms
         checks = terms.checks_for(self._plan.profile)
-        if not checks:
+        if not checks or self.client_is_gone:  # half an answer says nothing of its model
             return
         verifier = Verifier(checks, self.request)
         for left in range(terms.max_escalations, -1, -1):
@@ -328,6 +359,9 @@ class Exchange:
                 failed.is_answered = False
                 return True
         return False
+
+    def _failures(self) -> list[tuple[Candidate, UpstreamError]]:
+        return [(call.candidate, call.error) for call in self._calls if call.error is not None]
 
     def _has_tried_enough(self) -> bool:
         in_doubt = sum(1 for call in self._calls if call.error is not None and call.error.may_be_owed)
@@ -423,7 +457,11 @@ class Exchange:
             call.bill = stream.bill
         call.first_token_s = self._gateway.monotonic_s() - call.started_s
         if self._collects:
-            self._collected, self.body = await self._all_of(call, stream), None
+            self._collecting = stream
+            try:
+                self._collected, self.body = await self._all_of(call, stream), None
+            finally:
+                self._collecting = None
         else:
             self._stream = stream
 
@@ -609,12 +647,6 @@ class Exchange:
             tags=plan.profile.tags,
             conditions_json=self._gateway.encode(plan.record()),
         )
-
-
-async def _replayed(events: bytes) -> AsyncGenerator[bytes]:
-    """A stream that was collected, in pieces that no client's buffer minds."""
-    for start in range(0, len(events), _PIECE_BYTES):
-        yield events[start : start + _PIECE_BYTES]
 
 
 def _tokens_expected(plan: Plan) -> int:

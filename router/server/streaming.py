@@ -59,9 +59,10 @@ class Client:
         """Open the exchange; False if that was cut off. Raises PenstockError."""
         with anyio.CancelScope() as self._waiting:
             await self._exchange.open()
-        was_cut_off = self._waiting.cancelled_caught
-        self._waiting = None
-        return not was_cut_off
+        was_cancelled, self._waiting = self._waiting.cancelled_caught, None
+        if self._exchange.is_cut_off and not was_cancelled:  # in the moment in which the answer came
+            self._exchange.is_cut_off = self._exchange.body is None
+        return not (was_cancelled or self._exchange.is_cut_off)
 
     async def watch(self) -> None:
         """Send comments as long as it waits, and give the exchange up when it hangs up. For streams only."""
@@ -93,9 +94,10 @@ class Client:
                 await self._end()
 
     async def give(self, body: bytes, *, headers: Headers) -> None:
-        """A whole answer, also to a client that has been told to wait for a stream."""
+        """A whole answer; as a stream to a client that asked for one: SDKs skip all else, and raise nothing."""
         async with self._turn:
-            if self._has_head:
+            if self._exchange.request.is_stream:
+                await self._begin(headers)
                 await self._send_data(self._exchange.dialect.as_stream(body))
                 await self._end()
             else:
@@ -120,7 +122,7 @@ class Client:
 
     async def cut_off(self, reason: PenstockError) -> None:
         """Nothing is waited for any more: who waits in `wait` returns, and a stream ends here with an error event."""
-        if self._is_over:
+        if self._is_over or self._exchange.has_ended:
             return
         self._exchange.is_cut_off = True
         if self._waiting is not None:
@@ -129,11 +131,11 @@ class Client:
         await self.refuse(reason)
         await self._exchange.give_up()
 
-    async def _begin(self) -> None:
+    async def _begin(self, headers: Headers = ()) -> None:
         if not self._has_head:
             self._has_head = True
-            headers = [*_EVENTS, *self._headers(self._exchange)]
-            await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+            all_headers = [*_EVENTS, *self._headers(self._exchange), *headers]
+            await self._send({"type": "http.response.start", "status": 200, "headers": all_headers})
 
     async def _send_data(self, data: bytes) -> None:
         for start in range(0, len(data), _PIECE_BYTES):

@@ -228,11 +228,12 @@ class ReplyReader:
         """
         read = read_object(self._error, error, _Error) or _Error(message=_text(error))
         upstream_status = status or _status(read)
+        kind = _kind(read, upstream_status)
         return UpstreamRefused(
-            _message(read, upstream_status, provider),
+            _message(read, upstream_status, kind, provider),
             provider=provider,
             upstream_status=upstream_status,
-            kind=_kind(read, upstream_status),
+            kind=kind,
             retry_after_s=_retry_after_s(read) if retry_after_s is None else retry_after_s,
             may_be_owed=has_begun,
         )
@@ -314,8 +315,13 @@ def error_body(error: PenstockError, *, request_id: str | None = None) -> bytes:
 _OUR_ACCOUNT = {
     401: "it refused our key",
     402: "our credit there does not cover the request",
-    403: None,  # moderation: the caller should read the reason
 }
+_KEY_IS_SPENT = "the limit of our key there is reached"
+# Keys and names of accounts within other texts: OpenAI's 429 names the organization that was too fast, and its errors
+# quote the beginning and the end of a key (2023 to 2026). A name is told from a word by a digit in it.
+_OURS = re.compile(
+    r"\b(?:sk|gsk|xai|pplx)-[\w*.-]{4,}|\bgsk_\w{8,}|\bAIza[\w-]{8,}|\b(?:org|proj|user|acct)[-_](?=\w*[0-9])\w{6,}"
+)
 _MOST_USD = 1_000_000  # for a single call; a larger figure is a provider's mistake, and is not believed
 _STATUS = re.compile("[45][0-9]{2}")
 _SECONDS = re.compile("[0-9]{1,6}")
@@ -381,6 +387,8 @@ def _kind(error: _Error, status: int) -> FailureKind | None:
         return FailureKind.TOO_LONG
     if status == 400 and _NO_MODEL.search(text):
         return FailureKind.DECLINED  # our name for the model is out of date: no fault of the caller
+    if status in (400, 403) and error.availability is not None:
+        return FailureKind.DECLINED  # it is not to be had there (its region, its name): others may be
     if status == 402 and metadata.reason == "in_flight_budget_exhausted":
         return FailureKind.BUSY  # a dearer request than our credit has room for now; a cheaper model's may fit
     if status == 403 and not metadata.reasons and (metadata.limit_source or _KEY_LIMIT.search(text)):
@@ -398,9 +406,9 @@ def _retry_after_s(error: _Error) -> float | None:
     return float(told) if told is not None and 0 <= told < _MOST_SECONDS else None
 
 
-def _message(error: _Error, status: int, provider: str) -> str:
-    ours = _OUR_ACCOUNT.get(status)
+def _message(error: _Error, status: int, kind: FailureKind | None, provider: str) -> str:
+    ours = _KEY_IS_SPENT if kind is FailureKind.ACCOUNT else _OUR_ACCOUNT.get(status)
     if ours is not None:
         return f"{provider} answered {status}: {ours}. Ask the operator of this gateway to look at it."
-    text = (error.message or "no message")[:_MESSAGE_LENGTH]
+    text = _OURS.sub("***", (error.message or "no message")[: 2 * _MESSAGE_LENGTH])[:_MESSAGE_LENGTH]
     return f"{provider} answered {status}: {text}"

@@ -7,7 +7,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -176,9 +176,11 @@ def test_what_fails_behind_the_comments_is_told_by_an_error_event(
     assert refused.value.code == "upstream_400"
 
 
-def test_a_whole_answer_after_comments_comes_as_a_stream(
-    patient: tuple[Proxy, HostileProvider], pause: threading.Event
+@pytest.mark.parametrize("after_s", [0, 2 * COMMENT_EVERY_S])
+def test_a_whole_answer_comes_as_a_stream_to_who_asked_for_one(
+    patient: tuple[Proxy, HostileProvider], pause: threading.Event, after_s: float
 ) -> None:
+    """Some providers do not stream. The SDKs read JSON in place of events as a stream without a chunk."""
     proxy, provider = patient
     call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     message = {"role": "assistant", "content": "Tea", "tool_calls": [call]}
@@ -186,7 +188,7 @@ def test_a_whole_answer_after_comments_comes_as_a_stream(
     content = json.dumps({"id": "gen-1", "model": "m", "object": "chat.completion", "created": 0, "choices": [choice]})
 
     def whole(connection: socket.socket) -> None:
-        pause.wait(2 * COMMENT_EVERY_S)
+        pause.wait(after_s)
         head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(content)}\r\n\r\n"
         connection.sendall((head + content).encode())
 
@@ -227,6 +229,28 @@ def test_who_hangs_up_while_the_provider_is_silent_ends_the_call_within_a_second
     eventually(lambda: "penstock_in_flight_requests 0.0" in proxy.metrics(), within_s=40)
     assert 'outcome="client_gone"' in proxy.metrics()
     eventually(lambda: proxy.spend_nano_usd() - before == 1_000, within_s=20)  # by its usage chunk, or by its record
+
+
+def test_who_hangs_up_while_a_stream_is_collected_to_be_verified_ends_the_call_as_well(
+    provider: HostileProvider, tmp_path: Path
+) -> None:
+    """It was read, and paid for, to its end."""
+    begun, closed = threading.Event(), list[bool]()
+
+    def falls_silent(connection: socket.socket) -> None:
+        connection.sendall(_HEAD + event("Tea ", by=SERVED_BY_DEEPINFRA))
+        begun.set()
+        closed.append(is_closed(connection, within_s=3.0))
+
+    with running_proxy(tmp_path, provider.base_url, edit=verifying) as proxy:
+        provider.answer = falls_silent
+        with raw_request(proxy):
+            assert begun.wait(10)
+
+        eventually(lambda: closed == [True], within_s=10)
+        eventually(lambda: "penstock_in_flight_requests 0.0" in proxy.metrics(), within_s=10)
+        assert 'outcome="client_gone"' in proxy.metrics()
+        assert proxy.spend_nano_usd() == 1_000  # by its record
 
 
 def test_nobody_else_is_asked_for_a_client_that_has_hung_up(
@@ -369,6 +393,54 @@ def test_a_request_that_still_waits_for_its_answer_when_the_grace_ends_gets_a_50
         assert row["cost_nano_usd"] > 0  # it may be billed
 
 
+def test_a_verified_stream_that_is_cut_off_is_cut_between_its_events(
+    provider: HostileProvider, pause: threading.Event, tmp_path: Path
+) -> None:
+    """It was cut in the middle of one, so that no SDK could read the error event behind it."""
+    words = 12 * 1024 * 1024 // len(event("tea " * 2_000))
+
+    def long(connection: socket.socket) -> None:
+        connection.sendall(_HEAD + event("tea " * 2_000) * words + end())
+
+    def brief(config: Path) -> None:
+        grace("stop_notice_s: 0", "stop_grace_s: 1")(config)
+        verifying(config)
+
+    with running_proxy(tmp_path, provider.base_url, edit=brief) as proxy:
+        provider.answer = long
+        with raw_request(proxy, receive_buffer_bytes=4_096) as client:
+            received = read_until(client, b"HTTP/1.1 200")
+            proxy.process.send_signal(signal.SIGTERM)
+            eventually(lambda: not is_listening(proxy), within_s=5)
+            pause.wait(1.2)  # the grace
+            received += read_to_the_end(client)
+
+    *_, last, nothing = unchunked(received).split(b"\n\n")
+    assert nothing == b""
+    assert json.loads(last.removeprefix(b"data: "))["error"]["code"] == "unavailable"
+
+
+def test_a_request_that_has_not_come_whole_when_the_grace_ends_gets_a_503(
+    provider: HostileProvider, pause: threading.Event, tmp_path: Path
+) -> None:
+    """It was sent to a provider all the same, and after three seconds its connection closed without a word."""
+    asked: list[object] = []
+    provider.answer = asked.append
+    with running_proxy(tmp_path, provider.base_url, edit=grace("stop_notice_s: 0", "stop_grace_s: 1")) as proxy:
+        with raw_request(proxy, {**_BODY, "stream": False}, all_but_bytes=1) as client:
+            pause.wait(0.3)
+            proxy.process.send_signal(signal.SIGTERM)
+            eventually(lambda: not is_listening(proxy), within_s=5)
+            pause.wait(1.5)
+            client.sendall(b"}")
+            told = read_to_the_end(client)
+
+        assert told.startswith(b"HTTP/1.1 503 ")
+        assert b'"code":"unavailable"' in told
+        assert not asked
+        assert proxy.process.wait(30) == 0
+
+
 def grace(notice: str, whole: str) -> Callable[[Path], None]:
     def edit(config: Path) -> None:
         main = config / "penstock.yaml"
@@ -378,6 +450,12 @@ def grace(notice: str, whole: str) -> Callable[[Path], None]:
     return edit
 
 
+def verifying(config: Path) -> None:
+    team = config / "teams" / "search.yaml"
+    checks = "  balanced:\n    verify: non_empty\n    buffer: true\n"
+    team.write_text(team.read_text().replace("  balanced:\n", checks))
+
+
 def client_stream(proxy: Proxy) -> Iterator[openai.types.chat.ChatCompletionChunk]:
     with proxy.client().chat.completions.create(
         model="auto", messages=[{"role": "user", "content": "Tell me about tea."}], max_tokens=100, stream=True
@@ -385,7 +463,9 @@ def client_stream(proxy: Proxy) -> Iterator[openai.types.chat.ChatCompletionChun
         yield from chunks
 
 
-def raw_request(proxy: Proxy, *, receive_buffer_bytes: int = 0) -> socket.socket:
+def raw_request(
+    proxy: Proxy, asked: Mapping[str, object] = _BODY, *, receive_buffer_bytes: int = 0, all_but_bytes: int = 0
+) -> socket.socket:
     """A request on a plain socket, to hang up or not to read."""
     host, port = proxy.base_url.removesuffix("/v1").removeprefix("http://").split(":")
     client = socket.socket()
@@ -393,12 +473,12 @@ def raw_request(proxy: Proxy, *, receive_buffer_bytes: int = 0) -> socket.socket
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
     client.settimeout(20)
     client.connect((host, int(port)))
-    body = json.dumps(_BODY).encode()
+    body = json.dumps(asked).encode()
     head = (
         f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {proxy.keys['search']}\r\n"
         f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
     )
-    client.sendall(head.encode() + body)
+    client.sendall(head.encode() + body[: len(body) - all_but_bytes])
     return client
 
 
@@ -428,3 +508,15 @@ def is_listening(proxy: Proxy) -> bool:
     except OSError:
         return False
     return True
+
+
+def unchunked(answer: bytes) -> bytes:
+    """The body of an answer in chunks, up to its last whole one."""
+    _, _, left = answer.partition(b"\r\n\r\n")
+    body = b""
+    while left:
+        size, _, left = left.partition(b"\r\n")
+        if int(size, 16) == 0:
+            break
+        body, left = body + left[: int(size, 16)], left[int(size, 16) + 2 :]
+    return body

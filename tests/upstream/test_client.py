@@ -222,13 +222,22 @@ async def test_an_error_status_is_a_refusal_and_nothing_is_owed(status: bytes) -
     assert not error.may_be_owed
 
 
-@pytest.mark.parametrize("status", [b"201 Created", b"204 No Content", b"302 Found"])
+@pytest.mark.parametrize("status", [b"302 Found", b"304 Not Modified"])
 async def test_a_status_that_no_completion_has_is_a_refusal_too(status: bytes) -> None:
     async with provider(replying(b"HTTP/1.1 " + status + b"\r\ncontent-length: 0\r\n\r\n")) as upstream:
         error = await upstream.failure()
 
     assert isinstance(error, UpstreamRefused)
     assert error.status == 502
+
+
+@pytest.mark.parametrize("status", [b"201 Created", b"202 Accepted", b"204 No Content", b"206 Partial Content"])
+async def test_a_good_status_that_is_not_expected_may_be_owed(status: bytes) -> None:
+    async with provider(replying(b"HTTP/1.1 " + status + b"\r\ncontent-length: 0\r\n\r\n")) as upstream:
+        error = await upstream.failure()
+
+    assert isinstance(error, UpstreamBroken)
+    assert error.may_be_owed
 
 
 @pytest.mark.parametrize(
@@ -249,6 +258,27 @@ async def test_a_status_that_no_completion_has_is_a_refusal_too(status: bytes) -
 )
 async def test_how_long_to_wait_is_read_from_the_answer(retry_after: bytes, expected: float | None) -> None:
     async with provider(refusing(b"429 No", headers=b"retry-after: " + retry_after + b"\r\n")) as upstream:
+        error = await upstream.failure()
+
+    assert error.retry_after_s == expected
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "date", "expected"),
+    [
+        (b"Wed, 21 Oct 2026 07:28:40 GMT", b"Wed, 21 Oct 2026 07:28:00 GMT", 40.0),  # whatever our own clock says
+        (b"Wed, 21 Oct 2026 07:28:00 GMT", b"Wed, 21 Oct 2026 07:28:40 GMT", 0.0),
+        (b"Wed, 21 Oct 2026 07:28:40 GMT", b"now", None),
+        (b"Wed, 21 Oct 2026 07:28:40", b"Wed, 21 Oct 2026 07:28:00 GMT", None),
+        (b"Wed, 21 Oct 2026 07:28:40 +9999999999999", b"Wed, 21 Oct 2026 07:28:00 GMT", None),
+        (b"Wed, 21 Oct 99999 07:28:40 GMT", b"Wed, 21 Oct 2026 07:28:00 GMT", None),
+    ],
+)
+async def test_a_date_to_wait_for_is_read_by_the_clock_that_wrote_it(
+    retry_after: bytes, date: bytes, expected: float | None
+) -> None:
+    headers = b"retry-after: " + retry_after + b"\r\ndate: " + date + b"\r\n"
+    async with provider(refusing(b"429 No", headers=headers)) as upstream:
         error = await upstream.failure()
 
     assert error.retry_after_s == expected
