@@ -151,12 +151,14 @@ def with_arguments(body: bytes) -> bytes:
     try:
         answer = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
         choices = msgspec.json.decode(answer["choices"], type=list[dict[str, msgspec.Raw]])
-        for choice in choices:
-            if bytes(choice.get("finish_reason", b"")) in _COMPLETE:
-                message = msgspec.json.decode(choice["message"], type=dict[str, msgspec.Raw])
-                calls = msgspec.json.decode(message["tool_calls"], type=list[dict[str, msgspec.Raw]])
-                message["tool_calls"] = _encoded([_with_arguments(call) for call in calls])
-                choice["message"] = _encoded(message)
+        complete = [choice for choice in choices if bytes(choice.get("finish_reason", b"")) in _COMPLETE]
+        if not complete:
+            return body
+        for choice in complete:
+            message = msgspec.json.decode(choice["message"], type=dict[str, msgspec.Raw])
+            calls = msgspec.json.decode(message["tool_calls"], type=list[dict[str, msgspec.Raw]])
+            message["tool_calls"] = _encoded([_with_arguments(call) for call in calls])
+            choice["message"] = _encoded(message)
     except (msgspec.MsgspecError, UnicodeDecodeError, KeyError):  # not ours to judge
         return body
     return msgspec.json.encode({**answer, "choices": choices})
