@@ -136,7 +136,7 @@ class Estimator:
         dearest = price.dearest(bound) if len(prices) == 1 else _dearest(prices, bound)
         worst_input_usd = bound * dearest.dearest_input(one_hour_cache=profile.asks_one_hour_cache)
         if dearest.has_fees:
-            worst_input_usd += dearest.fees(profile.images)
+            worst_input_usd += profile.prompts * dearest.fees(profile.images)
         if profile.echoes_prompt:
             worst_input_usd += bound * dearest.output
         limit = self._limit(deployment, input_tokens, bound)

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import NamedTuple, Protocol
 
 from router.apis import Api
-from router.catalog.catalog import Capability, Deployment, DeploymentId, Effort, Model, Task
+from router.catalog.catalog import TEXT_APIS, Capability, Deployment, DeploymentId, Effort, Model, Task
 from router.decision.data_rules import NO_DATA_RULES, DataRules
 from router.quality.language import Language
 
@@ -55,6 +55,11 @@ class RequestProfile:
     longest_prompt_tokens: int = 0  # of several prompts, counted as `input_tokens` are; 0: there is one
     id_tokens: int = 0  # of the input, those that came as ids: the model's own, whatever its ratio
     echoes_prompt: bool = False  # the answer repeats the prompt, which a provider may bill as output
+
+    @property
+    def is_text(self) -> bool:
+        """Whether a model writes the answer: then it has a quality, and can be verified."""
+        return not TEXT_APIS.isdisjoint(self.apis)
 
     @property
     def choices_per_prompt(self) -> int:

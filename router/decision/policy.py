@@ -107,7 +107,9 @@ class Policy:
     def terms_for(self, profile: RequestProfile, tightening: Tightening, now: datetime) -> "Terms":
         """The terms for one request: the policy's, changed by the first rule that applies, narrowed by the request."""
         rule = next((rule for rule in self.rules if rule.when.holds_for(profile, now)), None)
-        return self._terms_under(rule, tightening)
+        terms = self._terms_under(rule, tightening)
+        # Of what is no text nobody has figures: the policy's floor would refuse everyone.
+        return terms if terms.floor is None or profile.is_text else replace(terms, floor=None)
 
     def terms_with(self, model: ModelName) -> "list[Terms]":
         """All terms under which the model is a candidate: the policy's own, and those of its rules."""
@@ -181,7 +183,7 @@ class Terms:
 
     def checks_for(self, profile: RequestProfile) -> tuple[Check, ...]:
         """The checks that an answer to this request is put to; none if the client gets it as it comes."""
-        if (profile.is_stream and not self.buffers_streams) or profile.max_output_tokens == 0:
+        if (profile.is_stream and not self.buffers_streams) or not profile.is_text:
             return ()
         return tuple(check for check in self.verify if _concerns(check.kind, profile))
 

@@ -140,6 +140,7 @@ class Judge:
             return NotJudged(entry.team, entry.cost_nano_usd, why.reason.value, why.about, is_same=same)
         chosen, served = plan.decision.chosen, entry.served_by
         known = self._catalog.of(served.model) if served is not None else ()
+        is_text = past.profile.is_text
         return Judged(
             team=entry.team,
             then=past.record.ranked[0] if past.record.ranked else None,
@@ -148,8 +149,8 @@ class Judge:
             would_spend=would_spend,
             is_same=same,
             error=error,
-            quality_then=self._quality.probability(known[0].model, past.profile.task) if known else None,
-            quality_now=chosen.quality if chosen and served else None,
+            quality_then=self._quality.probability(known[0].model, past.profile.task) if known and is_text else None,
+            quality_now=chosen.quality if chosen and served and is_text else None,
         )
 
     def _cost(self, past: Past, plan: Plan, warmth: Mapping[DeploymentId, int]) -> tuple[Calls, Error | None]:

@@ -216,7 +216,9 @@ class StreamEditor:
         is_error = not is_one_line and is_named_error(event)
         if seen is not None and _calls_tools(seen):
             self._note_calls(seen)
-        if seen is not None and not (self._roles_missing or self.has_failed or is_error) and _is_plain(seen):
+        # The first is read whole in any case: it names the call.
+        is_usual = self.has_begun and not (self._roles_missing or self.has_failed or is_error)
+        if seen is not None and is_usual and _is_plain(seen):
             return self._plain(seen, event, payload, is_one_line=is_one_line)
         facts = self._reader.facts(payload)
         if facts is None:

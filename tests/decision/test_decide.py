@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 
+from router.apis import Api
 from router.catalog.catalog import Capability, Catalog, DeploymentId, ModelName, Task
 from router.catalog.prices import PriceList
 from router.decision.decide import Decision, decide
@@ -217,3 +218,31 @@ def test_an_unpriced_deployment_is_rejected_though_its_model_is_the_best() -> No
     decision = decided(replace(ANY, objective=Objective.BEST), among=unpriced)
 
     assert (order(decision), reasons(decision)) == (["cloud:flash"], [("cloud:opus", Reason.UNPRICED)])
+
+
+def test_a_floor_does_not_hold_for_vectors_of_which_nobody_has_figures_and_a_requests_own_does() -> None:
+    embedder = model("embedder", quality={}, max_output_tokens=0)
+    vectors = at("cloud", replace(embedder, apis=frozenset({Api.EMBEDDINGS})), always(per_mtok("1", "0")))
+    vectors = replace(vectors, provider=replace(vectors.provider, apis=frozenset({Api.EMBEDDINGS})))
+    strict = replace(policy("embedder"), floor=QualityFloor(0.9))
+    asked = replace(CHAT, apis=(Api.EMBEDDINGS,), max_output_tokens=0)
+
+    unasked = decided(strict, profile=asked, among=catalog(vectors))
+    demanding = decided(strict, profile=asked, among=catalog(vectors), tightening=Tightening(min_quality=0.5))
+
+    assert order(unasked) == ["cloud:embedder"]
+    assert reasons(demanding) == [("cloud:embedder", Reason.BELOW_QUALITY)]
+
+
+@pytest.mark.parametrize("asked_by", [Api.CHAT, Api.EMBEDDINGS])
+def test_who_cannot_be_asked_by_the_requests_api_is_told(asked_by: Api) -> None:
+    embedder = replace(model("embedder", quality={}), apis=frozenset({Api.EMBEDDINGS}))
+    vectors = at("cloud", embedder, always(per_mtok("1", "0")))
+    vectors = replace(vectors, provider=replace(vectors.provider, apis=frozenset({Api.CHAT, Api.EMBEDDINGS})))
+    chooses = policy("embedder", "opus")
+
+    decision = decided(chooses, profile=replace(CHAT, apis=(asked_by,)), among=catalog(vectors, OPUS))
+
+    (refused,) = decision.rejected
+    assert refused.reason is Reason.WRONG_API
+    assert order(decision) == ["cloud:opus" if asked_by is Api.CHAT else "cloud:embedder"]

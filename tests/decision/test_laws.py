@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from router.apis import Api
 from router.catalog.catalog import Capability, Catalog, Deployment, DeploymentId, Model, ModelName, ProviderName, Task
 from router.catalog.prices import Price, PriceEntry, PriceList, Rates, Tier, cost
 from router.decision.decide import Decision, decide
@@ -418,6 +419,55 @@ def test_no_call_within_the_limits_sent_costs_more_than_the_worst_case(
     for billed_at in (price, _with_hour_long_writes(price)) if profile.asks_one_hour_cache else (price,):
         assert cost(together, billed_at, images=profile.images) <= limits.worst_usd
         assert profile.choices * cost(apart, billed_at, images=profile.images) <= limits.worst_usd
+
+
+@settings(max_examples=300)
+@given(
+    profile=profiles(),
+    what=kinds,
+    price_list=prices_with_a_peak(),
+    prompts=st.integers(1, 4),
+    per_prompt=st.integers(1, 3),
+    limit=st.sampled_from([0, 1, 16, 5_000]),
+    echoes=st.booleans(),
+    data=st.data(),
+)
+def test_no_prompts_within_the_limits_sent_cost_more_than_the_worst_case(
+    profile: RequestProfile,
+    what: Model,
+    price_list: PriceList,
+    prompts: int,
+    per_prompt: int,
+    limit: int,
+    *,
+    echoes: bool,
+    data: st.DataObject,
+) -> None:
+    """Whether a provider bills prompts that it gets side by side as one call, or each as its own, and reads them once
+    or anew for each of their answers; and whether it bills what it repeats."""
+    asked = replace(
+        profile,
+        prompts=prompts,
+        longest_prompt_tokens=profile.input_tokens if prompts > 1 else 0,
+        choices=prompts * per_prompt,
+        max_output_tokens=limit,
+        echoes_prompt=echoes,
+        apis=(Api.COMPLETIONS,),
+    )
+    limits = estimate(asked, at("cloud", what, price_list), conditions=NOON, default_max_output_tokens=1_000)
+    price = price_list.at(NOON.now)
+    assert limits is not None
+    assert price is not None
+    bound = limits.input_tokens_bound
+    repeated = bound if echoes else 0
+    together = data.draw(usages_within(input_tokens=bound, output_tokens=asked.choices * limit + per_prompt * repeated))
+    read_anew = data.draw(usages_within(input_tokens=bound, output_tokens=prompts * limit + repeated))
+    each = data.draw(usages_within(input_tokens=bound // prompts, output_tokens=limit + repeated // prompts))
+
+    for billed_at in (price, _with_hour_long_writes(price)) if profile.asks_one_hour_cache else (price,):
+        assert cost(together, billed_at, images=profile.images) <= limits.worst_usd
+        assert per_prompt * cost(read_anew, billed_at, images=profile.images) <= limits.worst_usd
+        assert asked.choices * cost(each, billed_at, images=profile.images) <= limits.worst_usd
 
 
 def _with_hour_long_writes(price: Price) -> Price:

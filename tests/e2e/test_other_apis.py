@@ -32,6 +32,16 @@ _LOCAL_MODELS = """
       - provider: local
         upstream_model: bge-m3
         prices: [{from: 2026-11-01, input_usd_per_mtok: 0, output_usd_per_mtok: 0, source: ours, checked: 2026-11-01}]
+  both/embedder:
+    apis: [embeddings]
+    context_tokens: 8192
+    deployments:
+      - provider: openrouter
+        upstream_model: openai/text-embedding-3-small
+        prices: [{from: 2026-11-01, input_usd_per_mtok: 0.02, output_usd_per_mtok: 0, source: a, checked: 2026-11-01}]
+      - provider: local
+        upstream_model: bge-m3
+        prices: [{from: 2026-11-01, input_usd_per_mtok: 0, output_usd_per_mtok: 0, source: ours, checked: 2026-11-01}]
   local/judge:
     apis: [moderations]
     context_tokens: 8192
@@ -50,7 +60,10 @@ def proxy(own_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Ite
         apis = "    apis: [chat/completions, embeddings, moderations]\n"
         main.write_text(main.read_text().replace("providers:\n", local + apis, 1))
         models.write_text(models.read_text().replace("\nmodels:\n", f"\nmodels:\n{_LOCAL_MODELS}", 1))
-        aliases = "aliases:\n  ours: {model: local/bge-m3}\n  omni-moderation-latest: {model: local/judge}\n"
+        aliases = (
+            "aliases:\n  ours: {model: local/bge-m3}\n  both: {model: both/embedder}\n"
+            "  omni-moderation-latest: {model: local/judge}\n"
+        )
         team.write_text(team.read_text().replace("aliases:\n", aliases, 1))
 
     with running_proxy(tmp_path_factory.mktemp("proxy"), own_sandbox.base_url, edit=with_a_local_server) as proxy:
@@ -188,6 +201,15 @@ def test_a_policy_never_chooses_between_spaces_of_vectors(proxy: Proxy) -> None:
 
     assert (status, code) == (400, "ambiguous_embedding_model")
     assert "leads to the policy 'balanced'" in message
+
+
+def test_of_one_model_the_cheapest_deployment_is_asked_and_the_next_if_it_fails(proxy: Proxy) -> None:
+    def served_by(text: str) -> tuple[str, str]:
+        raw = proxy.client().embeddings.with_raw_response.create(model="both", input=text)
+        return raw.headers["x-penstock-provider"], raw.headers["x-penstock-cost-usd"]
+
+    assert served_by("a river") == ("local", "0.00")
+    assert served_by("[sandbox:fault=503@bge-m3] a river")[0] == "openrouter"
 
 
 def test_who_takes_a_chat_model_for_an_embedder_or_the_other_way_round_is_told(proxy: Proxy) -> None:

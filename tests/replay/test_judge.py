@@ -6,19 +6,24 @@ from datetime import timedelta
 from decimal import Decimal
 from itertools import chain
 
+import msgspec
 import pytest
 
+from router.apis import Api
 from router.catalog.catalog import Capability, Deployment, DeploymentId, ModelName
 from router.catalog.prices import PriceList
 from router.config.snapshot import Snapshot
+from router.decision.decide import decide
+from router.decision.explain import profile_as_data
 from router.decision.facts import Conditions, PrefixMark, RequestProfile
-from router.decision.recorded import read_profile
+from router.decision.recorded import read_profile, record_of
 from router.learning.warmth import Warmth
 from router.ledger import LedgerEntry, Outcome
+from router.quality.predictor import TablePredictor
 from router.replay.judge import Error, Judged, NotJudged
 from router.replay.learned import PromptMemory
 from router.units import CostSource, Usage
-from tests.decision.builders import always, catalog, per_mtok
+from tests.decision.builders import always, at, catalog, model, per_mtok, policy
 from tests.replay.builders import (
     BEST,
     CATALOG,
@@ -66,6 +71,29 @@ def test_the_same_choice_costs_what_was_booked_to_the_nano_dollar() -> None:
         quality_then=0.9,
         quality_now=0.9,
     )
+
+
+def test_what_is_no_text_has_no_quality_then_or_now() -> None:
+    embedder = replace(model("maker/embedder", quality={}, max_output_tokens=0), apis=frozenset({Api.EMBEDDINGS}))
+    vectors = at("openrouter", embedder, always(per_mtok("1", "0")))
+    vectors = replace(vectors, provider=replace(vectors.provider, apis=frozenset({Api.EMBEDDINGS})))
+    rules, among = replace(policy("maker/embedder"), name="vectors"), catalog(vectors)
+    asked = replace(PROFILE, apis=(Api.EMBEDDINGS,), max_output_tokens=0)
+    decision = decide(asked, rules, among, Conditions(NOW), quality=TablePredictor())
+    call = attempt(model=embedder.name, usage=Usage(1_000, 0), cost_nano_usd=1_000_000)
+
+    verdict = judge_of(house(rules, among=among)).judge(
+        replace(
+            booked(),
+            attempts=(call,),
+            policy="vectors",
+            profile_json=msgspec.json.encode(profile_as_data(asked)),
+            conditions_json=msgspec.json.encode(record_of(decision, Conditions(NOW))),
+        )
+    )
+
+    assert isinstance(verdict, Judged)
+    assert (verdict.now, verdict.quality_then, verdict.quality_now) == (vectors.id, None, None)
 
 
 def test_the_same_choice_takes_the_same_course_failures_included() -> None:

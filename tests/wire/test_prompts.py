@@ -252,9 +252,34 @@ def test_a_stream_of_text_passes_as_it_came_but_for_usage_that_nobody_asked_for(
     end = b'data: {"id":"g","choices":[{"index":0,"text":"","finish_reason":"stop"}]}\n\n'
     usage = b'data: {"id":"g","choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2,"cost":0.5}}\n\n'
 
-    told = editor.feed(text + end + end + usage + b"data: [DONE]\n\n") + editor.end()
+    begun = editor.feed(text)
 
+    assert (begun, editor.has_begun, editor.generation_id) == (text, True, "g")  # the first event, and every one
+    told = editor.feed(text + end + end + usage + b"data: [DONE]\n\n") + editor.end()
     assert told == text + end + b"data: [DONE]\n\n"
     assert editor.bill is not None
     assert (editor.bill.usage.output_tokens, editor.bill.nano_usd) == (2, 500_000_000)
     assert (editor.is_complete, editor.finish_reason) == (True, "stop")
+
+
+@given(st.lists(st.integers(1, 200), max_size=8))
+def test_where_a_stream_of_text_is_cut_makes_no_difference(cuts: list[int]) -> None:
+    request = read(COMPLETIONS, prompt=["a", "b"], stream=True, stream_options={"include_usage": True})
+    events = [
+        f'data: {{"id":"g","model":"m","choices":[{{"index":{index},"text":"{text}","finish_reason":{reason}}}]}}\n\n'
+        for index, text, reason in ((0, " a", "null"), (1, " b", "null"), (0, " c", "null"), (1, "", '"stop"'))
+    ]
+    last = 'data: {"id":"g","choices":[{"index":0,"text":" d","finish_reason":"length"}],"usage":{"prompt_tokens":2,'
+    whole = "".join([*events, last, '"completion_tokens":4}}\n\ndata: [DONE]\n\n']).encode()
+    editor = CompletionDialect(ReplyReader()).editor(request, Api.COMPLETIONS)
+    told, left = b"", whole
+
+    for size in [*cuts, len(whole)]:
+        told, left = told + editor.feed(left[:size]), left[size:]
+    told += editor.end()
+
+    said = CompletionDialect(ReplyReader()).said_in_events(told)
+    assert [(each.text, each.finish_reason) for each in said] == [(" a c d", "length"), (" b", "stop")]
+    assert (told.count(b"[DONE]"), told.count(b'"usage"')) == (1, 1)
+    assert told.index(b'"usage"') > told.index(b" d")
+    assert (editor.generation_id, editor.served_model, editor.is_complete) == ("g", "m", True)
