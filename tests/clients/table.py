@@ -145,7 +145,7 @@ def _cell(wrong: str | None) -> str:
 
 
 def main() -> int:
-    place = Path(sys.argv[1])
+    place = Path(sys.argv[1]).resolve()
     with stage() as environment:
         rows = [tried(client, place, environment) for client in CLIENTS]
     sys.stdout.write(as_markdown(rows) + "\n")

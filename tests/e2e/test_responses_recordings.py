@@ -46,7 +46,10 @@ def said_in(name: str) -> Said:
 
 
 def said_by(response: dict[str, Any]) -> Said:
-    said = Said(status=response["status"], usage=response["usage"])
+    usage = dict(response["usage"])
+    # A count that OpenAI's specification requires and OpenRouter leaves out where it is none.
+    usage["input_tokens_details"] = {"cache_write_tokens": 0, **usage["input_tokens_details"]}
+    said = Said(status=response["status"], usage=usage)
     for item in response["output"]:
         if item["type"] == "message":
             said.text += "".join(part["text"] for part in item["content"])

@@ -14,6 +14,7 @@ from router.wire.events import is_utf8
 from router.wire.requests import ModelRequest
 from router.wire.responses import ReplyReader, error_body
 from router.wire.responses_api.events import error_event, event
+from router.wire.responses_api.mending import with_all_counts
 from router.wire.responses_api.native import NativeEditor
 from router.wire.responses_api.replies import ResponsesReplyReader
 from router.wire.responses_api.said import answers_in_response, answers_in_responses_events
@@ -36,7 +37,7 @@ class ResponsesDialect:
     def whole(self, body: bytes, request: ModelRequest, spoken: Api) -> bytes:
         if not is_utf8(body):  # a decoder does not look into the strings that it skips
             raise ValueError("not UTF-8")
-        return body if spoken is Api.RESPONSES else response_of(body, request)
+        return with_all_counts(body) if spoken is Api.RESPONSES else response_of(body, request)
 
     def as_stream(self, body: bytes) -> bytes:
         """Each item of it as one that is added, said and done at once."""

@@ -1,9 +1,10 @@
 """A stream of the Responses API on its way from a provider that speaks it: `NativeEditor`.
 
-Events leave as the bytes that came, under their name. The events that only say that a response has been created are
-kept until the answer itself begins: a provider that fails before can still be replaced, and the client sees one
-response only. What ends it is `response.completed` or `response.incomplete`; whatever says that it has failed becomes
-one `error` event of ours, and so does an end without one of these. No `id:` or `retry:` lines, as in a chat.
+Events leave as the bytes that came, under their name; the last one with all its counts (mending.py). The events that
+only say that a response has been created are kept until the answer itself begins: a provider that fails before can
+still be replaced, and the client sees one response only. What ends it is `response.completed` or
+`response.incomplete`; whatever says that it has failed becomes one `error` event of ours, and so does an end without
+one of these. No `id:` or `retry:` lines, as in a chat.
 """
 
 from msgspec import UNSET, Raw, Struct, UnsetType, json
@@ -12,6 +13,7 @@ from router.errors import PenstockError
 from router.wire.events import MAX_EVENT_BYTES, EventSplitter, is_named_error, is_utf8, payload_of, without_ids
 from router.wire.responses import FALSY, Bill, read_object
 from router.wire.responses_api.events import error_event, named
+from router.wire.responses_api.mending import with_all_counts
 from router.wire.responses_api.replies import ResponsesReplyReader, error_with_status
 
 _BEFORE_THE_ANSWER = frozenset({"response.created", "response.in_progress", "response.queued"})
@@ -109,9 +111,12 @@ class NativeEditor:
             return b""
         if seen.sequence_number is not None:
             self._next_number = seen.sequence_number + 1
-        edited = _relayed(seen, event, payload)
         if seen.type in _ENDS:
             self.is_done = self.is_complete = True
+            mended = with_all_counts(payload)
+            if mended is not payload:
+                event, payload = b"data: " + mended.replace(b"\n", b"\ndata: "), mended
+        edited = _relayed(seen, event, payload)
         if not self.has_begun and seen.type in _BEFORE_THE_ANSWER and self._held_bytes < MAX_EVENT_BYTES:
             self._held.append(edited)
             self._held_bytes += len(edited)
