@@ -13,7 +13,7 @@ from router.wire.dialect import Editor
 from router.wire.events import is_utf8
 from router.wire.requests import ModelRequest
 from router.wire.responses import ReplyReader, error_body
-from router.wire.responses_api.events import error_event, event
+from router.wire.responses_api.events import error_events, event
 from router.wire.responses_api.native import NativeEditor
 from router.wire.responses_api.replies import ResponsesReplyReader
 from router.wire.responses_api.said import answers_in_response, answers_in_responses_events
@@ -62,7 +62,7 @@ class ResponsesDialect:
         return error_body(error, request_id=request_id)
 
     def error_event(self, error: PenstockError, *, request_id: str) -> bytes:
-        return error_event(error, request_id=request_id, sequence_number=0)
+        return error_events(error, request_id=request_id, sequence_number=0)
 
 
 def _told(index: int, item: dict[str, Raw]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -3,15 +3,16 @@
 Events leave as the bytes that came, under their name. The events that only say that a response has been created are
 kept until the answer itself begins: a provider that fails before can still be replaced, and the client sees one
 response only. What ends it is `response.completed` or `response.incomplete`; whatever says that it has failed becomes
-one `error` event of ours, and so does an end without one of these. No `id:` or `retry:` lines, as in a chat.
+the end of a failed stream in our words, and so does an end without one of these. No `id:` or `retry:` lines, as in a
+chat.
 """
 
-from msgspec import UNSET, Raw, Struct, UnsetType, json
+from msgspec import UNSET, DecodeError, Raw, Struct, UnsetType, json
 
 from router.errors import PenstockError
 from router.wire.events import MAX_EVENT_BYTES, EventSplitter, is_named_error, is_utf8, payload_of, without_ids
 from router.wire.responses import FALSY, Bill, read_object
-from router.wire.responses_api.events import error_event, named
+from router.wire.responses_api.events import error_events, named
 from router.wire.responses_api.replies import ResponsesReplyReader, error_with_status
 
 _BEFORE_THE_ANSWER = frozenset({"response.created", "response.in_progress", "response.queued"})
@@ -33,6 +34,7 @@ class NativeEditor:
 
     __slots__ = (
         "_events",
+        "_first",
         "_held",
         "_held_bytes",
         "_next_number",
@@ -67,6 +69,7 @@ class NativeEditor:
         self._held: list[bytes] = []  # of before the answer
         self._held_bytes = 0
         self._next_number = 0
+        self._first = b""  # the first response that was told
 
     def feed(self, data: bytes) -> bytes:
         """The part of `data`, and of what was kept back before, that the client may have now.
@@ -81,9 +84,16 @@ class NativeEditor:
         return b""
 
     def broken(self, error: PenstockError, *, request_id: str) -> bytes:
-        """The last event of a stream that broke off, numbered after the last that the client has had."""
+        """The end of a stream that broke off, numbered after the last that the client has had."""
         number = self._next_number if self.has_begun else 0
-        return error_event(error, request_id=request_id, sequence_number=number)
+        return error_events(error, request_id=request_id, sequence_number=number, response=self._started())
+
+    def _started(self) -> dict[str, Raw] | None:
+        """The response as its provider first told it, if it did."""
+        try:
+            return json.decode(self._first, type=dict[str, Raw]) if self.has_begun and self._first else None
+        except (DecodeError, UnicodeDecodeError, RecursionError):
+            return None
 
     def _edited(self, event: bytes) -> bytes:
         event = event.lstrip(b"\n")
@@ -125,6 +135,8 @@ class NativeEditor:
         facts = None if seen.response is UNSET else self._replies.facts(bytes(seen.response))
         if facts is None:
             return None
+        if not self._first and isinstance(seen.response, Raw):
+            self._first = bytes(seen.response)
         self.generation_id = self.generation_id or facts.generation_id
         self.served_model = self.served_model or facts.model
         self.serving_provider = self.serving_provider or facts.provider

@@ -15,7 +15,7 @@ from router.errors import PenstockError
 from router.wire.events import payload_of
 from router.wire.requests import ModelRequest, is_given
 from router.wire.responses import Bill, short_name
-from router.wire.responses_api.events import error_event, event
+from router.wire.responses_api.events import error_events, event
 from router.wire.responses_api.output import Event, Output
 from router.wire.responses_api.replies import REASONS
 from router.wire.responses_api.tools import offered_by
@@ -122,6 +122,12 @@ class _Draft:
             "usage": self._usage,
         }
 
+    def unfinished(self) -> dict[str, Any] | None:
+        """As it is where it breaks off, with what is done of it; None if it has not begun."""
+        if self._output is None:
+            return None
+        return self._response("in_progress", [item for item in self._output.items if item])
+
     @property
     def _status(self) -> str:
         return "incomplete" if self._reason in REASONS else "completed"
@@ -219,7 +225,9 @@ class TranslatedEditor:
         return told + self._numbered(self._draft.finish())
 
     def broken(self, error: PenstockError, *, request_id: str) -> bytes:
-        return error_event(error, request_id=request_id, sequence_number=self._next_number)
+        return error_events(
+            error, request_id=request_id, sequence_number=self._next_number, response=self._draft.unfinished()
+        )
 
     def _translated(self, events: bytes) -> bytes:
         return b"".join([self._told(each) for each in events.split(b"\n\n") if each]) if events else b""

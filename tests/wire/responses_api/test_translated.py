@@ -272,10 +272,13 @@ def test_a_stream_that_breaks_ends_with_an_error_that_is_numbered_on() -> None:
     editor = DIALECT.editor(REQUEST, Api.CHAT)
     before = events_in(editor.feed(chunk({"content": "a"})))
 
-    (event,) = events_in(editor.broken(UpstreamBroken("It broke.", provider="p"), request_id="req_1"))
+    error, failed = events_in(editor.broken(UpstreamBroken("It broke.", provider="p"), request_id="req_1"))
 
-    assert event["sequence_number"] == len(before)
-    assert (event["type"], event["code"], event["error"]["code"]) == ("error", "upstream_broken", "upstream_broken")
+    assert [error["sequence_number"], failed["sequence_number"]] == [len(before), len(before) + 1]
+    assert (error["type"], error["code"], error["error"]["code"]) == ("error", "upstream_broken", "upstream_broken")
+    assert (failed["type"], failed["response"]["status"]) == ("response.failed", "failed")
+    assert failed["response"]["id"] == before[0]["response"]["id"]
+    assert failed["response"]["error"] == {"code": "upstream_broken", "message": "It broke."}
 
 
 def test_a_chunk_that_is_none_ends_the_stream_as_failed() -> None:
