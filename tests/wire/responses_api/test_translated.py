@@ -154,6 +154,7 @@ def test_the_response_repeats_what_was_asked_and_is_not_stored() -> None:
         name: ASKED[name] for name in ("instructions", "metadata", "tools", "temperature")
     }
     assert (end["id"], end["model"], end["created_at"], end["store"]) == ("chatcmpl-1", "m", 1773012759, False)
+    assert end["completed_at"] == 1773012759  # no clock here: a chat says only when it began
 
 
 def test_usage_is_told_by_the_names_of_the_api() -> None:
@@ -202,8 +203,13 @@ def test_parallel_calls_may_come_interleaved() -> None:
         DONE,
     ]
 
-    output = assert_lawful(events_in(translated(stream)))["output"]
+    events = events_in(translated(stream))
+    output = assert_lawful(events)["output"]
 
+    places = [(each["type"].removeprefix("response.output_item."), each.get("output_index")) for each in events]
+    assert (
+        places.index(("done", 0)) < places.index(("added", 1)) < places.index(("added", 2)) < places.index(("done", 1))
+    )
     assert [{**item, "id": None} for item in output[1:]] == [
         {
             "id": None,
