@@ -18,6 +18,7 @@ from router.sandbox.wire import DONE, Step, event
 
 _PASSED_ON = ("model", "models", "provider", "stream", "temperature", "top_p", "reasoning", "cache_control")
 _PARTS = {"input_text": "text", "output_text": "text", "text": "text"}
+_NEVER_CALLED = frozenset({"custom", "local_shell", "shell", "apply_patch", "computer_use_preview"})
 _ERROR = {"code": "server_error", "message": "Provider returned error"}
 
 
@@ -31,7 +32,7 @@ def read_responses_request(body: bytes) -> ChatRequest:
     if fields.get("max_output_tokens") is not None:
         asked["max_tokens"] = fields["max_output_tokens"]
     if fields.get("tools"):
-        asked["tools"] = [_tool(tool) for tool in fields["tools"]]
+        asked["tools"] = [*_functions(fields["tools"])]
     if "tool_choice" in fields:
         asked["tool_choice"] = _tool_choice(fields["tool_choice"])
     match fields.get("text"):
@@ -323,11 +324,18 @@ def _content_part(part: object) -> object:
     return part
 
 
-def _tool(value: object) -> object:
-    match value:
-        case {"type": "function", "name": str(name), **function}:
-            return {"type": "function", "function": function | {"name": name}}
-    raise invalid("Invalid request parameters: the sandbox knows function tools only")
+def _functions(tools: object) -> Iterator[JsonObject]:
+    """The functions among the tools, those of a namespace too. A client's other tools are taken, and never called."""
+    for tool in tools if isinstance(tools, list) else ():
+        match tool:
+            case {"type": "function", "name": str(name), **function}:
+                yield {"type": "function", "function": function | {"name": name}}
+            case {"type": "namespace", "tools": inside}:
+                yield from _functions(inside)
+            case {"type": str(kind)} if kind in _NEVER_CALLED:
+                continue
+            case _:
+                raise invalid("Invalid request parameters: the sandbox knows tools only that run at the client")
 
 
 def _tool_choice(value: object) -> object:

@@ -309,6 +309,50 @@ def test_a_long_conversation_is_taken_whole(house: House) -> None:
         ]
 
 
+def test_codex_is_answered(house: House) -> None:
+    """The shape of what Codex CLI 0.169 sends, but for its length."""
+    spawn = {"type": "function", "name": "spawn_agent", "strict": False, "parameters": {"type": "object"}}
+    body = {
+        "model": "auto",
+        "instructions": "You are a coding agent running in the Codex CLI.",
+        "input": [
+            {"type": "message", "role": "developer", "content": [{"type": "input_text", "text": "<skills>"}]},
+            {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "<environment_context>"}]},
+            {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Say hi."}]},
+        ],
+        "tools": [
+            WEATHER,
+            {"type": "namespace", "name": "multi_agent_v1", "description": "Agents.", "tools": [spawn]},
+        ],
+        "tool_choice": "auto",
+        "parallel_tool_calls": False,
+        "reasoning": None,
+        "store": False,
+        "stream": True,
+        "include": ["reasoning.encrypted_content"],
+        "prompt_cache_key": "01a212c4-e172-79c3-923a-8c730f203977",
+        "client_metadata": {"x-codex-window-id": "01a212c4:0"},
+    }
+
+    reply = house.proxy.http.post(
+        f"{house.proxy.base_url}/responses",
+        json=body,
+        headers={"authorization": f"Bearer {house.proxy.keys['search']}"},
+    )
+
+    assert reply.text.split("\n\n")[-2].startswith("event: response.completed\n")
+    sent = house.sandbox.last_request()
+    if house.spoken == "responses":
+        ours = ("model", "max_output_tokens", "provider")
+        assert {name: value for name, value in sent.items() if name not in ours} == {
+            name: value for name, value in body.items() if name != "model"
+        }
+    else:
+        tools: Any = sent["tools"]
+        assert [each["function"]["name"] for each in tools] == ["get_weather", "multi_agent_v1__spawn_agent"]
+        assert "client_metadata" not in sent
+
+
 @pytest.mark.parametrize(
     ("wish", "param"),
     [

@@ -19,7 +19,7 @@ FLASH, PRO = "deepseek/deepseek-v4-flash", "deepseek/deepseek-v4-pro"
 # Nothing comes back to ask by, so the hold stays booked: see test_books.
 _NOTHING_TO_ASK_BY = {Break.DROP_BEFORE_HEADERS, Break.RESET_BEFORE_HEADERS}
 _NOTHING_TO_ASK_BY_WHOLE = {Break.DROP, Break.RESET}
-_ENDS = {"response.completed", "response.incomplete", "error"}
+_ENDS = {"response.completed", "response.incomplete", "response.failed"}
 _SCHEMA = {
     "type": "object",
     "properties": {"city": {"type": "string"}, "is_coastal": {"type": "boolean"}},
@@ -80,8 +80,8 @@ def test_a_fault_is_told_once_and_the_ledger_agrees_with_the_bill(house: tuple[P
     with ThreadPoolExecutor(8) as workers:
         endings = Counter(workers.map(lambda play: _play(proxy, *play), _plays()))
 
-    assert endings.keys() <= {"refused", "whole", "response.completed", "response.incomplete", "error"}
-    assert min(endings["refused"], endings["whole"], endings["response.completed"], endings["error"]) > 3
+    assert endings.keys() <= {"refused", "whole", *_ENDS}
+    assert min(endings["refused"], endings["whole"], endings["response.completed"], endings["response.failed"]) > 3
     eventually(lambda: proxy.spend_nano_usd() == sandbox.bill_nano_usd() > 0, within_s=60)
 
 
@@ -102,6 +102,7 @@ def _play(proxy: Proxy, fault: Fault, is_stream: bool) -> str:
         return "whole"
     kinds = [line.removeprefix("event: ") for line in reply.text.split("\n") if line.startswith("event: ")]
     assert [kind for kind in kinds if kind in _ENDS] == [kinds[-1]]
+    assert kinds.count("error") == (kinds[-1] == "response.failed")
     assert "[DONE]" not in reply.text
     return kinds[-1]
 

@@ -92,6 +92,15 @@ def test_a_response_may_call_a_function(sandbox: RunningSandbox) -> None:
     assert said == call["arguments"] == events[-1]["response"]["output"][0]["arguments"]
 
 
+def test_a_response_may_call_a_function_of_a_namespace_and_takes_a_clients_other_tools(sandbox: RunningSandbox) -> None:
+    namespace = {"type": "namespace", "name": "browser", "description": "A browser.", "tools": [TOOL]}
+    others = [{"type": "custom", "name": "shell"}, {"type": "apply_patch"}]
+
+    body = respond(sandbox, tools=[*others, namespace], tool_choice="required").json()
+
+    assert [(item["type"], item["name"]) for item in body["output"]] == [("function_call", "list_tabs")]
+
+
 def test_a_tools_output_is_answered_with_a_message(sandbox: RunningSandbox) -> None:
     asked = [
         {"role": "user", "content": [{"type": "input_text", "text": "Which tabs are open?"}]},

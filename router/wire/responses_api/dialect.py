@@ -13,12 +13,12 @@ from router.wire.dialect import Editor
 from router.wire.events import is_utf8
 from router.wire.requests import ModelRequest
 from router.wire.responses import ReplyReader, error_body
-from router.wire.responses_api.events import error_event, event
+from router.wire.responses_api.events import error_events, event
 from router.wire.responses_api.mending import with_all_counts
 from router.wire.responses_api.native import NativeEditor
 from router.wire.responses_api.replies import ResponsesReplyReader
 from router.wire.responses_api.said import answers_in_response, answers_in_responses_events
-from router.wire.responses_api.translated import TranslatedEditor, response_of
+from router.wire.responses_api.translated import ChatAnswer, TranslatedEditor, response_of
 from router.wire.streams import StreamEditor
 
 
@@ -28,16 +28,17 @@ class ResponsesDialect:
     def __init__(self, chats: ReplyReader, replies: ResponsesReplyReader) -> None:
         self._chats = chats
         self._replies = replies
+        self._answers = msgspec.json.Decoder(ChatAnswer)
 
     def editor(self, request: ModelRequest, spoken: Api) -> Editor:
         if spoken is Api.RESPONSES:
             return NativeEditor(self._replies)
-        return TranslatedEditor(StreamEditor(self._chats, shows_usage=True, choices=1), request)
+        return TranslatedEditor(StreamEditor(self._chats, shows_usage=True, choices=1), request, self._answers)
 
     def whole(self, body: bytes, request: ModelRequest, spoken: Api) -> bytes:
         if not is_utf8(body):  # a decoder does not look into the strings that it skips
             raise ValueError("not UTF-8")
-        return with_all_counts(body) if spoken is Api.RESPONSES else response_of(body, request)
+        return with_all_counts(body) if spoken is Api.RESPONSES else response_of(self._answers.decode(body), request)
 
     def as_stream(self, body: bytes) -> bytes:
         """Each item of it as one that is added, said and done at once."""
@@ -63,7 +64,7 @@ class ResponsesDialect:
         return error_body(error, request_id=request_id)
 
     def error_event(self, error: PenstockError, *, request_id: str) -> bytes:
-        return error_event(error, request_id=request_id, sequence_number=0)
+        return error_events(error, request_id=request_id, sequence_number=0)
 
 
 def _told(index: int, item: dict[str, Raw]) -> Iterator[tuple[str, dict[str, Any]]]:

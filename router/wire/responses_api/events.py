@@ -6,6 +6,7 @@ would fail on it. openai-python and openai-node stop at it, Codex CLI skips it, 
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -28,14 +29,34 @@ def named(kind: str | None, data_lines: bytes) -> bytes:
     return b"event: %b\n%b\n\n" % (kind.encode(), data_lines)
 
 
-def error_event(error: PenstockError, *, request_id: str, sequence_number: int) -> bytes:
-    """The last event of a stream that has failed.
+# A response of which nothing is known but that it failed: what openai-python's type requires (3.54).
+_UNKNOWN: Mapping[str, Any] = {
+    "object": "response",
+    "created_at": 0,
+    "model": "",
+    "output": [],
+    "parallel_tool_calls": True,
+    "tool_choice": "auto",
+    "tools": [],
+}
 
-    It has the members of OpenAI's error event, and `error` beside them, as OpenAI itself sends it: openai-python and
-    openai-node raise only if that is there, and hand on an error event without it like any other (3.54 and 6.49).
+
+def error_events(
+    error: PenstockError, *, request_id: str, sequence_number: int, response: Mapping[str, Any] | None = None
+) -> bytes:
+    """The end of a stream that has failed: an `error`, and the response as one that failed, as OpenAI sends them.
+
+    The error has the members of OpenAI's event, and `error` beside them: openai-python and openai-node raise only if
+    that is there, and hand on an error event without it like any other (3.54 and 6.49). Codex CLI skips it, and shows
+    what the failed response says (0.169). `response`: what is known of it, if it has begun.
     """
     told = {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
-    return event(
+    failed = {
+        **(response or {"id": request_id, **_UNKNOWN}),
+        "status": "failed",
+        "error": {"code": error.code, "message": error.message},
+    }
+    first = event(
         "error",
         sequence_number,
         code=error.code,
@@ -43,3 +64,4 @@ def error_event(error: PenstockError, *, request_id: str, sequence_number: int) 
         param=error.param,
         error={**told, **error.data(), "request_id": request_id},
     )
+    return first + event("response.failed", sequence_number + 1, response=failed)

@@ -60,7 +60,7 @@ class Output:
 
     def __init__(self, tools: Mapping[str, Offered], *, name: str) -> None:
         """`tools`: what the chat's functions stand for. `name`: the response's id, after which its items are named."""
-        self.items: list[dict[str, Any]] = []  # in the order of their index; None while they are not done
+        self.items: list[dict[str, Any]] = []  # in the order of their index; empty while they are not done
         self._tools = tools
         self._suffix = _NO_ID.sub("", name)[-_ID_CHARS:]
         self._open: _Thoughts | _Message | None = None

@@ -88,12 +88,32 @@ class _Response(Struct):
     error_type: str | None = None
 
 
+class StreamEvent(Struct):
+    """What we act on in an event of a stream."""
+
+    type: str | None = None
+    sequence_number: int | None = None
+    response: Raw | UnsetType = UNSET
+    error: Raw | UnsetType = UNSET
+    error_type: str | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """It carries neither a response nor an error."""
+        return self.response is UNSET and self.error is UNSET
+
+
 class ResponsesReplyReader:
     """Reads responses; holds the decoders, which are costly to make and safe to share."""
 
     def __init__(self) -> None:
         self._response = msgspec.json.Decoder(_Response)
         self._usage = msgspec.json.Decoder(_Usage)
+        self._event = msgspec.json.Decoder(StreamEvent)
+
+    def event(self, payload: bytes) -> StreamEvent | None:
+        """An event of a stream, or None if it is not a JSON object."""
+        return read_object(self._event, payload, StreamEvent)
 
     def facts(self, body: bytes) -> ReplyFacts | None:
         """What a `response` object says, or None if it is not a JSON object. It is one choice, unless it is under way

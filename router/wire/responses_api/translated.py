@@ -15,7 +15,7 @@ from router.errors import PenstockError
 from router.wire.events import payload_of
 from router.wire.requests import ModelRequest, is_given
 from router.wire.responses import Bill, short_name
-from router.wire.responses_api.events import error_event, event
+from router.wire.responses_api.events import error_events, event
 from router.wire.responses_api.output import Event, Output
 from router.wire.responses_api.replies import REASONS
 from router.wire.responses_api.tools import offered_by
@@ -62,8 +62,8 @@ class _Choice(Struct):
     finish_reason: Any = None
 
 
-class _Chat(Struct):
-    """A whole answer, or a chunk."""
+class ChatAnswer(Struct):
+    """A whole answer of a chat, or a chunk: what of it goes over into a response."""
 
     id: Any = None
     created: Any = None
@@ -90,7 +90,7 @@ class _Draft:
     def has_begun(self) -> bool:
         return self._output is not None
 
-    def add(self, chat: _Chat) -> Iterator[Event]:
+    def add(self, chat: ChatAnswer) -> Iterator[Event]:
         """What a chunk, or a whole answer, tells."""
         if self._output is None:
             yield from self._begin(chat)
@@ -122,11 +122,17 @@ class _Draft:
             "usage": self._usage,
         }
 
+    def unfinished(self) -> dict[str, Any] | None:
+        """As it is where it breaks off, with what is done of it; None if it has not begun."""
+        if self._output is None:
+            return None
+        return self._response("in_progress", [item for item in self._output.items if item])
+
     @property
     def _status(self) -> str:
         return "incomplete" if self._reason in REASONS else "completed"
 
-    def _begin(self, chat: _Chat) -> Iterator[Event]:
+    def _begin(self, chat: ChatAnswer) -> Iterator[Event]:
         created_at = chat.created if isinstance(chat.created, int) else 0
         name = short_name(_text(chat.id)) or "resp"
         self._output = Output(self._tools, name=name)
@@ -158,11 +164,11 @@ class _Draft:
 class TranslatedEditor:
     """Turns one stream of a chat into one of a response. What is asked of its end is the chat editor's to say."""
 
-    def __init__(self, chat: StreamEditor, request: ModelRequest) -> None:
-        """`chat` must show its usage."""
+    def __init__(self, chat: StreamEditor, request: ModelRequest, chunks: "msgspec.json.Decoder[ChatAnswer]") -> None:
+        """`chat` must show its usage. `chunks` is costly to make, and safe to share."""
         self._chat = chat
         self._draft = _Draft(request)
-        self._chunks = msgspec.json.Decoder(_Chat)
+        self._chunks = chunks
         self._next_number = 0
         self._is_unreadable = False
 
@@ -215,11 +221,13 @@ class TranslatedEditor:
         if not self.is_complete:
             return b""
         if not self._draft.has_begun:
-            told += self._numbered(self._draft.add(_Chat()))
+            told += self._numbered(self._draft.add(ChatAnswer()))
         return told + self._numbered(self._draft.finish())
 
     def broken(self, error: PenstockError, *, request_id: str) -> bytes:
-        return error_event(error, request_id=request_id, sequence_number=self._next_number)
+        return error_events(
+            error, request_id=request_id, sequence_number=self._next_number, response=self._draft.unfinished()
+        )
 
     def _translated(self, events: bytes) -> bytes:
         return b"".join([self._told(each) for each in events.split(b"\n\n") if each]) if events else b""
@@ -245,9 +253,8 @@ class TranslatedEditor:
         return b"".join(told)
 
 
-def response_of(body: bytes, request: ModelRequest) -> bytes:
+def response_of(chat: ChatAnswer, request: ModelRequest) -> bytes:
     """A whole chat completion as a response. Raises ValueError if it is none."""
-    chat = msgspec.json.decode(body, type=_Chat)
     if not chat.choices:
         raise ValueError("a completion without a choice")
     draft = _Draft(request)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from openai.types.responses import Response
 
 from router.errors import UpstreamBroken
 from router.units import Usage
@@ -213,9 +214,9 @@ def test_a_broken_stream_ends_with_an_error_that_is_numbered_on() -> None:
     edits = NativeEditor(REPLIES)
     edits.feed(stream(*BEGUN, *saying(["a"])[:3], done=b""))
 
-    (event,) = events_in(edits.broken(UpstreamBroken("It broke.", provider="openrouter"), request_id="req_1"))
+    error, failed = events_in(edits.broken(UpstreamBroken("It broke.", provider="openrouter"), request_id="req_1"))
 
-    assert event == {
+    assert error == {
         "type": "error",
         "sequence_number": 5,
         "code": "upstream_broken",
@@ -229,6 +230,18 @@ def test_a_broken_stream_ends_with_an_error_that_is_numbered_on() -> None:
             "request_id": "req_1",
         },
     }
+    assert failed == {
+        "type": "response.failed",
+        "sequence_number": 6,
+        "response": response("failed", [], error={"code": "upstream_broken", "message": "It broke."}),
+    }
+
+
+def test_a_stream_that_breaks_before_it_begins_is_a_failure_of_which_nothing_is_known() -> None:
+    events = events_in(NativeEditor(REPLIES).broken(UpstreamBroken("It broke.", provider="p"), request_id="req_1"))
+
+    assert [each["sequence_number"] for each in events] == [0, 1]
+    assert Response.model_validate(events[1]["response"] | {"error": None}).id == "req_1"
 
 
 def test_a_usage_without_a_cost_is_a_bill_without_one() -> None:

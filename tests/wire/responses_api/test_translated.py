@@ -154,6 +154,7 @@ def test_the_response_repeats_what_was_asked_and_is_not_stored() -> None:
         name: ASKED[name] for name in ("instructions", "metadata", "tools", "temperature")
     }
     assert (end["id"], end["model"], end["created_at"], end["store"]) == ("chatcmpl-1", "m", 1773012759, False)
+    assert end["completed_at"] == 1773012759  # no clock here: a chat says only when it began
 
 
 def test_usage_is_told_by_the_names_of_the_api() -> None:
@@ -202,8 +203,13 @@ def test_parallel_calls_may_come_interleaved() -> None:
         DONE,
     ]
 
-    output = assert_lawful(events_in(translated(stream)))["output"]
+    events = events_in(translated(stream))
+    output = assert_lawful(events)["output"]
 
+    places = [(each["type"].removeprefix("response.output_item."), each.get("output_index")) for each in events]
+    assert (
+        places.index(("done", 0)) < places.index(("added", 1)) < places.index(("added", 2)) < places.index(("done", 1))
+    )
     assert [{**item, "id": None} for item in output[1:]] == [
         {
             "id": None,
@@ -272,10 +278,13 @@ def test_a_stream_that_breaks_ends_with_an_error_that_is_numbered_on() -> None:
     editor = DIALECT.editor(REQUEST, Api.CHAT)
     before = events_in(editor.feed(chunk({"content": "a"})))
 
-    (event,) = events_in(editor.broken(UpstreamBroken("It broke.", provider="p"), request_id="req_1"))
+    error, failed = events_in(editor.broken(UpstreamBroken("It broke.", provider="p"), request_id="req_1"))
 
-    assert event["sequence_number"] == len(before)
-    assert (event["type"], event["code"], event["error"]["code"]) == ("error", "upstream_broken", "upstream_broken")
+    assert [error["sequence_number"], failed["sequence_number"]] == [len(before), len(before) + 1]
+    assert (error["type"], error["code"], error["error"]["code"]) == ("error", "upstream_broken", "upstream_broken")
+    assert (failed["type"], failed["response"]["status"]) == ("response.failed", "failed")
+    assert failed["response"]["id"] == before[0]["response"]["id"]
+    assert failed["response"]["error"] == {"code": "upstream_broken", "message": "It broke."}
 
 
 def test_a_chunk_that_is_none_ends_the_stream_as_failed() -> None:
