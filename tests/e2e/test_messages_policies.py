@@ -47,8 +47,10 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
         yield sandbox
 
 
-@pytest.fixture(params=["native", "translated"])
-def served(request: pytest.FixtureRequest, sandbox: Sandbox, tmp_path: Path) -> Iterator[Proxy]:
+@pytest.fixture(scope="module", params=["native", "translated"])
+def served(
+    request: pytest.FixtureRequest, sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Proxy]:
     """OpenRouter by either API, and DeepSeek's own server, which speaks chat completions only, behind it."""
 
     def edited(config: Path) -> None:
@@ -61,7 +63,8 @@ def served(request: pytest.FixtureRequest, sandbox: Sandbox, tmp_path: Path) -> 
         main.write_text(text)
 
     sandbox.http.delete("/sandbox/bill")
-    with running_proxy(tmp_path, sandbox.base_url, edit=edited, OWN_DEEPSEEK_KEY="sk-own") as proxy:
+    directory = tmp_path_factory.mktemp(request.param)
+    with running_proxy(directory, sandbox.base_url, edit=edited, OWN_DEEPSEEK_KEY="sk-own") as proxy:
         yield proxy
         eventually(lambda: proxy.spend_nano_usd() == sandbox.bill_nano_usd(), within_s=30)
 
