@@ -325,3 +325,18 @@ def test_the_bill_is_the_ledger(own_sandbox: Sandbox, translating: Proxy) -> Non
         client.messages.create(model="auto", max_tokens=50, messages=[user("Hi")])
 
     eventually(lambda: own_sandbox.bill_nano_usd() == translating.spend_nano_usd(), within_s=30)
+
+
+def test_betas_are_accepted_and_not_sent_on(client: anthropic.Anthropic) -> None:
+    message = client.beta.messages.create(
+        model="auto",
+        max_tokens=20,
+        messages=[{"role": "user", "content": "Hi"}],
+        betas=["context-1m-2025-08-07", "interleaved-thinking-2025-05-14"],
+    )
+
+    assert message.usage.output_tokens > 0
+
+
+def test_the_models_of_the_team_are_listed_by_the_same_client(client: anthropic.Anthropic) -> None:
+    assert {"auto", "opus"} <= {model.id for model in client.models.list()}
