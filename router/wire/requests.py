@@ -162,6 +162,7 @@ class ModelRequest:
     members: Mapping[str, Raw]  # of the chat request
     body_bytes: int  # length of the body as received; more, where its provider makes more of it than stands there
     original: Original | None = None  # None: it was asked as a chat
+    expected_input_tokens: int = 0  # at who is asked, where a translated stream may have to say it before the provider
 
     @property
     def api(self) -> Api:

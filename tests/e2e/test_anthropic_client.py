@@ -99,6 +99,8 @@ def test_events_come_in_the_order_of_the_api(client: anthropic.Anthropic) -> Non
         client.messages.create(model="auto", max_tokens=1_000, messages=[user("Tell me about lakes.")], stream=True)
     )
 
+    assert events[0].type == "message_start"
+    assert events[0].message.usage.input_tokens > 0
     kinds = [event.type for event in events]
     assert kinds[:2] == ["message_start", "content_block_start"]
     assert set(kinds[2:-3]) == {"content_block_delta"}

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -286,6 +287,14 @@ def test_a_chat_becomes_a_message() -> None:
         "delta": {"stop_reason": "end_turn", "stop_sequence": None},
         "usage": usage,
     }
+
+
+def test_the_start_tells_the_input_that_is_expected_as_nobody_knows_it_yet() -> None:
+    editor = DIALECT.editor(replace(REQUEST, expected_input_tokens=33), Api.CHAT)
+
+    usage = read(editor.feed(chunk(content="So")))[0]["message"]["usage"]
+
+    assert (usage["input_tokens"], usage["output_tokens"]) == (33, 0)
 
 
 def test_thoughts_come_first_and_are_signed_if_the_provider_signed_them() -> None:
