@@ -6,7 +6,8 @@ the data rules and a name for the conversation. Where the policy decides how har
 stays, cut to what the effort would give.
 
 Claude refuses thoughts that it has not signed. In a conversation whose turns were answered by several models those of
-the others come back with an empty signature, and are left out of what goes to Claude.
+the others come back with an empty signature, and are left out of what goes to Claude. Nor does the note go out that
+Claude Code puts before its system prompt, which is another one in every request and spoils every prompt cache.
 """
 
 import re
@@ -17,6 +18,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from router.catalog.catalog import Deployment, Effort
+from router.wire.messages_api.conversation import BILLING_NOTE, is_billing_note
 from router.wire.requests import ModelRequest
 
 # Members that only OpenRouter understands (its OpenAPI file, 2026-08-22); other servers refuse what they do not know.
@@ -44,6 +46,10 @@ _UNSIGNED = re.compile(rb'"signature"\s*:\s*""')
 _LEAST_BUDGET = 1_024  # tokens for thinking that Anthropic takes (platform.claude.com, extended thinking, 2026-08)
 
 
+class _Text(Struct):
+    text: str | None = None
+
+
 class _Thought(Struct):
     type: str
     signature: str | None = None
@@ -67,6 +73,8 @@ def messages_body(
         changes.update(for_openrouter)
     else:
         without.extend(_OPENROUTER_ONLY)
+    if BILLING_NOTE.encode() in bytes(original.members.get("system", b"")):
+        changes["system"] = _without_note(original.members["system"])
     if deployment.model.name.startswith(_SIGNS) and _UNSIGNED.search(original.members["messages"]):
         changes["messages"] = _signed_only(original.members["messages"])
     if effort is not None:
@@ -94,6 +102,14 @@ def _thinking(
     if budget is not None:
         return {"type": "enabled", "budget_tokens": min(budget, most_tokens), **shown}, config
     return {"type": "adaptive", **shown}, {**config, "effort": _EFFORTS[effort]}
+
+
+def _without_note(system: Raw) -> Raw | list[Raw]:
+    """The system prompt without the blocks that are such a note; as it came where it is no list of blocks."""
+    if not bytes(system).startswith(b"["):
+        return system
+    blocks = msgspec.json.decode(system, type=list[Raw])
+    return [block for block in blocks if not is_billing_note(msgspec.json.decode(block, type=_Text).text)]
 
 
 def _signed_only(messages: Raw) -> list[dict[str, Any]]:

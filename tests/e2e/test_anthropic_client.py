@@ -99,6 +99,8 @@ def test_events_come_in_the_order_of_the_api(client: anthropic.Anthropic) -> Non
         client.messages.create(model="auto", max_tokens=1_000, messages=[user("Tell me about lakes.")], stream=True)
     )
 
+    assert events[0].type == "message_start"
+    assert events[0].message.usage.input_tokens > 0
     kinds = [event.type for event in events]
     assert kinds[:2] == ["message_start", "content_block_start"]
     assert set(kinds[2:-3]) == {"content_block_delta"}
@@ -325,3 +327,18 @@ def test_the_bill_is_the_ledger(own_sandbox: Sandbox, translating: Proxy) -> Non
         client.messages.create(model="auto", max_tokens=50, messages=[user("Hi")])
 
     eventually(lambda: own_sandbox.bill_nano_usd() == translating.spend_nano_usd(), within_s=30)
+
+
+def test_betas_are_accepted_and_not_sent_on(client: anthropic.Anthropic) -> None:
+    message = client.beta.messages.create(
+        model="auto",
+        max_tokens=20,
+        messages=[{"role": "user", "content": "Hi"}],
+        betas=["context-1m-2025-08-07", "interleaved-thinking-2025-05-14"],
+    )
+
+    assert message.usage.output_tokens > 0
+
+
+def test_the_models_of_the_team_are_listed_by_the_same_client(client: anthropic.Anthropic) -> None:
+    assert {"auto", "opus"} <= {model.id for model in client.models.list()}

@@ -197,6 +197,23 @@ def test_thoughts_that_nobody_signed_do_not_go_to_claude_who_would_refuse_them()
     assert sent(asked, to=here)["messages"] == asked["messages"]
 
 
+def test_claude_codes_note_that_spoils_every_prompt_cache_goes_no_further() -> None:
+    note = {"type": "text", "text": "x-anthropic-billing-header: cc_version=2.1.177.01c; cc_entrypoint=cli; cch=36ee5;"}
+    prompt = {
+        "type": "text",
+        "text": "You are x-anthropic-billing-header: free.",
+        "cache_control": {"type": "ephemeral"},
+    }
+    asked = {**HI, "system": [note, prompt]}
+
+    assert sent(asked)["system"] == [prompt]
+    assert sent(asked, to=speaking(Api.CHAT))["messages"][0] == {"role": "system", "content": [prompt]}
+    more = f"{note['text']}\nYou are free."
+    for system in (more, [{"type": "text", "text": more}]):
+        assert sent({**HI, "system": system})["system"] == system
+        assert sent({**HI, "system": system}, to=speaking(Api.CHAT))["messages"][0]["content"] == more
+
+
 def test_another_server_is_sent_nothing_that_only_openrouter_knows() -> None:
     asked = {**HI, "provider": {"zdr": True}, "session_id": "s", "user": "ada", "trace": {"trace_id": "t"}}
 

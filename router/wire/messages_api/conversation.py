@@ -20,6 +20,10 @@ Chat = dict[str, Any]
 
 _Read = TypeVar("_Read")
 
+# How the line begins that Claude Code since 2.1.36 puts before its system prompt. A part of it is another one in every
+# request, so that every prompt cache misses, and it says nothing to a model (anthropics/claude-code#68900, 2026-06).
+BILLING_NOTE = "x-anthropic-billing-header:"
+
 # How OpenRouter calls what proves Claude's thoughts (openrouter.md §1.4).
 _THOUGHT_FORMAT = "anthropic-claude-v1"
 
@@ -59,6 +63,11 @@ class _Citing(Struct):
     enabled: bool | None = None
 
 
+def is_billing_note(text: str | None) -> bool:
+    """Whether the text is that line and nothing else."""
+    return text is not None and text.startswith(BILLING_NOTE) and "\n" not in text.strip()
+
+
 class Conversation:
     """The messages of a chat in the making."""
 
@@ -73,7 +82,7 @@ class Conversation:
         )
 
     def add_system(self, content: str | Sequence[Raw], *, at: str) -> None:
-        parts = self._parts(content, at)
+        parts = [part for part in self._parts(content, at) if not is_billing_note(part.get("text"))]
         if parts:
             self.messages.append({"role": "system", "content": _short(parts)})
 

@@ -34,7 +34,9 @@ class MessagesDialect:
         if spoken is Api.MESSAGES:
             return MessagesEditor(self._messages)
         chat = StreamEditor(self._reader, shows_usage=False, choices=1)
-        return TranslatedEditor(chat, stop_sequences=_stop_sequences(request))
+        return TranslatedEditor(
+            chat, stop_sequences=_stop_sequences(request), input_tokens=request.expected_input_tokens
+        )
 
     def whole(self, body: bytes, request: ModelRequest, spoken: Api) -> bytes:
         if spoken is Api.MESSAGES:

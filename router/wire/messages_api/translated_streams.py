@@ -68,10 +68,22 @@ class _Block:
 class TranslatedEditor:
     """Turns one stream of a chat into one of messages: an `Editor`."""
 
-    __slots__ = ("_chat", "_choice", "_closed", "_is_told", "_next_index", "_open", "_stop_sequences", "_waiting")
+    __slots__ = (
+        "_chat",
+        "_choice",
+        "_closed",
+        "_input_tokens",
+        "_is_told",
+        "_next_index",
+        "_open",
+        "_stop_sequences",
+        "_waiting",
+    )
 
-    def __init__(self, chat: StreamEditor, *, stop_sequences: Sequence[str]) -> None:
+    def __init__(self, chat: StreamEditor, *, stop_sequences: Sequence[str], input_tokens: int) -> None:
+        """`input_tokens` are those expected: Claude Code takes them from the start of a message (vercel/ai#17326)."""
         self._chat = chat
+        self._input_tokens = input_tokens
         self._stop_sequences = stop_sequences
         self._is_told = False  # that there is a message
         self._open: _Block | None = None
@@ -156,7 +168,9 @@ class TranslatedEditor:
 
     def _start(self, generation_id: str | None, model: str | None) -> bytes:
         self._is_told = True
-        return named_event("message_start", {"message": message_frame(generation_id, model)})
+        message = message_frame(generation_id, model)
+        message["usage"]["input_tokens"] = self._input_tokens
+        return named_event("message_start", {"message": message})
 
     def _said(self, delta: Said) -> Iterator[bytes]:
         if delta.thoughts or delta.signature:

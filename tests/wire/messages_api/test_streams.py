@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -207,6 +208,36 @@ def test_the_figures_at_the_start_are_no_bill() -> None:
     assert editor.bill is None
 
 
+@pytest.mark.parametrize(
+    "between",
+    [
+        event("message_delta", delta={"stop_reason": None}, usage={"output_tokens": 2}),
+        event("message_delta", delta={"stop_reason": "end_turn"}, usage={"input_tokens": 9}),
+        event("message_delta", delta={"stop_reason": "end_turn"}),
+    ],
+)
+def test_figures_that_are_not_the_last_or_not_all_are_no_bill_either(between: bytes) -> None:
+    editor = native()
+    editor.feed(START + TEXT + DELTA + between)
+
+    assert editor.bill is None
+
+
+def test_the_end_of_the_api_is_the_end_for_us_too() -> None:
+    editor = native()
+
+    assert editor.feed(b"".join(WHOLE) + STOP + DELTA) == b"".join(WHOLE)
+    assert editor.is_done
+
+
+@pytest.mark.parametrize("make", [native, translating])
+def test_what_is_not_complete_has_no_end(make: Callable[[], Editor]) -> None:
+    editor = make()
+    editor.feed(START + chunk(content="So"))
+
+    assert editor.end() == b""
+
+
 @pytest.mark.parametrize("make", [native, translating])
 def test_an_event_without_an_end_is_not_kept_for_ever(make: Callable[[], Editor]) -> None:
     editor = make()
@@ -256,6 +287,14 @@ def test_a_chat_becomes_a_message() -> None:
         "delta": {"stop_reason": "end_turn", "stop_sequence": None},
         "usage": usage,
     }
+
+
+def test_the_start_tells_the_input_that_is_expected_as_nobody_knows_it_yet() -> None:
+    editor = DIALECT.editor(replace(REQUEST, expected_input_tokens=33), Api.CHAT)
+
+    usage = read(editor.feed(chunk(content="So")))[0]["message"]["usage"]
+
+    assert (usage["input_tokens"], usage["output_tokens"]) == (33, 0)
 
 
 def test_thoughts_come_first_and_are_signed_if_the_provider_signed_them() -> None:
