@@ -93,9 +93,10 @@ class Client:
                 await self._end()
 
     async def give(self, body: bytes, *, headers: Headers) -> None:
-        """A whole answer, also to a client that has been told to wait for a stream."""
+        """A whole answer; as a stream to a client that asked for one: SDKs skip all else, and raise nothing."""
         async with self._turn:
-            if self._has_head:
+            if self._exchange.request.is_stream:
+                await self._begin(headers)
                 await self._send_data(self._exchange.dialect.as_stream(body))
                 await self._end()
             else:
@@ -129,11 +130,11 @@ class Client:
         await self.refuse(reason)
         await self._exchange.give_up()
 
-    async def _begin(self) -> None:
+    async def _begin(self, headers: Headers = ()) -> None:
         if not self._has_head:
             self._has_head = True
-            headers = [*_EVENTS, *self._headers(self._exchange)]
-            await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+            all_headers = [*_EVENTS, *self._headers(self._exchange), *headers]
+            await self._send({"type": "http.response.start", "status": 200, "headers": all_headers})
 
     async def _send_data(self, data: bytes) -> None:
         for start in range(0, len(data), _PIECE_BYTES):
