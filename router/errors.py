@@ -277,7 +277,7 @@ class UpstreamRefused(UpstreamError):
         self.may_be_owed = may_be_owed
         self.upstream_status = upstream_status
         self.retry_after_s = retry_after_s
-        self.status = _status_for(upstream_status)
+        self.status = _status_for(upstream_status, self.kind)
         self.code = f"upstream_{upstream_status}"
         # Otherwise the same request would be refused again.
         self.should_retry = self.kind not in (FailureKind.CALLERS, FailureKind.TOO_LONG)
@@ -353,9 +353,14 @@ _KINDS = {
 _CALLERS_FAULT = frozenset({400, 403, 413, 422})
 
 
-def _status_for(upstream_status: int) -> int:
-    """The caller's fault stays the caller's; a busy provider is 429 or 503; our own key, credit or slug is 502."""
-    if upstream_status in _CALLERS_FAULT or upstream_status in (408, 429):
+def _status_for(upstream_status: int, kind: FailureKind) -> int:
+    """The caller's fault stays the caller's; a busy provider is 429 or 503; our own key, credit or slug is 502.
+
+    Also where the provider blames the request by the status, and us by its words.
+    """
+    if upstream_status in _CALLERS_FAULT:
+        return upstream_status if kind in (FailureKind.CALLERS, FailureKind.TOO_LONG) else 502
+    if upstream_status in (408, 429):
         return upstream_status
     if upstream_status in (503, 529):
         return 503

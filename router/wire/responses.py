@@ -197,11 +197,12 @@ class ReplyReader:
         """
         read = _read(self._error, error, _Error) or _Error(message=_text(error))
         upstream_status = status or _status(read)
+        kind = _kind(read, upstream_status)
         return UpstreamRefused(
-            _message(read, upstream_status, provider),
+            _message(read, upstream_status, kind, provider),
             provider=provider,
             upstream_status=upstream_status,
-            kind=_kind(read, upstream_status),
+            kind=kind,
             retry_after_s=_retry_after_s(read) if retry_after_s is None else retry_after_s,
             may_be_owed=has_begun,
         )
@@ -281,8 +282,13 @@ def error_body(error: PenstockError, *, request_id: str | None = None) -> bytes:
 _OUR_ACCOUNT = {
     401: "it refused our key",
     402: "our credit there does not cover the request",
-    403: None,  # moderation: the caller should read the reason
 }
+_KEY_IS_SPENT = "the limit of our key there is reached"
+# Keys and names of accounts within other texts: OpenAI's 429 names the organization that was too fast, and its errors
+# quote the beginning and the end of a key (2023 to 2026). A name is told from a word by a digit in it.
+_OURS = re.compile(
+    r"\b(?:sk|gsk|xai|pplx)-[\w*.-]{4,}|\bgsk_\w{8,}|\bAIza[\w-]{8,}|\b(?:org|proj|user|acct)[-_](?=\w*[0-9])\w{6,}"
+)
 _MOST_USD = 1_000_000  # for a single call; a larger figure is a provider's mistake, and is not believed
 _STATUS = re.compile("[45][0-9]{2}")
 _SECONDS = re.compile("[0-9]{1,6}")
@@ -356,9 +362,9 @@ def _retry_after_s(error: _Error) -> float | None:
     return float(told) if told is not None and 0 <= told < _MOST_SECONDS else None
 
 
-def _message(error: _Error, status: int, provider: str) -> str:
-    ours = _OUR_ACCOUNT.get(status)
+def _message(error: _Error, status: int, kind: FailureKind | None, provider: str) -> str:
+    ours = _KEY_IS_SPENT if kind is FailureKind.ACCOUNT else _OUR_ACCOUNT.get(status)
     if ours is not None:
         return f"{provider} answered {status}: {ours}. Ask the operator of this gateway to look at it."
-    text = (error.message or "no message")[:_MESSAGE_LENGTH]
+    text = _OURS.sub("***", (error.message or "no message")[: 2 * _MESSAGE_LENGTH])[:_MESSAGE_LENGTH]
     return f"{provider} answered {status}: {text}"

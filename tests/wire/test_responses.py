@@ -372,6 +372,47 @@ def test_what_a_provider_says_of_our_account_stays_with_us(status: int) -> None:
         assert "operator" in shown
 
 
+def test_a_limit_of_our_own_key_is_told_to_its_operator_and_is_no_fault_of_the_caller() -> None:
+    message = "Key limit exceeded (total limit). Manage it using https://openrouter.ai/settings/keys/1a2b3c"
+
+    error = refusal({"error": {"code": 403, "message": message}, "user_id": "user_2"}, 403)
+
+    assert (error.kind, error.status, error.should_retry) == (FailureKind.ACCOUNT, 502, True)
+    assert "operator" in error.message
+    assert not any(word in error.message for word in ("1a2b3c", "settings", "total limit"))
+
+
+def test_a_name_of_ours_that_is_out_of_date_is_no_fault_of_the_caller() -> None:
+    error = refusal({"error": {"code": 400, "message": "foo/bar is not a valid model ID"}}, 400)
+
+    assert (error.kind, error.status, error.should_retry) == (FailureKind.DECLINED, 502, True)
+
+
+@pytest.mark.parametrize(
+    "ours",
+    [
+        "sk-or-v1-0123456789abcdef",
+        "sk-proj-********************wxyz",
+        "gsk_0123456789abcdefghij",
+        "AIzaSyA0123456789",
+        "org-AbCdEf0123456789",
+        "proj_0123456789ab",
+        "user_2abCdEf34",
+    ],
+)
+def test_keys_and_names_of_our_account_within_other_errors_stay_with_us(ours: str) -> None:
+    for status in (429, 400, 500):
+        error = refusal({"error": {"message": f"Rate limit reached for gpt-5.4 in {ours} on tokens."}}, status)
+
+        assert error.message == f"openrouter answered {status}: Rate limit reached for gpt-5.4 in *** on tokens."
+
+
+def test_words_that_look_like_names_of_accounts_are_left() -> None:
+    said = "user_location, org-wide, proj_settings and task-based sk- are no names."
+
+    assert refusal({"error": {"message": said}}, 400).message.endswith(said)
+
+
 def test_the_reason_of_a_moderation_is_the_callers_to_read() -> None:
     assert "violence" in refusal({"error": {"code": 403, "message": "flagged: violence"}}, 403).message
 
