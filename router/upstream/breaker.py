@@ -22,11 +22,12 @@ _LEAST_ASKED = 20  # a share of fewer says nothing
 _WINDOW_S = 10
 _OPEN_S = 5.0  # doubled each time it fails again
 _LONGEST_OPEN_S = 60.0
-_FORGIVEN_S = 60.0  # after so long without failing, the next opening is a first one
+_FORGIVEN_S = 60.0  # after so long without failing, the next opening is a first one, and so is the next pause
 _PROBE_S = 60.0  # a probe that is not heard of for so long has come to nothing
 
 _PAUSE_S = 1.0  # of one that says "not now" and not until when; doubled each time it says so again
 _LONGEST_PAUSE_S = 30.0
+_LONGEST_TOLD_S = 3600.0  # a slip in a Retry-After must not take a deployment away for ever
 _ACCOUNT_PAUSE_S = 60.0  # our own key or credit: nothing changes until somebody looks at it
 
 
@@ -130,7 +131,7 @@ class Availability:
         now_s = self._monotonic_s()
         found: dict[DeploymentId, str] = {}
         for whose, pause in list(self._pauses.items()):
-            if pause.until_s + pause.length_s <= now_s:
+            if pause.until_s + _FORGIVEN_S <= now_s:
                 del self._pauses[whose]  # long enough ago that the next pause is a first one
             if pause.until_s > now_s:
                 text = f"{pause.why} It is left alone for {pause.until_s - now_s:.0f} s more"
@@ -195,8 +196,9 @@ class Availability:
         now_s = self._monotonic_s()
         breaker = self._breakers[deployment.id]
         breaker.count(now_s, is_failure=False)
-        if self._pauses:
-            self._pauses.pop(deployment.id, None)
+        pause = self._pauses.get(deployment.id) if self._pauses else None
+        if pause is not None and pause.until_s <= now_s:  # else this call is older than its "not now"
+            del self._pauses[deployment.id]
         if deployment.id in self._open:
             breaker.close(now_s)
             self._open.discard(deployment.id)
@@ -240,14 +242,21 @@ class Availability:
             log.warning("%s fails too often: it is left alone for %.0f s", deployment, length_s)
 
     def _pause(self, whose: DeploymentId | ProviderName, told_s: float | None, first_s: float, why: str) -> None:
-        """As long as it says; else at random within a time that doubles, so that not all come back at once."""
+        """As long as it says, an hour at most; else at random within a time that doubles each time it says so again, so
+        that not all come back at once. Who says "in a second" each second is left alone for that time as well: each
+        request that learns it costs a retry."""
         now_s = self._monotonic_s()
         known = self._pauses.get(whose)
-        if told_s is not None:
-            length_s, wait_s = told_s, told_s
-        else:
-            length_s = min(2 * known.length_s, max(_LONGEST_PAUSE_S, first_s)) if known is not None else first_s
-            wait_s = length_s * (0.5 + 0.5 * self._jitter.random())
+        is_again = known is not None and known.until_s <= now_s
+        if known is None:
+            length_s = first_s
+        elif is_again:
+            length_s = min(2 * known.length_s, max(_LONGEST_PAUSE_S, first_s))
+        else:  # many were asked before the first of them answered
+            length_s = known.length_s
+        wait_s = length_s * (0.5 + 0.5 * self._jitter.random())
+        if told_s:
+            wait_s = min(max(told_s, wait_s if is_again else 0.0), _LONGEST_TOLD_S)
         until_s = now_s + wait_s
         if known is None or until_s > known.until_s:
             self._pauses[whose] = _Pause(until_s, length_s, why)

@@ -4,6 +4,7 @@ import re
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 
 import anyio
 import httpx2
@@ -107,7 +108,7 @@ class UpstreamClient:
             text,
             status=response.status_code,
             provider=name,
-            retry_after_s=_seconds(response.headers.get("retry-after")),
+            retry_after_s=_retry_after_s(response.headers),
         )
 
     def patience_s(self, provider: ProviderName, *, is_stream: bool) -> float:
@@ -239,8 +240,16 @@ def _translation(error: httpx2.TransportError, provider: str, *, is_sent: bool) 
     return UpstreamBroken(f"{provider} broke off {when} ({kind}).", provider=provider)
 
 
-def _seconds(retry_after: str | None) -> float | None:
-    """The seconds of a Retry-After header; None for a date, which nothing we call sends (openrouter.md §3)."""
-    if retry_after is None or not _SECONDS.fullmatch(retry_after.strip()):
+def _retry_after_s(headers: httpx2.Headers) -> float | None:
+    """What the Retry-After header says, in seconds; None if that is no number of them and no date (RFC 9110, 10.2.3).
+
+    A date is measured by the provider's own clock, which the Date header tells.
+    """
+    told = headers.get("retry-after", "").strip()
+    if _SECONDS.fullmatch(told):
+        return float(told)
+    try:
+        wait = parsedate_to_datetime(told) - parsedate_to_datetime(headers.get("date", ""))
+    except (ValueError, TypeError, OverflowError):  # of no date, of one with and one without a zone, of an absurd zone
         return None
-    return float(retry_after)
+    return max(wait.total_seconds(), 0.0)

@@ -224,6 +224,52 @@ def test_who_does_not_say_how_long_is_left_alone_longer_each_time(place: Place) 
     assert (place.board.pause_left_s([FLASH.id]) or 9) <= 1
 
 
+def test_an_answer_to_a_call_that_is_older_than_a_not_now_does_not_end_it(place: Place) -> None:
+    """It did, where one of two calls under way was answered and the other refused: the next one was sent at once."""
+    place.fail(error=refused(429, retry_after_s=40))
+    place.now_s += 1
+    place.board.succeeded(FLASH)
+
+    assert place.board.pause_left_s([FLASH.id]) == pytest.approx(39)
+
+    place.now_s += 39
+    place.board.succeeded(FLASH)
+    place.fail(error=refused(429))
+    assert (place.board.pause_left_s([FLASH.id]) or 9) <= 1
+
+
+def test_many_calls_that_are_refused_at_once_make_one_pause(place: Place) -> None:
+    """Ten of them made it thirty seconds."""
+    place.fail(error=refused(429), times=10)
+
+    assert (place.board.pause_left_s([FLASH.id]) or 9) <= 1
+
+
+def test_a_slip_in_its_retry_after_does_not_take_a_deployment_away_for_ever(place: Place) -> None:
+    place.fail(error=refused(429, retry_after_s=999_999_999))
+    place.fail(error=refused(401, kind=FailureKind.ACCOUNT, retry_after_s=999_999_999))
+
+    place.now_s += 3_599
+    assert not place.may()
+    place.now_s += 1
+    assert place.may()
+
+
+@pytest.mark.parametrize(("told_s", "gap_s"), [(0, 1.5), (0.5, 1.5), (1, 3), (None, 3)])
+def test_one_that_says_not_now_again_and_again_is_asked_ever_more_seldom(
+    place: Place, told_s: float | None, gap_s: float
+) -> None:
+    """It was asked by each of these requests, whose retries are no more than a fifth of them."""
+    asked = 0
+    for _ in range(40):
+        place.now_s += gap_s
+        if not place.board.paused() and place.may():
+            asked += 1
+            place.fail(error=refused(429, retry_after_s=told_s))
+
+    assert asked <= 10
+
+
 def test_what_is_wrong_with_our_account_is_wrong_with_all_that_the_provider_has(place: Place) -> None:
     place.fail(error=refused(402, kind=FailureKind.ACCOUNT, retry_after_s=120))
 

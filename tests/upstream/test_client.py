@@ -254,6 +254,27 @@ async def test_how_long_to_wait_is_read_from_the_answer(retry_after: bytes, expe
     assert error.retry_after_s == expected
 
 
+@pytest.mark.parametrize(
+    ("retry_after", "date", "expected"),
+    [
+        (b"Wed, 21 Oct 2026 07:28:40 GMT", b"Wed, 21 Oct 2026 07:28:00 GMT", 40.0),  # whatever our own clock says
+        (b"Wed, 21 Oct 2026 07:28:00 GMT", b"Wed, 21 Oct 2026 07:28:40 GMT", 0.0),
+        (b"Wed, 21 Oct 2026 07:28:40 GMT", b"now", None),
+        (b"Wed, 21 Oct 2026 07:28:40", b"Wed, 21 Oct 2026 07:28:00 GMT", None),
+        (b"Wed, 21 Oct 2026 07:28:40 +9999999999999", b"Wed, 21 Oct 2026 07:28:00 GMT", None),
+        (b"Wed, 21 Oct 99999 07:28:40 GMT", b"Wed, 21 Oct 2026 07:28:00 GMT", None),
+    ],
+)
+async def test_a_date_to_wait_for_is_read_by_the_clock_that_wrote_it(
+    retry_after: bytes, date: bytes, expected: float | None
+) -> None:
+    headers = b"retry-after: " + retry_after + b"\r\ndate: " + date + b"\r\n"
+    async with provider(refusing(b"429 No", headers=headers)) as upstream:
+        error = await upstream.failure()
+
+    assert error.retry_after_s == expected
+
+
 async def test_what_a_refusal_says_is_passed_on() -> None:
     async with provider(refusing(b"429 No", message="at capacity")) as upstream:
         error = await upstream.failure()
