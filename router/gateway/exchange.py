@@ -23,6 +23,7 @@ from router.errors import (
     PenstockError,
     Unavailable,
     UpstreamBroken,
+    UpstreamBusy,
     UpstreamError,
     UpstreamTimeout,
 )
@@ -31,7 +32,7 @@ from router.gateway.cache import Recall, Remembered
 from router.gateway.call import Call
 from router.gateway.dispatch import Gateway
 from router.gateway.escalation import better_candidates
-from router.gateway.failover import Failover, wait_s
+from router.gateway.failover import Failover, once_more, wait_s
 from router.gateway.planning import Plan
 from router.gateway.settlement import baseline_nano_usd
 from router.keys import Caller
@@ -219,19 +220,28 @@ class Exchange:
         return await self._ask_in_order(quota, shorter)
 
     async def _ask_in_order(self, quota: Quota, candidates: tuple[Candidate, ...]) -> None:
-        """Ask one after the other until one answers; where all fail in a way that passes, again a little later."""
+        """Ask one after the other until one answers; those that fail in a way that passes, again a little later."""
         availability, jitter = self._gateway.availability, self._gateway.jitter
+        failed: UpstreamError | None = None
         for passes in count(1):
             try:
                 await self._ask_each_once(quota, candidates)
             except UpstreamError as error:
-                left_s = availability.pause_left_s(each.deployment.id for each in candidates)
-                pause_s = wait_s(error, passes=passes, pause_left_s=left_s, jitter=jitter)
-                if pause_s is None or self._has_tried_enough():
+                failed = error
+            except UpstreamBusy:
+                if failed is None:
                     raise
+                raise failed from None  # nobody could be asked once more: what was answered says more
             else:
                 return
+            candidates = once_more(candidates, self._failures())
+            left_s = availability.pause_left_s(each.deployment.id for each in candidates)
+            pause_s = wait_s(failed, passes=passes, pause_left_s=left_s, jitter=jitter)
+            if pause_s is None or not candidates or self._has_tried_enough():
+                raise failed
             await self._gateway.sleep(pause_s)
+            if self._has_tried_enough():  # its client has gone meanwhile
+                raise failed
 
     async def _ask_each_once(self, quota: Quota, candidates: tuple[Candidate, ...]) -> None:
         """What does not fit the budget is passed over for a cheaper one, and so is what does not fit the request's
@@ -325,6 +335,9 @@ class Exchange:
                 failed.is_answered = False
                 return True
         return False
+
+    def _failures(self) -> list[tuple[Candidate, UpstreamError]]:
+        return [(call.candidate, call.error) for call in self._calls if call.error is not None]
 
     def _has_tried_enough(self) -> bool:
         in_doubt = sum(1 for call in self._calls if call.error is not None and call.error.may_be_owed)

@@ -2,7 +2,7 @@
 
 import random
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from router.decision.eligibility import Candidate
 from router.errors import FailureKind, UpstreamBusy, UpstreamError
@@ -64,6 +64,19 @@ class Failover:
         self._availability.abandoned(candidate.deployment)
         self._left.clear()
         return False
+
+
+def once_more(
+    candidates: Sequence[Candidate], failures: Iterable[tuple[Candidate, UpstreamError]]
+) -> tuple[Candidate, ...]:
+    """Those that may be asked again after these failures: not who cannot serve the request, nor who may bill it."""
+    left = list(candidates)
+    for failed, error in failures:
+        if error.kind is FailureKind.TOO_LONG:
+            left = [each for each in left if each.deployment.context_tokens > failed.deployment.context_tokens]
+        elif error.kind not in _PASSING or error.may_be_owed:
+            left = [each for each in left if each.deployment.id != failed.deployment.id]
+    return tuple(left)
 
 
 def wait_s(error: UpstreamError, *, passes: int, pause_left_s: float | None, jitter: random.Random) -> float | None:

@@ -11,6 +11,7 @@ import pytest
 from tests.e2e.conftest import Proxy, running_proxy
 from tests.e2e.hostile import Answer, HostileProvider
 from tests.e2e.test_hostile_provider import is_settled
+from tests.e2e.test_streams import raw_request
 from tests.waiting import eventually
 
 _BODY: dict[str, object] = {
@@ -61,6 +62,8 @@ well = reply(
     },
 )
 busy = reply("429 Too Many Requests", {"error": {"message": "slow down", "code": 429}}, "retry-after: 40")
+busy_for_a_second = reply("429 Too Many Requests", {"error": {"message": "slow down", "code": 429}}, "retry-after: 1")
+too_long = reply("400 Bad Request", {"error": {"message": "its maximum context length is 99 tokens", "code": 400}})
 overloaded = reply("500 Internal Server Error", {"error": {"message": "oops", "code": 500}})
 wrong = reply("400 Bad Request", {"error": {"message": "temperature must be a number", "code": 400}})
 no_key = reply("401 Unauthorized", {"error": {"message": "User not found", "code": 401}})
@@ -135,6 +138,43 @@ def test_what_is_wrong_with_the_request_is_told_at_once(proxy: Proxy, provider: 
     assert (refused.status_code, refused.headers["x-should-retry"]) == (400, "false")
     assert "temperature must be a number" in refused.json()["error"]["message"]
     assert len(provider.asked) == 1
+
+
+def test_without_anything_left_for_retries_the_client_is_told_what_was_answered(
+    proxy: Proxy, provider: Provider
+) -> None:
+    """It was told that everybody is busy, also those who had not been asked."""
+    first, *_ = candidates(proxy)
+    provider.refusals = dict.fromkeys(candidates(proxy), overloaded)
+    assert len(proxy.chat("search", _BODY).json()["error"]["tried"]) == 4  # which is all that is left
+
+    for _ in range(2):
+        error = proxy.chat("search", _BODY).json()["error"]
+        assert (error["code"], error["tried"]) == ("upstream_500", [f"openrouter:{first}"])
+
+
+def test_one_for_whose_window_a_request_is_too_long_is_not_asked_once_more(proxy: Proxy, provider: Provider) -> None:
+    first, *_ = candidates(proxy)
+    for _ in range(20):  # which earns retries
+        assert proxy.chat("search", _BODY).status_code == 200
+    provider.asked.clear()
+    provider.refusals = {**dict.fromkeys(candidates(proxy), overloaded), first: too_long}
+
+    assert proxy.chat("search", _BODY).status_code == 502
+
+    assert provider.asked.count(first) == 1
+    assert len(provider.asked) == 4
+
+
+def test_nobody_is_asked_once_more_for_a_client_that_has_hung_up(proxy: Proxy, provider: Provider) -> None:
+    """It hangs up while the second pass is waited for."""
+    first, *_ = candidates(proxy)
+    provider.refusals = {first: busy_for_a_second}
+    with raw_request(proxy, {**_BODY, "model": first, "stream": True}):
+        eventually(lambda: provider.asked == [first], within_s=10)
+    eventually(lambda: "penstock_in_flight_requests 0.0" in proxy.metrics(), within_s=10)
+
+    assert provider.asked == [first]
 
 
 def test_where_our_key_is_refused_none_of_the_providers_models_is_asked_again(proxy: Proxy, provider: Provider) -> None:

@@ -7,7 +7,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -387,7 +387,7 @@ def client_stream(proxy: Proxy) -> Iterator[openai.types.chat.ChatCompletionChun
         yield from chunks
 
 
-def raw_request(proxy: Proxy, *, receive_buffer_bytes: int = 0) -> socket.socket:
+def raw_request(proxy: Proxy, asked: Mapping[str, object] = _BODY, *, receive_buffer_bytes: int = 0) -> socket.socket:
     """A request on a plain socket, to hang up or not to read."""
     host, port = proxy.base_url.removesuffix("/v1").removeprefix("http://").split(":")
     client = socket.socket()
@@ -395,7 +395,7 @@ def raw_request(proxy: Proxy, *, receive_buffer_bytes: int = 0) -> socket.socket
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
     client.settimeout(20)
     client.connect((host, int(port)))
-    body = json.dumps(_BODY).encode()
+    body = json.dumps(asked).encode()
     head = (
         f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {proxy.keys['search']}\r\n"
         f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"

@@ -8,7 +8,7 @@ import pytest
 
 from router.decision.eligibility import Candidate
 from router.errors import FailureKind, Unavailable, UpstreamBroken, UpstreamError, UpstreamRefused
-from router.gateway.failover import Failover, wait_s
+from router.gateway.failover import Failover, once_more, wait_s
 from router.upstream.breaker import Availability, RetryBudget
 from tests.decision.builders import always, at, model, per_mtok
 from tests.upstream.deployments import estimate
@@ -153,3 +153,21 @@ def test_nobody_waits_for_a_deployment_that_wants_more_than_two_seconds() -> Non
     error = refused(FailureKind.BUSY)
 
     assert wait_s(error, passes=1, pause_left_s=2.1, jitter=random.Random(1)) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "left"),
+    [
+        (refused(FailureKind.BROKEN), ALL),
+        (refused(FailureKind.BUSY), ALL),
+        (refused(FailureKind.UNSENT), ALL),
+        (refused(FailureKind.DECLINED), (SMALL, LARGE, LARGEST)),
+        (refused(FailureKind.ACCOUNT), (SMALL, LARGE, LARGEST)),
+        (refused(FailureKind.BROKEN, may_be_owed=True), (SMALL, LARGE, LARGEST)),
+        (refused(FailureKind.TOO_LONG), (LARGE, LARGEST)),
+    ],
+)
+def test_only_who_may_serve_the_request_and_owes_nothing_is_asked_once_more(
+    error: UpstreamError, left: tuple[Candidate, ...]
+) -> None:
+    assert once_more(ALL, [(TWIN, error), (LARGEST, refused(FailureKind.BROKEN))]) == left
