@@ -35,6 +35,7 @@ class StreamedAnswer:
         drains: anyio.CapacityLimiter,
     ) -> None:
         self.cut: UpstreamError | None = None  # why the answer broke off
+        self.has_ended = False  # the last event has been handed over: nothing may follow it
         self._reply = reply
         self._chunks = reply.chunks()
         self._provider = provider
@@ -96,6 +97,7 @@ class StreamedAnswer:
             return
         if self.cut is None and not self._editor.is_complete:
             self.cut = self._broken_off("ended the stream before the answer was complete")
+        self.has_ended = True
         if self.cut is None:
             yield self._editor.end()
         else:

@@ -53,6 +53,7 @@ _MOST_CALLS = 4  # providers asked for one request before it fails: a judgement;
 _MOST_IN_DOUBT = 2
 _LAST_CALL_S = 600.0  # no call begins later: estimates hold for the prices of a quarter of an hour
 _PIECE_BYTES = 64 * 1024
+_BLANK_LINE = b"\n\n"  # ends an event
 
 
 class Exchange:
@@ -87,6 +88,7 @@ class Exchange:
         self._first_byte_s: float | None = None
         self._stream: StreamedAnswer | None = None
         self._collected: bytes | None = None  # the events of a stream that is verified before the client gets it
+        self._is_replayed = False  # all of these have been handed over
         self._verdict: Verdict | None = None
 
     async def __aenter__(self) -> Self:
@@ -183,7 +185,7 @@ class Exchange:
     def stream(self) -> AsyncGenerator[bytes]:
         """The answer's events for the client; ends with `[DONE]`, or with an error event if it broke off."""
         if self._collected is not None:
-            return _replayed(self._collected)
+            return self._replay(self._collected)
         assert self._stream is not None
         events = self._stream.events(request_id=self.request_id)
         return events if self.recall is None else self.recall.noting(events)
@@ -193,6 +195,23 @@ class Exchange:
         if self._stream is not None:
             return self._stream.broken(error, request_id=self.request_id)
         return self.dialect.error_event(error, request_id=self.request_id)
+
+    @property
+    def has_ended(self) -> bool:
+        """The last event of the stream has been handed over: nothing may follow it."""
+        return self._is_replayed or (self._stream is not None and self._stream.has_ended)
+
+    async def _replay(self, events: bytes) -> AsyncGenerator[bytes]:
+        """A stream that was collected, in pieces that no client's buffer minds, each of whole events."""
+        start = 0
+        while start < len(events):
+            blank = events.rfind(_BLANK_LINE, start, start + _PIECE_BYTES)
+            if blank < 0:
+                blank = events.find(_BLANK_LINE, start)
+            end = len(events) if blank < 0 else blank + len(_BLANK_LINE)
+            self._is_replayed = end == len(events)
+            yield events[start:end]
+            start = end
 
     async def give_up(self) -> None:
         """Nobody gets the rest of a stream: it is closed now if that stops its bill."""
@@ -613,12 +632,6 @@ class Exchange:
             tags=plan.profile.tags,
             conditions_json=self._gateway.encode(plan.record()),
         )
-
-
-async def _replayed(events: bytes) -> AsyncGenerator[bytes]:
-    """A stream that was collected, in pieces that no client's buffer minds."""
-    for start in range(0, len(events), _PIECE_BYTES):
-        yield events[start : start + _PIECE_BYTES]
 
 
 def _tokens_expected(plan: Plan) -> int:

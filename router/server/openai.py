@@ -50,6 +50,7 @@ class Underway:
 
     def __init__(self) -> None:
         self._clients: set[Client] = set()
+        self.is_cut_off = False  # nobody is served any more
 
     @contextmanager
     def serving(self, client: Client) -> Iterator[None]:
@@ -61,6 +62,7 @@ class Underway:
 
     async def cut_off(self) -> None:
         """End every request under way: with an error, or a stream with an error event. What they cost is settled."""
+        self.is_cut_off = True
         async with anyio.create_task_group() as tasks:
             for client in tuple(self._clients):
                 tasks.start_soon(client.cut_off, _stopping())
@@ -105,6 +107,9 @@ class ModelEndpoint:
             await send_error(send, error, body=self._dialect.error_body(error, request_id=request_id))
             return
         except ClientGone:
+            return
+        if self._underway.is_cut_off:  # it was still being sent then
+            await send_error(send, _stopping(), body=self._dialect.error_body(_stopping(), request_id=request_id))
             return
         exchange = Exchange(
             self._gateway,

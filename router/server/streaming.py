@@ -59,9 +59,10 @@ class Client:
         """Open the exchange; False if that was cut off. Raises PenstockError."""
         with anyio.CancelScope() as self._waiting:
             await self._exchange.open()
-        was_cut_off = self._waiting.cancelled_caught
-        self._waiting = None
-        return not was_cut_off
+        was_cancelled, self._waiting = self._waiting.cancelled_caught, None
+        if self._exchange.is_cut_off and not was_cancelled:  # in the moment in which the answer came
+            self._exchange.is_cut_off = self._exchange.body is None
+        return not (was_cancelled or self._exchange.is_cut_off)
 
     async def watch(self) -> None:
         """Send comments as long as it waits, and give the exchange up when it hangs up. For streams only."""
@@ -121,7 +122,7 @@ class Client:
 
     async def cut_off(self, reason: PenstockError) -> None:
         """Nothing is waited for any more: who waits in `wait` returns, and a stream ends here with an error event."""
-        if self._is_over:
+        if self._is_over or self._exchange.has_ended:
             return
         self._exchange.is_cut_off = True
         if self._waiting is not None:

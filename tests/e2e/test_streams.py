@@ -371,6 +371,56 @@ def test_a_request_that_still_waits_for_its_answer_when_the_grace_ends_gets_a_50
         assert row["cost_nano_usd"] > 0  # it may be billed
 
 
+def test_a_verified_stream_that_is_cut_off_is_cut_between_its_events(
+    provider: HostileProvider, pause: threading.Event, tmp_path: Path
+) -> None:
+    """It was cut in the middle of one, so that no SDK could read the error event behind it."""
+    words = 12 * 1024 * 1024 // len(event("tea " * 2_000))
+
+    def long(connection: socket.socket) -> None:
+        connection.sendall(_HEAD + event("tea " * 2_000) * words + end())
+
+    def verifying(config: Path) -> None:
+        grace("stop_notice_s: 0", "stop_grace_s: 1")(config)
+        team = config / "teams" / "search.yaml"
+        checks = "  balanced:\n    verify: non_empty\n    buffer: true\n"
+        team.write_text(team.read_text().replace("  balanced:\n", checks))
+
+    with running_proxy(tmp_path, provider.base_url, edit=verifying) as proxy:
+        provider.answer = long
+        with raw_request(proxy, receive_buffer_bytes=4_096) as client:
+            received = read_until(client, b"HTTP/1.1 200")
+            proxy.process.send_signal(signal.SIGTERM)
+            eventually(lambda: not is_listening(proxy), within_s=5)
+            pause.wait(1.2)  # the grace
+            received += read_to_the_end(client)
+
+    *_, last, nothing = unchunked(received).split(b"\n\n")
+    assert nothing == b""
+    assert json.loads(last.removeprefix(b"data: "))["error"]["code"] == "unavailable"
+
+
+def test_a_request_that_has_not_come_whole_when_the_grace_ends_gets_a_503(
+    provider: HostileProvider, pause: threading.Event, tmp_path: Path
+) -> None:
+    """It was sent to a provider all the same, and after three seconds its connection closed without a word."""
+    asked: list[object] = []
+    provider.answer = asked.append
+    with running_proxy(tmp_path, provider.base_url, edit=grace("stop_notice_s: 0", "stop_grace_s: 1")) as proxy:
+        with raw_request(proxy, {**_BODY, "stream": False}, all_but_bytes=1) as client:
+            pause.wait(0.3)
+            proxy.process.send_signal(signal.SIGTERM)
+            eventually(lambda: not is_listening(proxy), within_s=5)
+            pause.wait(1.5)
+            client.sendall(b"}")
+            told = read_to_the_end(client)
+
+        assert told.startswith(b"HTTP/1.1 503 ")
+        assert b'"code":"unavailable"' in told
+        assert not asked
+        assert proxy.process.wait(30) == 0
+
+
 def grace(notice: str, whole: str) -> Callable[[Path], None]:
     def edit(config: Path) -> None:
         main = config / "penstock.yaml"
@@ -387,7 +437,9 @@ def client_stream(proxy: Proxy) -> Iterator[openai.types.chat.ChatCompletionChun
         yield from chunks
 
 
-def raw_request(proxy: Proxy, asked: Mapping[str, object] = _BODY, *, receive_buffer_bytes: int = 0) -> socket.socket:
+def raw_request(
+    proxy: Proxy, asked: Mapping[str, object] = _BODY, *, receive_buffer_bytes: int = 0, all_but_bytes: int = 0
+) -> socket.socket:
     """A request on a plain socket, to hang up or not to read."""
     host, port = proxy.base_url.removesuffix("/v1").removeprefix("http://").split(":")
     client = socket.socket()
@@ -400,7 +452,7 @@ def raw_request(proxy: Proxy, asked: Mapping[str, object] = _BODY, *, receive_bu
         f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {proxy.keys['search']}\r\n"
         f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
     )
-    client.sendall(head.encode() + body)
+    client.sendall(head.encode() + body[: len(body) - all_but_bytes])
     return client
 
 
@@ -430,3 +482,15 @@ def is_listening(proxy: Proxy) -> bool:
     except OSError:
         return False
     return True
+
+
+def unchunked(answer: bytes) -> bytes:
+    """The body of an answer in chunks, up to its last whole one."""
+    _, _, left = answer.partition(b"\r\n\r\n")
+    body = b""
+    while left:
+        size, _, left = left.partition(b"\r\n")
+        if int(size, 16) == 0:
+            break
+        body, left = body + left[: int(size, 16)], left[int(size, 16) + 2 :]
+    return body
