@@ -87,6 +87,7 @@ class Exchange:
         self._refusal: PenstockError | None = None
         self._first_byte_s: float | None = None
         self._stream: StreamedAnswer | None = None
+        self._collecting: StreamedAnswer | None = None  # one that is verified, while it is collected
         self._collected: bytes | None = None  # the events of a stream that is verified before the client gets it
         self._is_replayed = False  # all of these have been handed over
         self._verdict: Verdict | None = None
@@ -215,8 +216,9 @@ class Exchange:
 
     async def give_up(self) -> None:
         """Nobody gets the rest of a stream: it is closed now if that stops its bill."""
-        if self._stream is not None:
-            await self._stream.give_up()
+        stream = self._stream or self._collecting
+        if stream is not None:
+            await stream.give_up()
 
     async def _ask_candidates(self, quota: Quota, plan: Plan) -> None:
         """Ask in the order of the decision; then, where budget and policy say so, cheaper models; then shorter answers.
@@ -317,7 +319,7 @@ class Exchange:
         assert self._plan is not None
         terms = self._plan.decision.terms
         checks = terms.checks_for(self._plan.profile)
-        if not checks:
+        if not checks or self.client_is_gone:  # half an answer says nothing of its model
             return
         verifier = Verifier(checks, self.request)
         for left in range(terms.max_escalations, -1, -1):
@@ -446,7 +448,11 @@ class Exchange:
             call.bill = stream.bill
         call.first_token_s = self._gateway.monotonic_s() - call.started_s
         if self._collects:
-            self._collected, self.body = await self._all_of(call, stream), None
+            self._collecting = stream
+            try:
+                self._collected, self.body = await self._all_of(call, stream), None
+            finally:
+                self._collecting = None
         else:
             self._stream = stream
 

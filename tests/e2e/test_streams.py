@@ -231,6 +231,28 @@ def test_who_hangs_up_while_the_provider_is_silent_ends_the_call_within_a_second
     eventually(lambda: proxy.spend_nano_usd() - before == 1_000, within_s=20)  # by its usage chunk, or by its record
 
 
+def test_who_hangs_up_while_a_stream_is_collected_to_be_verified_ends_the_call_as_well(
+    provider: HostileProvider, tmp_path: Path
+) -> None:
+    """It was read, and paid for, to its end."""
+    begun, closed = threading.Event(), list[bool]()
+
+    def falls_silent(connection: socket.socket) -> None:
+        connection.sendall(_HEAD + event("Tea ", by=SERVED_BY_DEEPINFRA))
+        begun.set()
+        closed.append(is_closed(connection, within_s=3.0))
+
+    with running_proxy(tmp_path, provider.base_url, edit=verifying) as proxy:
+        provider.answer = falls_silent
+        with raw_request(proxy):
+            assert begun.wait(10)
+
+        eventually(lambda: closed == [True], within_s=10)
+        eventually(lambda: "penstock_in_flight_requests 0.0" in proxy.metrics(), within_s=10)
+        assert 'outcome="client_gone"' in proxy.metrics()
+        assert proxy.spend_nano_usd() == 1_000  # by its record
+
+
 def test_nobody_else_is_asked_for_a_client_that_has_hung_up(
     patient: tuple[Proxy, HostileProvider], pause: threading.Event
 ) -> None:
@@ -380,13 +402,11 @@ def test_a_verified_stream_that_is_cut_off_is_cut_between_its_events(
     def long(connection: socket.socket) -> None:
         connection.sendall(_HEAD + event("tea " * 2_000) * words + end())
 
-    def verifying(config: Path) -> None:
+    def brief(config: Path) -> None:
         grace("stop_notice_s: 0", "stop_grace_s: 1")(config)
-        team = config / "teams" / "search.yaml"
-        checks = "  balanced:\n    verify: non_empty\n    buffer: true\n"
-        team.write_text(team.read_text().replace("  balanced:\n", checks))
+        verifying(config)
 
-    with running_proxy(tmp_path, provider.base_url, edit=verifying) as proxy:
+    with running_proxy(tmp_path, provider.base_url, edit=brief) as proxy:
         provider.answer = long
         with raw_request(proxy, receive_buffer_bytes=4_096) as client:
             received = read_until(client, b"HTTP/1.1 200")
@@ -428,6 +448,12 @@ def grace(notice: str, whole: str) -> Callable[[Path], None]:
         main.write_text(text.replace("stop_grace_s: 30", whole))
 
     return edit
+
+
+def verifying(config: Path) -> None:
+    team = config / "teams" / "search.yaml"
+    checks = "  balanced:\n    verify: non_empty\n    buffer: true\n"
+    team.write_text(team.read_text().replace("  balanced:\n", checks))
 
 
 def client_stream(proxy: Proxy) -> Iterator[openai.types.chat.ChatCompletionChunk]:
