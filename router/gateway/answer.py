@@ -120,7 +120,7 @@ class StreamedAnswer:
     async def finish(self) -> None:
         """Read what the bill needs, by the provider's rule for streams that are given up, and let the connection go.
 
-        Never raises: what goes wrong now is the reason why the answer is `cut`.
+        Never raises: what goes wrong now, before the provider's last word, is the reason why the answer is `cut`.
         """
         if not self._is_given_up:
             await self._read_on()
@@ -147,7 +147,8 @@ class StreamedAnswer:
                 async for chunk in self._chunks:
                     self._fed(chunk)
         except UpstreamError as error:
-            self.cut = self.cut or error
+            if not self._editor.is_done:
+                self.cut = self.cut or error
 
     def _fed(self, chunk: bytes) -> bytes:
         try:

@@ -1,6 +1,7 @@
 """A stream that its client has given up: read to its end for the bill, closed at once, and never too many read on."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 import anyio
 import httpx2
@@ -8,6 +9,7 @@ import pytest
 
 from router.apis import Api
 from router.catalog.catalog import ProviderName
+from router.errors import UpstreamBroken
 from router.gateway.answer import StreamedAnswer
 from router.units import Usage
 from router.upstream.client import UpstreamReply
@@ -42,6 +44,15 @@ class Body(httpx2.AsyncByteStream):
 
     async def aclose(self) -> None:
         self.is_closed = True
+
+
+class Breaking(Body):
+    """Breaks off where it should end."""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while self.left:
+            yield self.left.pop(0)
+        raise httpx2.ReadError("reset by peer")
 
 
 @pytest.fixture
@@ -97,6 +108,30 @@ async def test_no_more_streams_are_read_on_than_there_are_places_for_it() -> Non
     assert body.left == [END]
     assert body.is_closed
     assert drains.borrowed_tokens == 1
+
+
+async def test_a_connection_that_breaks_after_the_last_word_cuts_nothing() -> None:
+    """The client had everything, and the ledger and the breaker were told that it had not."""
+    answer = answer_of(Breaking(BEGUN % b"Google", END), anyio.CapacityLimiter(1))
+    await answer.begin()
+    async with aclosing(answer.events(request_id="req_1")) as events:
+        told = b"".join([event async for event in events])
+    await answer.finish()
+
+    assert told.endswith(b"data: [DONE]\n\n")
+    assert answer.cut is None
+    assert answer.bill is not None
+
+
+async def test_a_connection_that_breaks_before_the_last_word_cuts_the_answer() -> None:
+    answer = answer_of(Breaking(BEGUN % b"Google"), anyio.CapacityLimiter(1))
+    await answer.begin()
+    async with aclosing(answer.events(request_id="req_1")) as events:
+        told = b"".join([event async for event in events])
+    await answer.finish()
+
+    assert b"[DONE]" not in told
+    assert isinstance(answer.cut, UpstreamBroken)
 
 
 @pytest.mark.parametrize(("by", "is_closed"), [(b"DeepInfra", True), (b"Google", False), (b"Somebody New", False)])
