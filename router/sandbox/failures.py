@@ -48,6 +48,13 @@ AVAILABILITY: Mapping[str, int] = MappingProxyType(
     }
 )
 """Codes of the `availability` object and their status (OpenRouter documentation, 2026-08-19)."""
+_ERROR_TYPES = {
+    400: "invalid_request",
+    403: "permission_denied",
+    404: "not_found",
+    429: "rate_limit_exceeded",
+    503: "provider_overloaded",
+}
 _RETRYABLE = frozenset({"capacity_exhausted", "temporarily_unavailable"})
 _EXCLUDED_BY = {
     "region_restricted": "geo",
@@ -229,11 +236,7 @@ def unavailable(met: Circumstance) -> Refusal:
     provider = {"provider": met.offer.provider.slug, "code": code, "status": status}
     error: JsonObject = {
         "message": f"{model} cannot be served: {code.replace('_', ' ')}.",
-        "error_type": "rate_limit_exceeded"
-        if status == 429
-        else "provider_overloaded"
-        if status == 503
-        else "not_found",
+        "error_type": _ERROR_TYPES[status],
         "http_status": status,
         "availability": availability,
         "metadata": {"previous_errors": [provider]},

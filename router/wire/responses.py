@@ -345,6 +345,8 @@ def _kind(error: _Error, status: int) -> FailureKind | None:
         return FailureKind.TOO_LONG
     if status == 400 and _NO_MODEL.search(text):
         return FailureKind.DECLINED  # our name for the model is out of date: no fault of the caller
+    if status in (400, 403) and error.availability is not None:
+        return FailureKind.DECLINED  # it is not to be had there (its region, its name): others may be
     if status == 402 and metadata.reason == "in_flight_budget_exhausted":
         return FailureKind.BUSY  # a dearer request than our credit has room for now; a cheaper model's may fit
     if status == 403 and not metadata.reasons and (metadata.limit_source or _KEY_LIMIT.search(text)):

@@ -270,6 +270,8 @@ def test_a_refusal_gets_the_status_that_tells_whose_fault_it_is(
         ),
         (403, {"message": "flagged", "metadata": {"reasons": ["violence"], "flagged_input": "..."}}, "CALLERS", None),
         (403, {"message": "Key limit exceeded"}, "ACCOUNT", None),
+        (403, {"message": "no", "availability": {"code": "region_restricted", "retryable": False}}, "DECLINED", None),
+        (400, {"message": "no", "availability": {"code": "model_not_found", "retryable": False}}, "DECLINED", None),
         (404, {"message": "No endpoints found that satisfy the max price for this request"}, "DECLINED", None),
         (429, {"message": "at capacity", "availability": {"retryable": True, "retry_after": 40}}, "BUSY", 40.0),
         (503, {"message": "overloaded", "metadata": ["odd"], "availability": "odd"}, "BROKEN", None),
