@@ -490,7 +490,19 @@ def test_a_fault_may_stand_behind_the_models_name(sandbox: RunningSandbox) -> No
     assert sandbox.ask(model=f"{FLASH}#none").json()["model"] == FLASH
 
 
-@pytest.mark.parametrize("wish", ["503:7", "429-long:soon", "429-long:-1", "availability:nobody", "long-line:"])
+@pytest.mark.parametrize(
+    "wish",
+    [
+        "503:7",
+        "429-long:soon",
+        "429-long:-1",
+        "availability:nobody",
+        "long-line:",
+        "long-line:100000001",  # any prompt may ask for it, and it stands in memory
+        "record-late:1000000000",
+        f"402-reservation:{'9' * 5000}",
+    ],
+)
 def test_an_argument_that_does_not_fit_is_refused(sandbox: RunningSandbox, wish: str) -> None:
     assert provoke(sandbox, wish).status_code == 400
 
