@@ -104,6 +104,8 @@ class UpstreamClient:
             return reply
         async with aclosing(reply):
             text = await _error_text(reply, name)
+        if 200 < response.status_code < 300:  # it was done, whatever it is, and so it may be billed
+            raise UpstreamBroken(f"{name} answered {response.status_code} where 200 was expected.", provider=name)
         raise self._reader.refusal(
             text,
             status=response.status_code,

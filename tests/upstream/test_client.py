@@ -222,13 +222,22 @@ async def test_an_error_status_is_a_refusal_and_nothing_is_owed(status: bytes) -
     assert not error.may_be_owed
 
 
-@pytest.mark.parametrize("status", [b"201 Created", b"204 No Content", b"302 Found"])
+@pytest.mark.parametrize("status", [b"302 Found", b"304 Not Modified"])
 async def test_a_status_that_no_completion_has_is_a_refusal_too(status: bytes) -> None:
     async with provider(replying(b"HTTP/1.1 " + status + b"\r\ncontent-length: 0\r\n\r\n")) as upstream:
         error = await upstream.failure()
 
     assert isinstance(error, UpstreamRefused)
     assert error.status == 502
+
+
+@pytest.mark.parametrize("status", [b"201 Created", b"202 Accepted", b"204 No Content", b"206 Partial Content"])
+async def test_a_good_status_that_is_not_expected_may_be_owed(status: bytes) -> None:
+    async with provider(replying(b"HTTP/1.1 " + status + b"\r\ncontent-length: 0\r\n\r\n")) as upstream:
+        error = await upstream.failure()
+
+    assert isinstance(error, UpstreamBroken)
+    assert error.may_be_owed
 
 
 @pytest.mark.parametrize(
