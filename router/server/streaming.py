@@ -124,7 +124,7 @@ class Client:
         """Nothing is waited for any more: who waits in `wait` returns, and a stream ends here with an error event."""
         if self._is_over or self._exchange.has_ended:
             return
-        self._exchange.is_cut_off = True
+        self._exchange.is_cut_off = not self._exchange.client_is_gone  # who hung up before was not cut off
         if self._waiting is not None:
             self._waiting.cancel()
             return

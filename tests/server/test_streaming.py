@@ -104,3 +104,16 @@ async def test_a_request_that_is_cut_off_in_the_moment_its_answer_comes_is_told_
 
     assert await client.wait() is (body is not None)
     assert exchange.is_cut_off is (body is None)
+
+
+async def test_a_client_that_had_hung_up_before_a_stop_was_not_cut_off() -> None:
+    exchange = Answered()
+    exchange.client_is_gone = True
+
+    wire = Wire()
+    wire.take(10)
+    client = client_of(exchange, wire)
+    await client.relay()
+    await client.cut_off(STOPPING)
+
+    assert not exchange.is_cut_off
