@@ -570,7 +570,9 @@ class Exchange:
         call.bill = stream.bill
         call.error = stream.cut
         if stream.cut is not None:
-            self._gateway.availability.failed(call.candidate.deployment, stream.cut)
+            self._gateway.availability.cut(call.candidate.deployment, stream.cut)
+        elif stream.has_ended:
+            self._gateway.availability.completed(call.candidate.deployment)
 
     def _tokens_used(self, admission: Admission) -> int:
         """What providers reported for all calls; what was expected if one that may have used some did not say."""

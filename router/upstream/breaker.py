@@ -42,6 +42,7 @@ class BreakerState(IntEnum):
 @dataclass(slots=True)
 class _Breaker:
     in_a_row: int = 0
+    cut_in_a_row: int = 0  # streams, each of which had begun, and so had counted as answered
     seconds: "deque[_Second]" = field(default_factory=deque)
     opened: int = 0  # times, without having been forgiven
     open_until_s: float | None = None  # None: closed
@@ -70,14 +71,16 @@ class _Breaker:
     def is_to_open(self) -> bool:
         asked = sum(each.asked for each in self.seconds)
         failed = sum(each.failed for each in self.seconds)
-        return self.in_a_row >= _MOST_IN_A_ROW or (asked >= _LEAST_ASKED and 2 * failed >= asked)
+        return max(self.in_a_row, self.cut_in_a_row) >= _MOST_IN_A_ROW or (
+            asked >= _LEAST_ASKED and 2 * failed >= asked
+        )
 
     def open(self, now_s: float) -> float:
         """For how long."""
         if self.open_until_s is None and now_s - self.closed_at_s > _FORGIVEN_S:
             self.opened = 0
         self.opened += 1
-        self.in_a_row, self.probe_until_s = 0, None
+        self.in_a_row, self.cut_in_a_row, self.probe_until_s = 0, 0, None
         self.seconds.clear()
         length_s: float = min(_OPEN_S * 2 ** min(self.opened - 1, 10), _LONGEST_OPEN_S)
         self.open_until_s = now_s + length_s
@@ -219,6 +222,16 @@ class Availability:
                 self.succeeded(deployment)  # it works: it is the request that does not fit it
         if error.kind in (FailureKind.BUSY, FailureKind.ACCOUNT):
             self._breakers[deployment.id].probe_until_s = None
+
+    def cut(self, deployment: Deployment, error: UpstreamError) -> None:
+        """A stream from there that had begun, which `asking` took for an answer, has broken off."""
+        if error.kind is FailureKind.BROKEN:
+            self._breakers[deployment.id].cut_in_a_row += 1
+        self.failed(deployment, error)
+
+    def completed(self, deployment: Deployment) -> None:
+        """A stream from there has come to its end."""
+        self._breakers[deployment.id].cut_in_a_row = 0
 
     def abandoned(self, deployment: Deployment) -> None:
         """A call ended without saying anything about its deployment: another may try it."""

@@ -11,7 +11,7 @@ import pytest
 from tests.e2e.conftest import Proxy, running_proxy
 from tests.e2e.hostile import Answer, HostileProvider
 from tests.e2e.test_hostile_provider import is_settled
-from tests.e2e.test_streams import raw_request
+from tests.e2e.test_streams import event, raw_request
 from tests.waiting import eventually
 
 _BODY: dict[str, object] = {
@@ -128,6 +128,22 @@ def test_one_that_fails_five_times_in_a_row_is_not_asked_any_more(proxy: Proxy, 
     assert provider.asked.count(first) == 5
     assert statuses[5:] == [200] * 7
     assert f'penstock_breaker_state{{model="{first}",provider="openrouter"}} 2.0' in proxy.metrics()
+
+
+def test_one_whose_streams_break_off_five_times_in_a_row_is_not_asked_any_more(
+    proxy: Proxy, provider: Provider
+) -> None:
+    first, second, *_ = candidates(proxy)
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
+    provider.refusals[first] = lambda connection: connection.sendall(head + event("Tea "))
+
+    answers = [proxy.chat("search", {**_BODY, "stream": True}) for _ in range(5)]
+    eventually(
+        lambda: f'penstock_breaker_state{{model="{first}",provider="openrouter"}} 2.0' in proxy.metrics(), within_s=20
+    )
+
+    assert all('"code":"upstream_broken"' in answer.text for answer in answers)
+    assert proxy.chat("search", _BODY).headers["x-penstock-model"] == second
 
 
 def test_what_is_wrong_with_the_request_is_told_at_once(proxy: Proxy, provider: Provider) -> None:

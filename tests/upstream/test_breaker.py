@@ -78,6 +78,22 @@ def test_five_failures_in_a_row_open_the_breaker_of_that_deployment_alone(place:
     assert place.is_in(BreakerState.OPEN)
 
 
+@pytest.mark.parametrize(("completed_after", "state"), [(None, BreakerState.OPEN), (3, BreakerState.CLOSED)])
+def test_five_streams_in_a_row_that_are_cut_open_the_breaker(
+    place: Place, completed_after: int | None, state: BreakerState
+) -> None:
+    """Each had begun, which counted as an answer: it took ten within ten seconds."""
+    for number in range(5):
+        place.now_s += 60
+        with place.board.asking(FLASH):
+            pass
+        place.board.cut(FLASH, UpstreamTimeout("silent", provider=FLASH.provider.name))
+        if number == completed_after:
+            place.board.completed(FLASH)
+
+    assert place.is_in(state)
+
+
 def test_a_success_between_failures_starts_the_count_anew(place: Place) -> None:
     for _ in range(10):
         place.fail(times=4)
