@@ -383,7 +383,7 @@ class Exchange:
         return call
 
     async def _send(self, call: Call, body: bytes) -> None:
-        is_stream, waits_for_all = self.request.is_stream, not self.request.is_stream or self._collects
+        is_stream = self.request.is_stream
         await self._gateway.journal_durably(Sent(self._entry_if_lost(call)), request_id=self.request_id)
         if not self._gateway.gate.still_holds(call.reservation):
             raise Unavailable("This process was held up, and the money may not be set aside any more. Send it again.")
@@ -391,11 +391,11 @@ class Exchange:
         provider = call.candidate.deployment.provider.name
         spoken = spoken_to(self.request, call.candidate.deployment)
         try:
-            with anyio.fail_after(self._patience_s(provider, waits_for_all=waits_for_all)):
+            with anyio.fail_after(self._patience_s(provider)) as patience:
                 reply = await self._gateway.client.ask(call.candidate.deployment, spoken, body, is_stream=is_stream)
                 self._name_generation(call, reply.generation_id)
                 if is_stream and reply.is_stream:
-                    await self._begin_stream(call, reply, spoken)
+                    await self._begin_stream(call, reply, spoken, patience)
                 else:
                     await self._read_whole(call, reply, spoken)
         except TimeoutError as error:
@@ -403,12 +403,12 @@ class Exchange:
         call.is_answered = True
         self._first_byte_s = self._gateway.monotonic_s()
 
-    def _patience_s(self, provider: ProviderName, *, waits_for_all: bool) -> float:
+    def _patience_s(self, provider: ProviderName) -> float:
         """How long until a whole answer is there, or a stream has begun."""
         assert self._plan is not None
-        patience_s = self._gateway.client.patience_s(provider, is_stream=not waits_for_all)
-        first_token_s = self._plan.policy.first_token_timeout_s
-        return patience_s if waits_for_all or first_token_s is None else min(patience_s, first_token_s)
+        is_stream, first_token_s = self.request.is_stream, self._plan.policy.first_token_timeout_s
+        patience_s = self._gateway.client.patience_s(provider, is_stream=is_stream)
+        return min(patience_s, first_token_s) if is_stream and first_token_s is not None else patience_s
 
     async def _read_whole(self, call: Call, reply: UpstreamReply, spoken: Api) -> None:
         provider = call.candidate.deployment.provider.name
@@ -444,7 +444,7 @@ class Exchange:
         assert self._plan is not None
         return self.request.is_stream and bool(self._plan.decision.terms.checks_for(self._plan.profile))
 
-    async def _begin_stream(self, call: Call, reply: UpstreamReply, spoken: Api) -> None:
+    async def _begin_stream(self, call: Call, reply: UpstreamReply, spoken: Api, patience: anyio.CancelScope) -> None:
         provider = call.candidate.deployment.provider.name
         request = self.request
         if spoken is not request.api:
@@ -460,6 +460,8 @@ class Exchange:
             call.bill = stream.bill
         call.first_token_s = self._gateway.monotonic_s() - call.started_s
         if self._collects:
+            whole_s = self._gateway.client.patience_s(provider, is_stream=False)
+            patience.deadline = max(patience.deadline, anyio.current_time() - call.first_token_s + whole_s)
             self._collecting = stream
             try:
                 self._collected, self.body = await self._all_of(call, stream), None

@@ -4,6 +4,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from tests.e2e.conftest import Proxy, running_proxy
 from tests.e2e.hostile import Answer, HostileProvider
 from tests.e2e.test_hostile_provider import is_settled
-from tests.e2e.test_streams import event, raw_request
+from tests.e2e.test_streams import end, event, raw_request
 from tests.waiting import eventually
 
 _BODY: dict[str, object] = {
@@ -204,26 +205,39 @@ def test_where_our_key_is_refused_none_of_the_providers_models_is_asked_again(pr
     eventually(lambda: is_settled(proxy), within_s=10)
 
 
-def test_a_stream_that_does_not_begin_in_time_is_given_up_for_the_next(provider: Provider, tmp_path: Path) -> None:
-    """Slow is failing too: comments every so often are no answer."""
+@pytest.mark.parametrize("verified", ["", "    verify: non_empty\n    buffer: true\n"])
+def test_a_stream_that_does_not_begin_in_time_is_given_up_for_the_next(
+    provider: Provider, tmp_path: Path, verified: str
+) -> None:
+    """Slow is failing too: comments every so often are no answer. One that has begun may take its time."""
     stop = threading.Event()
 
     def hurry(config: Path) -> None:
         team = config / "teams" / "search.yaml"
-        team.write_text(team.read_text().replace("  balanced:\n", "  balanced:\n    first_token_timeout_s: 0.5\n"))
+        team.write_text(
+            team.read_text().replace("  balanced:\n", f"  balanced:\n    first_token_timeout_s: 0.5\n{verified}")
+        )
 
     def trickle(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n")
-        while not stop.wait(0.1):
-            connection.sendall(b": OPENROUTER PROCESSING\n\n")
+        with suppress(OSError):  # it is hung up on
+            while not stop.wait(0.1):
+                connection.sendall(b": OPENROUTER PROCESSING\n\n")
+
+    def begins_and_ends_late(connection: socket.socket) -> None:
+        head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
+        connection.sendall(head + event("Tea "))
+        stop.wait(1.0)
+        connection.sendall(end())
 
     with running_proxy(tmp_path, provider.base_url, edit=hurry) as proxy:
         first, second, *_ = candidates(proxy)
-        provider.refusals[first] = trickle
+        provider.refusals = {first: trickle, second: begins_and_ends_late}
 
         answer = proxy.chat("search", {**_BODY, "stream": True})
 
         stop.set()
         assert answer.status_code == 200
         assert answer.headers["x-penstock-model"] == second
+        assert answer.text.endswith("data: [DONE]\n\n")
         assert provider.asked == [first, second]
