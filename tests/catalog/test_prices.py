@@ -393,3 +393,4 @@ def test_fees_for_the_call_and_its_images_are_owed_beside_its_tokens(usage: Usag
     owed = cost(usage, with_fees, images=images)
 
     assert owed == cost(usage, SONNET_4_6) + Decimal("0.005") + images * Decimal("0.0048")
+    assert cost(usage, with_fees) == cost(usage, SONNET_4_6) + Decimal("0.005")
