@@ -474,6 +474,28 @@ async def test_a_key_that_a_running_process_never_saw_is_counted_by_it_all_the_s
         assert await stands(gate) == (100, 0)
 
 
+async def test_a_purse_that_a_process_did_not_know_beforehand_is_counted_on_when_others_come_to_know_it(
+    clocked_redis: RedisServer,
+) -> None:
+    """Redis is told of it once; else it would begin at what the ledger says, which has not been told of all yet."""
+    clock = SharedClock(datetime(2026, 11, 23, 9, 30, tzinfo=UTC), clocked_redis)
+    at_root = partial(gate_on, clocked_redis, Books(), monotonic_s=clock.monotonic_s, root="{tracked}", quarantine_s=0)
+    gate = at_root(quotas=())
+    await gate.beat()
+    await gate.settle(await hold(gate, "r.1", 10), nano_usd=10)
+    assert gate._untracked == set()
+    clock.advance(timedelta(seconds=1))
+
+    knows_it = at_root(quotas=(HUNDRED,))
+    await knows_it.beat()
+
+    assert await stands(knows_it) == (10, 0)
+    with pytest.raises(BudgetExhausted):
+        await hold(gate, "r.2", 91)
+    for each in (gate, knows_it):
+        await each.aclose()
+
+
 async def test_a_call_that_is_booked_while_the_counters_are_rebuilt_counts_once(own_redis: RedisServer) -> None:
     own_redis.start()
     books = Books()
