@@ -1,17 +1,15 @@
 """What is told until Redis has confirmed it, and what is kept while it has not."""
 
-import secrets
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import anyio
 import pytest
 
-from router.assembly import redis_client
 from router.errors import Unavailable
 from router.limits.calendar import Span, purse_text
 from router.limits.deliveries import Deliveries
-from router.limits.functions import BudgetFunctions, NoAnswer, Reply
+from router.limits.functions import NoAnswer
 from router.limits.gate import Reservation
 from router.limits.holdings import Correction, Departure, Hold, Holdings, Recent, UnderWay
 from router.limits.link import Link
@@ -20,6 +18,7 @@ from router.quotas import Per, ScopeId, ScopeKind, Window
 from tests.limits.books import Booked, Books
 from tests.limits.clock import SharedClock
 from tests.limits.redis_server import RedisServer
+from tests.limits.watched import WatchedFunctions
 
 pytestmark = pytest.mark.anyio
 
@@ -33,30 +32,12 @@ MINUTE_US = 60_000_000
 LIMIT_NANO_USD = 100_000
 
 
-class Functions(BudgetFunctions):
-    """Remembers what was asked, and does not get through to Redis while it is told so."""
-
-    def __init__(self, server: RedisServer) -> None:
-        super().__init__(redis_client(server.url), root=f"{{{secrets.token_hex(4)}}}")
-        self.asked: list[tuple[str | int, ...]] = []
-        self.is_cut = False
-
-    async def call(self, function: str, *arguments: str | int, timeout_s: float = 1.0) -> Reply:
-        self.asked.append((function, *arguments))
-        if self.is_cut:
-            raise NoAnswer("The test says so.")
-        return await super().call(function, *arguments, timeout_s=timeout_s)
-
-    def names(self) -> list[str | int]:
-        return [asked[0] for asked in self.asked]
-
-
 class Process:
     """One that is registered in the epoch `e1`, which is open and counts the team's day."""
 
     def __init__(self, server: RedisServer) -> None:
         self.clock = SharedClock(NOW, server)
-        self.functions = Functions(server)
+        self.functions = WatchedFunctions(server)
         self.books = Books()
         self.link = Link(self.functions, monotonic_s=lambda: 5.0)
         self.holdings = Holdings()

@@ -1,7 +1,6 @@
 """A new epoch, step by step: whom it waits for, what is read while others write, and when it is tried again."""
 
 import logging
-import secrets
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -10,7 +9,7 @@ import pytest
 
 from router.assembly import redis_client
 from router.limits.calendar import Span, from_us, purse_text, scope_text, to_us
-from router.limits.functions import BudgetFunctions, NoAnswer, Reply
+from router.limits.functions import BudgetFunctions, NoAnswer
 from router.limits.gate import Reservation
 from router.limits.holdings import Hold, Holdings, Recent
 from router.limits.rebuild import Peers, Rebuild
@@ -18,6 +17,7 @@ from router.quotas import Per, ScopeId, ScopeKind, Window
 from tests.limits.books import Booked, Books
 from tests.limits.clock import SharedClock
 from tests.limits.redis_server import RedisServer
+from tests.limits.watched import WatchedFunctions
 
 pytestmark = pytest.mark.anyio
 
@@ -32,19 +32,6 @@ PROJECTS_DAY = Span.of(PROJECT, Per.DAY, Window(TODAY, TOMORROW))
 PURSES = (purse_text(TEAM, Per.DAY), purse_text(TEAM, Per.MONTH), purse_text(PROJECT, Per.DAY))
 MINUTE_US = 60_000_000
 MOST_TRIES = 5
-
-
-class TimedFunctions(BudgetFunctions):
-    """Remembers how much time Redis was given."""
-
-    def __init__(self, server: RedisServer) -> None:
-        self.root = f"{{{secrets.token_hex(4)}}}"
-        self.timeouts_s: dict[str, float] = {}
-        super().__init__(redis_client(server.url), root=self.root)
-
-    async def call(self, function: str, *arguments: str | int, timeout_s: float = 1.0) -> Reply:
-        self.timeouts_s[function] = timeout_s
-        return await super().call(function, *arguments, timeout_s=timeout_s)
 
 
 @dataclass
@@ -67,7 +54,7 @@ class Epoch:
     def __init__(self, server: RedisServer) -> None:
         self.server = server
         self.clock = SharedClock(NOW, server)
-        self.functions = TimedFunctions(server)
+        self.functions = WatchedFunctions(server)
         self.books = BusyBooks()
         self.rebuild = Rebuild(self.functions, self.books)
 

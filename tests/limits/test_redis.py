@@ -25,6 +25,7 @@ from tests.limits.books import Booked, Books
 from tests.limits.clock import SharedClock
 from tests.limits.processes import PATIENCE_S, running, until
 from tests.limits.redis_server import RedisServer
+from tests.limits.watched import WatchedFunctions
 
 pytestmark = pytest.mark.anyio
 
@@ -270,6 +271,52 @@ async def test_a_correction_of_a_window_that_redis_does_not_know_is_in_the_sums_
         await gate.reserve(daily, reservation_id="r.1", nano_usd=100)
     assert refusal.value.left_nano_usd == 100 - 40 + 3
     await gate.aclose()
+
+
+async def test_what_carries_much_is_given_more_time_than_a_request_has(clocked_redis: RedisServer) -> None:
+    clock = SharedClock(datetime(2026, 11, 23, 9, 30, tzinfo=UTC), clocked_redis)
+    functions = WatchedFunctions(clocked_redis)
+    gate = gate_on(clocked_redis, Books(), monotonic_s=clock.monotonic_s, quarantine_s=0, functions=functions)
+    await gate.beat()
+    await gate.settle(await hold(gate, "r.1", 1), nano_usd=1)
+    await hold(gate, "r.2", 1)
+    await gate.leave(await gate.admit(ONE_AT_A_TIME, tokens=1), tokens=1)
+    await gate.renew()
+
+    requests_own = {"reserve", "settle", "admit", "leave"}
+    assert requests_own | {"register", "standing", "renew"} <= set(functions.timeouts_s)
+    assert {functions.timeouts_s[each] for each in ("register", "standing", "renew")} == {5.0}
+    assert all(functions.timeouts_s[each] < 5.0 for each in requests_own)
+    await gate.aclose()
+
+
+# In the background
+
+
+async def test_the_background_books_the_dead_and_then_opens_the_counters_and_keeps_in_touch(
+    clocked_redis: RedisServer,
+) -> None:
+    clock = SharedClock(datetime(2026, 11, 23, 9, 30, tzinfo=UTC), clocked_redis)
+    books = Books()
+    at_root = partial(gate_on, clocked_redis, books, monotonic_s=clock.monotonic_s, root="{run}", quarantine_s=0)
+    gate, other = at_root(), at_root()
+
+    async def book_the_dead() -> tuple[str, ...]:
+        books.calls["dead.1"] = Booked((TEAM,), clock.now(), 30)
+        return ("dead",)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(gate.run, book_the_dead)
+        await until(lambda: gate.is_open)
+        assert await stands(gate) == (30, 0)
+
+        await other.beat()
+        await hold(other, "r.1", 10)
+        clock.advance(timedelta(seconds=1))
+        await until(lambda: gate.states()[0].held_nano_usd == 10)  # found out in the next round
+        tasks.cancel_scope.cancel()
+    for each in (gate, other):
+        await each.aclose()
 
 
 # Redis away
