@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from router.errors import BudgetExhausted, Unavailable
-from router.limits.calendar import scope_text
+from router.limits.calendar import purse_text, scope_text
 from router.limits.gate import Quota, Reservation, Scope
 from router.limits.redis import Orphan, RedisGate
-from router.quotas import NO_LIMITS, Budget, Limits, OutageAllowance, Per, ScopeId
+from router.quotas import NO_LIMITS, Budget, Limits, OutageAllowance, Per, ScopeId, ScopeKind
 from tests.limits import processes
 from tests.limits.books import Books
 from tests.limits.clock import SharedClock
@@ -280,6 +280,105 @@ async def test_holds_whose_lease_has_ended_are_told_those_first_that_ended_first
         await process.gate.orphans()
 
 
+async def test_what_has_no_budget_needs_no_redis(process: Process) -> None:
+    process.functions.is_cut = True
+
+    free = await process.gate.reserve(LIMITED, reservation_id="r.1", nano_usd=7)
+
+    assert free == Reservation("r.1", 7, ())
+
+
+async def test_the_first_of_two_settlements_of_a_call_is_told(process: Process) -> None:
+    made = await process.hold("r.1", 70)
+    process.functions.is_cut = True
+    for nano_usd in (5, 9):
+        await process.gate.settle(made, nano_usd=nano_usd)
+    process.functions.is_cut = False
+    await process.gate.beat()
+    await process.gate.settle(made, nano_usd=9)
+
+    assert await process.stands() == (5, 0)
+
+
+async def test_a_budget_stands_at_nothing_before_redis_was_asked(clocked_redis: RedisServer) -> None:
+    process = Process(clocked_redis)
+
+    (state,) = process.gate.states()
+
+    assert (state.limit_nano_usd, state.spent_nano_usd, state.held_nano_usd) == (10_000, 0, 0)
+    await process.gate.refresh()
+    assert process.functions.asked == []  # no epoch is known yet
+    await process.gate.aclose()
+
+
+async def test_a_budget_is_known_by_its_latest_limit(process: Process) -> None:
+    lowered = Quota((Scope(TEAM, (Budget(500, Per.MONTH),), NO_LIMITS),), BERLIN)
+
+    await process.gate.reserve(lowered, reservation_id="r.1", nano_usd=5)
+
+    assert [each.limit_nano_usd for each in process.gate.states()] == [500]
+
+
+async def test_purses_that_came_up_while_redis_was_away_are_told_together(process: Process) -> None:
+    projects = [ScopeId("search", ScopeKind.PROJECT, name) for name in ("eu", "us")]
+    free = Scope(TEAM, (), NO_LIMITS)  # and is passed over
+    quotas = [Quota((free, Scope(each, (Budget(100, Per.DAY),), NO_LIMITS)), BERLIN) for each in projects]
+    process.functions.is_cut = True
+    for quota in quotas:
+        with pytest.raises(Unavailable):
+            await process.gate.reserve(quota, reservation_id="in vain", nano_usd=1)
+    process.functions.is_cut = False
+    await process.gate.beat()
+    process.functions.asked.clear()
+
+    await process.gate.reserve(quotas[0], reservation_id="r.1", nano_usd=1)
+    await process.gate.reserve(quotas[1], reservation_id="r.2", nano_usd=1)
+
+    told = [asked for asked in process.functions.asked if asked[0] == "track"]
+    assert [(each[:3], set(each[3:])) for each in told] == [
+        (("track", process.gate._link.epoch, "p1"), {purse_text(each, Per.DAY) for each in projects})
+    ]
+
+
+async def test_nothing_is_drawn_from_a_slice_while_redis_is_there(clocked_redis: RedisServer) -> None:
+    """It may be in the ledger by the time that the counters are rebuilt from it, and registered as well."""
+    process = Process(clocked_redis, allowance=ALLOWANCE)
+    await process.gate.beat()
+    process.gate._link.attach_again()
+
+    with pytest.raises(Unavailable):
+        await process.hold("too early", 1)
+
+    assert not process.gate.can_pay
+    await process.gate.beat()
+    await process.hold("not any more", 1)
+    await process.gate.aclose()
+
+
+async def test_a_slice_pays_again_what_a_call_has_left_of_its_share(clocked_redis: RedisServer) -> None:
+    process = Process(clocked_redis, allowance=ALLOWANCE)
+    await process.gate.beat()
+    # So much that no second slice is taken afterwards, which would hide that the first was let go too early.
+    await process.gate.settle(await process.hold("before", 7_790), nano_usd=7_790)
+    process.functions.is_cut = True
+    over = await process.hold("over", 150)
+    await process.gate.settle(over, nano_usd=30)
+
+    with pytest.raises(Unavailable):
+        await process.hold("does not fit", 171)
+    fits = await process.hold("fits", 170)
+
+    process.functions.is_cut = False
+    for _ in range(3):  # the slice that was drawn from is kept until all that it pays is told
+        await process.beats_after(1.0)
+        assert await process.stands() == (7_790 + 30, 200)
+    await process.gate.settle(fits, nano_usd=170)
+    for _ in range(2):
+        await process.beats_after(1.0)
+    assert await process.stands() == (7_790 + 30 + 170, 0)
+    await process.gate.aclose()
+
+
 # The end of a process
 
 
@@ -315,6 +414,7 @@ async def test_a_process_lets_go_of_its_slices_at_its_end(clocked_redis: RedisSe
     await process.gate.aclose()
 
     assert process.functions.names() == ["beat", "settle", "farewell"]
+    assert process.functions.asked[1][2:] == ("p1.slice.1", 0)
 
 
 # What is said
@@ -342,7 +442,9 @@ async def test_a_ledger_that_cannot_be_read_is_complained_of_and_keeps_the_count
     await process.gate.aclose()
 
 
-async def test_a_redis_that_is_away_closes_the_gate_until_the_next_round(process: Process) -> None:
+async def test_a_redis_that_is_away_closes_the_gate_until_the_next_round_and_that_is_said(
+    process: Process, caplog: pytest.LogCaptureFixture
+) -> None:
     was_open = []
     for is_cut in (True, False):
         process.functions.is_cut = is_cut
@@ -350,3 +452,7 @@ async def test_a_redis_that_is_away_closes_the_gate_until_the_next_round(process
         was_open.append(process.gate.is_open)
 
     assert was_open == [False, True]
+    assert caplog.messages == [
+        "Redis does not answer, so budgets and limits cannot be checked: The test says so.",
+        "Redis answers again, and its counters are right: budgets and limits are checked",
+    ]
