@@ -14,7 +14,7 @@ from router.limits.gate import Quota, Reservation, Scope
 from router.limits.redis import Orphan, RedisGate
 from router.quotas import NO_LIMITS, Budget, Limits, OutageAllowance, Per, ScopeId, ScopeKind
 from tests.limits import processes
-from tests.limits.books import Books
+from tests.limits.books import Booked, Books
 from tests.limits.clock import SharedClock
 from tests.limits.redis_server import RedisServer
 from tests.limits.watched import WatchedFunctions
@@ -172,6 +172,25 @@ async def test_in_another_epoch_nothing_more_is_asked_before_the_process_has_reg
     assert process.gate.states()[0].held_nano_usd == 0
     assert "register" in await process.beats()
     assert process.gate.is_open
+
+
+async def test_a_process_that_comes_late_into_a_new_epoch_counts_what_the_ledger_lacks_and_nothing_else(
+    process: Process,
+) -> None:
+    for name, cost in (("booked", 30), ("not booked", 7)):
+        await process.gate.settle(await process.hold(name, 70), nano_usd=cost)
+    await process.hold("under way", 100)
+    process.books.calls["booked"] = Booked((TEAM,), process.clock.now(), 30)
+    process.server.wipe()
+    other = process.another()
+    await other.beat()
+    assert other.is_open
+
+    assert process.functions.names().count("register") == 1
+    assert (await process.beats()).count("register") == 2  # told to compare first
+
+    assert await process.stands() == (37, 100)
+    await other.aclose()
 
 
 # The end of a window
