@@ -60,15 +60,16 @@ class Process:
             functions=self.functions,
         )
 
-    def another(self) -> RedisGate:
+    def another(self, *, quotas: tuple[Quota, ...] = (MONTHLY,), name: str = "") -> RedisGate:
         """Of the same Redis."""
         return processes.gate_on(
             self.server,
             self.books,
-            quotas=(MONTHLY,),
+            quotas=quotas,
             quarantine_s=0,
             monotonic_s=lambda: self.believed_s,
             root=self.functions.root,
+            process=name,
         )
 
     async def beats_after(self, seconds: float) -> list[str | int]:
@@ -191,6 +192,76 @@ async def test_a_process_that_comes_late_into_a_new_epoch_counts_what_the_ledger
 
     assert await process.stands() == (37, 100)
     await other.aclose()
+
+
+async def test_a_process_that_comes_late_tells_what_the_ledger_says_of_windows_that_nobody_knew(
+    process: Process,
+) -> None:
+    process.books.calls["before"] = Booked((TEAM,), process.clock.now(), 40)
+    await process.hold("under way", 100)
+    process.server.wipe()
+    other = process.another(quotas=())
+    await other.beat()
+
+    told = [each for each in await process.beats() if each in ("register", "sums")]
+    assert told[:3] == ["register", "sums", "register"]
+
+    assert await process.stands() == (40, 100)
+    await other.aclose()
+
+
+@pytest.mark.parametrize(("is_late", "spent"), [(True, 105), (False, 100)])
+async def test_corrections_of_a_new_epoch_are_in_the_ledger_but_what_adds_is_told_to_counters_from_before(
+    process: Process, *, is_late: bool, spent: int
+) -> None:
+    process.books.calls["before"] = Booked((TEAM,), process.clock.now(), 100)
+    process.functions.is_cut = True
+    for nano_usd in (5, -3):
+        await process.gate.correct(MONTHLY, at=process.clock.now(), nano_usd=nano_usd)
+    process.functions.is_cut = False
+    process.server.wipe()
+    other = process.another()
+    if is_late:
+        await other.beat()
+
+    await process.gate.beat()
+
+    assert await process.stands() == (spent, 0)
+    await other.aclose()
+
+
+async def test_counters_are_not_kept_closed_for_a_process_that_is_found_dead(process: Process) -> None:
+    dead = process.another(name="p0")
+    await dead.beat()
+    await process.gate.beat()
+    process.server.wipe()
+
+    async with processes.running(process.gate, dead=("p0",)):
+        await processes.until(lambda: process.gate.is_open)
+
+    await dead.aclose()
+
+
+async def test_budgets_that_are_new_begin_with_what_the_ledger_says_and_are_told_of_it_beforehand(
+    process: Process,
+) -> None:
+    project = ScopeId("search", ScopeKind.PROJECT, "eu")
+    budgets = (Budget(1_000, Per.DAY), Budget(9_000, Per.MONTH), Budget(8_000, Per.MONTH))
+    its_own = Quota((Scope(project, budgets, NO_LIMITS),), BERLIN)
+    process.books.calls["today"] = Booked((project, TEAM), process.clock.now(), 40)
+    process.books.calls["before"] = Booked((project, TEAM), process.clock.now() - timedelta(days=2), 500)
+
+    with_project = process.another(quotas=(MONTHLY, its_own))
+    await with_project.beat()
+    process.books.is_readable = False
+
+    stand = {(each.scope, each.per): each.spent_nano_usd for each in with_project.states()}
+    assert stand == {(TEAM, Per.MONTH): 0, (project, Per.DAY): 40, (project, Per.MONTH): 540}
+    with pytest.raises(BudgetExhausted) as refusal:
+        await with_project.reserve(its_own, reservation_id="r.1", nano_usd=961)
+    assert refusal.value.left_nano_usd == 960
+    process.books.is_readable = True
+    await with_project.aclose()
 
 
 # The end of a window
