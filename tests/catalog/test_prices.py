@@ -384,6 +384,31 @@ def test_no_price_is_in_force_within_a_stretch_of_time_that_is_not_named(
     assert all(prices.at(look) in named for look in looks if look <= end)
 
 
+def test_rates_are_a_millionth_of_what_a_million_costs_and_fees_are_as_given() -> None:
+    given_all = Rates.per_mtok(
+        input_usd=Decimal(3),
+        output_usd=Decimal(15),
+        cached_input_usd=Decimal("0.3"),
+        cache_write_usd=Decimal("3.75"),
+        cache_write_1h_usd=Decimal(6),
+        request_usd=Decimal("0.005"),
+        image_usd=Decimal("0.0048"),
+    )
+
+    rates = ("0.000003", "0.000015", "0.0000003", "0.00000375", "0.000006", "0.005", "0.0048", "0")
+    assert given_all.figures() == tuple(map(Decimal, rates))
+
+
+def test_what_is_not_given_costs_as_plain_input() -> None:
+    plain = Rates.per_mtok(input_usd=Decimal(3), output_usd=Decimal(15))
+    assert (plain.cached_input, plain.cache_write, plain.cache_write_1h) == (plain.input,) * 3
+
+    writing = Rates.per_mtok(input_usd=Decimal(3), output_usd=Decimal(15), cache_write_usd=Decimal(4))
+    assert (writing.cached_input, writing.cache_write, writing.cache_write_1h) == tuple(
+        map(Decimal, ("0.000003", "0.000004", "0.000004"))
+    )
+
+
 @given(usages(), st.integers(min_value=0, max_value=20))
 def test_fees_for_the_call_and_its_images_are_owed_beside_its_tokens(usage: Usage, images: int) -> None:
     with_fees = Price(
@@ -393,3 +418,4 @@ def test_fees_for_the_call_and_its_images_are_owed_beside_its_tokens(usage: Usag
     owed = cost(usage, with_fees, images=images)
 
     assert owed == cost(usage, SONNET_4_6) + Decimal("0.005") + images * Decimal("0.0048")
+    assert cost(usage, with_fees) == cost(usage, SONNET_4_6) + Decimal("0.005")

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from router.apis import Api
-from router.catalog.catalog import Capability, Deployment, Model, Task
+from router.catalog.catalog import Capability, Deployment, Effort, Model, Task
 from router.catalog.prices import Price, PriceEntry, PriceList, Rates, Tier
 from router.decision.estimate import Estimate, estimate, shortened
 from router.decision.facts import Conditions, NoExperience, RequestProfile
@@ -63,6 +63,14 @@ def test_where_nothing_is_billed_twice_the_plain_rate_bounds_the_input() -> None
 
     # $2/M is more than $0.5/M + $0.2/M: 4,000 x $2/M + 1,000 x $10/M.
     assert estimated(CHAT, deployment(always(reading_is_cheap))).worst_usd == Decimal("0.018")
+
+
+def test_a_request_that_will_be_told_to_think_is_expected_to_write_its_thoughts() -> None:
+    asked = estimate(CHAT, deployment(), conditions=NOON, default_max_output_tokens=DEFAULT, effort=Effort.HIGH)
+
+    assert asked is not None
+    assert asked.output_tokens > estimated(CHAT, deployment()).output_tokens
+    assert asked.reasoning_tokens > 0
 
 
 def test_a_request_for_the_one_hour_cache_is_held_at_its_rate() -> None:

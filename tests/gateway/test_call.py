@@ -6,16 +6,18 @@ from datetime import timedelta
 from decimal import Decimal
 
 import anyio
+import msgspec
 import pytest
 
-from router.catalog.catalog import Deployment, Provider, ProviderName
+from router.catalog.catalog import Deployment, Effort, Provider, ProviderName
 from router.catalog.prices import PriceList
 from router.decision.eligibility import Candidate
 from router.errors import UpstreamBroken, UpstreamError, UpstreamRefused
 from router.gateway.call import LOST, RECORD_WAITS_S, Call
 from router.gateway.settlement import NOTHING_OWED, Charge
-from router.ledger import Attempt
+from router.ledger import FAILED_VERIFICATION, Attempt
 from router.limits.gate import Reservation
+from router.quality.verify import CheckKind, Verdict
 from router.units import CostSource, Usage
 from router.wire.responses import Bill
 from tests.decision.builders import always, per_mtok
@@ -87,6 +89,27 @@ def test_tokens_that_are_told_are_booked_at_the_price_of_their_time() -> None:
 
     assert call.charge_told(AT, images=0) == Charge(COMPUTED, CostSource.COMPUTED)
     assert call.charge_told(AT - timedelta(seconds=1), images=0) is None
+
+
+def test_images_and_what_was_written_to_a_cache_for_an_hour_are_booked_at_our_price_too() -> None:
+    rates = per_mtok("0.1", "0.4", cache_write_usd="0.2", cache_write_1h_usd="0.5", image_usd="0.00001")
+    call = call_of(replace(PRICED, prices=always(rates)))
+    call.bill = bill(replace(USAGE, cache_write_tokens=100))
+    tokens = COMPUTED - 100 * 100
+
+    assert call.charge_told(AT, images=0) == Charge(tokens + 100 * 200, CostSource.COMPUTED)
+    assert call.charge_told(AT, images=3) == Charge(tokens + 100 * 200 + 30_000, CostSource.COMPUTED)
+    for_an_hour = call.charge_told(AT, images=0, one_hour_cache=True)
+    assert for_an_hour == Charge(tokens + 100 * 500, CostSource.COMPUTED)
+
+
+def test_a_call_is_taken_to_cost_what_is_held_until_it_is_booked() -> None:
+    call = call_of()
+    assert call.charge_so_far() == Charge(HELD, CostSource.HELD)
+
+    call.charge = Charge(123, CostSource.REPORTED)
+
+    assert call.charge_so_far() == Charge(123, CostSource.REPORTED)
 
 
 def test_a_call_that_was_never_sent_owes_nothing() -> None:
@@ -284,6 +307,30 @@ def test_a_call_that_was_answered_is_kept_with_its_bill_and_its_length() -> None
         version="deepseek/deepseek-v4-flash-20260423",
         held_at=AT,
     )
+
+
+def test_a_call_is_kept_with_all_that_is_learned_from() -> None:
+    candidate = msgspec.structs.replace(call_of().candidate, effort=Effort.LOW)
+    call = Call(candidate, Reservation("req_1.1", HELD, windows=()), started_s=10.0)
+    call.ended_s, call.charge = 12.5, NOTHING_OWED
+    call.first_token_s, call.finish_reason, call.verdict = 0.75, "length", Verdict(failed=CheckKind.NOT_TRUNCATED)
+
+    kept = call.attempt()
+
+    assert (kept.first_token_s, kept.finish_reason, kept.effort) == (0.75, "length", Effort.LOW)
+    assert (kept.verification, kept.outcome) == (CheckKind.NOT_TRUNCATED.value, FAILED_VERIFICATION)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "word"),
+    [(None, None), (Verdict(), "passed"), (Verdict(is_known=False), "unknown")],
+)
+def test_a_call_is_kept_with_what_the_checks_said(verdict: Verdict | None, word: str | None) -> None:
+    call = call_of()
+    call.verdict, call.is_answered = verdict, True
+    call.ended_s, call.charge = 11.0, NOTHING_OWED
+
+    assert (call.attempt().verification, call.attempt().outcome) == (word, "ok")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from router.catalog.catalog import Model, ModelName
 from router.catalog.prices import PriceEntry, PriceList
-from router.gateway.settlement import Books, Charge, baseline_nano_usd, charge_for
+from router.gateway.settlement import Books, Charge, baseline_nano_usd, charge_for, version_served
 from router.ledger import LedgerEntry
 from router.units import NO_USAGE, CostSource, Usage
 from router.wire.responses import Bill
@@ -68,6 +68,24 @@ def test_tokens_without_a_cost_are_charged_at_our_price() -> None:
     )
 
 
+def test_images_are_charged_beside_the_tokens_they_make() -> None:
+    deployment = at("local", model("flash"), always(per_mtok("1", "4", image_usd="0.003")))
+    tokens = 900_000 + 800_000  # what was read from the cache costs nothing here
+
+    charges = [charge_for(bill(), deployment, at=AT, images=images) for images in (0, 2)]
+
+    assert charges == [Charge(tokens + fee, CostSource.COMPUTED) for fee in (0, 6_000_000)]
+
+
+def test_what_was_written_to_a_cache_for_an_hour_is_charged_at_that_rate_and_else_it_is_not() -> None:
+    prices = always(per_mtok("1", "4", cached_input_usd="0.5", cache_write_usd="2", cache_write_1h_usd="6"))
+    deployment = at("local", model("flash"), prices)
+
+    assert charge_for(bill(), deployment, at=AT, images=0) == Charge(1_800_000, CostSource.COMPUTED)
+    for_an_hour = charge_for(bill(), deployment, at=AT, images=0, one_hour_cache=True)
+    assert for_an_hour == Charge(1_800_000 + 50 * 4_000, CostSource.COMPUTED)
+
+
 def test_tokens_are_charged_at_the_price_that_was_in_force_when_they_were_asked_for() -> None:
     prices = PriceList(
         (
@@ -89,6 +107,26 @@ def test_tokens_of_a_deployment_without_a_price_are_not_known_to_cost_anything()
 
 def test_a_usage_that_contradicts_itself_makes_no_charge() -> None:
     assert charge_for(bill(IMPOSSIBLE), at("local", model("flash"), always(CHEAP)), at=AT, images=0) is None
+
+
+# Which version of its model answered
+
+
+@pytest.mark.parametrize(
+    ("served_model", "version"),
+    [
+        (None, "v1"),
+        ("upstream/flash", "v1"),
+        (FLASH, "v1"),
+        ("upstream/flash-20260423", "upstream/flash-20260423"),
+    ],
+)
+def test_the_version_is_what_the_reply_names_if_that_is_more_than_was_asked_for(
+    served_model: str | None, version: str
+) -> None:
+    deployment = replace(at("openrouter", SERVED, always(CHEAP)), upstream_model="upstream/flash", version="v1")
+
+    assert version_served(deployment, served_model) == version
 
 
 # What the baseline would have cost

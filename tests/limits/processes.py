@@ -28,10 +28,11 @@ def gate_on(
     monotonic_s: Callable[[], float] = time.monotonic,
     root: str = "{test}",
     process: str = "",
+    functions: BudgetFunctions | None = None,
 ) -> RedisGate:
     """The gate of one process, which has a name of its own unless it is given one."""
     return RedisGate(
-        BudgetFunctions(redis_client(server.url), root=root),
+        BudgetFunctions(redis_client(server.url), root=root) if functions is None else functions,
         books,
         quotas=quotas,
         monotonic_s=monotonic_s,

@@ -38,7 +38,7 @@ async def is_woken(link: Link) -> bool:
 
 
 async def test_a_new_link_is_closed_and_was_never_heard_of(away: Link) -> None:
-    assert (away.epoch, away.is_open, away.heard_s) == (None, False, float("-inf"))
+    assert (away.epoch, away.is_open, away.is_answered, away.heard_s) == (None, False, False, float("-inf"))
     assert not await is_woken(away)
 
 

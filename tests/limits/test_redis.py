@@ -25,6 +25,7 @@ from tests.limits.books import Booked, Books
 from tests.limits.clock import SharedClock
 from tests.limits.processes import PATIENCE_S, running, until
 from tests.limits.redis_server import RedisServer
+from tests.limits.watched import WatchedFunctions
 
 pytestmark = pytest.mark.anyio
 
@@ -272,6 +273,52 @@ async def test_a_correction_of_a_window_that_redis_does_not_know_is_in_the_sums_
     await gate.aclose()
 
 
+async def test_what_carries_much_is_given_more_time_than_a_request_has(clocked_redis: RedisServer) -> None:
+    clock = SharedClock(datetime(2026, 11, 23, 9, 30, tzinfo=UTC), clocked_redis)
+    functions = WatchedFunctions(clocked_redis)
+    gate = gate_on(clocked_redis, Books(), monotonic_s=clock.monotonic_s, quarantine_s=0, functions=functions)
+    await gate.beat()
+    await gate.settle(await hold(gate, "r.1", 1), nano_usd=1)
+    await hold(gate, "r.2", 1)
+    await gate.leave(await gate.admit(ONE_AT_A_TIME, tokens=1), tokens=1)
+    await gate.renew()
+
+    requests_own = {"reserve", "settle", "admit", "leave"}
+    assert requests_own | {"register", "standing", "renew"} <= set(functions.timeouts_s)
+    assert {functions.timeouts_s[each] for each in ("register", "standing", "renew")} == {5.0}
+    assert all(functions.timeouts_s[each] < 5.0 for each in requests_own)
+    await gate.aclose()
+
+
+# In the background
+
+
+async def test_the_background_books_the_dead_and_then_opens_the_counters_and_keeps_in_touch(
+    clocked_redis: RedisServer,
+) -> None:
+    clock = SharedClock(datetime(2026, 11, 23, 9, 30, tzinfo=UTC), clocked_redis)
+    books = Books()
+    at_root = partial(gate_on, clocked_redis, books, monotonic_s=clock.monotonic_s, root="{run}", quarantine_s=0)
+    gate, other = at_root(), at_root()
+
+    async def book_the_dead() -> tuple[str, ...]:
+        books.calls["dead.1"] = Booked((TEAM,), clock.now(), 30)
+        return ("dead",)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(gate.run, book_the_dead)
+        await until(lambda: gate.is_open)
+        assert await stands(gate) == (30, 0)
+
+        await other.beat()
+        await hold(other, "r.1", 10)
+        clock.advance(timedelta(seconds=1))
+        await until(lambda: gate.states()[0].held_nano_usd == 10)  # found out in the next round
+        tasks.cancel_scope.cancel()
+    for each in (gate, other):
+        await each.aclose()
+
+
 # Redis away
 
 
@@ -472,6 +519,28 @@ async def test_a_key_that_a_running_process_never_saw_is_counted_by_it_all_the_s
         await gate.settle(await gate.reserve(fresh, reservation_id="r.1", nano_usd=100), nano_usd=100)
 
         assert await stands(gate) == (100, 0)
+
+
+async def test_a_purse_that_a_process_did_not_know_beforehand_is_counted_on_when_others_come_to_know_it(
+    clocked_redis: RedisServer,
+) -> None:
+    """Redis is told of it once; else it would begin at what the ledger says, which has not been told of all yet."""
+    clock = SharedClock(datetime(2026, 11, 23, 9, 30, tzinfo=UTC), clocked_redis)
+    at_root = partial(gate_on, clocked_redis, Books(), monotonic_s=clock.monotonic_s, root="{tracked}", quarantine_s=0)
+    gate = at_root(quotas=())
+    await gate.beat()
+    await gate.settle(await hold(gate, "r.1", 10), nano_usd=10)
+    assert gate._untracked == set()
+    clock.advance(timedelta(seconds=1))
+
+    knows_it = at_root(quotas=(HUNDRED,))
+    await knows_it.beat()
+
+    assert await stands(knows_it) == (10, 0)
+    with pytest.raises(BudgetExhausted):
+        await hold(gate, "r.2", 91)
+    for each in (gate, knows_it):
+        await each.aclose()
 
 
 async def test_a_call_that_is_booked_while_the_counters_are_rebuilt_counts_once(own_redis: RedisServer) -> None:
