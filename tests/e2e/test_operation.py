@@ -39,7 +39,7 @@ def test_the_shipped_configuration_is_valid() -> None:
     checked = run_penstock("check", "config")
 
     assert checked.returncode == 0
-    assert checked.stdout.startswith(b"config is valid: 2 teams, 15 models")
+    assert checked.stdout.startswith(b"config is valid: 2 teams, 18 models")
 
 
 def test_a_key_works_once_created_and_no_more_once_revoked(proxy: Proxy) -> None:

@@ -1,6 +1,7 @@
 """Outages, speeds, cancel rules, credits and scenarios, changed while requests go on."""
 
 import time
+from decimal import Decimal
 from statistics import median
 
 import httpx2
@@ -120,7 +121,8 @@ def test_an_answer_without_max_tokens_reserves_the_models_limit(own_sandbox: Run
 
 
 def test_credits_reserved_by_a_request_under_way_are_missed_for_a_while(own_sandbox: RunningSandbox) -> None:
-    patch(own_sandbox, "account", {"credits_usd": "0.02"})
+    used = Decimal(str(own_sandbox.http.get("/api/v1/key").json()["data"]["usage"]))
+    patch(own_sandbox, "account", {"credits_usd": str(used + Decimal("0.02"))})  # for one such request, and not for two
     body = {"model": FLASH, "messages": [user(STALL)], "stream": True}
 
     with own_sandbox.http.stream("POST", "/api/v1/chat/completions", json=body) as response:
