@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOCKS := deploy/requirements
+TEST_PROCESSES ?= 2
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 .DEFAULT_GOAL := help
@@ -18,7 +19,7 @@ run: $(VENV)/run.stamp ## install and start the proxy: OpenRouter if OPENROUTER_
 test: $(VENV)/dev.stamp ## install what the tests need and run them all
 	@sh tests/servers.sh
 	@sh tests/node/install.sh $(VENV)/node
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile
 
 test-clients: $(VENV)/dev.stamp ## nine real clients, each in an environment of its own, against the proxy (minutes)
 	@$(BIN)/python -m tests.clients.table $(VENV)/clients

@@ -3,6 +3,8 @@
 PenstockError                   500  server_error           internal_error
 ├── CallerError                 400  invalid_request_error  invalid_request
 │   ├── InvalidRequest          400  invalid_request_error  invalid_request, or one that the raiser chose
+│   ├── IdempotencyConflict     409  invalid_request_error  idempotency_key_reused
+│   ├── IdempotencyBusy         409  invalid_request_error  idempotency_key_in_use
 │   ├── NothingEligible         400  invalid_request_error  no_eligible_model
 │   ├── Unauthenticated         401  authentication_error   invalid_api_key
 │   ├── Forbidden               403  permission_error       forbidden

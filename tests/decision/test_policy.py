@@ -114,7 +114,6 @@ def test_a_rule_may_forbid_spending_anything() -> None:
         (Match(tasks=frozenset({Task.CHAT}), aliases=frozenset({"fast"})), False),
         (Match(), True),
     ],
-    ids=repr,
 )
 def test_a_match_holds_when_every_condition_given_holds(match: Match, *, holds: bool) -> None:
     tagged = replace(
