@@ -235,6 +235,7 @@ async def test_counters_are_not_kept_closed_for_a_process_that_is_found_dead(pro
     await dead.beat()
     await process.gate.beat()
     process.server.wipe()
+    process.gate._link.attach_again()
 
     async with processes.running(process.gate, dead=("p0",)):
         await processes.until(lambda: process.gate.is_open)
