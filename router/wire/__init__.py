@@ -1,6 +1,6 @@
 """What crosses the wire, read without I/O: `requests` (what clients ask), `controls` (our request headers),
 `responses` (bodies and chunks of providers), `events` (server-sent events as bytes), `streams` (a chat's events in,
-edited events out), `dialect` (how a client of an API is answered), `responses_api` (OpenAI's Responses API),
+edited events out), `dialect` (how a client of an API is answered), `over_chat` (what translations share), `responses_api` (OpenAI's Responses API),
 `messages_api` (Anthropic's).
 
 Only the fields we act on are typed; everything else is relayed as received.

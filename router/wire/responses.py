@@ -22,12 +22,12 @@ UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _Fields = TypeVar("_Fields", bound=Struct)
 
 
-class _InputDetails(Struct):
+class InputDetails(Struct):
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
 
 
-class _OutputDetails(Struct):
+class OutputDetails(Struct):
     reasoning_tokens: int | None = None
 
 
@@ -35,8 +35,8 @@ class _Usage(Struct):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     cost: Decimal | None = None
-    prompt_tokens_details: _InputDetails | None = None
-    completion_tokens_details: _OutputDetails | None = None
+    prompt_tokens_details: InputDetails | None = None
+    completion_tokens_details: OutputDetails | None = None
     prompt_cache_hit_tokens: int | None = None  # DeepSeek's own API (api-docs.deepseek.com, 2026)
 
 
@@ -247,8 +247,8 @@ class ReplyReader:
             output_tokens = 0
         if input_tokens is None or output_tokens is None:
             return None
-        inputs = read.prompt_tokens_details or _InputDetails()
-        outputs = read.completion_tokens_details or _OutputDetails()
+        inputs = read.prompt_tokens_details or InputDetails()
+        outputs = read.completion_tokens_details or OutputDetails()
         cached = inputs.cached_tokens if inputs.cached_tokens is not None else read.prompt_cache_hit_tokens
         return Bill(
             usage=Usage(

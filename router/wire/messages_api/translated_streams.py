@@ -29,7 +29,7 @@ from router.wire.messages_api.translation import (
     tool_block,
     usage_of,
 )
-from router.wire.responses import Bill
+from router.wire.over_chat import OverChat
 from router.wire.streams import StreamEditor
 
 
@@ -65,11 +65,10 @@ class _Block:
         return text_block("")
 
 
-class TranslatedEditor:
+class TranslatedEditor(OverChat):
     """Turns one stream of a chat into one of messages: an `Editor`."""
 
     __slots__ = (
-        "_chat",
         "_choice",
         "_closed",
         "_input_tokens",
@@ -82,7 +81,7 @@ class TranslatedEditor:
 
     def __init__(self, chat: StreamEditor, *, stop_sequences: Sequence[str], input_tokens: int) -> None:
         """`input_tokens` are those expected: Claude Code takes them from the start of a message (vercel/ai#17326)."""
-        self._chat = chat
+        super().__init__(chat)
         self._input_tokens = input_tokens
         self._stop_sequences = stop_sequences
         self._is_told = False  # that there is a message
@@ -91,46 +90,6 @@ class TranslatedEditor:
         self._next_index = 0
         self._closed: dict[int, str] = {}  # the calls that are told, by index: the id of the last
         self._choice = Choice()  # the last one that gave a reason for its end
-
-    @property
-    def bill(self) -> Bill | None:
-        return self._chat.bill
-
-    @property
-    def error(self) -> bytes | None:
-        return self._chat.error
-
-    @property
-    def finish_reason(self) -> str | None:
-        return self._chat.finish_reason
-
-    @property
-    def generation_id(self) -> str | None:
-        return self._chat.generation_id
-
-    @property
-    def served_model(self) -> str | None:
-        return self._chat.served_model
-
-    @property
-    def serving_provider(self) -> str | None:
-        return self._chat.serving_provider
-
-    @property
-    def has_begun(self) -> bool:
-        return self._chat.has_begun
-
-    @property
-    def has_failed(self) -> bool:
-        return self._chat.has_failed
-
-    @property
-    def is_done(self) -> bool:
-        return self._chat.is_done
-
-    @property
-    def is_complete(self) -> bool:
-        return self._chat.is_complete
 
     def feed(self, data: bytes) -> bytes:
         chunks = self._chat.feed(data)

@@ -13,6 +13,8 @@ from router.wire.responses import (
     FALSY,
     UNREADABLE,
     Bill,
+    InputDetails,
+    OutputDetails,
     ReplyChoice,
     ReplyFacts,
     plausible_cost,
@@ -51,21 +53,12 @@ _GOOD = frozenset({"completed", "incomplete"})
 _UNDER_WAY = frozenset({"in_progress", "queued"})
 
 
-class _InputDetails(Struct):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-
-
-class _OutputDetails(Struct):
-    reasoning_tokens: int | None = None
-
-
 class _Usage(Struct):
     input_tokens: int | None = None
     output_tokens: int | None = None
     cost: Decimal | None = None
-    input_tokens_details: _InputDetails | None = None
-    output_tokens_details: _OutputDetails | None = None
+    input_tokens_details: InputDetails | None = None
+    output_tokens_details: OutputDetails | None = None
 
 
 class _Why(Struct):
@@ -140,8 +133,8 @@ class ResponsesReplyReader:
         input_tokens, output_tokens = plausible_tokens(read.input_tokens), plausible_tokens(read.output_tokens)
         if input_tokens is None or output_tokens is None:
             return None
-        inputs = read.input_tokens_details or _InputDetails()
-        outputs = read.output_tokens_details or _OutputDetails()
+        inputs = read.input_tokens_details or InputDetails()
+        outputs = read.output_tokens_details or OutputDetails()
         return Bill(
             usage=Usage(
                 input_tokens=input_tokens,

@@ -13,8 +13,9 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from router.errors import PenstockError
 from router.wire.events import payload_of
+from router.wire.over_chat import OverChat
 from router.wire.requests import ModelRequest, is_given
-from router.wire.responses import Bill, short_name
+from router.wire.responses import short_name
 from router.wire.responses_api.events import error_events, event
 from router.wire.responses_api.output import Event, Output
 from router.wire.responses_api.replies import REASONS
@@ -161,56 +162,24 @@ class _Draft:
         }
 
 
-class TranslatedEditor:
+class TranslatedEditor(OverChat):
     """Turns one stream of a chat into one of a response. What is asked of its end is the chat editor's to say."""
 
     def __init__(self, chat: StreamEditor, request: ModelRequest, chunks: "msgspec.json.Decoder[ChatAnswer]") -> None:
         """`chat` must show its usage. `chunks` is costly to make, and safe to share."""
-        self._chat = chat
+        super().__init__(chat)
         self._draft = _Draft(request)
         self._chunks = chunks
         self._next_number = 0
         self._is_unreadable = False
 
     @property
-    def bill(self) -> Bill | None:
-        return self._chat.bill
-
-    @property
-    def error(self) -> bytes | None:
-        return self._chat.error
-
-    @property
-    def finish_reason(self) -> str | None:
-        return self._chat.finish_reason
-
-    @property
-    def generation_id(self) -> str | None:
-        return self._chat.generation_id
-
-    @property
-    def served_model(self) -> str | None:
-        return self._chat.served_model
-
-    @property
-    def serving_provider(self) -> str | None:
-        return self._chat.serving_provider
-
-    @property
-    def has_begun(self) -> bool:
-        return self._chat.has_begun
-
-    @property
     def has_failed(self) -> bool:
-        return self._chat.has_failed or self._is_unreadable
-
-    @property
-    def is_done(self) -> bool:
-        return self._chat.is_done
+        return super().has_failed or self._is_unreadable
 
     @property
     def is_complete(self) -> bool:
-        return self._chat.is_complete and not self._is_unreadable
+        return super().is_complete and not self._is_unreadable
 
     def feed(self, data: bytes) -> bytes:
         return self._translated(self._chat.feed(data))
