@@ -1,7 +1,8 @@
 """A provider that answers each model in the mood it was put in, and notes when which was asked: `MoodyUpstream`."""
 
-import asyncio
 import json
+import socket
+import struct
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator
@@ -9,11 +10,16 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
+import anyio
+from anyio.abc import SocketAttribute, SocketStream
+from anyio.streams.buffered import BufferedByteReceiveStream
+
 from tests.torture.faulty_upstream import DONE, FINISH, USAGE, said
 
 Mood = Literal["well", "503", "429", "429 without a time", "reset", "silent"]
 
 RETRY_AFTER_S = 5
+_MOST_HEAD_BYTES = 65_536
 COST_NANO_USD = 10_000  # of every answer; in `USAGE` too
 _WHOLE = json.dumps(
     {
@@ -52,57 +58,59 @@ class MoodyUpstream:
     def asked_of(self, model: str, *, since_s: float = 0.0) -> list[Asked]:
         return [call for call in self.asked if call.model == model and call.at_s >= since_s]
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, connection: SocketStream) -> None:
         """One connection, until either side closes it."""
-        with suppress(OSError, asyncio.IncompleteReadError):
-            while await self._answer(reader, writer):
-                pass
-        writer.close()
+        received = BufferedByteReceiveStream(connection)
+        async with connection:
+            with suppress(anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError):
+                while await self._answer(connection, received):
+                    pass
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    async def _answer(self, connection: SocketStream, received: BufferedByteReceiveStream) -> bool:
         """Whether the connection lives on."""
-        head = await reader.readuntil(b"\r\n\r\n")
+        head = await received.receive_until(b"\r\n\r\n", _MOST_HEAD_BYTES)
         if head.startswith(b"GET "):
-            writer.write(_reply("404 Not Found", b"{}"))
+            await connection.send(_reply("404 Not Found", b"{}"))
             return True
         length = next(line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
-        body = json.loads(await reader.readexactly(int(length.split(b":")[1])))
+        body = json.loads(await received.receive_exactly(int(length.split(b":")[1])))
         mood = self.moods[body["model"]]
         self.asked.append(Asked(time.monotonic(), body["model"], mood))
         match mood:
             case "well" if body.get("stream"):
-                writer.write(_reply("200 OK", _STREAM, kind="text/event-stream"))
+                await connection.send(_reply("200 OK", _STREAM, kind="text/event-stream"))
             case "well":
-                writer.write(_reply("200 OK", _WHOLE))
+                await connection.send(_reply("200 OK", _WHOLE))
             case "503":
-                writer.write(_refusal("503 Service Unavailable"))
+                await connection.send(_refusal("503 Service Unavailable"))
             case "429":
-                writer.write(_refusal("429 Too Many Requests", f"retry-after: {RETRY_AFTER_S}\r\n"))
+                await connection.send(_refusal("429 Too Many Requests", f"retry-after: {RETRY_AFTER_S}\r\n"))
             case "429 without a time":
-                writer.write(_refusal("429 Too Many Requests"))
+                await connection.send(_refusal("429 Too Many Requests"))
             case "reset":
-                writer.transport.abort()
+                raw = connection.extra(SocketAttribute.raw_socket)
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 return False
             case "silent":
-                await reader.read()  # until the proxy gives up
+                await received.receive()  # until the proxy gives up
                 return False
-        await writer.drain()
         return True
 
 
 @asynccontextmanager
 async def moody_upstream() -> AsyncIterator[MoodyUpstream]:
-    """It serves while the context is open; whoever is connected must have gone when it is closed."""
+    """It serves while the context is open."""
     upstream = MoodyUpstream()
-    async with asyncio.TaskGroup() as connections:
-        server = await asyncio.start_server(
-            lambda reader, writer: connections.create_task(upstream.serve(reader, writer)), "127.0.0.1", 0, backlog=1024
-        )
-        upstream.port = server.sockets[0].getsockname()[1]
+    async with (
+        await anyio.create_tcp_listener(local_host="127.0.0.1", backlog=1024) as listener,
+        anyio.create_task_group() as tasks,
+    ):
+        upstream.port = listener.extra(SocketAttribute.local_port)
+        tasks.start_soon(listener.serve, upstream.serve)
         try:
             yield upstream
         finally:
-            server.close()
+            tasks.cancel_scope.cancel()
 
 
 def _refusal(status: str, headers: str = "") -> bytes:
