@@ -139,7 +139,10 @@ class MessagesReader:
             raise InvalidRequest("max_tokens: Field required.", param="max_tokens", code="invalid_type")
         _refuse_what_cannot_be_bounded(typed, members)
         conversation = Conversation()
-        chat, allowance = self._as_chat(typed, members, conversation)
+        try:
+            chat, allowance = self._as_chat(typed, members, conversation)
+        except RecursionError as error:  # blocks may have blocks within them, and these others
+            raise explained(error) from error
         written = msgspec.json.encode(chat)
         request = self._chat.read(written)
         return replace(

@@ -151,6 +151,7 @@ class ChatMessages:
     def _add_own(self, content: str | list[Part] | None) -> None:
         own = self._own_message()
         text, refusal = content if isinstance(content, str) else "", ""
+        foreign: list[Part] = []
         for part in content if isinstance(content, list) else ():
             if part.type in ("output_text", "input_text", "text"):
                 text += part.text or ""
@@ -158,12 +159,16 @@ class ChatMessages:
                 refusal += part.refusal or ""
             else:
                 self._never(f"a part of type {part.type[:60]!r} in what the model said")
+                foreign.append(part)
         if own.get("content") and text:
             own["content"] += f"\n\n{text}"
         elif text:
             own["content"] = text
         if refusal:
             own["refusal"] = refusal
+        if foreign:  # OpenRouter takes pictures and files there too: they are counted where a chat has them
+            self._close()
+            self._messages.append({"role": "user", "content": self._parts(foreign, always=True)})
 
     def _add_call(self, call_id: str, name: str, arguments: str) -> None:
         call = {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}

@@ -108,9 +108,12 @@ class ResponsesReader:
             raise explained(error) from error
         _refuse_what_is_not_served(members, typed)
         choice = _choice(typed.tool_choice)
-        refuse_what_runs_at_the_provider(typed.tools or ())
         refuse_choice(choice)
-        messages = _messages(typed)
+        try:
+            refuse_what_runs_at_the_provider(typed.tools or ())
+            messages = _messages(typed)
+        except RecursionError as error:  # items are decoded one by one, and may have tools within tools
+            raise explained(error) from error
         chat: dict[str, Any] = {name: members[name] for name in _SAME_IN_A_CHAT if is_given(members.get(name))}
         chat["messages"] = messages.messages()
         if typed.max_output_tokens is not None:
