@@ -12,7 +12,16 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from router.apis import Api
 from router.errors import InvalidRequest
-from router.wire.requests import MOST_OUTPUT_TOKENS, ChatReader, ModelRequest, Original, explained, in_range, is_given
+from router.wire.requests import (
+    MOST_OUTPUT_TOKENS,
+    ChatReader,
+    ModelRequest,
+    Original,
+    explained,
+    in_range,
+    is_given,
+    members_of,
+)
 from router.wire.responses_api.as_chat import ChatMessages
 from router.wire.responses_api.tools import (
     ToolChoice,
@@ -102,7 +111,7 @@ class ResponsesReader:
         """The request in `body`. Raises InvalidRequest naming the member at fault and what was expected there."""
         try:
             body.decode()  # msgspec does not look into the strings of members that it keeps raw
-            members = self._members.decode(body)
+            members = members_of(self._members, body)
             typed = self._body.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise explained(error) from error
