@@ -99,6 +99,7 @@ class ChatMessages:
 
     def __init__(self) -> None:
         self.why_not: str | None = None  # what no chat can say
+        self.has_tools = False  # among the items
         self._messages: list[dict[str, Any]] = []
         self._own: dict[str, Any] | None = None  # the model's message in the making
 
@@ -199,7 +200,9 @@ class ChatMessages:
             made = _read(item, _MadePicture, path).result or ""
             content = self._parts([Part("input_image", image_url=f"data:image/png;base64,{made}")], always=True)
         elif kind in ("additional_tools", "tool_search_output"):
-            refuse_what_runs_at_the_provider(_read(item, _AdditionalTools, path).tools, f"{path}.tools")
+            tools = _read(item, _AdditionalTools, path).tools
+            refuse_what_runs_at_the_provider(tools, f"{path}.tools")
+            self.has_tools = self.has_tools or bool(tools)
         elif kind not in _KNOWN_BY_THEIR_TEXT:
             content.append({"type": kind})
         self._messages.append({"role": "user", "content": content})

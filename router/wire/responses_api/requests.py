@@ -96,6 +96,7 @@ _SAID_OTHERWISE = frozenset(
     }
 )  # fmt: skip
 _KNOWN = _SAID_OTHERWISE.union(_SAME_IN_A_CHAT)
+_BROUGHT_BY_AN_ITEM = {"type": "custom", "custom": {"name": "additional_tools"}}
 _LOGPROBS = "message.output_text.logprobs"
 
 
@@ -134,6 +135,8 @@ class ResponsesReader:
             told, unsaid = chat_choice(choice, typed.tools)
             why_not = why_not or why_no_chat_offers(typed.tools) or unsaid
             chat.update(_tools(members, typed.tools, choice, told))
+        if messages.has_tools:  # which need a model that takes tools, and bring its provider's own prompt for them
+            chat.setdefault("tools", [_BROUGHT_BY_AN_ITEM])
         return self._chats.read_translated(
             chat,
             body=body,

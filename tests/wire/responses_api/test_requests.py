@@ -409,3 +409,13 @@ def test_tools_within_tools_are_refused_and_break_nothing(members: str) -> None:
         nested = '{"type":"namespace","name":"a","tools":[' * depth + "]}" * depth
         with pytest.raises(InvalidRequest):
             READER.read(b'{"model":"m",%b}' % (members % nested).encode())
+
+
+@pytest.mark.parametrize("kind", ["additional_tools", "tool_search_output"])
+def test_tools_among_the_items_are_tools(kind: str) -> None:
+    """They need a model that takes tools, and the prompt that its provider adds for them is held for."""
+    items = [{"type": kind, "tools": [FUNCTION]}, {"role": "user", "content": "Hi"}]
+
+    assert len(read(input=items).tools) == 1
+    assert len(read(input=items, tools=[FUNCTION]).tools) == 1
+    assert not read(input=[{"type": kind, "tools": []}, *items[1:]]).tools
