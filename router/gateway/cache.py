@@ -10,7 +10,7 @@ what it had cost.
 """
 
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from hashlib import blake2b
@@ -112,7 +112,8 @@ class Recall:
     async def look(self) -> Remembered | None:
         content = await self._shelf.get(self._key) if self._looks else None
         if content is not None:
-            self.found = msgspec.msgpack.decode(content, type=Remembered)
+            with suppress(msgspec.DecodeError):  # another version of this program has kept it: it is not there
+                self.found = msgspec.msgpack.decode(content, type=Remembered)
         return self.found
 
     async def noting(self, events: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:

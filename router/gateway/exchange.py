@@ -558,8 +558,11 @@ class Exchange:
         measured_by = (its.model.name, answered.charge.nano_usd)
         if worth is not None and plan.baseline is not None:
             measured_by = (plan.baseline, worth)
+        kept = self._collected
+        if kept is None and self.body is not None:  # the provider may have answered whole who wanted a stream
+            kept = self.dialect.as_stream(self.body) if self.request.is_stream else self.body
         await self.recall.keep(
-            self.body if self._collected is None else self._collected,
+            kept,
             finish_reason=answered.finish_reason,
             request_id=self.request_id,
             served_by=(its.model.name, its.provider.name),

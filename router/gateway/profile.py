@@ -93,7 +93,14 @@ def _part_kinds(request: ModelRequest) -> frozenset[str]:
 def _has_unbounded_parts(request: ModelRequest, kinds: frozenset[str]) -> bool:
     """Whether something is as long as only the provider knows: a file, or a recording that is there already."""
     sent_back = {part.type for message in request.messages for part in message.images or ()}
-    return not (kinds | sent_back) <= _BOUNDED_PARTS or any(is_given(message.audio) for message in request.messages)
+    if not (kinds | sent_back) <= _BOUNDED_PARTS or any(is_given(message.audio) for message in request.messages):
+        return True
+    return "image_url" in kinds and any(
+        part.type == "image_url" and part.image_url is None  # another API's part of that name: nobody has counted it
+        for message in request.messages
+        if isinstance(message.content, list)
+        for part in message.content
+    )
 
 
 def _needs(request: ModelRequest, kinds: frozenset[str]) -> frozenset[Capability]:

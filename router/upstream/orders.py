@@ -62,7 +62,8 @@ def thinking_tokens(effort: Effort, *, limit: int) -> int:
 
 def reasoning_at_openrouter(given: Raw | None, request: ModelRequest, effort: Effort, *, limit: int) -> dict[str, Any]:
     """The client's `reasoning`, changed so that it asks to think just so hard."""
-    members: dict[str, Any] = msgspec.json.decode(given) or {} if given is not None else {}
+    # What stands in it may be more than a number can hold: it goes as it came.
+    members: dict[str, Raw] = msgspec.json.decode(given, type=dict[str, Raw] | None) or {} if given is not None else {}
     kept = {name: value for name, value in members.items() if name not in ("effort", "enabled", "max_tokens")}
     if request.reasoning_tokens is not None and effort is not Effort.NONE:
         # A budget in tokens was asked for: it stays, cut to what the effort would give. Only one of both may be sent.

@@ -11,6 +11,7 @@ from router.apis import Api
 from router.errors import InvalidRequest, PenstockError
 from router.wire.answers import Answer
 from router.wire.dialect import Editor
+from router.wire.events import on_one_line
 from router.wire.prompts import PromptReader
 from router.wire.requests import Message, ModelRequest, Part
 from router.wire.responses import ReplyReader, error_body
@@ -87,7 +88,7 @@ class CompletionDialect:
 
     def as_stream(self, body: bytes) -> bytes:
         """A whole answer has the shape of a chunk."""
-        return b"data: " + body.replace(b"\n", b" ") + b"\n\n" + DONE
+        return b"data: " + on_one_line(body) + b"\n\n" + DONE
 
     def said(self, body: bytes) -> Sequence[Answer]:
         return tuple(Answer(text=_text(each.get("text")), finish_reason=_reason(each)) for each in _choices(body))

@@ -12,6 +12,7 @@ import msgspec
 from router.apis import Api
 from router.errors import PenstockError
 from router.wire.answers import Answer, answers_in, answers_in_events
+from router.wire.events import on_one_line
 from router.wire.requests import ModelRequest
 from router.wire.responses import Bill, ReplyReader, error_body
 from router.wire.streams import DONE, StreamEditor, error_event
@@ -125,9 +126,9 @@ class ChatDialect:
             answer = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
             choices = msgspec.json.decode(answer["choices"], type=list[dict[str, msgspec.Raw]])
             chunk = {**answer, "object": "chat.completion.chunk", "choices": [_as_delta(choice) for choice in choices]}
-        except (msgspec.MsgspecError, UnicodeDecodeError, KeyError):  # not ours to judge
-            return b"data: " + body.replace(b"\n", b" ") + b"\n\n" + DONE
-        return b"data: " + msgspec.json.encode(chunk).replace(b"\n", b" ") + b"\n\n" + DONE
+        except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, RecursionError):  # not ours to judge
+            return b"data: " + on_one_line(body) + b"\n\n" + DONE
+        return b"data: " + on_one_line(msgspec.json.encode(chunk)) + b"\n\n" + DONE
 
     def said(self, body: bytes) -> Sequence[Answer]:
         return answers_in(body)
@@ -159,7 +160,7 @@ def with_arguments(body: bytes) -> bytes:
             calls = msgspec.json.decode(message["tool_calls"], type=list[dict[str, msgspec.Raw]])
             message["tool_calls"] = _encoded([_with_arguments(call) for call in calls])
             choice["message"] = _encoded(message)
-    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError):  # not ours to judge
+    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, RecursionError):  # not ours to judge
         return body
     return msgspec.json.encode({**answer, "choices": choices})
 

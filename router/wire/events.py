@@ -84,3 +84,8 @@ def is_utf8(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def on_one_line(data: bytes) -> bytes:
+    """JSON that may hold members as somebody has printed them, over several lines: an event's `data:` is one."""
+    return b" ".join(data.splitlines()) if b"\n" in data or b"\r" in data else data

@@ -13,7 +13,7 @@ from msgspec import Raw, Struct
 
 from router.apis import Api
 from router.errors import InvalidRequest
-from router.wire.requests import ChatReader, Message, ModelRequest, Original, Part, is_given
+from router.wire.requests import ChatReader, Message, ModelRequest, Original, Part, is_given, members_of
 
 MOST_PROMPTS = 2_048  # inputs of one request for embeddings (OpenAI's API reference, 2026)
 
@@ -49,7 +49,7 @@ class PromptReader:
         """The top-level members. Raises InvalidRequest."""
         try:
             body.decode()  # msgspec does not look into the strings of members that it keeps raw
-            return self._members.decode(body)
+            return members_of(self._members, body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             self._chat.read(body)  # it says what is wrong with a body, in the words of every API
             raise

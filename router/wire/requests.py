@@ -209,6 +209,16 @@ def is_given(member: Raw | UnsetType | None) -> bool:
     return isinstance(member, Raw) and bytes(member) != b"null"
 
 
+def members_of(decoder: msgspec.json.Decoder[dict[str, Raw]], body: bytes, *, calls: int = 64) -> dict[str, Raw]:
+    """The top-level members of a body, for which there will be room so many calls deeper too.
+
+    How deeply nested a body may be is what is left of the stack (sys.getrecursionlimit). Parts of it are read again
+    when it is sent, and in answers that repeat it, 20 calls deeper: what was just not too deep here must not be there,
+    when it is paid for, and when a provider seems to have failed. Raises RecursionError for what is too deep.
+    """
+    return members_of(decoder, body, calls=calls - 1) if calls else decoder.decode(body)
+
+
 class ChatReader:
     """Reads chat requests; holds the decoders, which are costly to make and safe to share."""
 
@@ -220,7 +230,7 @@ class ChatReader:
         """The request in `body`. Raises InvalidRequest naming the member at fault and what was expected there."""
         try:
             body.decode()  # msgspec does not look into the strings of members that it keeps raw
-            members = self._members.decode(body)
+            members = members_of(self._members, body)
             typed = self._body.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise explained(error) from error

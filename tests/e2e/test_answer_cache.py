@@ -70,7 +70,11 @@ def test_a_hit_is_booked_at_zero_with_what_it_saved(proxy: Proxy, own_sandbox: S
 
 def test_a_stream_is_given_again_as_a_stream_and_apart_from_a_whole_answer(proxy: Proxy) -> None:
     body = {**question(COLD, "Tell me about rain."), "stream": True}
-    first, again = proxy.chat("search", body), proxy.chat("search", body)
+    first = proxy.chat("search", body)
+    eventually(
+        lambda: "penstock_in_flight_requests 0.0" in proxy.metrics(), within_s=10
+    )  # a stream is kept after its end
+    again = proxy.chat("search", body)
     whole = proxy.chat("search", question(COLD, "Tell me about rain."))
 
     assert again.headers["x-penstock-cache"] == "hit"

@@ -29,6 +29,8 @@ def proxy(provider: HostileProvider, tmp_path_factory: pytest.TempPathFactory) -
         main.write_text(
             text.replace("first_byte_s: 300", "first_byte_s: 2").replace("between_bytes_s: 120", "between_bytes_s: 1")
         )
+        search = (config / "teams" / "search.yaml").read_text().replace("team: search", "team: cached")
+        (config / "teams" / "cached.yaml").write_text(f"{search}\ncache: {{ttl_s: 600, when: always}}\n")
 
     with running_proxy(tmp_path_factory.mktemp("proxy"), provider.base_url, edit=impatient) as proxy:
         yield proxy
@@ -137,6 +139,22 @@ def test_a_chunk_with_broken_text_ends_in_an_error_event_and_not_in_a_crash(
     assert "[DONE]" not in reply.text
     assert "error" in reply.text
     eventually(lambda: is_settled(proxy), within_s=60)
+
+
+def test_a_whole_answer_to_who_wanted_a_stream_is_given_again_as_a_stream(
+    proxy: Proxy, provider: HostileProvider
+) -> None:
+    """The cache once gave the provider's JSON under the name of an event stream, in which no client finds an event."""
+    provider.answer = whole(usage={"prompt_tokens": 5, "completion_tokens": 5, "cost": 0.000001})
+    body = {**_BODY, "stream": True}
+
+    first = proxy.chat("cached", body)
+    eventually(lambda: is_settled(proxy), within_s=60)
+    again = proxy.chat("cached", body)
+
+    assert (first.headers["x-penstock-cache"], again.headers["x-penstock-cache"]) == ("miss", "hit")
+    assert again.content == first.content
+    assert again.content.endswith(b"data: [DONE]\n\n")
 
 
 def test_a_client_cannot_hide_an_image_from_the_hold(proxy: Proxy, provider: HostileProvider) -> None:

@@ -443,3 +443,20 @@ def png(width: int, height: int) -> str:
     pixels = zlib.compress((b"\0" + b"\x80" * width) * height)
     data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
     return "data:image/png;base64," + base64.b64encode(data).decode()
+
+
+def test_how_deeply_a_tool_is_nested_breaks_nothing_behind_the_reader(house: House) -> None:
+    """Just above the limit the tools were read, and in the answer, some calls deeper, were not: an error of ours, or a
+    provider that seemed to have failed, was paid for all the same and came nearer to being left alone."""
+    statuses = set()
+    for depth in range(880, 990, 3):
+        schema = b'{"type":"object","properties":%b%b}' % (b'{"a":' * depth, b"{}" + b"}" * depth)
+        tools = b'[{"type":"function","name":"f","parameters":%b}]' % schema
+        reply = house.proxy.http.post(
+            f"{house.proxy.base_url}/responses",
+            content=b'{"model":"auto","max_output_tokens":20,"input":"Hi","tools":%b}' % tools,
+            headers={"authorization": f"Bearer {house.proxy.keys['search']}", "content-type": "application/json"},
+        )
+        statuses.add(reply.status_code)
+
+    assert statuses == {200, 400}

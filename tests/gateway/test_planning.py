@@ -161,6 +161,13 @@ def test_what_a_model_made_of_unknown_length_may_fill_the_window(answer: dict[st
     assert profile_of(request, COUNTER.count_now(request), NO_CONTROLS, team=TeamName("search")).has_unbounded_parts
 
 
+def test_a_part_that_calls_itself_a_picture_and_shows_none_may_fill_the_window() -> None:
+    """So a part of another API comes here that a chat does not know, and a provider may find a picture in it."""
+    request = read(messages=[{"role": "user", "content": [{"type": "image_url", "text": "{}"}]}])
+
+    assert profile_of(request, COUNTER.count_now(request), NO_CONTROLS, team=TeamName("search")).has_unbounded_parts
+
+
 @pytest.mark.parametrize(("functions", "needs"), [([{"name": "f"}], True), ([], False), (None, False)])
 def test_functions_as_openai_had_them_before_tools_need_tools(functions: object, needs: bool) -> None:
     request = read(functions=functions)

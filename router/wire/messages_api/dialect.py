@@ -10,7 +10,7 @@ from router.apis import Api
 from router.errors import PenstockError
 from router.wire.answers import Answer, Called
 from router.wire.dialect import Editor
-from router.wire.events import payload_of
+from router.wire.events import on_one_line, payload_of
 from router.wire.messages_api import errors
 from router.wire.messages_api.replies import FINISHES, MessageReader
 from router.wire.messages_api.streams import MessagesEditor
@@ -49,7 +49,7 @@ class MessagesDialect:
         try:
             return b"".join(events_of(msgspec.json.decode(body, type=dict[str, Raw])))
         except (ValueError, RecursionError):  # not ours to judge
-            return b"event: message\ndata: " + body.replace(b"\n", b" ") + b"\n\n"
+            return b"event: message\ndata: " + on_one_line(body) + b"\n\n"
 
     def said(self, body: bytes) -> Sequence[Answer]:
         message = _object(body)

@@ -16,7 +16,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from router.apis import Api
 from router.errors import InvalidRequest
 from router.wire.messages_api.conversation import Conversation
-from router.wire.requests import ChatReader, ModelRequest, Original, asks_one_hour, explained, is_given
+from router.wire.requests import ChatReader, ModelRequest, Original, asks_one_hour, explained, is_given, members_of
 
 
 class _Message(Struct):
@@ -131,7 +131,7 @@ class MessagesReader:
         """The request in `body`. Raises InvalidRequest naming the member at fault and what was expected there."""
         try:
             body.decode()  # msgspec does not look into the strings of members that it keeps raw
-            members = self._members.decode(body)
+            members = members_of(self._members, body)
             typed = self._body.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise explained(error) from error
@@ -139,7 +139,10 @@ class MessagesReader:
             raise InvalidRequest("max_tokens: Field required.", param="max_tokens", code="invalid_type")
         _refuse_what_cannot_be_bounded(typed, members)
         conversation = Conversation()
-        chat, allowance = self._as_chat(typed, members, conversation)
+        try:
+            chat, allowance = self._as_chat(typed, members, conversation)
+        except RecursionError as error:  # blocks may have blocks within them, and these others
+            raise explained(error) from error
         written = msgspec.json.encode(chat)
         request = self._chat.read(written)
         return replace(

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from router.units import Usage
+from router.wire.events import on_one_line
 from router.wire.responses import Bill
 
 Block = dict[str, Any]
@@ -81,13 +82,20 @@ class Said(Struct):
     @property
     def text(self) -> str:
         if isinstance(self.content, list):
-            parts = (msgspec.json.decode(part, type=_TextPart) for part in self.content)
-            return "".join(part.text or "" for part in parts)
+            return "".join(map(_text_of, self.content))
         return self.content or self.refusal or ""
 
 
 class _TextPart(Struct):
     text: str | None = None
+
+
+def _text_of(part: Raw) -> str:
+    """Of a part of any other shape nothing."""
+    try:
+        return msgspec.json.decode(part, type=_TextPart).text or ""
+    except (msgspec.DecodeError, RecursionError):
+        return ""
 
 
 class Choice(Struct):
@@ -202,7 +210,7 @@ def usage_of(bill: Bill | None) -> dict[str, Any]:
 
 
 def named_event(kind: str, members: Mapping[str, Any]) -> bytes:
-    return b"event: %b\ndata: %b\n\n" % (kind.encode(), msgspec.json.encode({"type": kind, **members}))
+    return b"event: %b\ndata: %b\n\n" % (kind.encode(), on_one_line(msgspec.json.encode({"type": kind, **members})))
 
 
 def events_of(message: Mapping[str, Raw]) -> Iterator[bytes]:

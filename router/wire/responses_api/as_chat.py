@@ -99,6 +99,7 @@ class ChatMessages:
 
     def __init__(self) -> None:
         self.why_not: str | None = None  # what no chat can say
+        self.has_tools = False  # among the items
         self._messages: list[dict[str, Any]] = []
         self._own: dict[str, Any] | None = None  # the model's message in the making
 
@@ -151,6 +152,7 @@ class ChatMessages:
     def _add_own(self, content: str | list[Part] | None) -> None:
         own = self._own_message()
         text, refusal = content if isinstance(content, str) else "", ""
+        foreign: list[Part] = []
         for part in content if isinstance(content, list) else ():
             if part.type in ("output_text", "input_text", "text"):
                 text += part.text or ""
@@ -158,12 +160,16 @@ class ChatMessages:
                 refusal += part.refusal or ""
             else:
                 self._never(f"a part of type {part.type[:60]!r} in what the model said")
+                foreign.append(part)
         if own.get("content") and text:
             own["content"] += f"\n\n{text}"
         elif text:
             own["content"] = text
         if refusal:
             own["refusal"] = refusal
+        if foreign:  # OpenRouter takes pictures and files there too: they are counted where a chat has them
+            self._close()
+            self._messages.append({"role": "user", "content": self._parts(foreign, always=True)})
 
     def _add_call(self, call_id: str, name: str, arguments: str) -> None:
         call = {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
@@ -194,7 +200,9 @@ class ChatMessages:
             made = _read(item, _MadePicture, path).result or ""
             content = self._parts([Part("input_image", image_url=f"data:image/png;base64,{made}")], always=True)
         elif kind in ("additional_tools", "tool_search_output"):
-            refuse_what_runs_at_the_provider(_read(item, _AdditionalTools, path).tools, f"{path}.tools")
+            tools = _read(item, _AdditionalTools, path).tools
+            refuse_what_runs_at_the_provider(tools, f"{path}.tools")
+            self.has_tools = self.has_tools or bool(tools)
         elif kind not in _KNOWN_BY_THEIR_TEXT:
             content.append({"type": kind})
         self._messages.append({"role": "user", "content": content})

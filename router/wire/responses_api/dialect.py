@@ -10,7 +10,7 @@ from router.apis import Api
 from router.errors import PenstockError
 from router.wire.answers import Answer
 from router.wire.dialect import Editor
-from router.wire.events import is_utf8
+from router.wire.events import is_utf8, on_one_line
 from router.wire.requests import ModelRequest
 from router.wire.responses import ReplyReader, error_body
 from router.wire.responses_api.events import error_events, event
@@ -47,8 +47,8 @@ class ResponsesDialect:
             items = msgspec.json.decode(response["output"], type=list[dict[str, Raw]])
             status = msgspec.json.decode(response["status"], type=str)
             told = [part for index, item in enumerate(items) for part in _told(index, item)]
-        except (msgspec.MsgspecError, UnicodeDecodeError, KeyError):  # not ours to judge
-            return b"data: " + body.replace(b"\n", b" ") + b"\n\n"
+        except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, RecursionError):  # not ours to judge
+            return b"data: " + on_one_line(body) + b"\n\n"
         started: dict[str, Any] = {**response, "status": "in_progress", "output": [], "usage": None}
         begun = [("response.created", {"response": started}), ("response.in_progress", {"response": started})]
         ended = (f"response.{status}", {"response": response})

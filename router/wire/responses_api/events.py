@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from router.errors import PenstockError
+from router.wire.events import on_one_line
 
 _NAME = re.compile(r"[a-z0-9_.]{1,100}", re.ASCII)
 
@@ -19,7 +20,7 @@ _NAME = re.compile(r"[a-z0-9_.]{1,100}", re.ASCII)
 def event(kind: str, sequence_number: int, **members: Any) -> bytes:  # noqa: ANN401 - what JSON takes
     """An event of ours."""
     data = msgspec.json.encode({"type": kind, "sequence_number": sequence_number, **members})
-    return b"event: %b\ndata: %b\n\n" % (kind.encode(), data)
+    return b"event: %b\ndata: %b\n\n" % (kind.encode(), on_one_line(data))
 
 
 def named(kind: str | None, data_lines: bytes) -> bytes:

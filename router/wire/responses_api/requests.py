@@ -12,7 +12,16 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from router.apis import Api
 from router.errors import InvalidRequest
-from router.wire.requests import MOST_OUTPUT_TOKENS, ChatReader, ModelRequest, Original, explained, in_range, is_given
+from router.wire.requests import (
+    MOST_OUTPUT_TOKENS,
+    ChatReader,
+    ModelRequest,
+    Original,
+    explained,
+    in_range,
+    is_given,
+    members_of,
+)
 from router.wire.responses_api.as_chat import ChatMessages
 from router.wire.responses_api.tools import (
     ToolChoice,
@@ -87,6 +96,7 @@ _SAID_OTHERWISE = frozenset(
     }
 )  # fmt: skip
 _KNOWN = _SAID_OTHERWISE.union(_SAME_IN_A_CHAT)
+_BROUGHT_BY_AN_ITEM = {"type": "custom", "custom": {"name": "additional_tools"}}
 _LOGPROBS = "message.output_text.logprobs"
 
 
@@ -102,15 +112,18 @@ class ResponsesReader:
         """The request in `body`. Raises InvalidRequest naming the member at fault and what was expected there."""
         try:
             body.decode()  # msgspec does not look into the strings of members that it keeps raw
-            members = self._members.decode(body)
+            members = members_of(self._members, body)
             typed = self._body.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise explained(error) from error
         _refuse_what_is_not_served(members, typed)
         choice = _choice(typed.tool_choice)
-        refuse_what_runs_at_the_provider(typed.tools or ())
         refuse_choice(choice)
-        messages = _messages(typed)
+        try:
+            refuse_what_runs_at_the_provider(typed.tools or ())
+            messages = _messages(typed)
+        except RecursionError as error:  # items are decoded one by one, and may have tools within tools
+            raise explained(error) from error
         chat: dict[str, Any] = {name: members[name] for name in _SAME_IN_A_CHAT if is_given(members.get(name))}
         chat["messages"] = messages.messages()
         if typed.max_output_tokens is not None:
@@ -122,6 +135,8 @@ class ResponsesReader:
             told, unsaid = chat_choice(choice, typed.tools)
             why_not = why_not or why_no_chat_offers(typed.tools) or unsaid
             chat.update(_tools(members, typed.tools, choice, told))
+        if messages.has_tools:  # which need a model that takes tools, and bring its provider's own prompt for them
+            chat.setdefault("tools", [_BROUGHT_BY_AN_ITEM])
         return self._chats.read_translated(
             chat,
             body=body,

@@ -34,6 +34,8 @@ _CUSTOM_PARAMETERS = {
     "required": [CUSTOM_INPUT],
     "additionalProperties": False,
 }
+# They are read again when the answer comes, deeper in the stack, where nothing may fail any more: it is paid for.
+_MOST_LEVELS = 8
 _LONGEST_NAME = 64  # of a function, at OpenAI and DeepSeek
 
 
@@ -83,8 +85,16 @@ class Offered:
     is_custom: bool = False
 
 
-def refuse_what_runs_at_the_provider(tools: Sequence[ToolDefinition], path: str = "tools") -> None:
+def refuse_what_runs_at_the_provider(
+    tools: Sequence[ToolDefinition], path: str = "tools", *, levels: int = _MOST_LEVELS
+) -> None:
     """Raises InvalidRequest naming the first tool that its client does not run itself."""
+    if tools and not levels:
+        raise InvalidRequest(
+            f"Tools are nested more than {_MOST_LEVELS} deep; a namespace holds functions.",
+            param=path,
+            code="unsupported_parameter",
+        )
     for index, tool in enumerate(tools):
         where = f"{path}[{index}]"
         kind = tool.type
@@ -93,7 +103,7 @@ def refuse_what_runs_at_the_provider(tools: Sequence[ToolDefinition], path: str 
         elif kind == "tool_search" and tool.execution != "client":
             kind = "tool_search at the server"
         elif kind in _CLIENTS_OWN:
-            refuse_what_runs_at_the_provider(tool.tools or (), f"{where}.tools")
+            refuse_what_runs_at_the_provider(tool.tools or (), f"{where}.tools", levels=levels - 1)
             continue
         raise InvalidRequest(
             f"The tool type {kind[:60]!r} is not accepted: tools that run at the provider bill fees that cannot be "

@@ -1,6 +1,7 @@
 """What a body of Anthropic's API is taken for: the chat that says the same, and what no chat can say."""
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -354,3 +355,13 @@ def test_tokens_are_counted_without_a_limit() -> None:
     body = b'{"model":"auto","messages":[{"role":"user","content":"Hi"}]}'
 
     assert MessagesReader(needs_limit=False).read(body).max_output_tokens is None
+
+
+@pytest.mark.parametrize("kind", ['"document","source":{"type":"content",', '"search_result","source":"x",'])
+def test_blocks_within_blocks_are_read_or_refused_at_any_depth(kind: str) -> None:
+    """At 331 search results in each other a RecursionError came out."""
+    for depth in range(270, 345):
+        nested = f'{{"type":{kind}"content":[' * depth + ("]}}" if "document" in kind else "]}") * depth
+        body = f'{{"model":"m","max_tokens":5,"messages":[{{"role":"user","content":[{nested}]}}]}}'
+        with suppress(InvalidRequest):
+            READER.read(body.encode())

@@ -496,3 +496,10 @@ def test_a_stream_ends_exactly_once_whatever_comes_and_in_whatever_order(data: s
     kinds = [each["type"] for each in read(told)]
     assert [kind for kind in kinds if kind in ("message_stop", "error")] == kinds[-1:]
     assert b"[DONE]" not in told
+
+
+@pytest.mark.parametrize("content", [["a"], [1], [[]], [{"text": 5}]])
+def test_a_part_of_an_odd_shape_says_nothing_and_breaks_nothing(content: list[object]) -> None:
+    told = edited(translating(), chunk(content="Tea"), chunk(content=content), chunk("stop"))
+
+    assert [event["type"] for event in read(told)][-1] == "message_stop"

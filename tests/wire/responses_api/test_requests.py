@@ -381,3 +381,41 @@ def test_any_body_is_read_or_refused_by_name(members: dict[str, Any]) -> None:
     assert request.messages
     assert request.original is not None
     assert json.loads(request.original.body_with({})) == json.loads(body)
+
+
+@pytest.mark.parametrize(
+    ("part", "kind"),
+    [
+        ({"type": "input_image", "image_url": "https://example.org/1.png"}, "image_url"),
+        ({"type": "input_file", "file_url": "https://example.org/1.pdf"}, "file"),
+        ({"type": "input_audio", "input_audio": {"data": "", "format": "mp3"}}, "input_audio"),
+    ],
+)
+def test_a_picture_or_file_in_what_the_model_said_is_counted(part: dict[str, object], kind: str) -> None:
+    """OpenRouter takes them in messages of any role. They were held for with the bytes of their address."""
+    request = read(input=[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": [part]}])
+
+    assert kind in [each.type for said in request.messages if isinstance(said.content, list) for each in said.content]
+    assert request.original is not None
+    assert request.original.untranslatable is not None
+
+
+@pytest.mark.parametrize(
+    "members", ['"input":"x","tools":[%s]', '"input":[{"type":"additional_tools","tools":[%s]}]'], ids=str
+)
+def test_tools_within_tools_are_refused_and_break_nothing(members: str) -> None:
+    """At some depth the items were still read and the tools in them were not: a RecursionError came out."""
+    for depth in (9, *range(440, 500), 5_000):
+        nested = '{"type":"namespace","name":"a","tools":[' * depth + "]}" * depth
+        with pytest.raises(InvalidRequest):
+            READER.read(b'{"model":"m",%b}' % (members % nested).encode())
+
+
+@pytest.mark.parametrize("kind", ["additional_tools", "tool_search_output"])
+def test_tools_among_the_items_are_tools(kind: str) -> None:
+    """They need a model that takes tools, and the prompt that its provider adds for them is held for."""
+    items = [{"type": kind, "tools": [FUNCTION]}, {"role": "user", "content": "Hi"}]
+
+    assert len(read(input=items).tools) == 1
+    assert len(read(input=items, tools=[FUNCTION]).tools) == 1
+    assert not read(input=[{"type": kind, "tools": []}, *items[1:]]).tools

@@ -432,3 +432,19 @@ def test_verification_reads_names_as_the_request_has_them_in_its_tools() -> None
 def test_nothing_is_said_by_what_is_no_response(odd: bytes) -> None:
     assert DIALECT.said(odd) in ((), (Answer(text=None, finish_reason="stop"),))
     assert DIALECT.said_in_events(b"data: " + odd + b"\n\n") == ()
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\n\n"])
+def test_a_request_that_was_printed_over_several_lines_is_answered_on_one(line_end: str) -> None:
+    """The response repeats members of the request: a client that prints its JSON once got events no one could read."""
+    tools = [{"type": "function", "name": "f"}]
+    asked = {"model": "m", "stream": True, "input": "Hi", "metadata": {"a": "b"}, "tools": tools}
+    request = READER.read(json.dumps(asked, indent=2).replace("\n", line_end).encode())
+    editor = DIALECT.editor(request, Api.CHAT)
+
+    told = editor.feed(b'data: {"id":"g","choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}]}\n\n')
+    told += editor.feed(b"data: [DONE]\n\n") + editor.end()
+
+    events = [event.split(b"\n") for event in told.split(b"\n\n") if event]
+    assert all(len(event) == 2 and json.loads(event[1].removeprefix(b"data: ")) for event in events)
+    assert events[-1][0] == b"event: response.completed"
