@@ -554,6 +554,8 @@ class Exchange:
             return
         if self._verdict is not None and self._verdict.failed is not None:
             return
+        if plan.is_downgraded or answered.candidate not in plan.decision.ranked:
+            return  # money was short: a better or longer answer is to be had when it is not
         its, worth = answered.candidate.deployment, self._baseline_nano_usd()
         measured_by = (its.model.name, answered.charge.nano_usd)
         if worth is not None and plan.baseline is not None:

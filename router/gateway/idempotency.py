@@ -103,7 +103,7 @@ class Idempotency:
                 )
             if found.content is None:
                 raise IdempotencyBusy(f"The request under this key ({found.request_id}) is under way. Ask again soon.")
-            once.answer = msgspec.msgpack.decode(found.content, type=KeptAnswer)
+            once.answer = _read(found.content)
             yield once
             return
         try:
@@ -119,6 +119,17 @@ class Idempotency:
             with suppress(StoreUnavailable):
                 await anyio.to_thread.run_sync(self._store.drop_expired_answers, self._now())
             await anyio.sleep(_PRUNED_EVERY_S)
+
+
+def _read(content: bytes) -> KeptAnswer:
+    """Raises IdempotencyConflict for what another version has kept in a form of its own."""
+    try:
+        return msgspec.msgpack.decode(content, type=KeptAnswer)
+    except msgspec.DecodeError:
+        raise IdempotencyConflict(
+            "The answer under this key was kept by another version and cannot be read. It was given and is paid for: "
+            "use a new key if it is to be asked for again."
+        ) from None
 
 
 def _digest(data: bytes) -> bytes:
