@@ -52,11 +52,13 @@ class _Provider:
                 self.sent_bytes[me] += len(_EVENT)
             writer.write(_END)
             await writer.drain()
+            writer.close()
         except OSError:
             return
         finally:
             self.under_way -= 1
-            writer.close()
+            if not writer.is_closing():
+                writer.transport.abort()  # of what is left to say nobody takes anything
 
 
 def _event(content: str, **choice: object) -> bytes:
