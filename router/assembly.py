@@ -51,11 +51,11 @@ from router.server.app import PUBLIC, OuterEdge, admin_app, data_app
 from router.server.auth import KeyRing, RequireKey
 from router.server.console import Console
 from router.server.counting import CountTokens
+from router.server.endpoints import ModelEndpoint, RequestReader, Underway
 from router.server.explaining import Explain, Explaining, ExplainPage
 from router.server.life import Life, Step
 from router.server.listen import Stop
 from router.server.models import Models
-from router.server.openai import ModelEndpoint, RequestReader, Underway
 from router.server.pages import EXPLAIN_PATH
 from router.server.replies import Wording
 from router.storage.answer_shelves import MemoryShelf, RedisShelf
@@ -82,8 +82,8 @@ from router.wire.messages_api.errors import error_body as anthropic_error_body
 from router.wire.messages_api.reading import MessagesReader
 from router.wire.messages_api.replies import MessageReader
 from router.wire.moderations import ModerationReader
+from router.wire.replies import ReplyReader
 from router.wire.requests import ChatReader
-from router.wire.responses import ReplyReader
 from router.wire.responses_api.dialect import ResponsesDialect
 from router.wire.responses_api.replies import ResponsesReplyReader
 from router.wire.responses_api.requests import ResponsesReader

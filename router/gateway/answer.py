@@ -11,7 +11,7 @@ from router.upstream.client import UpstreamReply
 from router.upstream.openrouter import cancel_stops_billing
 from router.wire.dialect import Editor
 from router.wire.events import EventTooLong
-from router.wire.responses import Bill, ReplyReader
+from router.wire.replies import Bill, ReplyReader
 
 # A provider that bills to the end although the client is gone is read to the end, for its usage chunk, this long.
 _DRAIN_S = 120.0

@@ -14,7 +14,7 @@ from router.limits.gate import Reservation
 from router.quality.verify import Verdict
 from router.units import CostSource
 from router.upstream.client import UpstreamClient
-from router.wire.responses import Bill
+from router.wire.replies import Bill
 
 # When to ask for a provider's record of a call that told no cost: it may appear some seconds late (openrouter.md §5;
 # the delay is not documented, so this doubles up to 16 s in all).

@@ -22,8 +22,8 @@ from router.storage.journal import Journal, Record
 from router.upstream.breaker import Availability, RetryBudget
 from router.upstream.client import UpstreamClient
 from router.wire.dialect import Dialect
+from router.wire.replies import ReplyFacts, ReplyReader
 from router.wire.requests import ModelRequest
-from router.wire.responses import ReplyFacts, ReplyReader
 
 # Takes an answered request; returns at once. The last argument is the request's id.
 CopyToShadow = Callable[[Plan, ModelRequest, Caller, str], None]

@@ -9,7 +9,7 @@ from router.catalog.prices import cost
 from router.errors import PricingError
 from router.ledger import Attempt, LedgerEntry
 from router.units import CostSource, Usage, nano_usd
-from router.wire.responses import Bill
+from router.wire.replies import Bill
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from router.errors import PenstockError
 from router.gateway.dispatch import Gateway
 from router.gateway.exchange import Exchange
 from router.server.auth import CALLER
-from router.server.openai import RequestReader
+from router.server.endpoints import RequestReader
 from router.server.replies import REQUEST_ID, ClientGone, read_body, refuse, send_json
 from router.wire.controls import controls_from
 

@@ -8,7 +8,7 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from router.errors import BodyTooLarge, InvalidRequest, PenstockError, UnsupportedEncoding
-from router.wire.responses import error_body
+from router.wire.replies import error_body
 
 Headers = Sequence[tuple[bytes, bytes]]
 

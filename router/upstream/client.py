@@ -15,7 +15,7 @@ from router.catalog.catalog import Deployment, Provider, ProviderName
 from router.errors import UpstreamBroken, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from router.keys import Secret
 from router.upstream.transport import is_unsent
-from router.wire.responses import Bill, ReplyReader
+from router.wire.replies import Bill, ReplyReader
 
 # A whole (not streamed) answer is kept in memory; images come as base64, 20 of 2 MB at the most seen in practice.
 MAX_BODY_BYTES = 64 * 1024 * 1024

@@ -1,5 +1,5 @@
 """What crosses the wire, read without I/O: `requests` (what clients ask), `controls` (our request headers),
-`responses` (bodies and chunks of providers), `events` (server-sent events as bytes), `streams` (a chat's events in,
+`replies` (bodies and chunks of providers), `events` (server-sent events as bytes), `streams` (a chat's events in,
 edited events out), `dialect` (how a client of an API is answered), `over_chat` (what translations of a chat share),
 `responses_api` (OpenAI's Responses API), `messages_api` (Anthropic's); `prompts`, with `embeddings`, `completions` and
 `moderations` (what is asked without a conversation), `whole` (answers that are never streamed).

@@ -13,8 +13,8 @@ from router.wire.answers import Answer
 from router.wire.dialect import Editor
 from router.wire.events import on_one_line
 from router.wire.prompts import PromptReader
+from router.wire.replies import ReplyReader, error_body
 from router.wire.requests import Message, ModelRequest, Part
-from router.wire.responses import ReplyReader, error_body
 from router.wire.streams import DONE, StreamEditor, error_event
 
 # What OpenAI's API gives an answer where the client sets no limit (its API reference, 2026); vLLM has the same.

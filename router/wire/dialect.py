@@ -13,8 +13,8 @@ from router.apis import Api
 from router.errors import PenstockError
 from router.wire.answers import Answer, answers_in, answers_in_events
 from router.wire.events import on_one_line
+from router.wire.replies import Bill, ReplyReader, error_body
 from router.wire.requests import ModelRequest
-from router.wire.responses import Bill, ReplyReader, error_body
 from router.wire.streams import DONE, StreamEditor, error_event
 
 

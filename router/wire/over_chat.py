@@ -1,6 +1,6 @@
 """What an editor knows that turns the stream of a chat into one of another API: `OverChat`."""
 
-from router.wire.responses import Bill
+from router.wire.replies import Bill
 from router.wire.streams import StreamEditor
 
 

@@ -20,7 +20,7 @@ from msgspec import DecodeError, Raw, Struct, ValidationError, json
 
 from router.errors import PenstockError
 from router.wire.events import EventSplitter, data_event, is_named_error, is_utf8, payload_of, without_ids
-from router.wire.responses import Bill, ReplyFacts, ReplyReader, error_body
+from router.wire.replies import Bill, ReplyFacts, ReplyReader, error_body
 
 DONE = b"data: [DONE]\n\n"
 

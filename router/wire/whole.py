@@ -6,8 +6,8 @@ from router.apis import Api
 from router.errors import PenstockError
 from router.wire.answers import Answer
 from router.wire.dialect import Editor
+from router.wire.replies import error_body
 from router.wire.requests import ModelRequest
-from router.wire.responses import error_body
 from router.wire.streams import error_event
 
 AsAsked = Callable[[bytes, ModelRequest], bytes]

@@ -47,8 +47,8 @@ from router.units import CostSource, Usage
 from router.upstream.orders import Orders
 from router.upstream.outgoing import outgoing_body
 from router.wire.controls import NO_CONTROLS
+from router.wire.replies import ReplyReader
 from router.wire.requests import ChatReader
-from router.wire.responses import ReplyReader
 from tests.benchmarks.conversations import START, Conversations, Turn, Workload, conversations
 
 CONFIG = Path(__file__).parents[2] / "config"

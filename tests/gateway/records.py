@@ -11,7 +11,7 @@ from router.catalog.catalog import Provider, ProviderKind, ProviderName
 from router.units import Usage
 from router.upstream.client import Endpoint, UpstreamClient
 from router.upstream.transport import UpstreamTransport
-from router.wire.responses import ReplyReader
+from router.wire.replies import ReplyReader
 from tests.upstream.faulty_server import DEADLINE_S, Peer, answer, faulty_server
 
 NOT_YET = answer(b"{}", status=b"404 Not Found")

@@ -14,8 +14,8 @@ from router.gateway.answer import StreamedAnswer
 from router.units import Usage
 from router.upstream.client import UpstreamReply
 from router.wire.dialect import ChatDialect
+from router.wire.replies import ReplyReader
 from router.wire.requests import ChatReader
-from router.wire.responses import ReplyReader
 
 pytestmark = pytest.mark.anyio
 

@@ -19,7 +19,7 @@ from router.ledger import FAILED_VERIFICATION, Attempt
 from router.limits.gate import Reservation
 from router.quality.verify import CheckKind, Verdict
 from router.units import CostSource, Usage
-from router.wire.responses import Bill
+from router.wire.replies import Bill
 from tests.decision.builders import always, per_mtok
 from tests.gateway.records import ABSURD, BILLED, NOT_YET, record, records
 from tests.storage.entries import AT

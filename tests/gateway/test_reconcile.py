@@ -38,7 +38,7 @@ from router.tokens.vocabulary import load_encoding
 from router.units import CostSource, Usage
 from router.upstream.breaker import Availability, RetryBudget
 from router.upstream.client import UpstreamClient
-from router.wire.responses import ReplyReader
+from router.wire.replies import ReplyReader
 from tests.decision.builders import catalog
 from tests.gateway.records import ABSURD, BILLED, NOT_YET, Records, record, records
 from tests.storage.entries import AT, attempt, entry

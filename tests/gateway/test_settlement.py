@@ -11,7 +11,7 @@ from router.catalog.prices import PriceEntry, PriceList
 from router.gateway.settlement import Books, Charge, baseline_nano_usd, charge_for, version_served
 from router.ledger import LedgerEntry
 from router.units import NO_USAGE, CostSource, Usage
-from router.wire.responses import Bill
+from router.wire.replies import Bill
 from tests.decision.builders import always, at, catalog, model, per_mtok
 from tests.storage.entries import AT, FLASH, GPT, attempt, entry
 

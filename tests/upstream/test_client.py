@@ -23,7 +23,7 @@ from router.keys import Secret
 from router.units import Usage
 from router.upstream.client import MAX_BODY_BYTES, Endpoint, UpstreamClient, UpstreamReply
 from router.upstream.transport import UpstreamTransport
-from router.wire.responses import Bill, ReplyReader
+from router.wire.replies import Bill, ReplyReader
 from tests.upstream.deployments import deployment
 from tests.upstream.faulty_server import DEADLINE_S, Peer, answer, chunked, faulty_server
 

@@ -14,7 +14,7 @@ from router.keys import Secret
 from router.upstream.client import Endpoint, UpstreamClient
 from router.upstream.listing import listed_models
 from router.upstream.transport import UpstreamTransport
-from router.wire.responses import ReplyReader
+from router.wire.replies import ReplyReader
 from tests.upstream.deployments import deployment
 from tests.upstream.faulty_server import DEADLINE_S, Peer, answer, faulty_server
 

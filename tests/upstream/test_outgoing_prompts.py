@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from router.apis import Api
 from router.catalog.catalog import Deployment, Effort, ProviderKind
 from router.decision.data_rules import DataRules
-from router.server.openai import RequestReader
+from router.server.endpoints import RequestReader
 from router.upstream.orders import NO_ORDERS, Orders
 from router.upstream.outgoing import outgoing_body
 from router.wire.completions import CompletionReader

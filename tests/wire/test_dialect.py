@@ -4,8 +4,8 @@ import pytest
 
 from router.apis import Api
 from router.wire.dialect import ChatDialect
+from router.wire.replies import ReplyReader
 from router.wire.requests import ChatReader
-from router.wire.responses import ReplyReader
 
 DIALECT = ChatDialect(ReplyReader())
 

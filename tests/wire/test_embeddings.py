@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.wire.embeddings import EmbeddingReader, as_asked
+from router.wire.replies import ReplyReader
 from router.wire.requests import ModelRequest
-from router.wire.responses import ReplyReader
 
 READER = EmbeddingReader()
 vectors = st.lists(

@@ -8,7 +8,7 @@ import pytest
 from router.wire.completions import CompletionDialect
 from router.wire.dialect import ChatDialect, Dialect
 from router.wire.messages_api.dialect import MessagesDialect
-from router.wire.responses import ReplyReader
+from router.wire.replies import ReplyReader
 from router.wire.responses_api.dialect import ResponsesDialect
 from router.wire.responses_api.replies import ResponsesReplyReader
 

@@ -13,8 +13,8 @@ from router.errors import InvalidRequest
 from router.wire.completions import DEFAULT_MAX_TOKENS, CompletionDialect, CompletionReader
 from router.wire.embeddings import EmbeddingReader
 from router.wire.moderations import DEFAULT_MODEL, ModerationReader
+from router.wire.replies import ReplyReader
 from router.wire.requests import ModelRequest
-from router.wire.responses import ReplyReader
 
 
 class Reader(Protocol):

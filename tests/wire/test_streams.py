@@ -15,7 +15,7 @@ from openai.types.chat import ChatCompletionChunk
 
 from router.units import Usage
 from router.wire.events import MAX_EVENT_BYTES, EventTooLong
-from router.wire.responses import Bill, ReplyReader
+from router.wire.replies import Bill, ReplyReader
 from router.wire.streams import DONE, StreamEditor, error_event
 from tests.upstream.recordings import RECORDINGS, Recording
 

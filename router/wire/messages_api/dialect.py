@@ -16,8 +16,8 @@ from router.wire.messages_api.replies import FINISHES, MessageReader
 from router.wire.messages_api.streams import MessagesEditor
 from router.wire.messages_api.translated_streams import TranslatedEditor
 from router.wire.messages_api.translation import events_of, message_of
+from router.wire.replies import ReplyReader
 from router.wire.requests import ModelRequest
-from router.wire.responses import ReplyReader
 from router.wire.streams import StreamEditor
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from router.wire.messages_api.errors import with_status
-from router.wire.responses import Bill, ReplyFacts, ReplyReader
+from router.wire.replies import Bill, ReplyFacts, ReplyReader
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 

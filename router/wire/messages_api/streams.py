@@ -12,7 +12,7 @@ from router.errors import PenstockError
 from router.wire.events import EventSplitter, is_named_error, is_utf8, payload_of, without_ids
 from router.wire.messages_api.errors import error_event
 from router.wire.messages_api.replies import MessageReader
-from router.wire.responses import Bill
+from router.wire.replies import Bill
 
 STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
 

@@ -13,7 +13,7 @@ from msgspec import Raw, Struct
 
 from router.units import Usage
 from router.wire.events import on_one_line
-from router.wire.responses import Bill
+from router.wire.replies import Bill
 
 Block = dict[str, Any]
 """A content block for a message in the making."""

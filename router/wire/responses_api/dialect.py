@@ -11,8 +11,8 @@ from router.errors import PenstockError
 from router.wire.answers import Answer
 from router.wire.dialect import Editor
 from router.wire.events import is_utf8, on_one_line
+from router.wire.replies import ReplyReader, error_body
 from router.wire.requests import ModelRequest
-from router.wire.responses import ReplyReader, error_body
 from router.wire.responses_api.events import error_events, event
 from router.wire.responses_api.mending import with_all_counts
 from router.wire.responses_api.native import NativeEditor

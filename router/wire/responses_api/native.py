@@ -11,7 +11,7 @@ from msgspec import UNSET, DecodeError, Raw, json
 
 from router.errors import PenstockError
 from router.wire.events import MAX_EVENT_BYTES, EventSplitter, is_named_error, is_utf8, payload_of, without_ids
-from router.wire.responses import FALSY, Bill
+from router.wire.replies import FALSY, Bill
 from router.wire.responses_api.events import error_events, named
 from router.wire.responses_api.mending import with_all_counts
 from router.wire.responses_api.replies import ResponsesReplyReader, StreamEvent, error_with_status

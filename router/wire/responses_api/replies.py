@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from router.units import Usage
-from router.wire.responses import (
+from router.wire.replies import (
     FALSY,
     UNREADABLE,
     Bill,

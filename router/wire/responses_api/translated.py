@@ -14,8 +14,8 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from router.errors import PenstockError
 from router.wire.events import payload_of
 from router.wire.over_chat import OverChat
+from router.wire.replies import short_name
 from router.wire.requests import ModelRequest, is_given
-from router.wire.responses import short_name
 from router.wire.responses_api.events import error_events, event
 from router.wire.responses_api.output import Event, Output
 from router.wire.responses_api.replies import REASONS

@@ -11,7 +11,7 @@ from router.errors import BudgetExhausted, NothingEligible, RateLimited, Unavail
 from router.wire.answers import Answer, Called
 from router.wire.messages_api.dialect import MessagesDialect
 from router.wire.messages_api.reading import MessagesReader
-from router.wire.responses import ReplyReader
+from router.wire.replies import ReplyReader
 
 DIALECT = MessagesDialect(ReplyReader())
 REQUEST = MessagesReader().read(

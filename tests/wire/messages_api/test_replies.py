@@ -8,7 +8,7 @@ import pytest
 from router.errors import FailureKind
 from router.units import Usage
 from router.wire.messages_api.replies import MessageReader
-from router.wire.responses import Bill, ReplyFacts, ReplyReader
+from router.wire.replies import Bill, ReplyFacts, ReplyReader
 
 REPLIES = ReplyReader()
 READER = MessageReader(REPLIES)

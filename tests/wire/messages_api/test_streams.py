@@ -17,7 +17,7 @@ from router.wire.dialect import Editor
 from router.wire.events import MAX_EVENT_BYTES, EventTooLong
 from router.wire.messages_api.dialect import MessagesDialect
 from router.wire.messages_api.reading import MessagesReader
-from router.wire.responses import Bill, ReplyReader
+from router.wire.replies import Bill, ReplyReader
 
 DIALECT = MessagesDialect(ReplyReader())
 REQUEST = MessagesReader().read(

@@ -15,7 +15,7 @@ from openai.types.responses import Response
 from router.errors import UpstreamBroken
 from router.units import Usage
 from router.wire.events import MAX_EVENT_BYTES, EventTooLong
-from router.wire.responses import Bill
+from router.wire.replies import Bill
 from router.wire.responses_api.native import NativeEditor
 from router.wire.responses_api.replies import ResponsesReplyReader
 from tests.upstream.recordings import DONE

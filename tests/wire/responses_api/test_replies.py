@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.units import Usage
-from router.wire.responses import Bill, ReplyFacts
+from router.wire.replies import Bill, ReplyFacts
 from router.wire.responses_api.replies import ResponsesReplyReader
 from tests.upstream.responses_recordings import FAILURE, ID, USAGE, message, response
 

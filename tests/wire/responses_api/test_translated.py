@@ -17,8 +17,8 @@ from pydantic import TypeAdapter
 from router.apis import Api
 from router.errors import UpstreamBroken
 from router.wire.answers import Answer, Called
+from router.wire.replies import ReplyReader
 from router.wire.requests import ChatReader
-from router.wire.responses import ReplyReader
 from router.wire.responses_api.dialect import ResponsesDialect
 from router.wire.responses_api.replies import ResponsesReplyReader
 from router.wire.responses_api.requests import ResponsesReader

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from router.errors import FailureKind, InvalidRequest, UnknownModel, UpstreamRefused
 from router.units import Usage
-from router.wire.responses import Bill, ReplyFacts, ReplyReader, error_body
+from router.wire.replies import Bill, ReplyFacts, ReplyReader, error_body
 
 READER = ReplyReader()
 USAGE = {"prompt_tokens": 8, "completion_tokens": 1}
