@@ -8,9 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+from router.wire.foreign import as_object, as_objects, as_text, decoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +36,14 @@ class Answer:
 
 def answers_in(body: bytes) -> tuple[Answer, ...]:
     """The choices of a whole reply; none if it is not one."""
-    return tuple(_answer(choice) for choice in _choices(body))
+    return tuple(_answer(choice) for choice in choices_in(body))
 
 
 def answers_in_events(events: bytes) -> tuple[Answer, ...]:
     """The choices of a stream, given all its events as a client gets them, in the order of their index."""
     parts: dict[int, _Parts] = {}
     for payload in _payloads(events):
-        for choice in _choices(payload):
+        for choice in choices_in(payload):
             index = choice.get("index")
             parts.setdefault(index if isinstance(index, int) else 0, _Parts()).add(choice)
     return tuple(parts[index].answer() for index in sorted(parts))
@@ -63,17 +61,17 @@ class _Parts:
     has_media: bool = False
 
     def add(self, choice: dict[str, Any]) -> None:
-        self.finish_reason = _text(choice.get("finish_reason")) or self.finish_reason
-        delta = _object(choice.get("delta"))
+        self.finish_reason = as_text(choice.get("finish_reason")) or self.finish_reason
+        delta = as_object(choice.get("delta"))
         self.text.append(_content(delta.get("content")) or "")
-        self.refusal.append(_text(delta.get("refusal")) or "")
+        self.refusal.append(as_text(delta.get("refusal")) or "")
         self.has_media = self.has_media or _has_media(delta)
-        for position, call in enumerate(_objects(delta.get("tool_calls"))):
+        for position, call in enumerate(as_objects(delta.get("tool_calls"))):
             index = call.get("index")
             number = index if isinstance(index, int) else position
-            function = _object(call.get("function"))
-            self.names[number] = self.names.get(number) or _text(function.get("name")) or ""
-            self.arguments.setdefault(number, []).append(_text(function.get("arguments")) or "")
+            function = as_object(call.get("function"))
+            self.names[number] = self.names.get(number) or as_text(function.get("name")) or ""
+            self.arguments.setdefault(number, []).append(as_text(function.get("arguments")) or "")
 
     def answer(self) -> Answer:
         return Answer(
@@ -86,13 +84,15 @@ class _Parts:
 
 
 def _answer(choice: dict[str, Any]) -> Answer:
-    message = _object(choice.get("message"))
-    functions = [_object(call.get("function")) for call in _objects(message.get("tool_calls"))]
+    message = as_object(choice.get("message"))
+    functions = [as_object(call.get("function")) for call in as_objects(message.get("tool_calls"))]
     return Answer(
         text=_content(message.get("content")),
-        calls=tuple(Called(_text(each.get("name")) or "", _text(each.get("arguments")) or "") for each in functions),
-        finish_reason=_text(choice.get("finish_reason")),
-        refusal=_text(message.get("refusal")),
+        calls=tuple(
+            Called(as_text(each.get("name")) or "", as_text(each.get("arguments")) or "") for each in functions
+        ),
+        finish_reason=as_text(choice.get("finish_reason")),
+        refusal=as_text(message.get("refusal")),
         has_media=_has_media(message),
     )
 
@@ -104,11 +104,9 @@ def _payloads(events: bytes) -> Iterator[bytes]:
             yield b"\n".join(lines)
 
 
-def _choices(body: bytes) -> Sequence[dict[str, Any]]:
-    try:
-        return _objects(_object(msgspec.json.decode(body)).get("choices"))
-    except _UNREADABLE:
-        return ()
+def choices_in(body: bytes) -> Sequence[dict[str, Any]]:
+    """The choices of a body or a chunk as they came."""
+    return as_objects(as_object(decoded(body)).get("choices"))
 
 
 def _has_media(message: dict[str, Any]) -> bool:
@@ -118,17 +116,5 @@ def _has_media(message: dict[str, Any]) -> bool:
 def _content(content: object) -> str | None:
     """Text, or the text of its parts."""
     if isinstance(content, list):
-        return "".join(_text(part.get("text")) or "" for part in _objects(content)) or None
-    return _text(content)
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _object(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _objects(value: object) -> list[dict[str, Any]]:
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+        return "".join(as_text(part.get("text")) or "" for part in as_objects(content)) or None
+    return as_text(content)

@@ -9,9 +9,10 @@ from msgspec import Struct
 
 from router.apis import Api
 from router.errors import InvalidRequest, PenstockError
-from router.wire.answers import Answer
+from router.wire.answers import Answer, choices_in
 from router.wire.dialect import Editor
 from router.wire.events import on_one_line
+from router.wire.foreign import as_text
 from router.wire.prompts import PromptReader
 from router.wire.replies import ReplyReader, error_body
 from router.wire.requests import Message, ModelRequest, Part
@@ -22,7 +23,6 @@ DEFAULT_MAX_TOKENS = 16
 _MOST_TOKENS = 100_000_000
 _MOST_CHOICES = 128
 _UNTRANSLATABLE = "a text is to be continued, and a chat answers"
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class _Body(Struct):
@@ -91,16 +91,16 @@ class CompletionDialect:
         return b"data: " + on_one_line(body) + b"\n\n" + DONE
 
     def said(self, body: bytes) -> Sequence[Answer]:
-        return tuple(Answer(text=_text(each.get("text")), finish_reason=_reason(each)) for each in _choices(body))
+        return tuple(Answer(text=as_text(each.get("text")), finish_reason=_reason(each)) for each in choices_in(body))
 
     def said_in_events(self, events: bytes) -> Sequence[Answer]:
         texts: dict[int, list[str]] = {}
         reasons: dict[int, str | None] = {}
         for event in events.split(b"\n\n"):
-            for choice in _choices(event.removeprefix(b"data:")):
+            for choice in choices_in(event.removeprefix(b"data:")):
                 index = choice.get("index")
                 at = index if isinstance(index, int) else 0
-                texts.setdefault(at, []).append(_text(choice.get("text")) or "")
+                texts.setdefault(at, []).append(as_text(choice.get("text")) or "")
                 reasons[at] = _reason(choice) or reasons.get(at)
         return tuple(Answer(text="".join(texts[at]) or None, finish_reason=reasons[at]) for at in sorted(texts))
 
@@ -143,18 +143,5 @@ def _with_suffix(messages: Sequence[Message], suffix: str | None) -> Sequence[Me
     return (Message(role="user", content=[Part(type="text", text=prompt), Part(type="text", text=suffix)]),)
 
 
-def _choices(body: bytes) -> Sequence[dict[str, Any]]:
-    try:
-        read = msgspec.json.decode(body)
-    except _UNREADABLE:
-        return ()
-    choices = read.get("choices") if isinstance(read, dict) else None
-    return [each for each in choices if isinstance(each, dict)] if isinstance(choices, list) else ()
-
-
 def _reason(choice: dict[str, Any]) -> str | None:
-    return _text(choice.get("finish_reason"))
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+    return as_text(choice.get("finish_reason"))

@@ -15,9 +15,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from router.errors import FailureKind, PenstockError, UpstreamRefused
 from router.units import Usage, nano_usd
-
-# What decoding foreign bytes can raise.
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+from router.wire.foreign import UNREADABLE
 
 _Fields = TypeVar("_Fields", bound=Struct)
 

@@ -11,6 +11,7 @@ from router.errors import PenstockError
 from router.wire.answers import Answer, Called
 from router.wire.dialect import Editor
 from router.wire.events import on_one_line, payload_of
+from router.wire.foreign import as_object, as_objects, decoded
 from router.wire.messages_api import errors
 from router.wire.messages_api.replies import FINISHES, MessageReader
 from router.wire.messages_api.streams import MessagesEditor
@@ -19,8 +20,6 @@ from router.wire.messages_api.translation import events_of, message_of
 from router.wire.replies import ReplyReader
 from router.wire.requests import ModelRequest
 from router.wire.streams import StreamEditor
-
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class MessagesDialect:
@@ -52,8 +51,8 @@ class MessagesDialect:
             return b"event: message\ndata: " + on_one_line(body) + b"\n\n"
 
     def said(self, body: bytes) -> Sequence[Answer]:
-        message = _object(body)
-        return (_answer(message, _blocks(message)),) if "content" in message else ()
+        message = as_object(decoded(body))
+        return (_answer(message, as_objects(message["content"])),) if "content" in message else ()
 
     def said_in_events(self, events: bytes) -> Sequence[Answer]:
         told: dict[str, Any] = {}
@@ -86,23 +85,7 @@ def _payloads(events: bytes) -> Iterator[object]:
     for event in events.split(b"\n\n"):
         payload = payload_of(event)
         if payload is not None:
-            try:
-                yield msgspec.json.decode(payload)
-            except _UNREADABLE:
-                continue
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        message = msgspec.json.decode(body)
-    except _UNREADABLE:
-        return {}
-    return message if isinstance(message, dict) else {}
-
-
-def _blocks(message: dict[str, Any]) -> list[dict[str, Any]]:
-    content = message["content"]
-    return [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
+            yield decoded(payload)
 
 
 def _put_together(block: dict[str, Any]) -> dict[str, Any]:

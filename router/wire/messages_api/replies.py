@@ -10,10 +10,9 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from router.wire.foreign import UNREADABLE
 from router.wire.messages_api.errors import with_status
 from router.wire.replies import Bill, ReplyFacts, ReplyReader
-
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 # In the words of a chat, which the ledger keeps and the checks of policies know.
 FINISHES: Mapping[str, str] = {
@@ -53,7 +52,7 @@ class MessageReader:
         """What a whole answer says, or None if it is not a JSON object."""
         try:
             members = self._members.decode(body)
-        except _UNREADABLE:
+        except UNREADABLE:
             return None
         error = self.error_in(members)
         return self._reader.facts(
@@ -76,7 +75,7 @@ class MessageReader:
         """The members of a usage object that say something."""
         try:
             usage = self._members.decode(members.get("usage", b"{}"))
-        except _UNREADABLE:
+        except UNREADABLE:
             return {}
         return {name: value for name, value in usage.items() if bytes(value) != b"null"}
 
@@ -129,5 +128,5 @@ def _is_message(members: Mapping[str, Raw]) -> bool:
 def _text(member: Raw | None) -> str | None:
     try:
         return None if member is None else msgspec.json.decode(member, type=str)
-    except _UNREADABLE:
+    except UNREADABLE:
         return None

@@ -10,13 +10,12 @@ from msgspec import Raw
 
 from router.errors import PenstockError
 from router.wire.events import EventSplitter, is_named_error, is_utf8, payload_of, without_ids
+from router.wire.foreign import UNREADABLE
 from router.wire.messages_api.errors import error_event
 from router.wire.messages_api.replies import MessageReader
 from router.wire.replies import Bill
 
 STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
-
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class MessagesEditor:
@@ -84,7 +83,7 @@ class MessagesEditor:
             return b""
         try:
             members = self._members.decode(payload)
-        except _UNREADABLE:
+        except UNREADABLE:
             self.has_failed = True
             return b""
         if not is_utf8(payload):  # a decoder does not look into the strings that it skips
@@ -140,14 +139,14 @@ class MessagesEditor:
     def _object(self, member: Raw | None) -> dict[str, Raw]:
         try:
             return {} if member is None else self._members.decode(member)
-        except _UNREADABLE:
+        except UNREADABLE:
             return {}
 
     def _string(self, member: Raw | None) -> str | None:
         """A name as it is kept."""
         try:
             return None if member is None else self._text.decode(member)[:_NAME_CHARS]
-        except _UNREADABLE:
+        except UNREADABLE:
             return None
 
 

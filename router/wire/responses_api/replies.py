@@ -9,9 +9,9 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from router.units import Usage
+from router.wire.foreign import UNREADABLE
 from router.wire.replies import (
     FALSY,
-    UNREADABLE,
     Bill,
     InputDetails,
     OutputDetails,

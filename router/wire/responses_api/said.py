@@ -10,19 +10,19 @@ import msgspec
 
 from router.wire.answers import Answer, Called
 from router.wire.events import payload_of
+from router.wire.foreign import as_object, as_objects, as_text, decoded
 from router.wire.responses_api.replies import ResponsesReplyReader
 from router.wire.responses_api.tools import CUSTOM_INPUT, chat_name
 
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _ENDS = ("response.completed", "response.incomplete")
 
 
 def answers_in_response(body: bytes, replies: ResponsesReplyReader) -> tuple[Answer, ...]:
     """The one answer of a whole response; none if it is not one."""
-    facts, response = replies.facts(body), _decoded(body)
+    facts, response = replies.facts(body), as_object(decoded(body))
     if facts is None or not facts.choices:
         return ()
-    return (_answer(_objects(response.get("output")), facts.finish_reason),)
+    return (_answer(as_objects(response.get("output")), facts.finish_reason),)
 
 
 def answers_in_responses_events(events: bytes, replies: ResponsesReplyReader) -> tuple[Answer, ...]:
@@ -31,14 +31,14 @@ def answers_in_responses_events(events: bytes, replies: ResponsesReplyReader) ->
     finish_reason = None
     for each in events.split(b"\n\n"):
         payload = payload_of(each)
-        told = {} if payload is None else _decoded(payload)
+        told = {} if payload is None else as_object(decoded(payload))
         if told.get("type") == "response.output_item.done":
-            items.extend(_objects([told.get("item")]))
+            items.extend(as_objects([told.get("item")]))
         elif told.get("type") in _ENDS and payload is not None:
             response = msgspec.json.decode(payload, type=dict[str, msgspec.Raw]).get("response", b"null")
             facts = replies.facts(bytes(response))
             finish_reason = None if facts is None else facts.finish_reason
-            items = items or _objects(_object(told.get("response")).get("output"))
+            items = items or as_objects(as_object(told.get("response")).get("output"))
     return (_answer(items, finish_reason),) if items or finish_reason is not None else ()
 
 
@@ -49,7 +49,7 @@ def _answer(items: Sequence[dict[str, Any]], finish_reason: str | None) -> Answe
     for item in items:
         match item.get("type"):
             case "message":
-                parts = _objects(item.get("content"))
+                parts = as_objects(item.get("content"))
                 text.extend(_text(part.get("text")) for part in parts if part.get("type") == "output_text")
                 refusal.extend(_text(part.get("refusal")) for part in parts)
             case "function_call":
@@ -72,20 +72,5 @@ def _name(item: dict[str, Any]) -> str:
     return chat_name(_text(item.get("name")), _text(item.get("namespace")) or None)
 
 
-def _decoded(body: bytes) -> dict[str, Any]:
-    try:
-        return _object(msgspec.json.decode(body))
-    except _UNREADABLE:
-        return {}
-
-
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _object(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _objects(value: object) -> list[dict[str, Any]]:
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+    return as_text(value) or ""

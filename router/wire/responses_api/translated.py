@@ -13,6 +13,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from router.errors import PenstockError
 from router.wire.events import payload_of
+from router.wire.foreign import UNREADABLE
 from router.wire.over_chat import OverChat
 from router.wire.replies import short_name
 from router.wire.requests import ModelRequest, is_given
@@ -43,7 +44,6 @@ _REPEATED: Mapping[str, Any] = {
     "safety_identifier": None,
     "prompt_cache_key": None,
 }
-_READABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class _Delta(Struct):
@@ -209,7 +209,7 @@ class TranslatedEditor(OverChat):
             return b""
         try:
             chunk = self._chunks.decode(payload)
-        except _READABLE:
+        except UNREADABLE:
             self._is_unreadable = True
             return b""
         return self._numbered(self._draft.add(chunk))
@@ -313,5 +313,5 @@ def _sum(counts: Iterable[Raw]) -> int:
 def _object(given: Raw | None) -> Mapping[str, Raw]:
     try:
         return {} if given is None else _OBJECT.decode(given) or {}
-    except _READABLE:
+    except UNREADABLE:
         return {}
