@@ -270,7 +270,7 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
             endpoints=endpoints,
             count_tokens=CountTokens(
                 gateway,
-                reader=MessagesReader(needs_limit=False),
+                reader=MessagesReader(ChatReader(), needs_limit=False),
                 max_body_bytes=settings.max_body_bytes,
                 refused=metrics.refused,
             ),
@@ -313,10 +313,10 @@ def _request_readers() -> dict[Api, RequestReader]:
     return {
         Api.CHAT: chats,
         Api.RESPONSES: ResponsesReader(chats),
-        Api.MESSAGES: MessagesReader(),
-        Api.COMPLETIONS: CompletionReader(),
-        Api.EMBEDDINGS: EmbeddingReader(),
-        Api.MODERATIONS: ModerationReader(),
+        Api.MESSAGES: MessagesReader(chats),
+        Api.COMPLETIONS: CompletionReader(chats),
+        Api.EMBEDDINGS: EmbeddingReader(chats),
+        Api.MODERATIONS: ModerationReader(chats),
     }
 
 

@@ -15,13 +15,20 @@ from router.wire.events import on_one_line
 from router.wire.foreign import as_text
 from router.wire.prompts import PromptReader
 from router.wire.replies import ReplyReader, error_body
-from router.wire.requests import Message, ModelRequest, Part
+from router.wire.requests import (
+    MOST_CHOICES,
+    MOST_OUTPUT_TOKENS,
+    ChatReader,
+    Message,
+    ModelRequest,
+    Part,
+    explained,
+    in_range,
+)
 from router.wire.streams import DONE, StreamEditor, error_event
 
 # What OpenAI's API gives an answer where the client sets no limit (its API reference, 2026); vLLM has the same.
 DEFAULT_MAX_TOKENS = 16
-_MOST_TOKENS = 100_000_000
-_MOST_CHOICES = 128
 _UNTRANSLATABLE = "a text is to be continued, and a chat answers"
 
 
@@ -38,8 +45,8 @@ class _Body(Struct):
 class CompletionReader:
     """Reads requests for completions."""
 
-    def __init__(self) -> None:
-        self._reader = PromptReader()
+    def __init__(self, chats: ChatReader) -> None:
+        self._reader = PromptReader(chats)
         self._body = msgspec.json.Decoder(_Body)
 
     def read(self, body: bytes) -> ModelRequest:
@@ -47,8 +54,8 @@ class CompletionReader:
         members = self._reader.members(body)
         prompts = self._reader.prompts(members, "prompt")
         typed = self._typed(body)
-        answers = _within("n", typed.n, 1, _MOST_CHOICES) or 1
-        written = _within("best_of", typed.best_of, 1, _MOST_CHOICES) or 1
+        answers = 1 if typed.n is None else in_range("n", typed.n, MOST_CHOICES)
+        written = 1 if typed.best_of is None else in_range("best_of", typed.best_of, MOST_CHOICES)
         if typed.suffix and len(prompts.messages) != 1:
             raise _unbounded("suffix", "it is taken with one prompt, as text; send several one by one")
         if typed.stream and written > answers:
@@ -69,9 +76,7 @@ class CompletionReader:
         try:
             return self._body.decode(body)
         except msgspec.ValidationError as error:
-            text, _, path = str(error).partition(" - at `$")
-            name = path.rstrip("`").lstrip(".")
-            raise InvalidRequest(f"{text} at {name}.", param=name, code="invalid_type") from error
+            raise explained(error) from error
 
 
 class CompletionDialect:
@@ -115,19 +120,8 @@ def _limit(typed: _Body) -> int:
     """0 is a limit: with `echo` and `logprobs` it asks how likely the prompt is."""
     for name, value in (("max_tokens", typed.max_tokens), ("max_completion_tokens", typed.max_completion_tokens)):
         if value is not None:
-            _within(name, value, 0, _MOST_TOKENS)
-            return value
+            return in_range(name, value, MOST_OUTPUT_TOKENS, least=0)
     return DEFAULT_MAX_TOKENS
-
-
-def _within(name: str, value: int | None, least: int, most: int) -> int | None:
-    if value is not None and value < least:
-        raise InvalidRequest(
-            f"`{name}` is {value}; it must be at least {least}.", param=name, code="integer_below_min_value"
-        )
-    if value is not None and value > most:
-        raise InvalidRequest(f"`{name}` must be at most {most}.", param=name, code="integer_above_max_value")
-    return value
 
 
 def _unbounded(name: str, reason: str) -> InvalidRequest:

@@ -15,8 +15,8 @@ from msgspec import Raw
 
 from router.apis import Api
 from router.errors import InvalidRequest
-from router.wire.prompts import PromptReader
-from router.wire.requests import ModelRequest, is_given
+from router.wire.prompts import PromptReader, refuse_stream
+from router.wire.requests import ChatReader, ModelRequest, is_given
 
 _FLOAT, _BASE64 = "float", "base64"
 _UNTRANSLATABLE = "texts are to be embedded, and a chat embeds nothing"
@@ -27,8 +27,8 @@ _NULL = Raw(b"null")
 class EmbeddingReader:
     """Reads requests for embeddings."""
 
-    def __init__(self) -> None:
-        self._reader = PromptReader()
+    def __init__(self, chats: ChatReader) -> None:
+        self._reader = PromptReader(chats)
 
     def read(self, body: bytes) -> ModelRequest:
         """The request in `body`. Raises InvalidRequest naming the member at fault and what was expected there."""
@@ -42,12 +42,7 @@ class EmbeddingReader:
             untranslatable=_UNTRANSLATABLE,
             body_bytes=len(body),
         )
-        if request.is_stream:
-            raise InvalidRequest(
-                "`stream` is not accepted: embeddings come whole; leave it out.",
-                param="stream",
-                code="unsupported_parameter",
-            )
+        refuse_stream(request, "embeddings")
         _encoding(request)
         return request
 

@@ -1,9 +1,8 @@
 """`/v1/moderations`: what is asked. It goes as it came to a provider that judges texts, and so does its answer."""
 
 from router.apis import Api
-from router.errors import InvalidRequest
-from router.wire.prompts import PromptReader
-from router.wire.requests import ModelRequest
+from router.wire.prompts import PromptReader, refuse_stream
+from router.wire.requests import ChatReader, ModelRequest
 
 DEFAULT_MODEL = "omni-moderation-latest"  # where a request names none (OpenAI's API reference, 2026)
 _UNTRANSLATABLE = "texts are to be judged by a model made for that"
@@ -12,8 +11,8 @@ _UNTRANSLATABLE = "texts are to be judged by a model made for that"
 class ModerationReader:
     """Reads requests for moderation."""
 
-    def __init__(self) -> None:
-        self._reader = PromptReader()
+    def __init__(self, chats: ChatReader) -> None:
+        self._reader = PromptReader(chats)
 
     def read(self, body: bytes) -> ModelRequest:
         """The request in `body`. Raises InvalidRequest naming the member at fault and what was expected there."""
@@ -27,10 +26,5 @@ class ModerationReader:
             body_bytes=len(body),
             model=DEFAULT_MODEL,
         )
-        if request.is_stream:
-            raise InvalidRequest(
-                "`stream` is not accepted: judgements come whole; leave it out.",
-                param="stream",
-                code="unsupported_parameter",
-            )
+        refuse_stream(request, "judgements")
         return request

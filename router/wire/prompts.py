@@ -13,7 +13,7 @@ from msgspec import Raw, Struct
 
 from router.apis import Api
 from router.errors import InvalidRequest
-from router.wire.requests import ChatReader, Message, ModelRequest, Original, Part, is_given, members_of
+from router.wire.requests import ChatReader, Message, ModelRequest, Original, Part, is_given
 
 MOST_PROMPTS = 2_048  # inputs of one request for embeddings (OpenAI's API reference, 2026)
 
@@ -38,21 +38,15 @@ class Prompts:
 class PromptReader:
     """Reads the members and prompts of such requests; holds the decoders."""
 
-    def __init__(self) -> None:
-        self._chat = ChatReader()
-        self._members = msgspec.json.Decoder(dict[str, Raw])
+    def __init__(self, chats: ChatReader) -> None:
+        self._chats = chats
         self._prompts = msgspec.json.Decoder(str | list[Raw])
         self._prompt = msgspec.json.Decoder(str | _Content)
         self._judged = msgspec.json.Decoder(str | list[str | Part])
 
     def members(self, body: bytes) -> dict[str, Raw]:
         """The top-level members. Raises InvalidRequest."""
-        try:
-            body.decode()  # msgspec does not look into the strings of members that it keeps raw
-            return members_of(self._members, body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            self._chat.read(body)  # it says what is wrong with a body, in the words of every API
-            raise
+        return self._chats.members(body)
 
     def prompts(self, members: Mapping[str, Raw], name: str) -> Prompts:
         """A text, an array of texts, the ids of tokens, or an array of these. Raises InvalidRequest."""
@@ -131,7 +125,7 @@ class PromptReader:
         beside = {name: value for name, value in members.items() if name not in without and name not in _CHATS_OWN}
         if model is not None and not is_given(members.get("model")):
             beside["model"] = Raw(msgspec.json.encode(model))
-        read = self._chat.read(msgspec.json.encode({**beside, "messages": _PLACEHOLDER}))
+        read = self._chats.read(msgspec.json.encode({**beside, "messages": _PLACEHOLDER}))
         return replace(
             read,
             messages=prompts.messages,
@@ -142,6 +136,14 @@ class PromptReader:
             members=members,
             body_bytes=body_bytes,
             original=Original(api, members, untranslatable),
+        )
+
+
+def refuse_stream(request: ModelRequest, what: str) -> None:
+    """Raises InvalidRequest if a stream is asked for of `what` comes whole."""
+    if request.is_stream:
+        raise InvalidRequest(
+            f"`stream` is not accepted: {what} come whole; leave it out.", param="stream", code="unsupported_parameter"
         )
 
 

@@ -9,13 +9,16 @@ that says the same, and its own members are kept beside it (`Original`), for pro
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from router.apis import Api
 from router.errors import InvalidRequest
+from router.wire.foreign import UNREADABLE
+
+_Typed = TypeVar("_Typed", bound=Struct)
 
 
 class ImageUrl(Struct):
@@ -199,7 +202,7 @@ def _edited(members: Mapping[str, Raw], changes: Mapping[str, Any], without: Seq
     return msgspec.json.encode(edited)
 
 
-def asks_one_hour(body: bytes) -> bool:
+def _asks_one_hour(body: bytes) -> bool:
     """Whether a cache lifetime of an hour may be asked for somewhere in the body."""
     return any(spelling in body for spelling in _ONE_HOUR)
 
@@ -209,31 +212,49 @@ def is_given(member: Raw | UnsetType | None) -> bool:
     return isinstance(member, Raw) and bytes(member) != b"null"
 
 
-def members_of(decoder: msgspec.json.Decoder[dict[str, Raw]], body: bytes, *, calls: int = 64) -> dict[str, Raw]:
+def _members_of(decoder: msgspec.json.Decoder[dict[str, Raw]], body: bytes, *, calls: int = 64) -> dict[str, Raw]:
     """The top-level members of a body, for which there will be room so many calls deeper too.
 
     How deeply nested a body may be is what is left of the stack (sys.getrecursionlimit). Parts of it are read again
     when it is sent, and in answers that repeat it, 20 calls deeper: what was just not too deep here must not be there,
     when it is paid for, and when a provider seems to have failed. Raises RecursionError for what is too deep.
     """
-    return members_of(decoder, body, calls=calls - 1) if calls else decoder.decode(body)
+    return _members_of(decoder, body, calls=calls - 1) if calls else decoder.decode(body)
+
+
+class BodyReader(Generic[_Typed]):
+    """Reads the bodies of one API; holds the decoders, which are costly to make and safe to share."""
+
+    def __init__(self, kind: type[_Typed]) -> None:
+        self._members = msgspec.json.Decoder(dict[str, Raw])
+        self._body = msgspec.json.Decoder(kind)
+
+    def members(self, body: bytes) -> dict[str, Raw]:
+        """The top-level members as they came. Raises InvalidRequest saying what is wrong with the body."""
+        try:
+            body.decode()  # msgspec does not look into the strings of members that it keeps raw
+            return _members_of(self._members, body)
+        except UNREADABLE as error:
+            raise explained(error) from error
+
+    def read(self, body: bytes) -> tuple[dict[str, Raw], _Typed]:
+        """The same, and those that we act on. Raises InvalidRequest naming the member at fault."""
+        members = self.members(body)
+        try:
+            return members, self._body.decode(body)
+        except UNREADABLE as error:
+            raise explained(error) from error
 
 
 class ChatReader:
-    """Reads chat requests; holds the decoders, which are costly to make and safe to share."""
+    """Reads chat requests."""
 
     def __init__(self) -> None:
-        self._members = msgspec.json.Decoder(dict[str, Raw])
-        self._body = msgspec.json.Decoder(_ChatBody)
+        self._bodies = BodyReader(_ChatBody)
 
     def read(self, body: bytes) -> ModelRequest:
         """The request in `body`. Raises InvalidRequest naming the member at fault and what was expected there."""
-        try:
-            body.decode()  # msgspec does not look into the strings of members that it keeps raw
-            members = members_of(self._members, body)
-            typed = self._body.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise explained(error) from error
+        members, typed = self._bodies.read(body)
         _refuse_what_cannot_be_bounded(typed)
         return ModelRequest(
             model=typed.model,
@@ -241,7 +262,7 @@ class ChatReader:
             is_stream=bool(typed.stream),
             includes_usage=bool(typed.stream_options and typed.stream_options.include_usage),
             max_output_tokens=_max_output_tokens(typed),
-            choices=1 if typed.n is None else in_range("n", typed.n, _MOST_CHOICES),
+            choices=1 if typed.n is None else in_range("n", typed.n, MOST_CHOICES),
             tools=typed.tools or (),
             functions=_functions(typed.functions),
             response_format=typed.response_format,
@@ -249,7 +270,7 @@ class ChatReader:
             reasoning_tokens=typed.reasoning.max_tokens if typed.reasoning else None,
             asks_reasoning=_asks_reasoning(typed),
             asks_cache=b'"cache_control"' in body,  # escaped or quoted, it misleads a forecast and no hold
-            asks_one_hour_cache=asks_one_hour(body),
+            asks_one_hour_cache=_asks_one_hour(body),
             caches_prompt=is_given(typed.cache_control),
             names_conversation=any(is_given(members.get(name)) for name in _CONVERSATION_NAMES),
             output_modalities=typed.modalities or (),
@@ -260,18 +281,25 @@ class ChatReader:
             body_bytes=len(body),
         )
 
-    def read_translated(self, chat: Mapping[str, Any], *, body: bytes, original: Original) -> ModelRequest:
+    def members(self, body: bytes) -> dict[str, Raw]:
+        """The top-level members of a body of any API. Raises InvalidRequest."""
+        return self._bodies.members(body)
+
+    def read_translated(
+        self, chat: Mapping[str, Any], *, body: bytes, original: Original, further_bytes: int = 0
+    ) -> ModelRequest:
         """The request in `body`, of another API, that these members of a chat request say too.
 
-        Whatever bounds the hold is taken from the larger of both. Raises InvalidRequest naming the chat's member.
+        Whatever bounds the hold is taken from the larger of both, with `further_bytes` for what its provider makes of
+        it beyond what stands there. Raises InvalidRequest naming the chat's member.
         """
         translated = msgspec.json.encode(chat)
         request = self.read(translated)
         return replace(
             request,
-            body_bytes=max(len(body), len(translated)),
+            body_bytes=max(len(body), len(translated)) + further_bytes,
             asks_cache=request.asks_cache or b'"cache_control"' in body,
-            asks_one_hour_cache=request.asks_one_hour_cache or any(spelling in body for spelling in _ONE_HOUR),
+            asks_one_hour_cache=request.asks_one_hour_cache or _asks_one_hour(body),
             original=original,
         )
 
@@ -280,7 +308,7 @@ class ChatReader:
 _CONVERSATION_NAMES = ("session_id", "prompt_cache_key")
 
 # OpenAI's own limit for `n` (its API reference, 2026).
-_MOST_CHOICES = 128
+MOST_CHOICES = 128
 # Far above every model, and low enough that its price in nano-dollars fits the stores' integers.
 MOST_OUTPUT_TOKENS = 100_000_000
 _MOST_USD_PER_MTOK = 1_000_000
@@ -322,10 +350,12 @@ def _functions(given: Raw | UnsetType) -> Raw | None:
     return given if isinstance(given, Raw) and bytes(given) not in (b"null", b"[]") else None
 
 
-def in_range(name: str, value: int, most: int) -> int:
-    """The value. Raises InvalidRequest if it is below one or above `most`."""
-    if value < 1:
-        raise InvalidRequest(f"`{name}` is {value}; it must be at least 1.", param=name, code="integer_below_min_value")
+def in_range(name: str, value: int, most: int, *, least: int = 1) -> int:
+    """The value. Raises InvalidRequest if it is below `least` or above `most`."""
+    if value < least:
+        raise InvalidRequest(
+            f"`{name}` is {value}; it must be at least {least}.", param=name, code="integer_below_min_value"
+        )
     if value > most:
         raise InvalidRequest(f"`{name}` must be at most {most}.", param=name, code="integer_above_max_value")
     return value

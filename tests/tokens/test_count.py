@@ -17,6 +17,7 @@ from router.tokens import count
 from router.tokens.count import INLINE_BODY_BYTES, TokenCount, TokenCounter, tokens_or_none
 from router.wire.completions import CompletionReader
 from router.wire.embeddings import EmbeddingReader
+from router.wire.requests import ChatReader
 from tests.tokens.conftest import RequestMaker
 
 # OpenAI cookbook, How_to_count_tokens_with_tiktoken (2026-11): 124 tokens for gpt-4o, 129 for gpt-4, as billed.
@@ -268,19 +269,19 @@ def test_other_errors_of_an_encoding_are_not_swallowed(o200k: Encoding) -> None:
 
 
 def test_a_text_without_the_frame_of_a_chat_counts_as_itself(counter: TokenCounter) -> None:
-    request = EmbeddingReader().read(b'{"model":"m","input":"hello"}')
+    request = EmbeddingReader(ChatReader()).read(b'{"model":"m","input":"hello"}')
 
     assert counter.count_now(request) == TokenCount(1, images=0, is_exact=True)
 
 
 def test_of_several_prompts_all_and_the_longest_are_counted(counter: TokenCounter) -> None:
-    request = CompletionReader().read(b'{"model":"m","prompt":["hello","hello hello hello","hello"]}')
+    request = CompletionReader(ChatReader()).read(b'{"model":"m","prompt":["hello","hello hello hello","hello"]}')
 
     assert counter.count_now(request) == TokenCount(5, images=0, is_exact=True, prompts=3, longest_tokens=3)
 
 
 def test_token_ids_are_as_many_as_they_are(counter: TokenCounter) -> None:
-    request = EmbeddingReader().read(b'{"model":"m","input":[[6151,1070],[42],[7,7,7]]}')
+    request = EmbeddingReader(ChatReader()).read(b'{"model":"m","input":[[6151,1070],[42],[7,7,7]]}')
 
     counted = counter.count_now(request)
 
@@ -291,7 +292,7 @@ def test_token_ids_are_as_many_as_they_are(counter: TokenCounter) -> None:
 @pytest.mark.anyio
 async def test_prompts_of_any_length_are_counted_alike_in_a_thread(counter: TokenCounter) -> None:
     body = msgspec.json.encode({"model": "m", "input": ["hello " * 3_000, "hello"]})
-    request = EmbeddingReader().read(body)
+    request = EmbeddingReader(ChatReader()).read(body)
 
     assert len(body) > INLINE_BODY_BYTES
     assert await counter.count(request) == counter.count_now(request)

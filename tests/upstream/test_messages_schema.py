@@ -21,6 +21,7 @@ from router.errors import InvalidRequest
 from router.upstream.orders import NO_ORDERS, Orders
 from router.upstream.outgoing import outgoing_body
 from router.wire.messages_api.reading import MessagesReader
+from router.wire.requests import ChatReader
 from tests.upstream.deployments import deployment, estimate
 from tests.wire.anthropic_bodies import BASH, BODIES, MEMBERS, THOUGHT, WEATHER
 
@@ -30,7 +31,7 @@ def validator(name: str) -> jsonschema_rs.Draft202012Validator:
 
 
 NATIVE, CHAT = validator("openrouter_messages_request.json"), validator("openrouter_chat_request.json")
-READER = MessagesReader()
+READER = MessagesReader(ChatReader())
 HI = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 100}
 ORDERS = st.builds(
     Orders,

@@ -22,14 +22,15 @@ from router.upstream.outgoing import outgoing_body
 from router.wire.completions import CompletionReader
 from router.wire.embeddings import EmbeddingReader
 from router.wire.moderations import ModerationReader
+from router.wire.requests import ChatReader
 from tests.upstream.deployments import deployment, estimate
 
 SCHEMA = json.loads(Path(__file__).with_name("openrouter_embedding_request.json").read_text())
 VALIDATOR = jsonschema_rs.Draft202012Validator(SCHEMA)
 READERS: Mapping[Api, RequestReader] = {
-    Api.EMBEDDINGS: EmbeddingReader(),
-    Api.COMPLETIONS: CompletionReader(),
-    Api.MODERATIONS: ModerationReader(),
+    Api.EMBEDDINGS: EmbeddingReader(ChatReader()),
+    Api.COMPLETIONS: CompletionReader(ChatReader()),
+    Api.MODERATIONS: ModerationReader(ChatReader()),
 }
 
 text = st.text(min_size=1, max_size=20)

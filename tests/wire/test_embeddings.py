@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from router.wire.embeddings import EmbeddingReader, as_asked
 from router.wire.replies import ReplyReader
-from router.wire.requests import ModelRequest
+from router.wire.requests import ChatReader, ModelRequest
 
-READER = EmbeddingReader()
+READER = EmbeddingReader(ChatReader())
 vectors = st.lists(
     st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=8), min_size=1, max_size=4
 )

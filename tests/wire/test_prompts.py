@@ -14,14 +14,18 @@ from router.wire.completions import DEFAULT_MAX_TOKENS, CompletionDialect, Compl
 from router.wire.embeddings import EmbeddingReader
 from router.wire.moderations import DEFAULT_MODEL, ModerationReader
 from router.wire.replies import ReplyReader
-from router.wire.requests import ModelRequest
+from router.wire.requests import ChatReader, ModelRequest
 
 
 class Reader(Protocol):
     def read(self, body: bytes, /) -> ModelRequest: ...
 
 
-EMBEDDINGS, COMPLETIONS, MODERATIONS = EmbeddingReader(), CompletionReader(), ModerationReader()
+EMBEDDINGS, COMPLETIONS, MODERATIONS = (
+    EmbeddingReader(ChatReader()),
+    CompletionReader(ChatReader()),
+    ModerationReader(ChatReader()),
+)
 
 
 def read(reader: Reader, **members: object) -> ModelRequest:

@@ -7,7 +7,6 @@ what is old, `betas`, display and citation settings that are off.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Literal
 
 import msgspec
@@ -16,7 +15,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from router.apis import Api
 from router.errors import InvalidRequest
 from router.wire.messages_api.conversation import Conversation
-from router.wire.requests import ChatReader, ModelRequest, Original, asks_one_hour, explained, is_given, members_of
+from router.wire.requests import BodyReader, ChatReader, ModelRequest, Original, explained, is_given
 
 
 class _Message(Struct):
@@ -119,22 +118,16 @@ _EFFORTS = frozenset({"low", "medium", "high", "xhigh", "max"})
 class MessagesReader:
     """Reads bodies of Anthropic's Messages API; holds the decoders, which are costly to make and safe to share."""
 
-    def __init__(self, *, needs_limit: bool = True) -> None:
+    def __init__(self, chats: ChatReader, *, needs_limit: bool = True) -> None:
         """`needs_limit`: whether `max_tokens` must be there, as in all but a request to count tokens."""
         self._needs_limit = needs_limit
-        self._chat = ChatReader()
-        self._members = msgspec.json.Decoder(dict[str, Raw])
-        self._body = msgspec.json.Decoder(_Body)
+        self._chats = chats
+        self._bodies = BodyReader(_Body)
         self._tool = msgspec.json.Decoder(_Tool)
 
     def read(self, body: bytes) -> ModelRequest:
         """The request in `body`. Raises InvalidRequest naming the member at fault and what was expected there."""
-        try:
-            body.decode()  # msgspec does not look into the strings of members that it keeps raw
-            members = members_of(self._members, body)
-            typed = self._body.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise explained(error) from error
+        members, typed = self._bodies.read(body)
         if typed.max_tokens is None and self._needs_limit:
             raise InvalidRequest("max_tokens: Field required.", param="max_tokens", code="invalid_type")
         _refuse_what_cannot_be_bounded(typed, members)
@@ -143,14 +136,11 @@ class MessagesReader:
             chat, allowance = self._as_chat(typed, members, conversation)
         except RecursionError as error:  # blocks may have blocks within them, and these others
             raise explained(error) from error
-        written = msgspec.json.encode(chat)
-        request = self._chat.read(written)
-        return replace(
-            request,
-            asks_cache=request.asks_cache or b'"cache_control"' in body,
-            asks_one_hour_cache=request.asks_one_hour_cache or asks_one_hour(body),
-            body_bytes=max(len(body), len(written)) + allowance,
+        return self._chats.read_translated(
+            chat,
+            body=body,
             original=Original(Api.MESSAGES, members, conversation.untranslatable),
+            further_bytes=allowance,
         )
 
     def _as_chat(

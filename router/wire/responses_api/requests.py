@@ -14,13 +14,13 @@ from router.apis import Api
 from router.errors import InvalidRequest
 from router.wire.requests import (
     MOST_OUTPUT_TOKENS,
+    BodyReader,
     ChatReader,
     ModelRequest,
     Original,
     explained,
     in_range,
     is_given,
-    members_of,
 )
 from router.wire.responses_api.as_chat import ChatMessages
 from router.wire.responses_api.tools import (
@@ -101,21 +101,15 @@ _LOGPROBS = "message.output_text.logprobs"
 
 
 class ResponsesReader:
-    """Reads Responses requests; holds the decoders, which are costly to make and safe to share."""
+    """Reads Responses requests."""
 
     def __init__(self, chats: ChatReader) -> None:
         self._chats = chats
-        self._members = msgspec.json.Decoder(dict[str, Raw])
-        self._body = msgspec.json.Decoder(_Body)
+        self._bodies = BodyReader(_Body)
 
     def read(self, body: bytes) -> ModelRequest:
         """The request in `body`. Raises InvalidRequest naming the member at fault and what was expected there."""
-        try:
-            body.decode()  # msgspec does not look into the strings of members that it keeps raw
-            members = members_of(self._members, body)
-            typed = self._body.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise explained(error) from error
+        members, typed = self._bodies.read(body)
         _refuse_what_is_not_served(members, typed)
         choice = _choice(typed.tool_choice)
         refuse_choice(choice)

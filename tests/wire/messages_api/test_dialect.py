@@ -12,9 +12,10 @@ from router.wire.answers import Answer, Called
 from router.wire.messages_api.dialect import MessagesDialect
 from router.wire.messages_api.reading import MessagesReader
 from router.wire.replies import ReplyReader
+from router.wire.requests import ChatReader
 
 DIALECT = MessagesDialect(ReplyReader())
-REQUEST = MessagesReader().read(
+REQUEST = MessagesReader(ChatReader()).read(
     b'{"model":"auto","max_tokens":9,"messages":[{"role":"user","content":"Hi"}],"stop_sequences":["a","b"]}'
 )
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from router.apis import Api
 from router.errors import InvalidRequest
 from router.wire.messages_api.reading import MessagesReader
-from router.wire.requests import ModelRequest
+from router.wire.requests import ChatReader, ModelRequest
 from tests.wire.anthropic_bodies import (
     BASH,
     BODIES,
@@ -28,7 +28,7 @@ from tests.wire.anthropic_bodies import (
     WEATHER,
 )
 
-READER = MessagesReader()
+READER = MessagesReader(ChatReader())
 
 
 def read(**members: object) -> ModelRequest:
@@ -354,7 +354,7 @@ def test_what_is_no_body_is_refused(body: bytes) -> None:
 def test_tokens_are_counted_without_a_limit() -> None:
     body = b'{"model":"auto","messages":[{"role":"user","content":"Hi"}]}'
 
-    assert MessagesReader(needs_limit=False).read(body).max_output_tokens is None
+    assert MessagesReader(ChatReader(), needs_limit=False).read(body).max_output_tokens is None
 
 
 @pytest.mark.parametrize("kind", ['"document","source":{"type":"content",', '"search_result","source":"x",'])

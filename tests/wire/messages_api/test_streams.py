@@ -18,9 +18,10 @@ from router.wire.events import MAX_EVENT_BYTES, EventTooLong
 from router.wire.messages_api.dialect import MessagesDialect
 from router.wire.messages_api.reading import MessagesReader
 from router.wire.replies import Bill, ReplyReader
+from router.wire.requests import ChatReader
 
 DIALECT = MessagesDialect(ReplyReader())
-REQUEST = MessagesReader().read(
+REQUEST = MessagesReader(ChatReader()).read(
     b'{"model":"auto","max_tokens":9,"stream":true,"stop_sequences":["###"],'
     b'"messages":[{"role":"user","content":"Hi"}]}'
 )
