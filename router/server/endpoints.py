@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from router.apis import Api
 from router.decision.explain import as_data
 from router.errors import PenstockError, Unavailable
+from router.gateway.cache import Recall
 from router.gateway.dispatch import Gateway
 from router.gateway.exchange import Exchange
 from router.gateway.idempotency import Idempotency, Once
@@ -103,12 +104,12 @@ class ModelEndpoint:
             request = self._reader.read(body)
         except PenstockError as error:
             self._refused(error.code)
-            await send_error(send, error, body=self._dialect.error_body(error, request_id=request_id))
+            await self._refuse(send, error, request_id)
             return
         except ClientGone:
             return
         if self._underway.is_cut_off:  # it was still being sent then
-            await send_error(send, _stopping(), body=self._dialect.error_body(_stopping(), request_id=request_id))
+            await self._refuse(send, _stopping(), request_id)
             return
         exchange = Exchange(
             self._gateway,
@@ -139,8 +140,7 @@ class ModelEndpoint:
                 await send_body(send, once.answer.body, headers=[*once.answer.headers, *again])
         except PenstockError as error:
             self._refused(error.code)
-            body = self._dialect.error_body(error, request_id=exchange.request_id)
-            await send_error(send, error, body=body)
+            await self._refuse(send, error, exchange.request_id)
 
     async def _answer(self, exchange: Exchange, receive: Receive, send: Send, *, once: Once | None = None) -> None:
         client = Client(
@@ -176,22 +176,19 @@ class ModelEndpoint:
         try:
             plan = await exchange.plan_only()
         except PenstockError as error:
-            body = self._dialect.error_body(error, request_id=exchange.request_id)
-            await send_error(send, error, body=body)
+            await self._refuse(send, error, exchange.request_id)
             return
         await send_json(send, as_data(plan.decision, plan.profile))
+
+    async def _refuse(self, send: Send, error: PenstockError, request_id: str) -> None:
+        await send_error(send, error, body=self._dialect.error_body(error, request_id=request_id))
 
     def _headers(self, exchange: Exchange) -> list[tuple[bytes, bytes]]:
         headers = [(b"x-penstock-config", self._gateway.config_version.encode())]
         if exchange.plan is not None:
             headers.append((b"x-penstock-decision", exchange.plan.decision.name.encode("ascii", "replace")))
         if exchange.recall is not None:
-            headers.append((b"x-penstock-cache", b"miss" if exchange.found is None else b"hit"))
-        if exchange.recall is not None and exchange.found is not None:
-            headers.append((b"age", str(exchange.recall.age_s).encode()))
-            headers.append((b"x-penstock-model", exchange.found.model.encode()))
-            headers.append((b"x-penstock-provider", exchange.found.provider.encode()))
-            headers.append((b"x-original-request-id", exchange.found.request_id.encode()))
+            headers.extend(_of_cache(exchange.recall))
         call = exchange.answered
         if call is not None:
             deployment = call.candidate.deployment
@@ -214,6 +211,19 @@ def _costs(exchange: Exchange) -> Headers:
     if saved is not None:
         headers.append((b"x-penstock-saved-usd", usd_text(saved).encode()))
     return headers
+
+
+def _of_cache(recall: Recall) -> Headers:
+    found = recall.found
+    if found is None:
+        return [(b"x-penstock-cache", b"miss")]
+    return [
+        (b"x-penstock-cache", b"hit"),
+        (b"age", str(recall.age_s).encode()),
+        (b"x-penstock-model", found.model.encode()),
+        (b"x-penstock-provider", found.provider.encode()),
+        (b"x-original-request-id", found.request_id.encode()),
+    ]
 
 
 def _verified(verdict: Verdict) -> bytes:
