@@ -21,7 +21,6 @@ from router.upstream.orders import (
     Orders,
     reasoning_at_openrouter,
     said_to_openrouter,
-    thinking_tokens,
 )
 from router.upstream.outgoing_messages import messages_body
 from router.upstream.outgoing_responses import responses_body
@@ -70,19 +69,9 @@ def outgoing_body(
         case Api.RESPONSES:
             return responses_body(request, deployment, estimate, orders)
         case Api.MESSAGES:
-            limit = estimate.max_output_tokens
-            return messages_body(
-                request,
-                deployment,
-                max_tokens=limit,
-                effort=orders.effort,
-                most_thinking_tokens=None if orders.effort is None else thinking_tokens(orders.effort, limit=limit),
-                for_openrouter=said_to_openrouter(request, estimate, orders),
-            )
+            return messages_body(request, deployment, estimate, orders)
         case Api.COMPLETIONS | Api.EMBEDDINGS | Api.MODERATIONS:
             return _prompt_body(request, deployment, estimate, orders)
-        case other:
-            raise NotImplementedError(other)
 
 
 def _chat_body(request: ModelRequest, deployment: Deployment, estimate: Estimate, orders: Orders) -> bytes:

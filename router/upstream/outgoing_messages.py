@@ -18,6 +18,8 @@ import msgspec
 from msgspec import Raw, Struct
 
 from router.catalog.catalog import Deployment, Effort
+from router.decision.estimate import Estimate
+from router.upstream.orders import Orders, said_to_openrouter, thinking_tokens
 from router.wire.messages_api.conversation import BILLING_NOTE, is_billing_note
 from router.wire.requests import ModelRequest
 
@@ -55,22 +57,15 @@ class _Thought(Struct):
     signature: str | None = None
 
 
-def messages_body(
-    request: ModelRequest,
-    deployment: Deployment,
-    *,
-    max_tokens: int,
-    effort: Effort | None,
-    most_thinking_tokens: int | None,
-    for_openrouter: Mapping[str, Any],
-) -> bytes:
-    """The JSON to send. `most_thinking_tokens` goes with an `effort` that is ordered."""
+def messages_body(request: ModelRequest, deployment: Deployment, estimate: Estimate, orders: Orders) -> bytes:
+    """The JSON to send for a request that came by the Messages API, within the limits of `estimate`."""
+    max_tokens, effort = estimate.max_output_tokens, orders.effort
     original = request.original
     assert original is not None
     changes: dict[str, Any] = {"model": deployment.upstream_model, "max_tokens": max_tokens}
     without = [name for name in original.members if name in _NEVER_NULL and bytes(original.members[name]) == b"null"]
     if deployment.provider.kind == "openrouter":
-        changes.update(for_openrouter)
+        changes.update(said_to_openrouter(request, estimate, orders))
     else:
         without.extend(_OPENROUTER_ONLY)
     if BILLING_NOTE.encode() in bytes(original.members.get("system", b"")):
@@ -78,7 +73,9 @@ def messages_body(
     if deployment.model.name.startswith(_SIGNS) and _UNSIGNED.search(original.members["messages"]):
         changes["messages"] = _signed_only(original.members["messages"])
     if effort is not None:
-        thinking, output_config = _thinking(request, original.members, effort, most_thinking_tokens or 0)
+        thinking, output_config = _thinking(
+            request, original.members, effort, thinking_tokens(effort, limit=max_tokens)
+        )
         changes["thinking"] = thinking
         if output_config:
             changes["output_config"] = output_config
