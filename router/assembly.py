@@ -75,7 +75,7 @@ from router.upstream.client import Endpoint, UpstreamClient
 from router.upstream.listing import listed_models
 from router.upstream.transport import UpstreamTransport
 from router.wire.completions import CompletionDialect, CompletionReader
-from router.wire.dialect import ChatDialect, Dialect
+from router.wire.dialect import ChatDialect
 from router.wire.embeddings import EmbeddingReader, as_asked
 from router.wire.messages_api.dialect import MessagesDialect
 from router.wire.messages_api.errors import error_body as anthropic_error_body
@@ -134,7 +134,8 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
     shared_shelf = _redis_shelf(settings)
     shelf: Shelf = shared_shelf or MemoryShelf(monotonic_s=time.monotonic)
 
-    reader = ReplyReader()
+    reader, responses = ReplyReader(), ResponsesReplyReader()
+    messages = MessageReader(reader)
     transport = transport or UpstreamTransport()
     client = UpstreamClient(transport, _endpoints(settings), reader)
     experience = make_experience(snapshot)
@@ -157,11 +158,18 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
         gate=gate,
         client=client,
         reader=reader,
-        dialects=_dialects(reader),
+        dialects={
+            Api.CHAT: ChatDialect(reader),
+            Api.RESPONSES: ResponsesDialect(reader, responses),
+            Api.MESSAGES: MessagesDialect(reader, messages),
+            Api.COMPLETIONS: CompletionDialect(reader),
+            Api.EMBEDDINGS: WholeDialect(as_asked),
+            Api.MODERATIONS: WholeDialect(),
+        },
         facts={
             Api.CHAT: reader.facts,
-            Api.RESPONSES: ResponsesReplyReader().facts,
-            Api.MESSAGES: MessageReader(reader).facts,
+            Api.RESPONSES: responses.facts,
+            Api.MESSAGES: messages.facts,
             Api.COMPLETIONS: reader.facts,
             Api.EMBEDDINGS: reader.given,
             Api.MODERATIONS: reader.given,
@@ -251,7 +259,7 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
             return "Budgets cannot be checked: Redis is out of reach, or its counters are being rebuilt."
         return None
 
-    underway = Underway()
+    underway, chats = Underway(), ChatReader()
     endpoints = {
         api: ModelEndpoint(
             gateway,
@@ -263,14 +271,14 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
             comment_every_s=settings.streams.comment_every_s,
             refused=metrics.refused,
         )
-        for api, requests in _request_readers().items()
+        for api, requests in _request_readers(chats).items()
     }
     return House(
         data=data_app(
             endpoints=endpoints,
             count_tokens=CountTokens(
                 gateway,
-                reader=MessagesReader(ChatReader(), needs_limit=False),
+                reader=MessagesReader(chats, needs_limit=False),
                 max_body_bytes=settings.max_body_bytes,
                 refused=metrics.refused,
             ),
@@ -307,9 +315,8 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
     )
 
 
-def _request_readers() -> dict[Api, RequestReader]:
+def _request_readers(chats: ChatReader) -> dict[Api, RequestReader]:
     """Who reads what clients ask, for each API that they may speak."""
-    chats = ChatReader()
     return {
         Api.CHAT: chats,
         Api.RESPONSES: ResponsesReader(chats),
@@ -317,18 +324,6 @@ def _request_readers() -> dict[Api, RequestReader]:
         Api.COMPLETIONS: CompletionReader(chats),
         Api.EMBEDDINGS: EmbeddingReader(chats),
         Api.MODERATIONS: ModerationReader(chats),
-    }
-
-
-def _dialects(reader: ReplyReader) -> dict[Api, Dialect]:
-    """How clients are answered, for each API that they may speak."""
-    return {
-        Api.CHAT: ChatDialect(reader),
-        Api.RESPONSES: ResponsesDialect(reader, ResponsesReplyReader()),
-        Api.MESSAGES: MessagesDialect(reader),
-        Api.COMPLETIONS: CompletionDialect(reader),
-        Api.EMBEDDINGS: WholeDialect(as_asked),
-        Api.MODERATIONS: WholeDialect(),
     }
 
 

@@ -446,10 +446,7 @@ class Exchange:
 
     async def _begin_stream(self, call: Call, reply: UpstreamReply, spoken: Api, patience: anyio.CancelScope) -> None:
         provider = call.candidate.deployment.provider.name
-        request = self.request
-        if spoken is not request.api:
-            request = replace(request, expected_input_tokens=call.candidate.estimate.input_tokens)
-        editor = self.dialect.editor(request, spoken)
+        editor = self.dialect.editor(self.request, spoken, call.candidate.estimate.input_tokens)
         stream = StreamedAnswer(
             reply, editor, provider=provider, reader=self._gateway.reader, drains=self._gateway.drains
         )

@@ -8,13 +8,13 @@ import msgspec
 from msgspec import Struct
 
 from router.apis import Api
-from router.errors import InvalidRequest, PenstockError
+from router.errors import InvalidRequest
 from router.wire.answers import Answer, choices_in
-from router.wire.dialect import Editor
+from router.wire.dialect import Editor, InOpenAIsWords
 from router.wire.events import on_one_line
 from router.wire.foreign import as_text
 from router.wire.prompts import PromptReader
-from router.wire.replies import ReplyReader, error_body
+from router.wire.replies import ReplyReader
 from router.wire.requests import (
     MOST_CHOICES,
     MOST_OUTPUT_TOKENS,
@@ -25,7 +25,7 @@ from router.wire.requests import (
     explained,
     in_range,
 )
-from router.wire.streams import DONE, StreamEditor, error_event
+from router.wire.streams import DONE, StreamEditor
 
 # What OpenAI's API gives an answer where the client sets no limit (its API reference, 2026); vLLM has the same.
 DEFAULT_MAX_TOKENS = 16
@@ -79,13 +79,13 @@ class CompletionReader:
             raise explained(error) from error
 
 
-class CompletionDialect:
+class CompletionDialect(InOpenAIsWords):
     """Text completions, as they come from providers that speak the same."""
 
     def __init__(self, reader: ReplyReader) -> None:
         self._reader = reader
 
-    def editor(self, request: ModelRequest, _: Api) -> Editor:
+    def editor(self, request: ModelRequest, _: Api, __: int = 0) -> Editor:
         return StreamEditor(self._reader, shows_usage=request.includes_usage, choices=request.choices, has_roles=False)
 
     def whole(self, body: bytes, _: ModelRequest, __: Api) -> bytes:
@@ -108,12 +108,6 @@ class CompletionDialect:
                 texts.setdefault(at, []).append(as_text(choice.get("text")) or "")
                 reasons[at] = _reason(choice) or reasons.get(at)
         return tuple(Answer(text="".join(texts[at]) or None, finish_reason=reasons[at]) for at in sorted(texts))
-
-    def error_body(self, error: PenstockError, *, request_id: str) -> bytes:
-        return error_body(error, request_id=request_id)
-
-    def error_event(self, error: PenstockError, *, request_id: str) -> bytes:
-        return error_event(error_body(error, request_id=request_id))
 
 
 def _limit(typed: _Body) -> int:

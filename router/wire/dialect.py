@@ -81,8 +81,11 @@ class Editor(Protocol):
 class Dialect(Protocol):
     """One API of the clients."""
 
-    def editor(self, request: ModelRequest, spoken: Api, /) -> Editor:
-        """For one stream of a provider that is asked by `spoken`."""
+    def editor(self, request: ModelRequest, spoken: Api, input_tokens: int = 0, /) -> Editor:
+        """For one stream of a provider that is asked by `spoken`.
+
+        `input_tokens` are those expected: a translated stream may have to say them before the provider does.
+        """
         ...
 
     def whole(self, body: bytes, request: ModelRequest, spoken: Api, /) -> bytes:
@@ -108,13 +111,23 @@ class Dialect(Protocol):
         ...
 
 
-class ChatDialect:
+class InOpenAIsWords:
+    """How errors are told to clients of OpenAI's APIs."""
+
+    def error_body(self, error: PenstockError, *, request_id: str) -> bytes:
+        return error_body(error, request_id=request_id)
+
+    def error_event(self, error: PenstockError, *, request_id: str) -> bytes:
+        return error_event(error_body(error, request_id=request_id))
+
+
+class ChatDialect(InOpenAIsWords):
     """Chat completions."""
 
     def __init__(self, reader: ReplyReader) -> None:
         self._reader = reader
 
-    def editor(self, request: ModelRequest, _: Api) -> Editor:
+    def editor(self, request: ModelRequest, _: Api, __: int = 0) -> Editor:
         return StreamEditor(self._reader, shows_usage=request.includes_usage, choices=request.choices)
 
     def whole(self, body: bytes, _: ModelRequest, __: Api) -> bytes:
@@ -135,12 +148,6 @@ class ChatDialect:
 
     def said_in_events(self, events: bytes) -> Sequence[Answer]:
         return answers_in_events(events)
-
-    def error_body(self, error: PenstockError, *, request_id: str) -> bytes:
-        return error_body(error, request_id=request_id)
-
-    def error_event(self, error: PenstockError, *, request_id: str) -> bytes:
-        return error_event(error_body(error, request_id=request_id))
 
 
 _NO_ARGUMENTS = (b'"arguments":""', b'"arguments": ""')

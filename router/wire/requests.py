@@ -170,7 +170,6 @@ class ModelRequest:
     is_plain: bool = False
     token_ids: Sequence[int] = ()
     echoes_prompt: bool = False  # the answer begins with the prompt
-    expected_input_tokens: int = 0  # at who is asked, where a translated stream may have to say it before the provider
 
     @property
     def api(self) -> Api:

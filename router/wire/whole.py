@@ -3,12 +3,9 @@
 from collections.abc import Callable, Sequence
 
 from router.apis import Api
-from router.errors import PenstockError
 from router.wire.answers import Answer
-from router.wire.dialect import Editor
-from router.wire.replies import error_body
+from router.wire.dialect import Editor, InOpenAIsWords
 from router.wire.requests import ModelRequest
-from router.wire.streams import error_event
 
 AsAsked = Callable[[bytes, ModelRequest], bytes]
 
@@ -17,14 +14,14 @@ def as_it_came(body: bytes, _: ModelRequest) -> bytes:
     return body
 
 
-class WholeDialect:
+class WholeDialect(InOpenAIsWords):
     """Embeddings and moderations. Their readers let no request through that asks for a stream."""
 
     def __init__(self, as_asked: AsAsked = as_it_came) -> None:
         """`as_asked` gives an answer the form in which it was asked for. Raises ValueError if it is no such answer."""
         self._as_asked = as_asked
 
-    def editor(self, _: ModelRequest, __: Api) -> Editor:
+    def editor(self, _: ModelRequest, __: Api, ___: int = 0) -> Editor:
         raise AssertionError("nothing is streamed by this API")
 
     def whole(self, body: bytes, request: ModelRequest, _: Api) -> bytes:
@@ -38,9 +35,3 @@ class WholeDialect:
 
     def said_in_events(self, _: bytes) -> Sequence[Answer]:
         return ()
-
-    def error_body(self, error: PenstockError, *, request_id: str) -> bytes:
-        return error_body(error, request_id=request_id)
-
-    def error_event(self, error: PenstockError, *, request_id: str) -> bytes:
-        return error_event(error_body(error, request_id=request_id))

@@ -8,6 +8,7 @@ import pytest
 from router.wire.completions import CompletionDialect
 from router.wire.dialect import ChatDialect, Dialect
 from router.wire.messages_api.dialect import MessagesDialect
+from router.wire.messages_api.replies import MessageReader
 from router.wire.replies import ReplyReader
 from router.wire.responses_api.dialect import ResponsesDialect
 from router.wire.responses_api.replies import ResponsesReplyReader
@@ -31,8 +32,8 @@ RESPONSE = {"object": "response", "status": "completed", "output": [SAID, CALLED
         (ChatDialect(READER), CHAT),
         (ChatDialect(READER), {}),
         (CompletionDialect(READER), TEXT),
-        (MessagesDialect(READER), MESSAGE),
-        (MessagesDialect(READER), {}),
+        (MessagesDialect(READER, MessageReader(READER)), MESSAGE),
+        (MessagesDialect(READER, MessageReader(READER)), {}),
         (ResponsesDialect(READER, ResponsesReplyReader()), RESPONSE),
         (ResponsesDialect(READER, ResponsesReplyReader()), {}),
     ],

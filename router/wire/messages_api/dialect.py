@@ -25,22 +25,20 @@ from router.wire.streams import StreamEditor
 class MessagesDialect:
     """The Messages API, whether the provider is asked by it or by chat completions."""
 
-    def __init__(self, reader: ReplyReader) -> None:
-        self._reader = reader
-        self._messages = MessageReader(reader)
+    def __init__(self, chats: ReplyReader, messages: MessageReader) -> None:
+        self._chats = chats
+        self._messages = messages
 
-    def editor(self, request: ModelRequest, spoken: Api) -> Editor:
+    def editor(self, request: ModelRequest, spoken: Api, input_tokens: int = 0) -> Editor:
         if spoken is Api.MESSAGES:
             return MessagesEditor(self._messages)
-        chat = StreamEditor(self._reader, shows_usage=False, choices=1)
-        return TranslatedEditor(
-            chat, stop_sequences=_stop_sequences(request), input_tokens=request.expected_input_tokens
-        )
+        chat = StreamEditor(self._chats, shows_usage=False, choices=1)
+        return TranslatedEditor(chat, stop_sequences=_stop_sequences(request), input_tokens=input_tokens)
 
     def whole(self, body: bytes, request: ModelRequest, spoken: Api) -> bytes:
         if spoken is Api.MESSAGES:
             return body
-        facts = self._reader.facts(body)
+        facts = self._chats.facts(body)
         bill = None if facts is None else facts.bill
         return msgspec.json.encode(message_of(body, bill=bill, stop_sequences=_stop_sequences(request)))
 

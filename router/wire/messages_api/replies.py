@@ -12,7 +12,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from router.wire.foreign import UNREADABLE
 from router.wire.messages_api.errors import with_status
-from router.wire.replies import Bill, ReplyFacts, ReplyReader
+from router.wire.replies import Bill, ReplyFacts, ReplyReader, read_object
 
 # In the words of a chat, which the ledger keeps and the checks of policies know.
 FINISHES: Mapping[str, str] = {
@@ -107,18 +107,7 @@ class MessageReader:
 
     def _read_usage(self, usage: Mapping[str, Raw]) -> _Usage:
         """Without the members that have a type we do not expect."""
-        try:
-            return self._usage.decode(msgspec.json.encode(dict(usage)))
-        except msgspec.ValidationError:
-            good = _Usage()
-            for name in _Usage.__struct_fields__:
-                if name in usage:
-                    try:
-                        one = self._usage.decode(msgspec.json.encode({name: usage[name]}))
-                    except msgspec.ValidationError:
-                        continue
-                    setattr(good, name, getattr(one, name))
-            return good
+        return read_object(self._usage, msgspec.json.encode(dict(usage)), _Usage) or _Usage()
 
 
 def _is_message(members: Mapping[str, Raw]) -> bool:

@@ -30,7 +30,7 @@ class ResponsesDialect:
         self._replies = replies
         self._answers = msgspec.json.Decoder(ChatAnswer)
 
-    def editor(self, request: ModelRequest, spoken: Api) -> Editor:
+    def editor(self, request: ModelRequest, spoken: Api, _: int = 0) -> Editor:
         if spoken is Api.RESPONSES:
             return NativeEditor(self._replies)
         return TranslatedEditor(StreamEditor(self._chats, shows_usage=True, choices=1), request, self._answers)

@@ -11,10 +11,12 @@ from router.errors import BudgetExhausted, NothingEligible, RateLimited, Unavail
 from router.wire.answers import Answer, Called
 from router.wire.messages_api.dialect import MessagesDialect
 from router.wire.messages_api.reading import MessagesReader
+from router.wire.messages_api.replies import MessageReader
 from router.wire.replies import ReplyReader
 from router.wire.requests import ChatReader
 
-DIALECT = MessagesDialect(ReplyReader())
+CHATS = ReplyReader()
+DIALECT = MessagesDialect(CHATS, MessageReader(CHATS))
 REQUEST = MessagesReader(ChatReader()).read(
     b'{"model":"auto","max_tokens":9,"messages":[{"role":"user","content":"Hi"}],"stop_sequences":["a","b"]}'
 )

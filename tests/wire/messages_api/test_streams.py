@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -17,10 +16,12 @@ from router.wire.dialect import Editor
 from router.wire.events import MAX_EVENT_BYTES, EventTooLong
 from router.wire.messages_api.dialect import MessagesDialect
 from router.wire.messages_api.reading import MessagesReader
+from router.wire.messages_api.replies import MessageReader
 from router.wire.replies import Bill, ReplyReader
 from router.wire.requests import ChatReader
 
-DIALECT = MessagesDialect(ReplyReader())
+CHATS = ReplyReader()
+DIALECT = MessagesDialect(CHATS, MessageReader(CHATS))
 REQUEST = MessagesReader(ChatReader()).read(
     b'{"model":"auto","max_tokens":9,"stream":true,"stop_sequences":["###"],'
     b'"messages":[{"role":"user","content":"Hi"}]}'
@@ -291,7 +292,7 @@ def test_a_chat_becomes_a_message() -> None:
 
 
 def test_the_start_tells_the_input_that_is_expected_as_nobody_knows_it_yet() -> None:
-    editor = DIALECT.editor(replace(REQUEST, expected_input_tokens=33), Api.CHAT)
+    editor = DIALECT.editor(REQUEST, Api.CHAT, 33)
 
     usage = read(editor.feed(chunk(content="So")))[0]["message"]["usage"]
 
