@@ -19,8 +19,9 @@ from typing import Any
 from msgspec import DecodeError, Raw, Struct, ValidationError, json
 
 from router.errors import PenstockError
-from router.wire.events import EventSplitter, data_event, is_named_error, is_utf8, payload_of, without_ids
-from router.wire.replies import Bill, ReplyFacts, ReplyReader, error_body
+from router.wire.editing import EventEditor
+from router.wire.events import data_event, is_named_error, is_utf8, payload_of, without_ids
+from router.wire.replies import ReplyFacts, ReplyReader, error_body
 
 DONE = b"data: [DONE]\n\n"
 
@@ -117,11 +118,10 @@ class _Deltas(Struct):
     choices: list[_DeltaChoice] | None = None
 
 
-class StreamEditor:
+class StreamEditor(EventEditor):
     """Edits one stream and remembers what its end will be booked by.
 
-    `feed` everything that arrives, then call `end`; both give bytes for the client. Afterwards, and at any time
-    before, the attributes say what has been seen.
+    Its `finish_reason` is that of the choice that finished last, and `length` if that cut any of them.
     """
 
     __slots__ = (
@@ -135,29 +135,11 @@ class StreamEditor:
         "_roles_missing",
         "_seen",
         "_shows_usage",
-        "_splitter",
-        "bill",
-        "error",
-        "finish_reason",
-        "generation_id",
-        "has_begun",
-        "has_failed",
-        "is_done",
-        "served_model",
-        "serving_provider",
     )
 
     def __init__(self, reader: ReplyReader, *, shows_usage: bool, choices: int, has_roles: bool = True) -> None:
         """`has_roles` is false of text completions, whose chunks are the same but for their deltas."""
-        self.bill: Bill | None = None
-        self.error: bytes | None = None  # the provider's error object, as received
-        self.has_failed = False  # with that error, or with an event that nobody can read
-        self.finish_reason: str | None = None  # of the choice that finished last; `length` if that cut any of them
-        self.generation_id: str | None = None
-        self.served_model: str | None = None
-        self.serving_provider: str | None = None
-        self.has_begun = False  # a data event other than an error has been seen
-        self.is_done = False  # the provider's [DONE] has been seen
+        super().__init__()
         self._reader = reader
         self._deltas = json.Decoder(_Deltas)
         self._seen = json.Decoder(_Seen)
@@ -169,22 +151,11 @@ class StreamEditor:
         self._annotations: dict[int, int] = {}  # how many each choice has had
         self._calls: dict[int, dict[int, bool]] = {}  # of tools, by choice and index: whether it has any arguments
         self._held_usage = b""
-        self._splitter = EventSplitter()
 
     @property
     def is_complete(self) -> bool:
         """Whether the answer reached its end: the provider said so, or gave each choice a reason for finishing."""
         return not self.has_failed and (self.is_done or len(self._finished) >= self._choices)
-
-    def feed(self, data: bytes) -> bytes:
-        """The part of `data`, and of what was kept back before, that the client may have now.
-
-        Nothing after an error or `[DONE]`; but what follows an error is still read for its usage.
-        """
-        events = self._splitter.whole_events(data)
-        if not events:
-            return b""
-        return b"".join([self._edited(event) for event in events.split(b"\n\n") if event])
 
     def end(self) -> bytes:
         """What the client still has to get once the provider has closed the stream well: usage if asked for, DONE."""
@@ -197,7 +168,7 @@ class StreamEditor:
         return error_event(error_body(error, request_id=request_id))
 
     def _edited(self, event: bytes) -> bytes:
-        """One event, without its blank line, as the client gets it: possibly not at all."""
+        """As of any API, but `[DONE]` is looked for in no JSON: an answer is many chunks, most of them small."""
         event = event.lstrip(b"\n")
         if not event or self.is_done:
             return b""

@@ -9,50 +9,31 @@ import msgspec
 from msgspec import Raw
 
 from router.errors import PenstockError
-from router.wire.events import EventSplitter, is_named_error, is_utf8, payload_of, without_ids
+from router.wire.editing import EventEditor
+from router.wire.events import is_named_error, is_utf8
 from router.wire.foreign import UNREADABLE
 from router.wire.messages_api.errors import error_event
 from router.wire.messages_api.replies import MessageReader
-from router.wire.replies import Bill
 
 STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
 
 
-class MessagesEditor:
+class MessagesEditor(EventEditor):
     """Edits one stream and remembers what its end will be booked by: an `Editor`."""
 
     __slots__ = (
         "_has_stopped",
         "_members",
         "_reader",
-        "_splitter",
         "_text",
         "_usage",
-        "bill",
-        "error",
-        "finish_reason",
-        "generation_id",
-        "has_begun",
-        "has_failed",
-        "is_done",
-        "served_model",
-        "serving_provider",
     )
 
     def __init__(self, reader: MessageReader) -> None:
-        self.bill: Bill | None = None
-        self.error: bytes | None = None
-        self.finish_reason: str | None = None
-        self.generation_id: str | None = None
-        self.served_model: str | None = None
-        self.serving_provider: str | None = None
-        self.has_begun = False
-        self.has_failed = False
-        self.is_done = False
+        super().__init__()
         self._reader = reader
         self._members = msgspec.json.Decoder(dict[str, Raw])
         self._text = msgspec.json.Decoder(str)
-        self._splitter = EventSplitter()
         self._usage: dict[str, Raw] = {}
         self._has_stopped = False
 
@@ -60,27 +41,13 @@ class MessagesEditor:
     def is_complete(self) -> bool:
         return not self.has_failed and (self._has_stopped or self.finish_reason is not None)
 
-    def feed(self, data: bytes) -> bytes:
-        events = self._splitter.whole_events(data)
-        return b"".join([self._edited(event) for event in events.split(b"\n\n") if event]) if events else b""
-
     def end(self) -> bytes:
         return STOP if self.is_complete else b""
 
     def broken(self, error: PenstockError, *, request_id: str) -> bytes:
         return error_event(error, request_id=request_id)
 
-    def _edited(self, event: bytes) -> bytes:
-        """One event, without its blank line, as the client gets it: possibly not at all."""
-        event = event.lstrip(b"\n")
-        if not event or self.is_done:
-            return b""
-        payload = payload_of(event)
-        if payload is None:
-            return b"" if self.has_failed else without_ids(event)
-        if payload.strip() == b"[DONE]":
-            self.is_done = True
-            return b""
+    def _read(self, event: bytes, payload: bytes) -> bytes:
         try:
             members = self._members.decode(payload)
         except UNREADABLE:

@@ -10,8 +10,9 @@ end without one of these. No `id:` or `retry:` lines, as in a chat.
 from msgspec import UNSET, DecodeError, Raw, json
 
 from router.errors import PenstockError
-from router.wire.events import MAX_EVENT_BYTES, EventSplitter, is_named_error, is_utf8, payload_of, without_ids
-from router.wire.replies import FALSY, Bill
+from router.wire.editing import EventEditor
+from router.wire.events import MAX_EVENT_BYTES, is_named_error, is_utf8, without_ids
+from router.wire.replies import FALSY
 from router.wire.responses_api.events import error_events, named
 from router.wire.responses_api.mending import with_all_counts
 from router.wire.responses_api.replies import ResponsesReplyReader, StreamEvent, error_with_status
@@ -35,7 +36,7 @@ _SAID = {
 }
 
 
-class NativeEditor:
+class NativeEditor(EventEditor):
     """Edits one stream and remembers what its end will be booked by."""
 
     __slots__ = (
@@ -44,44 +45,17 @@ class NativeEditor:
         "_held_bytes",
         "_next_number",
         "_replies",
-        "_splitter",
-        "bill",
-        "error",
-        "finish_reason",
-        "generation_id",
-        "has_begun",
-        "has_failed",
         "is_complete",
-        "is_done",
-        "served_model",
-        "serving_provider",
     )
 
     def __init__(self, replies: ResponsesReplyReader) -> None:
-        self.bill: Bill | None = None
-        self.error: bytes | None = None
-        self.has_failed = False
-        self.finish_reason: str | None = None
-        self.generation_id: str | None = None
-        self.served_model: str | None = None
-        self.serving_provider: str | None = None
-        self.has_begun = False
-        self.is_done = False  # an end, or `[DONE]`, has been seen
+        super().__init__()
         self.is_complete = False
         self._replies = replies
-        self._splitter = EventSplitter()
         self._held: list[bytes] = []  # of before the answer
         self._held_bytes = 0
         self._next_number = 0
         self._first = b""  # the first response that was told
-
-    def feed(self, data: bytes) -> bytes:
-        """The part of `data`, and of what was kept back before, that the client may have now.
-
-        Nothing after an error or an end; but what follows an error is still read for its usage.
-        """
-        events = self._splitter.whole_events(data)
-        return b"".join([self._edited(each) for each in events.split(b"\n\n") if each]) if events else b""
 
     def end(self) -> bytes:
         """Nothing: the provider's own last event has said it all."""
@@ -99,16 +73,7 @@ class NativeEditor:
         except (DecodeError, UnicodeDecodeError, RecursionError):
             return None
 
-    def _edited(self, event: bytes) -> bytes:
-        event = event.lstrip(b"\n")
-        if not event or self.is_done:
-            return b""
-        payload = payload_of(event)
-        if payload is None:
-            return b"" if self.has_failed else without_ids(event)
-        if payload.strip() == b"[DONE]":
-            self.is_done = True
-            return b""
+    def _read(self, event: bytes, payload: bytes) -> bytes:
         seen = self._replies.event(payload) if is_utf8(payload) else None
         if seen is None:
             self.has_failed = True
