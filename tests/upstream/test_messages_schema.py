@@ -6,45 +6,25 @@ The schemas are OpenRouter's, extracted; each file says from where and what was 
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import jsonschema_rs
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from router.apis import Api
 from router.catalog.catalog import Deployment, Effort, ModelName
-from router.decision.data_rules import DataRules
 from router.errors import InvalidRequest
 from router.upstream.orders import NO_ORDERS, Orders
 from router.upstream.outgoing import outgoing_body
 from router.wire.messages_api.reading import MessagesReader
 from router.wire.requests import ChatReader
 from tests.upstream.deployments import deployment, estimate
+from tests.upstream.openapi import ORDERS, faults_by
 from tests.wire.anthropic_bodies import BASH, BODIES, MEMBERS, THOUGHT, WEATHER
 
-
-def validator(name: str) -> jsonschema_rs.Draft202012Validator:
-    return jsonschema_rs.Draft202012Validator(json.loads(Path(__file__).with_name(name).read_text()))
-
-
-NATIVE, CHAT = validator("openrouter_messages_request.json"), validator("openrouter_chat_request.json")
+faults, faults_of_chat = faults_by("openrouter_messages_request.json"), faults_by("openrouter_chat_request.json")
 READER = MessagesReader(ChatReader())
 HI = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 100}
-ORDERS = st.builds(
-    Orders,
-    effort=st.sampled_from([None, *Effort]),
-    data=st.builds(
-        DataRules,
-        zdr=st.booleans(),
-        deny_collection=st.booleans(),
-        only=st.sampled_from([None, frozenset({"azure", "deepinfra/fp8"})]),
-        ignore=st.sampled_from([frozenset[str](), frozenset({"novita"})]),
-    ),
-    session_id=st.sampled_from([None, "0123456789abcdef"]),
-)
 OURS = ("model", "max_tokens", "provider", "session_id")
 THINKING = ("thinking", "output_config")
 
@@ -67,10 +47,6 @@ def sent(
     return read
 
 
-def faults(body: Mapping[str, object], schema: jsonschema_rs.Draft202012Validator = NATIVE) -> list[str]:
-    return [f"{each.instance_path}: {each.message}" for each in schema.iter_errors(body)]
-
-
 @settings(deadline=None)  # drawing is what takes long on a busy machine
 @given(BODIES, ORDERS)
 def test_what_goes_to_openrouter_is_what_its_openapi_file_allows(asked: dict[str, Any], orders: Orders) -> None:
@@ -80,7 +56,7 @@ def test_what_goes_to_openrouter_is_what_its_openapi_file_allows(asked: dict[str
 @settings(deadline=None)
 @given(BODIES, ORDERS)
 def test_what_goes_there_as_a_chat_is_what_the_file_allows_too(asked: dict[str, Any], orders: Orders) -> None:
-    assert faults(sent(asked, orders, to=speaking(Api.CHAT)), CHAT) == []
+    assert faults_of_chat(sent(asked, orders, to=speaking(Api.CHAT))) == []
 
 
 @settings(deadline=None)
@@ -103,7 +79,7 @@ def test_each_member_alone_is_allowed_in_every_form(name: str) -> None:
     @given(MEMBERS[name])
     def holds(value: object) -> None:
         assert faults(sent({**HI, name: value})) == []
-        assert faults(sent({**HI, name: value}, to=speaking(Api.CHAT)), CHAT) == []
+        assert faults_of_chat(sent({**HI, name: value}, to=speaking(Api.CHAT))) == []
 
     holds()
 

@@ -6,10 +6,8 @@ The schema is OpenRouter's, extracted; `openrouter_responses_request.json` says 
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import jsonschema_rs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,10 +21,10 @@ from router.upstream.outgoing import outgoing_body, spoken_to
 from router.wire.requests import ChatReader
 from router.wire.responses_api.requests import ResponsesReader
 from tests.upstream.deployments import deployment, estimate
-from tests.upstream.test_openrouter_schema import ORDERS, PREFERENCES
+from tests.upstream.openapi import ORDERS, faults_by
+from tests.upstream.test_openrouter_schema import PREFERENCES
 
-SCHEMA = json.loads(Path(__file__).with_name("openrouter_responses_request.json").read_text())
-VALIDATOR = jsonschema_rs.Draft202012Validator(SCHEMA)
+faults = faults_by("openrouter_responses_request.json")
 READER = ResponsesReader(ChatReader())
 
 EFFORTS = ["none", "minimal", "low", "medium", "high", "xhigh", "max"]
@@ -205,10 +203,6 @@ def sent(
     assert spoken_to(request, native(kind)) is Api.RESPONSES
     body: dict[str, Any] = json.loads(outgoing_body(request, native(kind), estimate(), orders=orders))
     return body
-
-
-def faults(body: Mapping[str, object]) -> list[str]:
-    return [f"{each.instance_path}: {each.message}" for each in VALIDATOR.iter_errors(body)]
 
 
 @settings(deadline=None)  # drawing is what takes long on a busy machine

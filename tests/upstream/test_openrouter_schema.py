@@ -5,24 +5,20 @@ The schema is OpenRouter's, extracted; `openrouter_chat_request.json` says from 
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import jsonschema_rs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router.catalog.catalog import Effort
-from router.decision.data_rules import DataRules
 from router.errors import InvalidRequest
 from router.upstream.orders import NO_ORDERS, Orders
 from router.upstream.outgoing import outgoing_body
 from router.wire.requests import ChatReader
 from tests.upstream.deployments import deployment, estimate
+from tests.upstream.openapi import ORDERS, faults_by
 
-SCHEMA = json.loads(Path(__file__).with_name("openrouter_chat_request.json").read_text())
-VALIDATOR = jsonschema_rs.Draft202012Validator(SCHEMA)
+faults = faults_by("openrouter_chat_request.json")
 READER = ChatReader()
 
 EFFORTS = ["none", "minimal", "low", "medium", "high", "xhigh", "max"]
@@ -156,18 +152,6 @@ MEMBERS: Mapping[str, st.SearchStrategy[Any]] = {
     "route": st.none(),
     "tomorrows": st.just({"new": [1e0, None]}),
 }
-ORDERS = st.builds(
-    Orders,
-    effort=st.sampled_from([None, *Effort]),
-    data=st.builds(
-        DataRules,
-        zdr=st.booleans(),
-        deny_collection=st.booleans(),
-        only=st.sampled_from([None, frozenset({"azure", "deepinfra/fp8"})]),
-        ignore=st.sampled_from([frozenset[str](), frozenset({"novita"})]),
-    ),
-    session_id=st.sampled_from([None, "0123456789abcdef"]),
-)
 # What we set, or say in other words.
 OURS = ("model", "max_tokens", "max_completion_tokens", "stream_options", "provider", "session_id")
 THINKING = ("reasoning", "reasoning_effort", "include_reasoning", "thinking")
@@ -178,10 +162,6 @@ def sent(members: Mapping[str, object], orders: Orders = NO_ORDERS) -> dict[str,
     request = READER.read(json.dumps({"model": "auto", **members}).encode())
     body: dict[str, Any] = json.loads(outgoing_body(request, deployment(), estimate(), orders=orders))
     return body
-
-
-def faults(body: Mapping[str, object]) -> list[str]:
-    return [f"{each.instance_path}: {each.message}" for each in VALIDATOR.iter_errors(body)]
 
 
 @settings(deadline=None)  # drawing is what takes long on a busy machine

@@ -5,10 +5,8 @@ documented edits; and to OpenRouter nothing that its OpenAPI file does not allow
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import jsonschema_rs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,9 +22,9 @@ from router.wire.embeddings import EmbeddingReader
 from router.wire.moderations import ModerationReader
 from router.wire.requests import ChatReader
 from tests.upstream.deployments import deployment, estimate
+from tests.upstream.openapi import faults_by
 
-SCHEMA = json.loads(Path(__file__).with_name("openrouter_embedding_request.json").read_text())
-VALIDATOR = jsonschema_rs.Draft202012Validator(SCHEMA)
+faults = faults_by("openrouter_embedding_request.json")
 READERS: Mapping[Api, RequestReader] = {
     Api.EMBEDDINGS: EmbeddingReader(ChatReader()),
     Api.COMPLETIONS: CompletionReader(ChatReader()),
@@ -109,7 +107,7 @@ def same_but_for_ours(asked: Mapping[str, object], body: Mapping[str, object]) -
 def test_a_request_for_embeddings_is_what_openrouters_file_allows(asked: dict[str, Any], orders: Orders) -> None:
     body = sent(Api.EMBEDDINGS, asked, orders=orders)
 
-    assert [f"{each.instance_path}: {each.message}" for each in VALIDATOR.iter_errors(body)] == []
+    assert faults(body) == []
     assert same_but_for_ours(asked, body)
     assert float(body["provider"]["max_price"]["prompt"]) <= 0.1
     assert body["model"] == "deepseek-chat"
