@@ -14,6 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.conftest import Proxy, Sandbox, running_proxy
+from tests.e2e.every_fault import without_breakers, without_rate_limits
 from tests.waiting import eventually
 
 _REQUESTS = 1_000
@@ -33,15 +34,8 @@ _TOPICS = ("rivers", "the year 1848", "a sorting function in Python", "why ice f
 @pytest.fixture(scope="module")
 def own_proxy(own_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     def without_limits(config: Path) -> None:
-        main = config / "penstock.yaml"
-        main.write_text(main.read_text().replace("breakers: true", "breakers: false"))  # faults are drawn by request
-        for team in (config / "teams").glob("*.yaml"):
-            text = team.read_text()
-            team.write_text(
-                text.replace("requests_per_minute: ", "requests_per_minute: 100").replace(
-                    "tokens_per_minute: ", "tokens_per_minute: 1000"
-                )
-            )
+        without_breakers(config)
+        without_rate_limits(config)
 
     with running_proxy(tmp_path_factory.mktemp("proxy"), own_sandbox.base_url, edit=without_limits) as proxy:
         yield proxy

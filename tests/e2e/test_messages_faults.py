@@ -9,13 +9,10 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from router.sandbox.faults import FAULTS, Break, Fault
+from router.sandbox.faults import Fault
 from tests.e2e.conftest import Proxy, Sandbox, running_proxy, running_sandbox
+from tests.e2e.every_fault import every_play, without_rate_limits
 from tests.waiting import eventually
-
-# Nothing comes back to ask by, so the hold stays booked: see test_books.
-_NOTHING_TO_ASK_BY = {Break.DROP_BEFORE_HEADERS, Break.RESET_BEFORE_HEADERS}
-_NOTHING_TO_ASK_BY_WHOLE = {Break.DROP, Break.RESET}
 
 
 @pytest.fixture(params=["native", "translated"])
@@ -23,13 +20,7 @@ def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Pro
     """A proxy and a sandbox that nobody else asks."""
 
     def edited(config: Path) -> None:
-        for team in (config / "teams").glob("*.yaml"):
-            text = team.read_text()
-            team.write_text(
-                text.replace("requests_per_minute: ", "requests_per_minute: 100").replace(
-                    "tokens_per_minute: ", "tokens_per_minute: 1000"
-                )
-            )
+        without_rate_limits(config)
         if request.param == "translated":
             main = config / "penstock.yaml"
             speaks = "    kind: openrouter\n    apis: [chat/completions]\n"
@@ -39,19 +30,9 @@ def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Pro
         yield proxy, sandbox
 
 
-def _plays() -> Iterator[tuple[Fault, bool]]:
-    """Every fault whose cost can be known, streamed and whole."""
-    for fault in FAULTS.values():
-        if fault.breaks in (Break.STALL, Break.STALL_BEFORE_HEADERS) or fault.breaks in _NOTHING_TO_ASK_BY:
-            continue
-        yield fault, True
-        if fault.breaks not in _NOTHING_TO_ASK_BY_WHOLE:
-            yield fault, False
-
-
 def test_the_ledger_agrees_with_the_bill_after_every_fault(served: tuple[Proxy, Sandbox]) -> None:
     proxy, sandbox = served
-    plays = list(_plays())
+    plays = list(every_play())
 
     with ThreadPoolExecutor(8) as workers:
         answers = list(workers.map(lambda play: _play(proxy, *play), plays))

@@ -6,9 +6,7 @@ encoding was asked for.
 
 import base64
 import json
-import shutil
 import struct
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,10 +15,10 @@ import httpx2
 import openai
 import pytest
 
-from tests.e2e.conftest import CHECKOUT, Proxy, Sandbox, running_proxy
+from tests.e2e.conftest import Proxy, Sandbox, running_proxy
+from tests.e2e.node import needs_node, read_by_node
 from tests.waiting import eventually
 
-NODE = CHECKOUT / ".venv" / "node"
 SMALL = "openai/text-embedding-3-small"
 FLASH = "deepseek/deepseek-v4-flash"
 OPEN = "qwen/qwen3-embedding-8b"
@@ -175,23 +173,11 @@ def test_a_server_that_knows_no_base64_is_understood_by_every_client(proxy: Prox
     assert len(proxy.client().embeddings.create(model="ours", input="a river").data[0].embedding) == 1024
 
 
-@pytest.mark.skipif(
-    shutil.which("node") is None or not (NODE / "node_modules" / "openai").exists(),
-    reason="the OpenAI client for Node.js is not installed (sh tests/node/install.sh)",
-)
+@needs_node
 @pytest.mark.parametrize(("model", "size"), [("embed", 1536), ("ours", 1024)])
 def test_openai_node_reads_the_same_vector_as_openai_python(proxy: Proxy, model: str, size: int) -> None:
-    asked = {"base_url": proxy.base_url, "key": proxy.keys["search"], "model": model, "asks": [{"embed": "a river"}]}
+    (vector,) = read_by_node("read.mjs", proxy, model=model, asks=[{"embed": "a river"}])
 
-    ended = subprocess.run(
-        ["node", str(NODE / "read.mjs")],
-        input=json.dumps(asked).encode(),
-        stdout=subprocess.PIPE,
-        timeout=60,
-        check=True,
-    )
-
-    (vector,) = json.loads(ended.stdout)
     assert len(vector) == size
     assert vector == proxy.client().embeddings.create(model=model, input="a river").data[0].embedding
 

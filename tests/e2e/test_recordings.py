@@ -3,9 +3,6 @@
 A server replays each recording (`tests/upstream/recordings.py`) over a real socket, whole or in pieces of any size.
 """
 
-import json
-import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
@@ -13,13 +10,13 @@ from typing import Any
 import openai
 import pytest
 
-from tests.e2e.conftest import CHECKOUT, Proxy, running_proxy
+from tests.e2e.conftest import Proxy, running_proxy
+from tests.e2e.node import needs_node, read_by_node
 from tests.e2e.replaying import Replaying
 from tests.upstream.recordings import RECORDINGS, Recording, Said, add, said_in
 
 _MODEL = "openai/gpt-5.4"
 _OTHER_MODEL = "deepseek/deepseek-v4-flash"  # for the refusal: a provider that says 429 is left alone for a while
-_NODE = CHECKOUT / ".venv" / "node"
 _MESSAGES: list[Any] = [{"role": "user", "content": "Tea?"}]
 
 
@@ -154,10 +151,7 @@ def test_a_recorded_refusal_is_a_refusal(proxy: Proxy, provider: Replaying) -> N
     assert isinstance(raised.value.code, str)
 
 
-@pytest.mark.skipif(
-    shutil.which("node") is None or not (_NODE / "node_modules" / "openai").exists(),
-    reason="the OpenAI client for Node.js is not installed (sh tests/node/install.sh)",
-)
+@needs_node
 @pytest.mark.parametrize("seed", [None, 9])
 def test_openai_node_makes_of_every_recording_what_is_in_its_bytes(
     proxy: Proxy, provider: Replaying, seed: int | None
@@ -165,19 +159,10 @@ def test_openai_node_makes_of_every_recording_what_is_in_its_bytes(
     provider.seed = seed
     recordings = [*STREAMS, *WHOLE]
     asks = [{"user": each.name, "stream": each.is_stream} for each in recordings]
-    wish = {"base_url": proxy.base_url, "key": proxy.keys["search"], "model": _MODEL, "asks": asks}
 
-    process = subprocess.run(
-        ["node", str(_NODE / "read.mjs")],
-        input=json.dumps(wish),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    heard = read_by_node("read.mjs", proxy, model=_MODEL, asks=asks)
 
-    assert process.returncode == 0, process.stderr
-    for recording, said in zip(recordings, json.loads(process.stdout), strict=True):
+    for recording, said in zip(recordings, heard, strict=True):
         expected = asdict(said_in(recording))
         helper = said.pop("helper", None)
         if expected["error"] is not None:

@@ -11,14 +11,12 @@ import httpx2
 import openai
 import pytest
 
-from router.sandbox.faults import FAULTS, Break, Fault
+from router.sandbox.faults import Fault
 from tests.e2e.conftest import Proxy, Sandbox, running_proxy, running_sandbox
+from tests.e2e.every_fault import every_play, without_breakers, without_rate_limits
 from tests.waiting import eventually
 
 FLASH, PRO = "deepseek/deepseek-v4-flash", "deepseek/deepseek-v4-pro"
-# Nothing comes back to ask by, so the hold stays booked: see test_books.
-_NOTHING_TO_ASK_BY = {Break.DROP_BEFORE_HEADERS, Break.RESET_BEFORE_HEADERS}
-_NOTHING_TO_ASK_BY_WHOLE = {Break.DROP, Break.RESET}
 _ENDS = {"response.completed", "response.incomplete", "response.failed"}
 _SCHEMA = {
     "type": "object",
@@ -29,11 +27,8 @@ _SCHEMA = {
 
 
 def _roomy(config: Path) -> None:
-    main = config / "penstock.yaml"
-    main.write_text(main.read_text().replace("\nbreakers: true\n", "\nbreakers: false\n"))  # each fault is to be met
-    team = config / "teams" / "research.yaml"
-    text = team.read_text().replace("requests_per_minute: ", "requests_per_minute: 100")
-    team.write_text(text.replace("tokens_per_minute: ", "tokens_per_minute: 1000"))
+    without_breakers(config)
+    without_rate_limits(config)
     search = config / "teams" / "search.yaml"
     search.write_text(
         search.read_text().replace(
@@ -64,21 +59,11 @@ def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         yield proxy, sandbox
 
 
-def _plays() -> Iterator[tuple[Fault, bool]]:
-    """Every fault whose cost can be known, streamed and whole."""
-    for fault in FAULTS.values():
-        if fault.breaks in (Break.STALL, Break.STALL_BEFORE_HEADERS) or fault.breaks in _NOTHING_TO_ASK_BY:
-            continue
-        yield fault, True
-        if fault.breaks not in _NOTHING_TO_ASK_BY_WHOLE:
-            yield fault, False
-
-
 def test_a_fault_is_told_once_and_the_ledger_agrees_with_the_bill(house: tuple[Proxy, Sandbox]) -> None:
     proxy, sandbox = house
 
     with ThreadPoolExecutor(8) as workers:
-        endings = Counter(workers.map(lambda play: _play(proxy, *play), _plays()))
+        endings = Counter(workers.map(lambda play: _play(proxy, *play), every_play()))
 
     assert endings.keys() <= {"refused", "whole", *_ENDS}
     assert min(endings["refused"], endings["whole"], endings["response.completed"], endings["response.failed"]) > 3

@@ -4,8 +4,6 @@ A server replays each recording (`tests/upstream/responses_recordings.py`) over 
 """
 
 import json
-import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -14,12 +12,11 @@ import openai
 import pytest
 from openai.types.responses import Response
 
-from tests.e2e.conftest import CHECKOUT, Proxy, running_proxy
+from tests.e2e.conftest import Proxy, running_proxy
+from tests.e2e.node import needs_node, read_by_node
 from tests.e2e.replaying import Replaying
 from tests.upstream.recordings import Recording
 from tests.upstream.responses_recordings import BAD, FAILURE, GOOD, RESPONSES_RECORDINGS
-
-_NODE = CHECKOUT / ".venv" / "node"
 
 
 @dataclass(slots=True)
@@ -146,29 +143,17 @@ def test_a_whole_response_passes_byte_for_byte(proxy: Proxy, provider: Replaying
     assert raw.headers["x-penstock-cost-usd"] == "0.0000825"
 
 
-@pytest.mark.skipif(
-    shutil.which("node") is None or not (_NODE / "node_modules" / "openai").exists(),
-    reason="the OpenAI client for Node.js is not installed (sh tests/node/install.sh)",
-)
+@needs_node
 def test_openai_node_makes_of_every_recording_what_is_in_its_bytes(proxy: Proxy, provider: Replaying) -> None:
     provider.seed = 9
     asks = [
         *({"user": name, "stream": True} for name in (*GOOD, *BAD)),
         *({"user": f"whole {name}", "stream": False} for name in GOOD),
     ]
-    wish = {"base_url": proxy.base_url, "key": proxy.keys["search"], "model": "openai/gpt-5.4", "asks": asks}
 
-    process = subprocess.run(
-        ["node", str(_NODE / "read_responses.mjs")],
-        input=json.dumps(wish),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    heard = read_by_node("read_responses.mjs", proxy, model="openai/gpt-5.4", asks=asks)
 
-    assert process.returncode == 0, process.stderr
-    for ask, said in zip(asks, json.loads(process.stdout), strict=True):
+    for ask, said in zip(asks, heard, strict=True):
         name = str(ask["user"]).removeprefix("whole ")
         if name in BAD:
             assert FAILURE["message"] in said["error"]

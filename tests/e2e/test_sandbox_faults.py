@@ -9,44 +9,24 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from router.sandbox.faults import FAULTS, Break, Fault
+from router.sandbox.faults import Fault
 from tests.e2e.conftest import Proxy, Sandbox, run_penstock, running_proxy, running_sandbox
+from tests.e2e.every_fault import every_play, without_breakers, without_rate_limits
 from tests.waiting import eventually
-
-# Nothing comes back to ask by, so the hold stays booked: see test_books.
-_NOTHING_TO_ASK_BY = {Break.DROP_BEFORE_HEADERS, Break.RESET_BEFORE_HEADERS}
-_NOTHING_TO_ASK_BY_WHOLE = {Break.DROP, Break.RESET}
 
 
 @pytest.fixture(scope="module")
 def own_proxy(own_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     def without_limits(config: Path) -> None:
-        for team in (config / "teams").glob("*.yaml"):
-            text = team.read_text()
-            team.write_text(
-                text.replace("requests_per_minute: ", "requests_per_minute: 100").replace(
-                    "tokens_per_minute: ", "tokens_per_minute: 1000"
-                )
-            )
-        main = config / "penstock.yaml"  # one fault's pause or breaker must not keep the next from the provider
-        main.write_text(main.read_text().replace("breakers: true", "breakers: false"))
+        without_rate_limits(config)
+        without_breakers(config)
 
     with running_proxy(tmp_path_factory.mktemp("proxy"), own_sandbox.base_url, edit=without_limits) as proxy:
         yield proxy
 
 
-def _plays() -> Iterator[tuple[Fault, bool]]:
-    """Every fault whose cost can be known, streamed and whole."""
-    for fault in FAULTS.values():
-        if fault.breaks in (Break.STALL, Break.STALL_BEFORE_HEADERS) or fault.breaks in _NOTHING_TO_ASK_BY:
-            continue
-        yield fault, True
-        if fault.breaks not in _NOTHING_TO_ASK_BY_WHOLE:
-            yield fault, False
-
-
 def test_the_ledger_agrees_with_the_bill_after_every_fault(own_proxy: Proxy, own_sandbox: Sandbox) -> None:
-    plays = list(_plays())
+    plays = list(every_play())
 
     with ThreadPoolExecutor(8) as workers:
         answered = Counter(workers.map(lambda play: _play(own_proxy, *play), plays))
