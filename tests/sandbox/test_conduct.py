@@ -126,7 +126,8 @@ def test_credits_reserved_by_a_request_under_way_are_missed_for_a_while(own_sand
     body = {"model": FLASH, "messages": [user(STALL)], "stream": True}
 
     with own_sandbox.http.stream("POST", "/api/v1/chat/completions", json=body) as response:
-        next(line for line in response.iter_lines() if line.startswith("data: "))
+        lines = response.iter_lines()  # held, since the connection is closed with it
+        next(line for line in lines if line.startswith("data: "))
         meanwhile = own_sandbox.ask()
 
     assert (meanwhile.status_code, meanwhile.headers["retry-after"]) == (402, "120")
