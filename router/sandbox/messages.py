@@ -16,7 +16,7 @@ from router.sandbox.json_text import JsonObject, decode, encode
 from router.sandbox.orders import Order
 from router.sandbox.refusals import Refusal, invalid
 from router.sandbox.requests import ChatRequest, chat_request, read_object
-from router.sandbox.wire import DONE, Step
+from router.sandbox.wire import DONE, Step, money_told
 
 _PASSED_ON = ("model", "models", "max_tokens", "provider", "stream", "temperature", "top_p", "top_k", "cache_control")
 _STOP_REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
@@ -124,18 +124,7 @@ class MessagesDialect:
         return named_event(_stop(len(self._thinking_blocks(self._choice))))
 
     def usage(self, tokens: Tokens, cost: Charge) -> JsonObject:
-        counts = self._counts(tokens)
-        if self._quirk is Quirk.NO_COST:
-            return counts
-        counts["cost"] = cost.total_usd
-        if self._quirk is not Quirk.NO_BYOK:
-            counts["is_byok"] = False
-        counts["cost_details"] = {
-            "upstream_inference_cost": cost.total_usd,
-            "upstream_inference_prompt_cost": cost.prompt_usd,
-            "upstream_inference_completions_cost": cost.completion_usd,
-        }
-        return counts
+        return self._counts(tokens) | money_told(cost, self._quirk, prompt="prompt", completion="completions")
 
     def ending(self, usage: JsonObject) -> bytes:
         end = self._delta(None if self._lacks_usage else usage) + named_event({"type": "message_stop"})

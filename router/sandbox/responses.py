@@ -14,7 +14,7 @@ from router.sandbox.json_text import JsonObject
 from router.sandbox.orders import Order
 from router.sandbox.refusals import invalid
 from router.sandbox.requests import ChatRequest, chat_request, read_object
-from router.sandbox.wire import DONE, Step, event
+from router.sandbox.wire import DONE, Step, event, money_told
 
 _PASSED_ON = ("model", "models", "provider", "stream", "temperature", "top_p", "reasoning", "cache_control")
 _PARTS = {"input_text": "text", "output_text": "text", "text": "text"}
@@ -114,17 +114,7 @@ class ResponsesDialect:
         }
         if tokens.cache_write:
             counts["input_tokens_details"]["cache_write_tokens"] = tokens.cache_write
-        if self._quirk is Quirk.NO_COST:
-            return counts
-        counts["cost"] = cost.total_usd
-        if self._quirk is not Quirk.NO_BYOK:
-            counts["is_byok"] = False
-        counts["cost_details"] = {
-            "upstream_inference_cost": cost.total_usd,
-            "upstream_inference_input_cost": cost.prompt_usd,
-            "upstream_inference_output_cost": cost.completion_usd,
-        }
-        return counts
+        return counts | money_told(cost, self._quirk, prompt="input", completion="output")
 
     def ending(self, usage: JsonObject) -> bytes:
         response = self.whole(usage)

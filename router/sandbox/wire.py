@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from router.sandbox.billing import Charge, Tokens
-from router.sandbox.faults import Break
+from router.sandbox.faults import Break, Quirk
 from router.sandbox.json_text import JsonObject, encode
 
 DONE = b"data: [DONE]\n\n"
@@ -33,6 +33,21 @@ class Step:
 def event(chunk: object) -> bytes:
     """One server-sent event."""
     return b"data: %b\n\n" % encode(chunk)
+
+
+def money_told(cost: Charge, quirk: Quirk | None, *, prompt: str, completion: str) -> JsonObject:
+    """What a usage says of money, the two parts by the names that the API has for them; nothing if it tells none."""
+    if quirk is Quirk.NO_COST:
+        return {}
+    told: JsonObject = {"cost": cost.total_usd}
+    if quirk is not Quirk.NO_BYOK:
+        told["is_byok"] = False
+    told["cost_details"] = {
+        "upstream_inference_cost": cost.total_usd,
+        f"upstream_inference_{prompt}_cost": cost.prompt_usd,
+        f"upstream_inference_{completion}_cost": cost.completion_usd,
+    }
+    return told
 
 
 class Dialect(Protocol):
