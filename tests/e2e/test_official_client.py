@@ -1,9 +1,6 @@
 """The official `openai` client with only `base_url` and `api_key` changed."""
 
-import base64
 import json
-import struct
-import zlib
 from xml.etree import ElementTree
 
 import openai
@@ -12,6 +9,7 @@ from openai.types.chat import ChatCompletionToolParam, ChatCompletionUserMessage
 from pydantic import BaseModel
 
 from tests.e2e.conftest import Proxy, Sandbox
+from tests.e2e.pictures import png
 
 _WEATHER: ChatCompletionToolParam = {
     "type": "function",
@@ -156,7 +154,7 @@ def test_an_image_goes_to_a_model_that_sees(proxy: Proxy) -> None:
                 "role": "user",
                 "content": [
                     {"type": "text", "text": "What is on this picture?"},
-                    {"type": "image_url", "image_url": {"url": _png(64, 64)}},
+                    {"type": "image_url", "image_url": {"url": png(64, 64)}},
                 ],
             }
         ],
@@ -238,15 +236,3 @@ def test_every_field_we_do_not_act_on_reaches_the_provider(proxy: Proxy, sandbox
     assert sent["metadata"] == {"ticket": "4711"}
     assert sent["provider"] == {"max_price": {"prompt": "0.105", "completion": "0.21"}}
     assert sent["max_tokens"] == 32_768
-
-
-def _png(width: int, height: int) -> str:
-    """A grey picture as a data URL."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    pixels = zlib.compress((b"\0" + b"\x80" * width) * height)
-    png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
-    return "data:image/png;base64," + base64.b64encode(png).decode()

@@ -1,9 +1,6 @@
 """`POST /v1/responses` with the official `openai` client: from providers that speak it, and from those that do not."""
 
-import base64
 import json
-import struct
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +20,7 @@ from openai.types.responses import (
 from pydantic import BaseModel
 
 from tests.e2e.conftest import Proxy, Sandbox, running_proxy, running_sandbox
+from tests.e2e.pictures import png
 
 WEATHER: FunctionToolParam = {
     "type": "function",
@@ -431,18 +429,6 @@ def test_what_no_chat_can_say_is_refused_where_nobody_speaks_the_api(local: Hous
 
     assert raised.value.code == "no_eligible_model"
     assert "No chat request can say the same: it has a tool of type 'local_shell'." in raised.value.message
-
-
-def png(width: int, height: int) -> str:
-    """A grey picture as a data URL."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    pixels = zlib.compress((b"\0" + b"\x80" * width) * height)
-    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
-    return "data:image/png;base64," + base64.b64encode(data).decode()
 
 
 def test_how_deeply_a_tool_is_nested_breaks_nothing_behind_the_reader(house: House) -> None:

@@ -36,6 +36,7 @@ from tests.upstream.responses_recordings import (
     saying,
     stream,
 )
+from tests.wire.responses_api.named_events import events_in
 
 REPLIES = ResponsesReplyReader()
 BILL = Bill(
@@ -74,17 +75,6 @@ def relay(pieces: Iterable[bytes]) -> Relay:
         edits.is_done,
         edits.is_complete,
     )
-
-
-def events_in(relayed: bytes) -> list[dict[str, Any]]:
-    """The data of each event; each must have a name that is its type."""
-    found = []
-    for each in filter(None, relayed.split(b"\n\n")):
-        if not each.startswith(b":"):
-            name, data = each.split(b"\n")
-            found.append(json.loads(data.removeprefix(b"data: ")))
-            assert name.decode() == f"event: {found[-1]['type']}"
-    return found
 
 
 def sent_in(original: bytes) -> list[dict[str, Any]]:

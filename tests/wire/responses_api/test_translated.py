@@ -23,6 +23,7 @@ from router.wire.responses_api.dialect import ResponsesDialect
 from router.wire.responses_api.replies import ResponsesReplyReader
 from router.wire.responses_api.requests import ResponsesReader
 from tests.upstream.recordings import DONE, RECORDINGS, Recording, said_in
+from tests.wire.responses_api.named_events import events_in
 
 READER = ResponsesReader(ChatReader())
 REPLIES = ResponsesReplyReader()
@@ -70,16 +71,6 @@ def call(index: int, arguments: str, **first: str) -> dict[str, Any]:
 def translated(pieces: Iterable[bytes]) -> bytes:
     editor = DIALECT.editor(REQUEST, Api.CHAT)
     return b"".join([editor.feed(piece) for piece in pieces]) + editor.end()
-
-
-def events_in(stream: bytes) -> list[dict[str, Any]]:
-    found = []
-    for each in filter(None, stream.split(b"\n\n")):
-        if not each.startswith(b":"):
-            name, data = each.split(b"\n")
-            found.append(json.loads(data.removeprefix(b"data: ")))
-            assert name.decode() == f"event: {found[-1]['type']}"
-    return found
 
 
 def assert_lawful(events: list[dict[str, Any]]) -> dict[str, Any]:
