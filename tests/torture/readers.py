@@ -33,14 +33,15 @@ class _Provider:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             request = await reader.readuntil(b"\r\n\r\n")
-        except (asyncio.IncompleteReadError, asyncio.CancelledError):
+            if request.startswith(b"GET "):
+                writer.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+                writer.close()
+                return
+            lines = request.lower().split(b"\r\n")
+            length = next(int(line[15:]) for line in lines if line.startswith(b"content-length:"))
+            is_short = b'"short"' in await reader.readexactly(length)
+        except (asyncio.IncompleteReadError, OSError):
             return  # it asks nothing more
-        if request.startswith(b"GET "):
-            writer.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
-            writer.close()
-            return
-        length = next(int(line[15:]) for line in request.lower().split(b"\r\n") if line.startswith(b"content-length:"))
-        is_short = b'"short"' in await reader.readexactly(length)
         me = len(self.sent_bytes)
         self.sent_bytes.append(0)
         self.under_way += 1
@@ -118,13 +119,28 @@ async def run(setting: Setting, command: str) -> Result:
 
 @asynccontextmanager
 async def _served(provider: _Provider) -> AsyncIterator[int]:
+    """Its port. In the end every connection is closed: those too that come in this moment, to ask for records."""
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SMALL_BUFFER_BYTES)  # its connections inherit it
-    server = await asyncio.start_server(provider.serve, sock=listener)
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        server.close()
+    writers: set[asyncio.StreamWriter] = set()
+    is_over = False
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if is_over:
+            writer.transport.abort()
+            return
+        writers.add(writer)
+        tasks.create_task(provider.serve(reader, writer)).add_done_callback(lambda _: writers.discard(writer))
+
+    async with asyncio.TaskGroup() as tasks:
+        server = await asyncio.start_server(accept, sock=listener)
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            is_over = True
+            server.close()
+            for writer in writers:
+                writer.transport.abort()
 
 
 async def _short(key: Key, replica: Replica) -> None:
