@@ -1,7 +1,7 @@
 """A streamed answer, from the moment it has begun until its bill is known: `StreamedAnswer`."""
 
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, aclosing, suppress
+from contextlib import AsyncExitStack, suppress
 
 import anyio
 
@@ -37,7 +37,6 @@ class StreamedAnswer:
         self.cut: UpstreamError | None = None  # why the answer broke off
         self.has_ended = False  # the last event has been handed over: nothing may follow it
         self._reply = reply
-        self._chunks = reply.chunks()
         self._provider = provider
         self._reader = reader
         self._drains = drains
@@ -67,9 +66,8 @@ class StreamedAnswer:
         Raises UpstreamError if it fails; then everything is closed.
         """
         async with AsyncExitStack() as undo:
-            await undo.enter_async_context(aclosing(self._reply))
-            await undo.enter_async_context(aclosing(self._chunks))
-            async for chunk in self._chunks:
+            undo.push_async_callback(self._reply.aclose)
+            while (chunk := await self._reply.next_chunk()) is not None:
                 self._begun = self._fed(chunk)  # comments before the answer were for us: it is here that we wait
                 if self._editor.has_begun or self._editor.has_failed:
                     break
@@ -84,7 +82,7 @@ class StreamedAnswer:
         del begun  # a client may take the rest slowly, and for long
         try:
             while not (self._editor.is_done or self._editor.has_failed):
-                chunk = await anext(self._chunks, None)
+                chunk = await self._reply.next_chunk()
                 if chunk is None:
                     break
                 events = self._fed(chunk)
@@ -124,7 +122,6 @@ class StreamedAnswer:
         """
         if not self._is_given_up:
             await self._read_on()
-        await self._chunks.aclose()
         try:
             await self._reply.aclose()
         except UpstreamError as error:
@@ -144,7 +141,7 @@ class StreamedAnswer:
     async def _drain(self, at_most_s: float) -> None:
         try:
             with anyio.move_on_after(at_most_s):
-                async for chunk in self._chunks:
+                while (chunk := await self._reply.next_chunk()) is not None:
                     self._fed(chunk)
         except UpstreamError as error:
             if not self._editor.is_done:

@@ -1,11 +1,12 @@
 """One attempt at a provider: send, wait for the head, hand over the body. httpx2's errors become ours here."""
 
 import re
-from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import aclosing, contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import Enum
+from typing import Protocol
 
 import anyio
 import httpx2
@@ -14,7 +15,8 @@ from router.apis import Api
 from router.catalog.catalog import Deployment, Provider, ProviderName
 from router.errors import UpstreamBroken, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from router.keys import Secret
-from router.upstream.transport import is_unsent
+from router.upstream.connection import Timeouts
+from router.upstream.transport import DEFAULT_PORTS, Origin, PreparedHead, is_unsent
 from router.wire.replies import Bill, ReplyReader
 
 # A whole (not streamed) answer is kept in memory; images come as base64, 20 of 2 MB at the most seen in practice.
@@ -45,50 +47,92 @@ class Endpoint:
     between_bytes_s: float
 
 
+class RawAnswer(Protocol):
+    """An answer of which the head is here."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> Sequence[tuple[bytes, bytes]]:
+        """As received."""
+        ...
+
+    async def read_chunk(self) -> bytes | None:
+        """The next piece of the body, as sent; None at its end. Raises httpx2.TransportError."""
+        ...
+
+    async def aclose(self) -> None:
+        """Nobody reads on. No effect on an answer that has arrived completely."""
+
+
+class Transport(Protocol):
+    """What carries requests. Raises httpx2.TransportError."""
+
+    async def ask(self, head: PreparedHead, body: bytes, timeouts: Timeouts, /) -> RawAnswer: ...
+
+
 class UpstreamReply:
     """The head of a good answer (status 200) and the way to its body. Must be closed."""
 
-    __slots__ = ("_provider", "_response", "generation_id", "is_stream")
+    __slots__ = ("_headers", "_is_plain", "_provider", "_raw", "generation_id", "is_stream", "status")
 
-    def __init__(self, response: httpx2.Response, *, provider: ProviderName) -> None:
-        self._response = response
+    def __init__(self, raw: RawAnswer, *, provider: ProviderName) -> None:
+        self._raw = raw
         self._provider = provider
-        self.generation_id = response.headers.get("x-generation-id")
-        self.is_stream = response.headers.get("content-type", "").lower().startswith("text/event-stream")
+        self._headers = _fields(raw.headers)
+        self._is_plain: bool | None = None  # not looked yet
+        self.status = raw.status
+        self.generation_id = self._headers.get("x-generation-id")
+        self.is_stream = self.header("content-type").lower().startswith("text/event-stream")
+
+    def header(self, name: str) -> str:
+        """The value of the header of that lower-case name, or nothing; several as one, as RFC 9110 has it (5.3)."""
+        return self._headers.get(name, "")
 
     @property
     def encoding(self) -> str | None:
         """How the body is compressed although identity was asked for; None if it is not."""
-        headers = self._response.headers
-        codings = f"{headers.get('content-encoding', '')},{headers.get('transfer-encoding', '')}".lower().split(",")
+        codings = f"{self.header('content-encoding')},{self.header('transfer-encoding')}".lower().split(",")
         return next((each for each in map(str.strip, codings) if each not in _PLAIN_CODINGS), None)
 
-    async def chunks(self) -> AsyncGenerator[bytes]:
-        """The body as it arrives. Raises UpstreamBroken or UpstreamTimeout when it breaks off, or is compressed."""
-        if self.encoding is not None:  # not at the head, which names the call by which its cost can be asked for
-            raise _compressed(self, self._provider)
-        stream = self._response.stream
-        assert isinstance(stream, httpx2.AsyncByteStream)
-        with _translated(self._provider, is_sent=True):
-            async for chunk in stream:
-                yield chunk
+    async def next_chunk(self) -> bytes | None:
+        """What has arrived of the body since the last call, and at least a byte; None at its end.
 
-    async def body(self) -> bytes:
-        """The whole body. Raises UpstreamBroken if it is longer than `MAX_BODY_BYTES`."""
-        return await _collected(self, MAX_BODY_BYTES, self._provider)
+        Raises UpstreamBroken or UpstreamTimeout when it breaks off, or is compressed.
+        """
+        if self._is_plain is None:
+            self._is_plain = self.encoding is None
+        if not self._is_plain:  # not at the head, which names the call by which its cost can be asked for
+            raise _compressed(self, self._provider)
+        try:
+            return await self._raw.read_chunk()
+        except httpx2.TransportError as error:
+            raise _translation(error, self._provider, is_sent=True) from error
+
+    async def body(self, limit_bytes: int = MAX_BODY_BYTES) -> bytes:
+        """The whole body. Raises UpstreamBroken if it is longer than the limit."""
+        parts: list[bytes] = []
+        size = 0
+        while (chunk := await self.next_chunk()) is not None:
+            size += len(chunk)
+            if size > limit_bytes:
+                raise UpstreamBroken(f"{self._provider} sent more than {limit_bytes} bytes.", provider=self._provider)
+            parts.append(chunk)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def aclose(self) -> None:
         """Give the connection back, or close it if the body was not read to its end."""
-        with _translated(self._provider, is_sent=True):
-            await self._response.aclose()
+        try:
+            await self._raw.aclose()
+        except httpx2.TransportError as error:
+            raise _translation(error, self._provider, is_sent=True) from error
 
 
 class UpstreamClient:
     """Sends to the providers of one configuration."""
 
-    def __init__(
-        self, transport: httpx2.AsyncBaseTransport, endpoints: Mapping[ProviderName, Endpoint], reader: ReplyReader
-    ) -> None:
+    def __init__(self, transport: Transport, endpoints: Mapping[ProviderName, Endpoint], reader: ReplyReader) -> None:
         self._transport = transport
         self._reader = reader
         self._endpoints = endpoints
@@ -110,19 +154,18 @@ class UpstreamClient:
         Raises UpstreamError; its `may_be_owed` says whether the call may have been billed.
         """
         name = deployment.provider.name
-        response = await self._send(self._asking[name, api], name, content=body, is_stream=is_stream)
-        reply = UpstreamReply(response, provider=name)
-        if response.status_code == 200:
+        reply = await self._send(self._asking[name, api], name, content=body, is_stream=is_stream)
+        if reply.status == 200:
             return reply
         async with aclosing(reply):
-            text = await _error_text(reply, name)
-        if 200 < response.status_code < 300:  # it was done, whatever it is, and so it may be billed
-            raise UpstreamBroken(f"{name} answered {response.status_code} where 200 was expected.", provider=name)
+            text = await _error_text(reply)
+        if 200 < reply.status < 300:  # it was done, whatever it is, and so it may be billed
+            raise UpstreamBroken(f"{name} answered {reply.status} where 200 was expected.", provider=name)
         raise self._reader.refusal(
             text,
-            status=response.status_code,
+            status=reply.status,
             provider=name,
-            retry_after_s=_retry_after_s(response.headers),
+            retry_after_s=_retry_after_s(reply),
         )
 
     def patience_s(self, provider: ProviderName, *, is_stream: bool) -> float:
@@ -139,12 +182,11 @@ class UpstreamClient:
         try:
             route = self._record[provider]
             url = route.url.copy_merge_params({"id": generation_id})
-            response = await self._send(route, provider, url=url, is_stream=False)
-            async with aclosing(UpstreamReply(response, provider=provider)) as reply:
-                text = await _collected(reply, _MAX_ERROR_BYTES, provider)
+            async with aclosing(await self._send(route, provider, url=url, is_stream=False)) as reply:
+                text = await reply.body(_MAX_ERROR_BYTES)
         except (UpstreamError, httpx2.InvalidURL):  # the id is the provider's own text, of any length
             return None  # asked again later; until then the hold stays booked
-        return self._reader.record(text) if response.status_code == 200 else None
+        return self._reader.record(text) if reply.status == 200 else None
 
     async def models_page(
         self, provider: ProviderName, following: str | None, which: ModelList = ModelList.ALL
@@ -155,12 +197,11 @@ class UpstreamClient:
         """
         route = self._models[provider, which]
         url = route.url if following is None else self._next_page(provider, route.url, following)
-        response = await self._send(route, provider, url=url, is_stream=False)
-        async with aclosing(UpstreamReply(response, provider=provider)) as reply:
-            if response.status_code != 200:
-                text = await _error_text(reply, provider)
-                raise self._reader.refusal(text, status=response.status_code, provider=provider)
-            return await _collected(reply, MAX_LISTING_BYTES, provider)
+        async with aclosing(await self._send(route, provider, url=url, is_stream=False)) as reply:
+            if reply.status != 200:
+                text = await _error_text(reply)
+                raise self._reader.refusal(text, status=reply.status, provider=provider)
+            return await reply.body(MAX_LISTING_BYTES)
 
     def _next_page(self, provider: ProviderName, first: httpx2.URL, following: str) -> httpx2.URL:
         """The address of another page. Our key goes with it, so that it may lead to no other server."""
@@ -177,52 +218,60 @@ class UpstreamClient:
         route: "_Route",
         provider: ProviderName,
         *,
-        content: bytes | None = None,
+        content: bytes = b"",
         url: httpx2.URL | None = None,
         is_stream: bool,
-    ) -> httpx2.Response:
-        request = httpx2.Request(
-            route.method,
-            url or route.url,
-            headers=route.headers,
-            content=content,
-            extensions={"timeout": route.stream_timeouts if is_stream else route.timeouts},
-        )
-        with _translated(provider, is_sent=False):
-            return await self._transport.handle_async_request(request)
+    ) -> UpstreamReply:
+        timeouts = route.stream_timeouts if is_stream else route.timeouts
+        try:
+            head = route.head() if url is None else route.head_at(url)
+            raw = await self._transport.ask(head, content, timeouts)
+        except httpx2.TransportError as error:
+            raise _translation(error, provider, is_sent=False) from error
+        return UpstreamReply(raw, provider=provider)
 
 
 class _Route:
     """Everything about a call to one provider that does not change from call to call, made once."""
 
-    __slots__ = ("headers", "method", "stream_timeouts", "timeouts", "url")
+    __slots__ = ("_head", "headers", "method", "stream_timeouts", "timeouts", "url")
 
     def __init__(self, endpoint: Endpoint, method: str, path: str) -> None:
         self.method = method
         self.url = httpx2.URL(endpoint.provider.base_url.rstrip("/") + path)
         self.headers = [
-            ("accept-encoding", "identity"),  # bytes are relayed as received, so they must not be compressed
-            ("accept", "application/json, text/event-stream"),
-            ("content-type", "application/json"),
-            ("user-agent", "penstock"),
+            (b"accept-encoding", b"identity"),  # bytes are relayed as received, so they must not be compressed
+            (b"accept", b"application/json, text/event-stream"),
+            (b"content-type", b"application/json"),
+            (b"user-agent", b"penstock"),
         ]
         if endpoint.api_key is not None:
-            self.headers.append(("authorization", f"Bearer {endpoint.api_key.reveal()}"))
-        common = {"connect": endpoint.connect_s, "write": endpoint.between_bytes_s, "pool": endpoint.connect_s}
-        self.timeouts = {**common, "read": endpoint.first_byte_s}
-        self.stream_timeouts = {**common, "read": endpoint.between_bytes_s}
+            self.headers.append((b"authorization", f"Bearer {endpoint.api_key.reveal()}".encode()))
+        self._head: PreparedHead | None = None
+        connect_s, between_s = endpoint.connect_s, endpoint.between_bytes_s
+        self.timeouts = Timeouts(connect_s, read_s=endpoint.first_byte_s, write_s=between_s, pool_s=connect_s)
+        self.stream_timeouts = Timeouts(connect_s, read_s=between_s, write_s=between_s, pool_s=connect_s)
+
+    def head(self) -> PreparedHead:
+        """Of calls to the route's own address. Raises httpx2.LocalProtocolError."""
+        if self._head is None:
+            self._head = self.head_at(self.url)
+        return self._head
+
+    def head_at(self, url: httpx2.URL) -> PreparedHead:
+        """Of calls to another address of the same server. Raises httpx2.LocalProtocolError."""
+        port = url.port or DEFAULT_PORTS.get(url.scheme, 0)
+        origin = Origin(url.scheme, url.raw_host.decode("ascii"), port)
+        return PreparedHead(origin, self.method.encode("ascii"), url.raw_path, self.headers)
 
 
-async def _collected(reply: UpstreamReply, limit_bytes: int, provider: ProviderName) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    async with aclosing(reply.chunks()) as chunks:
-        async for chunk in chunks:
-            size += len(chunk)
-            if size > limit_bytes:
-                raise UpstreamBroken(f"{provider} sent more than {limit_bytes} bytes.", provider=provider)
-            parts.append(chunk)
-    return b"".join(parts)
+def _fields(headers: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
+    """By lower-case name."""
+    fields: dict[str, str] = {}
+    for name, value in headers:
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        fields[key] = f"{fields[key]}, {text}" if key in fields else text
+    return fields
 
 
 def _compressed(reply: UpstreamReply, provider: ProviderName) -> UpstreamBroken:
@@ -231,19 +280,11 @@ def _compressed(reply: UpstreamReply, provider: ProviderName) -> UpstreamBroken:
     return UpstreamBroken(f"{provider} compressed its answer ({coding!r}) although asked not to.", provider=provider)
 
 
-async def _error_text(reply: UpstreamReply, provider: ProviderName) -> bytes:
+async def _error_text(reply: UpstreamReply) -> bytes:
     """The body of an error, or nothing if it breaks off or does not end: the status alone says that nothing is owed."""
     with anyio.move_on_after(_ERROR_TEXT_S), suppress(UpstreamError):
-        return await _collected(reply, _MAX_ERROR_BYTES, provider)
+        return await reply.body(_MAX_ERROR_BYTES)
     return b""
-
-
-@contextmanager
-def _translated(provider: str, *, is_sent: bool) -> Iterator[None]:
-    try:
-        yield
-    except httpx2.TransportError as error:
-        raise _translation(error, provider, is_sent=is_sent) from error
 
 
 def _translation(error: httpx2.TransportError, provider: str, *, is_sent: bool) -> UpstreamError:
@@ -256,16 +297,16 @@ def _translation(error: httpx2.TransportError, provider: str, *, is_sent: bool) 
     return UpstreamBroken(f"{provider} broke off {when} ({kind}).", provider=provider)
 
 
-def _retry_after_s(headers: httpx2.Headers) -> float | None:
+def _retry_after_s(reply: UpstreamReply) -> float | None:
     """What the Retry-After header says, in seconds; None if that is no number of them and no date (RFC 9110, 10.2.3).
 
     A date is measured by the provider's own clock, which the Date header tells.
     """
-    told = headers.get("retry-after", "").strip()
+    told = reply.header("retry-after").strip()
     if _SECONDS.fullmatch(told):
         return float(told)
     try:
-        wait = parsedate_to_datetime(told) - parsedate_to_datetime(headers.get("date", ""))
+        wait = parsedate_to_datetime(told) - parsedate_to_datetime(reply.header("date"))
     except (ValueError, TypeError, OverflowError):  # of no date, of one with and one without a zone, of an absurd zone
         return None
     return max(wait.total_seconds(), 0.0)

@@ -3,10 +3,10 @@
 Owns who may use which connection, in which order, and for how long an idle one is kept. It follows no redirect, keeps
 no cookie, reads no proxy from the environment, decodes nothing, and opens connections only to the origin it is told.
 
-It is an httpx2 transport so that any other can take its place. `send` is the same without httpx2's request and response
-objects. CPU per request of 1 KB each way over 32 kept connections on loopback (2026-11-23, uvloop 0.23, two noisy
-cores): httpx2's own transport 330 to 430 µs, `handle_async_request` with making the request 37 to 47 µs, `send` 13 to
-16 µs, a bare protocol that only writes and waits 8 to 9 µs.
+`ask` is what the client calls. It is an httpx2 transport as well, and any other of these can take its place
+(`through_httpx2.py`). CPU per request of 1 KB each way over 32 kept connections on loopback (2026-11-23, uvloop 0.23,
+two noisy cores): httpx2's own transport 330 to 430 µs, `handle_async_request` with making the request 37 to 47 µs,
+without httpx2's request and response objects 13 to 16 µs, a bare protocol that only writes and waits 8 to 9 µs.
 
 What may have reached the upstream: with ConnectError, ConnectTimeout, PoolTimeout and LocalProtocolError nothing has
 (`is_unsent`). After any other error the request may have been received, and must be assumed to cost money.
@@ -24,7 +24,7 @@ from router.upstream.connection import READ_BYTES, Connection, RawResponse, Time
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
-# `encode_head` writes these itself: two opinions about where a message ends are how requests are smuggled.
+# `PreparedHead` writes these itself: two opinions about where a message ends are how requests are smuggled.
 _FRAMING_HEADERS = frozenset({b"host", b"content-length", b"transfer-encoding"})
 _METHODS_WITH_BODY = frozenset({b"POST", b"PUT", b"PATCH"})
 
@@ -39,7 +39,7 @@ class Origin(NamedTuple):
     @property
     def host_header(self) -> bytes:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return (host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}").encode("ascii")
+        return (host if self.port == DEFAULT_PORTS.get(self.scheme) else f"{host}:{self.port}").encode("ascii")
 
 
 def is_unsent(error: httpx2.TransportError) -> bool:
@@ -52,6 +52,36 @@ def is_unsent(error: httpx2.TransportError) -> bool:
         | httpx2.LocalProtocolError
         | httpx2.UnsupportedProtocol,
     )
+
+
+class PreparedHead:
+    """What calls of one kind have in common, checked and put into bytes once: all but the length of the body.
+
+    `target` is path and query as they go on the wire, encoded. Host and framing headers are written for the caller, and
+    dropped from `headers`. Raises LocalProtocolError for a head that would not be one line per header.
+    """
+
+    __slots__ = ("_begins", "_may_have_body", "headers", "method", "origin", "target")
+
+    def __init__(self, origin: Origin, method: bytes, target: bytes, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        self.origin = origin
+        self.method = method
+        self.target = target
+        self.headers = [header for header in headers if header[0].lower() not in _FRAMING_HEADERS]
+        lines = [b"%b %b HTTP/1.1" % (method, target), b"host: " + origin.host_header]
+        lines += [b"%b: %b" % header for header in self.headers]
+        self._begins = b"\r\n".join(lines) + b"\r\n"
+        self._may_have_body = method in _METHODS_WITH_BODY
+        # Counting line ends in the whole is ten times cheaper than looking into each value.
+        ends = (self._begins.count(b"\r"), self._begins.count(b"\n"))
+        if ends != (len(lines), len(lines)) or b"\0" in self._begins or lines[0].count(b" ") != 2:
+            raise httpx2.LocalProtocolError("a header, the method or the target holds a line end, NUL or blank")
+
+    def encoded(self, body_bytes: int) -> bytes:
+        """The head of a request whose body is so long, as it goes on the wire."""
+        if body_bytes or self._may_have_body:
+            return b"%bcontent-length: %d\r\n\r\n" % (self._begins, body_bytes)
+        return self._begins + b"\r\n"
 
 
 class UpstreamTransport(httpx2.AsyncBaseTransport):
@@ -82,40 +112,26 @@ class UpstreamTransport(httpx2.AsyncBaseTransport):
         """Requests that wait for a connection because all are in use."""
         return sum(len(pool.waiters) for pool in self._pools.values())
 
-    async def send(
-        self,
-        *,
-        origin: Origin,
-        method: bytes,
-        target: bytes,
-        headers: Iterable[tuple[bytes, bytes]],
-        body: bytes,
-        timeouts: Timeouts,
-    ) -> RawResponse:
-        """The answer to one request, as soon as its head is here. Read it to the end or close it.
-
-        `target` is path and query as they go on the wire, encoded. Host and framing headers are written for the caller,
-        and dropped from `headers`. Raises LocalProtocolError for a request that would not be one line per header.
-        """
-        pool = self._pools.get(origin) or self._make_pool(origin)
-        head = encode_head(method, target, pool.host_header, headers, len(body))
+    async def ask(self, head: PreparedHead, body: bytes, timeouts: Timeouts) -> RawResponse:
+        """The answer to one request, as soon as its head is here. Read it to the end or close it."""
+        pool = self._pools.get(head.origin) or self._make_pool(head.origin)
         connection = pool.take_idle() or await pool.acquire(timeouts)
-        return await connection.exchange(head, body, timeouts, is_head_request=method == b"HEAD")
+        return await connection.exchange(
+            head.encoded(len(body)), body, timeouts, is_head_request=head.method == b"HEAD"
+        )
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """`send` in httpx2's terms. A request body that is a stream is read into memory first."""
+        """`ask` in httpx2's terms. A request body that is a stream is read into memory first."""
         url = request.url
         port = url.port or DEFAULT_PORTS.get(url.scheme)
         if port is None:
             raise httpx2.UnsupportedProtocol(f"expected an http or https URL, got {url.scheme!r}")
         timeout = request.extensions.get("timeout", {})
-        response = await self.send(
-            origin=Origin(url.scheme, url.raw_host.decode("ascii"), port),
-            method=request.method.encode("ascii"),
-            target=url.raw_path,
-            headers=request.headers.raw,
-            body=await request.aread(),
-            timeouts=Timeouts(timeout.get("connect"), timeout.get("read"), timeout.get("write"), timeout.get("pool")),
+        origin = Origin(url.scheme, url.raw_host.decode("ascii"), port)
+        response = await self.ask(
+            PreparedHead(origin, request.method.encode("ascii"), url.raw_path, request.headers.raw),
+            await request.aread(),
+            Timeouts(timeout.get("connect"), timeout.get("read"), timeout.get("write"), timeout.get("pool")),
         )
         return httpx2.Response(response.status, headers=response.headers, stream=_BodyStream(response))
 
@@ -130,22 +146,6 @@ class UpstreamTransport(httpx2.AsyncBaseTransport):
         ssl_context = self._ssl_context if origin.scheme == "https" else None
         pool = self._pools[origin] = _Pool(origin, self._max_connections, self._idle_s, ssl_context)
         return pool
-
-
-def encode_head(
-    method: bytes, target: bytes, host: bytes, headers: Iterable[tuple[bytes, bytes]], body_bytes: int
-) -> bytes:
-    """The request line and headers as they go on the wire. Raises LocalProtocolError if a part could end its line."""
-    lines = [b"%b %b HTTP/1.1" % (method, target), b"host: " + host]
-    lines += [b"%b: %b" % header for header in headers if header[0].lower() not in _FRAMING_HEADERS]
-    if body_bytes or method in _METHODS_WITH_BODY:
-        lines.append(b"content-length: %d" % body_bytes)
-    head = b"\r\n".join(lines) + b"\r\n\r\n"
-    # Counting line ends in the whole is ten times cheaper than looking into each value.
-    line_ends = len(lines) + 1
-    if head.count(b"\r") != line_ends or head.count(b"\n") != line_ends or b"\0" in head or lines[0].count(b" ") != 2:
-        raise httpx2.LocalProtocolError("a header, the method or the target holds a line end, NUL or blank")
-    return head
 
 
 class _Pool:

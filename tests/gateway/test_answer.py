@@ -1,6 +1,5 @@
 """A stream that its client has given up: read to its end for the bill, closed at once, and never too many read on."""
 
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 import anyio
@@ -31,16 +30,18 @@ END = (
 )
 
 
-class Body(httpx2.AsyncByteStream):
+class Body:
     """What a provider sends, and whether it was asked for all of it."""
+
+    status = 200
+    headers = ((b"content-type", b"text/event-stream"),)
 
     def __init__(self, *parts: bytes) -> None:
         self.left = list(parts)
         self.is_closed = False
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        while self.left:
-            yield self.left.pop(0)
+    async def read_chunk(self) -> bytes | None:
+        return self.left.pop(0) if self.left else None
 
     async def aclose(self) -> None:
         self.is_closed = True
@@ -49,9 +50,9 @@ class Body(httpx2.AsyncByteStream):
 class Breaking(Body):
     """Breaks off where it should end."""
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        while self.left:
-            yield self.left.pop(0)
+    async def read_chunk(self) -> bytes | None:
+        if self.left:
+            return self.left.pop(0)
         raise httpx2.ReadError("reset by peer")
 
 
@@ -61,11 +62,10 @@ def anyio_backend() -> str:
 
 
 def answer_of(body: Body, drains: anyio.CapacityLimiter) -> StreamedAnswer:
-    response = httpx2.Response(200, headers={"content-type": "text/event-stream"}, stream=body)
     name = ProviderName("openrouter")
     reader = ReplyReader()
     editor = ChatDialect(reader).editor(REQUEST, Api.CHAT)
-    return StreamedAnswer(UpstreamReply(response, provider=name), editor, provider=name, reader=reader, drains=drains)
+    return StreamedAnswer(UpstreamReply(body, provider=name), editor, provider=name, reader=reader, drains=drains)
 
 
 async def given_up(body: Body, drains: anyio.CapacityLimiter) -> StreamedAnswer:

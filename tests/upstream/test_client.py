@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import anyio
+import httpx2
 import pytest
 import uvicorn
 from starlette.applications import Starlette
@@ -21,7 +23,8 @@ from router.catalog.catalog import Deployment, ProviderKind, ProviderName
 from router.errors import UpstreamBroken, UpstreamError, UpstreamRefused, UpstreamTimeout, UpstreamUnreachable
 from router.keys import Secret
 from router.units import Usage
-from router.upstream.client import MAX_BODY_BYTES, Endpoint, UpstreamClient, UpstreamReply
+from router.upstream.client import MAX_BODY_BYTES, Endpoint, Transport, UpstreamClient, UpstreamReply
+from router.upstream.through_httpx2 import ThroughHttpx2
 from router.upstream.transport import UpstreamTransport
 from router.wire.replies import Bill, ReplyReader
 from tests.upstream.deployments import deployment
@@ -39,10 +42,13 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-class Provider:
+_Carries = TypeVar("_Carries", bound=Transport)
+
+
+class Provider(Generic[_Carries]):
     """A provider at a port of this machine, and our client for it."""
 
-    def __init__(self, port: int, transport: UpstreamTransport, *, first_byte_s: float, between_bytes_s: float) -> None:
+    def __init__(self, port: int, transport: _Carries, *, first_byte_s: float, between_bytes_s: float) -> None:
         self.deployment: Deployment = deployment(base_url=f"http://127.0.0.1:{port}/api/v1/")
         endpoint = Endpoint(
             provider=self.deployment.provider,
@@ -76,7 +82,7 @@ async def provider(
     first_byte_s: float = DEADLINE_S,
     between_bytes_s: float = DEADLINE_S,
     max_connections: int = 10,
-) -> AsyncIterator[Provider]:
+) -> AsyncIterator[Provider[UpstreamTransport]]:
     """A provider that does what the script says."""
     async with faulty_server(script) as server, UpstreamTransport(max_connections=max_connections) as transport:
         yield Provider(server.origin.port, transport, first_byte_s=first_byte_s, between_bytes_s=between_bytes_s)
@@ -158,12 +164,11 @@ async def test_a_stream_is_handed_over_piece_by_piece(kind: bytes) -> None:
 
     async with provider(script) as upstream, aclosing(await upstream.chat(is_stream=True)) as reply:
         assert reply.is_stream
-        async with aclosing(reply.chunks()) as chunks:
-            first = await anext(chunks)
-            more.set()
-            rest = [chunk async for chunk in chunks]
+        first = await reply.next_chunk()
+        more.set()
+        rest = [await reply.next_chunk(), await reply.next_chunk()]
 
-    assert (first, rest) == (b": one\n\n", [b": two\n\n"])
+    assert (first, rest) == (b": one\n\n", [b": two\n\n", None])
 
 
 async def test_a_connection_serves_the_next_request_after_an_answer_or_an_error() -> None:
@@ -385,11 +390,10 @@ async def test_silence_within_a_stream_is_a_timeout_after_what_came_before_it() 
     async with (
         provider(script, between_bytes_s=SHORT_S) as upstream,
         aclosing(await upstream.chat(is_stream=True)) as reply,
-        aclosing(reply.chunks()) as chunks,
     ):
-        assert await anext(chunks) == b"abc"
+        assert await reply.next_chunk() == b"abc"
         with pytest.raises(UpstreamTimeout):
-            await anext(chunks)
+            await reply.next_chunk()
 
 
 async def test_a_stream_has_its_own_patience() -> None:
@@ -566,11 +570,11 @@ async def test_a_bomb_is_refused_and_never_unpacked(status: bytes, coding: str, 
     assert peak_rss_bytes() - before < MOST_GROWTH_BYTES
 
 
-async def _taken(upstream: Provider, *, is_stream: bool) -> None:
+async def _taken(upstream: Provider[UpstreamTransport], *, is_stream: bool) -> None:
     """The head of a good answer is taken all the same: it names the call, by which its cost can be asked for."""
     reply = await upstream.chat(is_stream=is_stream)
-    async with aclosing(reply), aclosing(reply.chunks()) as chunks:
-        async for _ in chunks:
+    async with aclosing(reply):
+        while await reply.next_chunk() is not None:
             pytest.fail("something of it was handed out")
 
 
@@ -586,3 +590,33 @@ async def test_a_list_that_is_compressed_is_refused() -> None:
     async with provider(script) as upstream:
         with pytest.raises(UpstreamBroken):
             await upstream.client.models_page(NAME, None)
+
+
+# Through another of httpx2's transports
+
+
+async def test_any_transport_of_httpx2_may_carry_the_requests() -> None:
+    seen: list[bytes] = []
+
+    async def script(peer: Peer) -> None:
+        seen.append(await peer.request())
+        await peer.send(answer(b'{"id":"gen-1"}', headers=b"X-Generation-Id: gen-1\r\n"))
+
+    async with faulty_server(script) as server, httpx2.AsyncHTTPTransport() as transport:
+        upstream = Provider(
+            server.origin.port, ThroughHttpx2(transport), first_byte_s=DEADLINE_S, between_bytes_s=DEADLINE_S
+        )
+        async with aclosing(await upstream.chat(b'{"model":"m"}')) as reply:
+            assert (reply.status, reply.generation_id, await reply.body()) == (200, "gen-1", b'{"id":"gen-1"}')
+
+    assert seen[0].startswith(b"POST /api/v1/chat/completions HTTP/1.1\r\n")
+    assert seen[0].endswith(b'\r\n\r\n{"model":"m"}')
+
+
+async def test_what_goes_wrong_in_another_transport_is_told_alike() -> None:
+    async with httpx2.AsyncHTTPTransport() as transport, faulty_server(Peer.until_closed) as server:
+        upstream = Provider(
+            server.origin.port, ThroughHttpx2(transport), first_byte_s=SHORT_S, between_bytes_s=DEADLINE_S
+        )
+        with pytest.raises(UpstreamTimeout):
+            await upstream.chat()

@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.upstream.connection import MAX_BUFFERED_BODY_BYTES, MAX_HEAD_BYTES, READ_BYTES, RawResponse, Timeouts
-from router.upstream.transport import Origin, UpstreamTransport, encode_head, is_unsent
+from router.upstream.transport import Origin, PreparedHead, UpstreamTransport, is_unsent
 from tests.upstream.faulty_server import DEADLINE_S, Peer, answer, chunked, faulty_server
 
 pytestmark = pytest.mark.anyio
@@ -45,7 +45,7 @@ async def send(
     body: bytes = b"",
     timeouts: Timeouts = Timeouts(),  # noqa: B008  frozen
 ) -> RawResponse:
-    return await transport.send(origin=origin, method=method, target=b"/", headers=[], body=body, timeouts=timeouts)
+    return await transport.ask(PreparedHead(origin, method, b"/", []), body, timeouts)
 
 
 async def read_all(response: RawResponse) -> bytes:
@@ -108,14 +108,9 @@ async def test_a_request_goes_out_as_written_and_its_answer_comes_back_as_sent()
         )
 
     async with faulty_server(script) as server, UpstreamTransport() as transport:
-        response = await transport.send(
-            origin=server.origin,
-            method=b"POST",
-            target=b"/v1/chat/completions?a=b",
-            headers=[(b"Authorization", b"Bearer x"), (b"Content-Length", b"999"), (b"host", b"evil")],
-            body=b"{}",
-            timeouts=Timeouts(),
-        )
+        headers = [(b"Authorization", b"Bearer x"), (b"Content-Length", b"999"), (b"host", b"evil")]
+        head = PreparedHead(server.origin, b"POST", b"/v1/chat/completions?a=b", headers)
+        response = await transport.ask(head, b"{}", Timeouts())
         body = await read_all(response)
 
     host = b"127.0.0.1:%d" % server.origin.port
@@ -147,7 +142,7 @@ def test_nothing_that_could_start_a_header_of_its_own_is_sent(
     method: bytes, target: bytes, header: tuple[bytes, bytes]
 ) -> None:
     with pytest.raises(httpx2.LocalProtocolError):
-        encode_head(method, target, b"h", [header], 0)
+        PreparedHead(Origin("http", "h", 80), method, target, [header])
 
 
 @pytest.mark.parametrize(

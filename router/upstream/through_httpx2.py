@@ -1,0 +1,66 @@
+"""Any of httpx2's transports in the place of our own: `ThroughHttpx2`."""
+
+from collections.abc import Sequence
+
+import httpx2
+
+from router.upstream.connection import Timeouts
+from router.upstream.transport import PreparedHead
+
+
+class ThroughHttpx2:
+    """Carries requests by another transport, at the price of httpx2's request and response objects (transport.py)."""
+
+    def __init__(self, transport: httpx2.AsyncBaseTransport) -> None:
+        self._transport = transport
+
+    async def ask(self, head: PreparedHead, body: bytes, timeouts: Timeouts) -> "Httpx2Answer":
+        """The answer to one request, as soon as its head is here. Raises httpx2.TransportError."""
+        host = head.origin.host
+        url = httpx2.URL(
+            scheme=head.origin.scheme,
+            host=f"[{host}]" if ":" in host else host,
+            port=head.origin.port,
+            raw_path=head.target,
+        )
+        request = httpx2.Request(
+            head.method.decode("ascii"),
+            url,
+            headers=head.headers,
+            content=body,
+            extensions={
+                "timeout": {
+                    "connect": timeouts.connect_s,
+                    "read": timeouts.read_s,
+                    "write": timeouts.write_s,
+                    "pool": timeouts.pool_s,
+                }
+            },
+        )
+        return Httpx2Answer(await self._transport.handle_async_request(request))
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+
+class Httpx2Answer:
+    """An answer whose head is here."""
+
+    def __init__(self, response: httpx2.Response) -> None:
+        self._response = response
+        assert isinstance(response.stream, httpx2.AsyncByteStream)
+        self._pieces = aiter(response.stream)
+
+    @property
+    def status(self) -> int:
+        return self._response.status_code
+
+    @property
+    def headers(self) -> Sequence[tuple[bytes, bytes]]:
+        return self._response.headers.raw
+
+    async def read_chunk(self) -> bytes | None:
+        return await anext(self._pieces, None)
+
+    async def aclose(self) -> None:
+        await self._response.aclose()
