@@ -14,6 +14,8 @@ from datetime import datetime
 from typing import NewType, NoReturn, Protocol
 from zlib import crc32
 
+import msgspec
+
 TeamName = NewType("TeamName", str)
 KeyId = NewType("KeyId", str)
 
@@ -43,8 +45,7 @@ class Secret:
         raise TypeError("a secret is not pickled: pass it on as it is, or reveal it where it is needed")
 
 
-@dataclass(frozen=True, slots=True)
-class PresentedKey:
+class PresentedKey(msgspec.Struct, frozen=True, gc=False):
     """A key as a client sent it, well-formed but not yet known to be ours."""
 
     id: KeyId
@@ -69,8 +70,7 @@ class ApiKey:
         return self.expires_at is None or now < self.expires_at
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True, gc=False):
     """Who asks, and who pays."""
 
     team: TeamName

@@ -5,6 +5,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+import msgspec
+
 from router.catalog.catalog import Effort, ModelName, ProviderName
 from router.keys import KeyId, TeamName
 from router.quotas import ScopeId
@@ -27,8 +29,7 @@ class Outcome(StrEnum):
 FAILED_VERIFICATION = "failed_verification"  # the outcome of a call whose answer failed a check of the policy
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(msgspec.Struct, frozen=True, gc=False):
     """One call to a provider."""
 
     id: str  # of the hold behind it: request id and number
@@ -50,8 +51,7 @@ class Attempt:
     held_at: datetime | None = None  # when its hold was made: in whose windows it counts; None: with its request
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerEntry:
+class LedgerEntry(msgspec.Struct, frozen=True, gc=False):
     """One request, written once, when everything about it is known."""
 
     request_id: str

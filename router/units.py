@@ -3,9 +3,10 @@
 Dollars are `Decimal` in the core and integer nano-dollars (1e-9 USD) in stores, metrics and counters; never float.
 """
 
-from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
 from enum import StrEnum
+
+import msgspec
 
 NANO_USD_PER_USD = 10**9
 _NANO = Decimal(1).scaleb(9)
@@ -20,8 +21,7 @@ class CostSource(StrEnum):
     HELD = "held"  # nothing is known: the sum held stays booked until it is reconciled
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True, gc=False):
     """Tokens of one call as a provider reports them."""
 
     input_tokens: int  # all input, cached and cache-written tokens included

@@ -7,7 +7,6 @@ import logging
 import pickle
 import string
 import traceback
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -15,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.keys import ApiKey, KeyId, PresentedKey, Secret, TeamName, digest, matches, mint, parse, written
+from tests.replacing import replace
 
 KEY_ID = KeyId("0123456789abcdef")
 SECRET = "c0ffee11" * 8

@@ -6,13 +6,13 @@ exactly once, shielded from cancellation, whoever hung up and wherever it broke.
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
-from dataclasses import replace
 from itertools import count
 from types import TracebackType
 from typing import Self
 
 import anyio
 import anyio.to_thread
+from msgspec.structs import replace
 
 from router.apis import Api
 from router.catalog.catalog import ProviderName

@@ -1,9 +1,11 @@
 """Requests that are over, decided again from what the ledger keeps of them: `Past`, `DecideAgain`."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
+
+from msgspec.structs import replace
 
 from router.catalog.catalog import Catalog, Deployment, DeploymentId, ModelName
 from router.config.snapshot import Snapshot, Team

@@ -1,11 +1,12 @@
 """From a request to a decision, spending nothing: the part that production, dry runs and `penstock explain` share."""
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from router.apis import Api
 from router.catalog.catalog import TEXT_APIS, Catalog, Deployment, DeploymentId, ModelName
@@ -29,8 +30,7 @@ from router.wire.controls import Controls
 from router.wire.requests import ModelRequest
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True, gc=False):
     """A decision with everything it was made from."""
 
     team: Team
@@ -94,7 +94,7 @@ class Plan:
             return None
         left_usd = ceiling_usd - usd(spent_nano_usd)
         less = shortened(estimate, choices=self.profile.choices, left_usd=left_usd)
-        return None if less is None else msgspec.structs.replace(candidate, estimate=less)
+        return None if less is None else replace(candidate, estimate=less)
 
     def shortened(self, *, left_nano_usd: int) -> tuple[Candidate, ...]:
         """The candidates with output limits that the money left can pay for, if the policy allows that."""
@@ -105,9 +105,7 @@ class Plan:
             (each, shortened(each.estimate, choices=self.profile.choices, left_usd=left_usd))
             for each in self.decision.ranked
         )
-        return tuple(
-            msgspec.structs.replace(each, estimate=estimate) for each, estimate in estimates if estimate is not None
-        )
+        return tuple(replace(each, estimate=estimate) for each, estimate in estimates if estimate is not None)
 
 
 class PromptCaches(Protocol):
@@ -181,7 +179,7 @@ class Planner:
         plan = self._decided(team, policy, profile, conditions, tightening, catalog)
         if plan.decision.chosen is None and broken:
             # That they fail is our guess, and there is nobody else: better tried than refused.
-            conditions = replace(conditions, unavailable={**self._unavailable, **paused})
+            conditions = dataclasses.replace(conditions, unavailable={**self._unavailable, **paused})
             plan = self._decided(team, policy, profile, conditions, tightening, catalog)
         if plan.decision.chosen is None and paused:
             plan = replace(plan, busy_s=self._busy_s(plan, paused))
@@ -219,11 +217,11 @@ class Planner:
     def shadowed(self, plan: Plan, shadow: Shadow) -> Plan:
         """The plan for a copy of the request to a model that is only to be measured."""
         return self._decided(
-            replace(plan.team, baseline=None),
+            dataclasses.replace(plan.team, baseline=None),
             shadowing(plan.policy, plan.decision.terms, shadow),
-            replace(plan.profile, tags=(shadow_tag(plan.policy.name),), is_stream=True),
+            dataclasses.replace(plan.profile, tags=(shadow_tag(plan.policy.name),), is_stream=True),
             plan.conditions,
-            replace(plan.tightening, min_quality=None, max_latency_ms=None),
+            dataclasses.replace(plan.tightening, min_quality=None, max_latency_ms=None),
             plan.catalog,
         )
 

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
+
 from router.catalog.catalog import Catalog, Deployment, ModelName
 from router.catalog.prices import cost
 from router.errors import PricingError
@@ -29,8 +31,7 @@ class Books:
             learn(entry)
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(msgspec.Struct, frozen=True, gc=False):
     """What is booked for one call."""
 
     nano_usd: int

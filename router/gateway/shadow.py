@@ -7,12 +7,13 @@ outcome is `shadow`, and nobody reads the answer. Where too many wait, the newes
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import blake2b
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from msgspec import Raw
+from msgspec.structs import replace
 
 from router.apis import Api
 from router.decision.policy import Shadow

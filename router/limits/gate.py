@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from router.errors import CallerError
 from router.quotas import Budget, BudgetState, Limits, Per, ScopeId
 
@@ -37,16 +39,14 @@ class Quota:
     zone: ZoneInfo  # where days and months begin
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Admission:
+class Admission(msgspec.Struct, frozen=True, gc=False, eq=False):
     """One request let in. It is known by identity: two alike are still two."""
 
     scopes: tuple[ScopeId, ...]
     tokens: int  # what it was expected to use
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(msgspec.Struct, frozen=True, gc=False):
     """The window of one scope that carries a hold."""
 
     scope: ScopeId
@@ -54,8 +54,7 @@ class Held:
     starts: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(msgspec.Struct, frozen=True, gc=False):
     """Money held for one call, in the windows it was admitted in."""
 
     id: str

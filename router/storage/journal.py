@@ -18,11 +18,11 @@ import struct
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from zlib import crc32
 
 import msgspec
+from msgspec.structs import replace
 
 from router.errors import Unavailable
 from router.ledger import Attempt, LedgerEntry

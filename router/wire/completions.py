@@ -1,11 +1,11 @@
 """`/v1/completions`, the older way to ask: a text to be continued. What is asked, and how its client is answered."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from router.apis import Api
 from router.errors import InvalidRequest

@@ -6,8 +6,9 @@ A control that is unknown or malformed is an error, never ignored: a ceiling tha
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+
+import msgspec
 
 from router.errors import InvalidRequest
 
@@ -24,8 +25,7 @@ _MOST_USD = 1_000_000  # a larger ceiling is none, and figures without bound do 
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 
-@dataclass(frozen=True, slots=True)
-class Controls:
+class Controls(msgspec.Struct, frozen=True, gc=False):
     max_cost_usd: Decimal | None = None
     min_quality: float | None = None
     max_latency_ms: int | None = None

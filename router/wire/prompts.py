@@ -6,10 +6,11 @@ as that of a chat request. Its own members are kept as they came, and are what i
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import msgspec
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from router.apis import Api
 from router.errors import InvalidRequest

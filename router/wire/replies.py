@@ -6,7 +6,6 @@ provider's cosmetics. Field names follow OpenRouter (captures of 2025-11 to 2026
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import TypeVar
 
@@ -91,8 +90,7 @@ class _Given(Struct):
     error: Raw | UnsetType = UNSET
 
 
-@dataclass(frozen=True, slots=True)
-class Bill:
+class Bill(msgspec.Struct, frozen=True, gc=False):
     """What a reply says about its own cost."""
 
     usage: Usage
@@ -103,8 +101,7 @@ class Bill:
         return None if self.cost_usd is None else nano_usd(self.cost_usd)
 
 
-@dataclass(frozen=True, slots=True)
-class ReplyFacts:
+class ReplyFacts(msgspec.Struct, frozen=True, gc=False):
     """What we act on in a body or in one chunk of a stream."""
 
     generation_id: str | None

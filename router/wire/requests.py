@@ -7,12 +7,12 @@ that says the same, and its own members are kept beside it (`Original`), for pro
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec.structs import replace
 
 from router.apis import Api
 from router.errors import InvalidRequest
@@ -125,8 +125,7 @@ class DataPreferences(Struct, frozen=True):
 NO_DATA_PREFERENCES = DataPreferences()
 
 
-@dataclass(frozen=True, slots=True)
-class Original:
+class Original(msgspec.Struct, frozen=True, gc=False):
     """A request as its client sent it, where that was not a chat request."""
 
     api: Api
@@ -138,8 +137,7 @@ class Original:
         return _edited(self.members, changes, without)
 
 
-@dataclass(frozen=True, slots=True)
-class ModelRequest:
+class ModelRequest(msgspec.Struct, frozen=True, gc=False):
     """A request to a model, checked. Nobody changes it; `body_with` makes the outgoing body beside it."""
 
     model: str  # as the client wrote it: an alias or a model id

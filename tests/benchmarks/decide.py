@@ -13,7 +13,6 @@ import argparse
 import cProfile
 import pstats
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import time
 from decimal import Decimal
 from time import process_time
@@ -27,6 +26,7 @@ from router.learning.experience import LearnedExperience
 from router.quality.predictor import TablePredictor
 from tests.decision.builders import CHAT, NOON, at, catalog, model, per_mtok, policy
 from tests.learning.families import answered
+from tests.replacing import replace
 
 TARGETS_US = {4: 40, 40: 200}  # by number of candidates
 ROUNDS = 40

@@ -5,7 +5,6 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +15,7 @@ from router.storage.postgres import PostgresStore
 from router.storage.sqlite import SqliteStore
 from router.storage.store import Store
 from router.units import CostSource
+from tests.replacing import replace
 from tests.storage.entries import AT, FLASH, GPT, attempt, entry
 from tests.storage.postgres_server import programs, running_server
 

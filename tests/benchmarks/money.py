@@ -5,7 +5,6 @@ python -m tests.benchmarks.money      prints microseconds of CPU per request
 
 import asyncio
 import tempfile
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic, process_time
@@ -17,6 +16,7 @@ from router.limits.memory import MemoryGate
 from router.quotas import Budget, Limits, Per, ScopeId
 from router.storage.journal import Head, Intent, Journal, Sent
 from router.units import CostSource
+from tests.replacing import replace
 from tests.storage.entries import attempt, entry
 
 _ROUNDS = 5

@@ -15,7 +15,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -37,6 +36,7 @@ from router.storage.sqlite import SqliteStore
 from router.units import CostSource, Usage, nano_usd
 from tests.e2e.conftest import CHECKOUT
 from tests.e2e.days import REQUESTS, two_days
+from tests.replacing import replace
 
 _BEGIN = datetime(2026, 11, 10, tzinfo=UTC)
 _SPAN = timedelta(days=7)

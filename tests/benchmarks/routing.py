@@ -14,7 +14,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -50,6 +50,7 @@ from router.wire.controls import NO_CONTROLS
 from router.wire.replies import ReplyReader
 from router.wire.requests import ChatReader
 from tests.benchmarks.conversations import START, Conversations, Turn, Workload, conversations
+from tests.replacing import replace
 
 CONFIG = Path(__file__).parents[2] / "config"
 TEAM = TeamName("search")  # a shipped team; here every policy below is an alias of it

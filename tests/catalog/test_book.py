@@ -1,6 +1,5 @@
 """What a reading changes in the price book, what is believed when, and what a catalog costs under it."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 
@@ -13,6 +12,7 @@ from router.catalog.catalog import Catalog, Deployment, ProviderName
 from router.catalog.listing import Listed, Pricing
 from router.catalog.prices import Origin, Price, PriceEntry, PriceList, Rates, Stretch
 from router.catalog.tariffs import Tariff, as_data, described, from_data, is_sudden
+from tests.replacing import replace
 from tests.upstream.deployments import deployment
 
 OPENROUTER = ProviderName("openrouter")

@@ -1,6 +1,5 @@
 """Laws of prices and costs, thresholds below, at and above, and the sums that providers were seen to bill."""
 
-from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from time import tzset
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from router.catalog.prices import Price, PriceEntry, PriceList, Rates, Stretch, Tier, cost
 from router.errors import PricingError
 from router.units import Usage
+from tests.replacing import replace
 
 SONNET_4_6 = Price(
     Rates.per_mtok(

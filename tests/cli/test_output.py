@@ -1,12 +1,11 @@
 """What commands print: to the letter."""
 
-from dataclasses import replace
-
 from router.catalog.catalog import Capability
 from router.cli.output import counted, explanation
 from router.decision.decide import decide
 from router.quality.predictor import TablePredictor
 from tests.decision.builders import CHAT, NOON, always, at, catalog, model, per_mtok, policy
+from tests.replacing import replace
 
 FLASH = at("cloud", model("maker/flash", quality=0.7), always(per_mtok("0.1", "0.2")))
 PRO = at("local", model("maker/pro", quality=0.8, max_output_tokens=900), always(per_mtok("1", "4")))

@@ -1,7 +1,6 @@
 """Policies in full: the page's own example, each new key at its place, and every slip in it."""
 
 import re
-from dataclasses import replace
 from datetime import time
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -17,6 +16,7 @@ from router.keys import TeamName
 from router.quality.language import Language
 from router.quotas import Budget, Per
 from tests.config.conftest import MAIN, MODELS, TEAM, Write, loaded, problems_of
+from tests.replacing import replace
 
 ROOT = Path(__file__).parents[2]
 BERLIN = ZoneInfo("Europe/Berlin")

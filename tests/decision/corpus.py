@@ -6,7 +6,6 @@
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from decimal import Decimal
 from itertools import product
 
@@ -18,6 +17,7 @@ from router.decision.matching import Match
 from router.decision.policy import Objective, Policy, QualityFloor, Rule
 from router.quality.predictor import TablePredictor
 from tests.decision.builders import CHAT, NOON, always, at, catalog, model, per_mtok, policy
+from tests.replacing import replace
 
 _NAMES = ("maker/flash", "maker/pro", "other/opus", "other/kimi", "third/glm")
 

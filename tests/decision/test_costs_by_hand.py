@@ -5,7 +5,6 @@
 2,500 nano-dollars a token.
 """
 
-from dataclasses import replace
 from datetime import UTC, datetime, time
 
 import pytest
@@ -16,6 +15,7 @@ from router.decision.estimate import estimate
 from router.decision.facts import Conditions, RequestProfile
 from router.units import Usage, nano_usd
 from tests.decision.builders import CHAT, always, at, model, per_mtok
+from tests.replacing import replace
 
 SONNET = Price(per_mtok("3", "15", cached_input_usd="0.3", cache_write_usd="3.75", cache_write_1h_usd="6"))
 OPUS = Price(per_mtok("5", "25", cached_input_usd="0.5", cache_write_usd="6.25", cache_write_1h_usd="10"))

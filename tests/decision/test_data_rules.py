@@ -1,7 +1,5 @@
 """How data must be handled: demands add up, and only who meets all of them may see the prompt."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +7,7 @@ from hypothesis import strategies as st
 from router.catalog.catalog import DataHandling, Deployment, Provider, ProviderKind, ProviderName
 from router.decision.data_rules import NO_DATA_RULES, DataRules, names, stricter, unmet
 from tests.decision.builders import always, at, model, per_mtok
+from tests.replacing import replace
 
 SLUGS = ("deepinfra", "deepinfra/fp8", "azure", "local")
 slugs = st.frozensets(st.sampled_from(SLUGS))

@@ -1,6 +1,5 @@
 """Whole decisions: who serves, who falls back, who may not and why."""
 
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -16,6 +15,7 @@ from router.decision.matching import Match
 from router.decision.policy import Objective, Policy, QualityFloor, Rule, Terms, pinned
 from router.quality.predictor import TablePredictor
 from tests.decision.builders import CHAT, NOON, always, at, catalog, model, per_mtok, policy
+from tests.replacing import replace
 
 FLASH = at("cloud", model("flash", quality={Task.CHAT: 0.70}), always(per_mtok("0.1", "0.2")))
 FLASH_LOCAL = at("local", FLASH.model, always(per_mtok("0", "0.1")))

@@ -1,7 +1,5 @@
 """How hard to think: the client's word, the policy's wish and its cap become one."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +8,7 @@ from router.catalog.catalog import Capability, Deployment, Effort
 from router.decision.effort import above_most, effort_to_set, weaker
 from router.decision.facts import NO_EXPERIENCE, RequestProfile
 from tests.decision.builders import CHAT, always, at, model, per_mtok
+from tests.replacing import replace
 
 NONE, MINIMAL, LOW, MEDIUM, HIGH, XHIGH, MAX = Effort
 THINKING = frozenset({Capability.REASONING})

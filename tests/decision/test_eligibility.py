@@ -1,6 +1,5 @@
 """Every check below, at and above its threshold, the order of the checks, and the quality that is good enough."""
 
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -21,6 +20,7 @@ from router.decision.estimate import estimate
 from router.decision.facts import Conditions, RequestProfile, Tightening
 from router.decision.policy import Policy, QualityFloor, Terms
 from tests.decision.builders import CHAT, NOON, always, at, model, per_mtok, policy
+from tests.replacing import replace
 
 TOOLS = frozenset({Capability.TOOLS})
 PLAIN = always(per_mtok("2", "10"))

@@ -1,6 +1,5 @@
 """Expected and worst-case tokens and dollars of one deployment, every sum written out."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, time
 from decimal import Decimal
 
@@ -13,6 +12,7 @@ from router.catalog.prices import Price, PriceEntry, PriceList, Rates, Tier
 from router.decision.estimate import Estimate, estimate, shortened
 from router.decision.facts import Conditions, NoExperience, RequestProfile
 from tests.decision.builders import CHAT, NOON, always, at, model, per_mtok
+from tests.replacing import replace
 
 CACHING = per_mtok("2", "10", cached_input_usd="0.2", cache_write_usd="2.5", cache_write_1h_usd="4")
 PLAIN = per_mtok("2", "10")

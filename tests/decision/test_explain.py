@@ -1,7 +1,7 @@
 """A decision in words, to the letter."""
 
 import json
-from dataclasses import fields, replace
+from dataclasses import fields
 from decimal import Decimal
 
 from router.apis import Api
@@ -24,6 +24,7 @@ from router.decision.policy import Policy, QualityFloor, Rule, Terms
 from router.quality.language import Language
 from router.quality.predictor import TablePredictor
 from tests.decision.builders import CHAT, NOON, always, at, catalog, model, per_mtok, policy
+from tests.replacing import replace
 
 FLASH = at("cloud", model("maker/flash", quality={Task.CHAT: 0.70}), always(per_mtok("0.1", "0.2")))
 PRO = at("local", model("maker/pro", quality={Task.CODE: 0.80}, token_ratio=1.1), always(per_mtok("1", "4")))

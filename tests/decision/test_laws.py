@@ -7,7 +7,6 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import replace
 from datetime import time, timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -31,6 +30,7 @@ from router.decision.ranking import best, cheapest, value
 from router.quality.predictor import TablePredictor
 from router.units import Usage
 from tests.decision.builders import CHAT, NOON, always, at, catalog, model, per_mtok, policy
+from tests.replacing import replace
 
 MODELS = tuple(ModelName(name) for name in ("flash", "pro", "opus", "kimi", "glm"))
 PROVIDERS = ("cloud", "local")

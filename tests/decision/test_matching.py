@@ -1,6 +1,5 @@
 """When a rule applies: each condition at its edges, and the wall clock of a team's own zone."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, time
 from zoneinfo import ZoneInfo
 
@@ -11,6 +10,7 @@ from router.decision.facts import RequestProfile
 from router.decision.matching import Match, Modality, Schedule, Weekday
 from router.quality.language import Language
 from tests.decision.builders import CHAT, NOON
+from tests.replacing import replace
 
 BERLIN = ZoneInfo("Europe/Berlin")
 SEEING = replace(CHAT, needs=frozenset({Capability.IMAGE_INPUT, Capability.TOOLS}))

@@ -1,6 +1,5 @@
 """A policy's rules: the first that applies replaces single terms; a request can only tighten what is left."""
 
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -25,6 +24,7 @@ from router.decision.policy import (
 from router.quality.verify import Check, CheckKind
 from router.quotas import Budget, Per
 from tests.decision.builders import CHAT, NOON, policy
+from tests.replacing import replace
 
 FLASH, PRO, OPUS = ModelName("flash"), ModelName("pro"), ModelName("opus")
 ALWAYS = Match()

@@ -6,7 +6,7 @@ Drawn with a seed rather than by Hypothesis: these are many, and always the same
 import json
 import random
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from typing import TypeVar
@@ -43,6 +43,7 @@ from router.decision.policy import Guard, Objective, Policy, QualityFloor, Rule
 from router.quality.language import Language
 from router.quality.predictor import TablePredictor
 from tests.decision.builders import CHAT, always, at, model, per_mtok
+from tests.replacing import replace
 
 CASES = 10_000
 MODELS = tuple(ModelName(name) for name in ("flash", "pro", "opus", "kimi"))

@@ -3,7 +3,7 @@
 import json
 import random
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import fields
 from decimal import Decimal
 
 import msgspec
@@ -26,6 +26,7 @@ from router.decision.recorded import (
 )
 from router.quality.predictor import TablePredictor
 from tests.decision.builders import CHAT, NOON, always, at, catalog, model, per_mtok, policy
+from tests.replacing import replace
 
 NAMES = ("maker/flash", "maker/pro", "other/opus")
 MODELS = {

@@ -6,7 +6,6 @@ The configuration allows no interval below a minute, which is longer than a test
 """
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -16,6 +15,7 @@ from router.assembly import assemble
 from router.cli.configuration import loaded
 from router.config.snapshot import PriceRefresh, Snapshot
 from router.server.listen import bound, port_of, serve_until_stopped, serving
+from tests.replacing import replace
 
 _EVERY_S = 0.2
 

@@ -1,7 +1,6 @@
 """One call at a provider: what is booked for it by what is known, and what the ledger keeps of it."""
 
 import logging
-from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -22,6 +21,7 @@ from router.units import CostSource, Usage
 from router.wire.replies import Bill
 from tests.decision.builders import always, per_mtok
 from tests.gateway.records import ABSURD, BILLED, NOT_YET, record, records
+from tests.replacing import replace
 from tests.storage.entries import AT
 from tests.upstream.deployments import deployment, estimate
 from tests.upstream.faulty_server import DEADLINE_S

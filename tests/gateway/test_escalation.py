@@ -1,6 +1,5 @@
 """Who is asked after an answer that failed: only better models, each once, within what the request may cost in all."""
 
-from dataclasses import replace
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -19,6 +18,7 @@ from router.quality.predictor import TablePredictor
 from router.quotas import NO_ALLOWANCE, Limits
 from router.units import usd
 from tests.decision.builders import CHAT, NOON, always, at, catalog, model, per_mtok, policy
+from tests.replacing import replace
 
 LIMITED = replace(CHAT, max_output_tokens=1_000)
 CATALOG = catalog(

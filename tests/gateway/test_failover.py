@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 
@@ -11,6 +10,7 @@ from router.errors import FailureKind, Unavailable, UpstreamBroken, UpstreamErro
 from router.gateway.failover import Failover, once_more, wait_s
 from router.upstream.breaker import Availability, RetryBudget
 from tests.decision.builders import always, at, model, per_mtok
+from tests.replacing import replace
 from tests.upstream.deployments import estimate
 
 PRICE = always(per_mtok("1", "2"))

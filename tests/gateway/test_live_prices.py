@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -20,6 +20,7 @@ from router.gateway.live_prices import Listeners, LivePrices
 from router.storage.errors import StoreUnavailable
 from router.storage.sqlite import SqliteStore
 from router.storage.store import PriceStore
+from tests.replacing import replace
 from tests.upstream.deployments import deployment
 
 pytestmark = pytest.mark.anyio

@@ -1,7 +1,6 @@
 """What a request asks beyond its policy, which conversation it belongs to, and whose money its copy is."""
 
 import json
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -20,6 +19,7 @@ from router.tokens.count import TokenCounter
 from router.tokens.vocabulary import load_encoding
 from router.wire.controls import NO_CONTROLS, Controls
 from router.wire.requests import ChatReader, ModelRequest
+from tests.replacing import replace
 
 READER = ChatReader()
 COUNTER = TokenCounter(load_encoding("o200k_base"))

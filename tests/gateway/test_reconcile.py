@@ -5,7 +5,7 @@ import os
 import random
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
@@ -41,6 +41,7 @@ from router.upstream.client import UpstreamClient
 from router.wire.replies import ReplyReader
 from tests.decision.builders import catalog
 from tests.gateway.records import ABSURD, BILLED, NOT_YET, Records, record, records
+from tests.replacing import replace
 from tests.storage.entries import AT, attempt, entry
 from tests.upstream.faulty_server import DEADLINE_S
 

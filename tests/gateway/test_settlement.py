@@ -1,6 +1,5 @@
 """What a call cost, and how we know; what its answer would have cost at the baseline."""
 
-from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -13,6 +12,7 @@ from router.ledger import LedgerEntry
 from router.units import NO_USAGE, CostSource, Usage
 from router.wire.replies import Bill
 from tests.decision.builders import always, at, catalog, model, per_mtok
+from tests.replacing import replace
 from tests.storage.entries import AT, FLASH, GPT, attempt, entry
 
 CHEAP = per_mtok("1", "4", cached_input_usd="0.5", cache_write_usd="2")

@@ -1,6 +1,6 @@
 """Copies to a shadow, where something goes wrong: what comes after them, and what is said."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import NoReturn, cast
 
@@ -19,6 +19,7 @@ from router.keys import Caller
 from router.quotas import Budget, Per
 from router.server.app import OuterEdge
 from router.wire.requests import ChatReader, Original
+from tests.replacing import replace
 
 pytestmark = pytest.mark.anyio
 

@@ -12,7 +12,7 @@ import json
 import random
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from statistics import median
@@ -32,6 +32,7 @@ from router.units import Usage
 from router.wire.controls import NO_CONTROLS
 from router.wire.requests import ChatReader
 from tests.decision.builders import model
+from tests.replacing import replace
 from tests.storage.entries import attempt, entry
 
 _CORPUS = Path(__file__).parents[1] / "quality" / "prompts.jsonl"

@@ -1,6 +1,5 @@
 """Deployments, prompts and finished requests for the tests of what is learned."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -12,6 +11,7 @@ from router.keys import TeamName
 from router.ledger import LedgerEntry
 from router.units import Usage
 from tests.decision.builders import CHAT, always, catalog, model, per_mtok
+from tests.replacing import replace
 from tests.storage.entries import attempt, entry
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)

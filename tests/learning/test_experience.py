@@ -1,7 +1,6 @@
 """What ledger entries teach, and what is kept of it between two processes."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -17,6 +16,7 @@ from router.storage.errors import StoreUnavailable
 from router.storage.sqlite import SqliteStore
 from router.units import Usage
 from tests.decision.builders import CHAT, always, at, model, per_mtok
+from tests.replacing import replace
 from tests.storage.entries import AT, attempt, entry
 
 ASKED = replace(CHAT, team="search")
@@ -26,7 +26,7 @@ USED = Usage(input_tokens=1_250, output_tokens=100, reasoning_tokens=40)
 
 def call(**changes: object) -> Attempt:
     usual = attempt(model=FLASH.model.name, provider=FLASH.provider.name, usage=USED)
-    return replace(usual, first_token_s=0.5, duration_s=1.5, finish_reason="stop", **changes)  # type: ignore[arg-type]
+    return replace(usual, first_token_s=0.5, duration_s=1.5, finish_reason="stop", **changes)
 
 
 def booked(*calls: Attempt, outcome: Outcome = Outcome.OK) -> LedgerEntry:

@@ -1,7 +1,6 @@
 """How long answers are expected to be: priors at first, then what was seen, from the wide group to the narrow."""
 
 import random
-from dataclasses import replace
 
 import msgspec
 import pytest
@@ -10,6 +9,7 @@ from router.catalog.catalog import Capability, Effort, ModelName, Task
 from router.decision.facts import OutputForecast, RequestProfile
 from router.learning.outputs import Outputs
 from tests.decision.builders import CHAT
+from tests.replacing import replace
 
 FLASH, PRO = ModelName("flash"), ModelName("pro")
 ASKED = replace(CHAT, team="search")

@@ -1,6 +1,5 @@
 """Token counts that learn: every family is counted to two hundredths after 200 requests, and what could mislead."""
 
-from dataclasses import replace
 from statistics import median
 
 import msgspec
@@ -13,6 +12,7 @@ from router.learning.ratios import Ratios
 from router.quality.language import Language
 from tests.decision.builders import CHAT
 from tests.learning.families import Family, errors, families
+from tests.replacing import replace
 
 FLASH, PRO = ModelName("flash"), ModelName("pro")
 ENGLISH = replace(CHAT, language=Language.EN)
@@ -34,7 +34,7 @@ def taught(*reported_of_1000: int) -> Ratios:
 
 
 def learned(ratios: Ratios, **changes: object) -> float:
-    ratio = ratios.ratio(FLASH, replace(ENGLISH, **changes))  # type: ignore[arg-type]  # fields of a profile
+    ratio = ratios.ratio(FLASH, replace(ENGLISH, **changes))  # fields of a profile
     assert ratio is not None
     return ratio
 

@@ -1,7 +1,6 @@
 """The memory of prompt caches: who has read what, for how long, how far that can be relied on, and what follows."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 from itertools import accumulate
 
@@ -15,6 +14,7 @@ from router.decision.facts import Conditions, RequestProfile
 from router.learning.warmth import Warmth
 from router.ledger import LedgerEntry, Outcome
 from tests.learning.moments import ALL, CLAUDE, FLASH, GEMINI, GPT, NOON, READ_S, answered, at, prompt
+from tests.replacing import replace
 
 FIRST = prompt(500, 2_000)  # 2,000 tokens are 15 steps of OpenAI's 128, and 80 tokens that are read anew
 SECOND = prompt(500, 2_000, 2_200, 2_500)  # goes on from it, by an answer and a question

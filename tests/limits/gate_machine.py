@@ -10,7 +10,7 @@ import secrets
 from collections import Counter
 from collections.abc import Coroutine, Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Protocol, TypeVar
 from zoneinfo import ZoneInfo
@@ -29,6 +29,7 @@ from router.quotas import NO_LIMITS, Budget, BudgetState, Per, ScopeId, ScopeKin
 from tests.limits.books import Booked, WritableBooks
 from tests.limits.clock import MovableClock, SharedClock
 from tests.limits.redis_server import RedisServer
+from tests.replacing import replace
 
 T = TypeVar("T")
 Step = Coroutine[object, object, T]

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from zoneinfo import ZoneInfo
@@ -20,6 +19,7 @@ from tests.limits.books import Booked, Books
 from tests.limits.clock import MovableClock, SharedClock
 from tests.limits.processes import running, until
 from tests.limits.redis_server import RedisServer
+from tests.replacing import replace
 
 pytestmark = pytest.mark.anyio
 

@@ -5,7 +5,6 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from zoneinfo import ZoneInfo
@@ -26,6 +25,7 @@ from tests.limits.clock import SharedClock
 from tests.limits.processes import PATIENCE_S, running, until
 from tests.limits.redis_server import RedisServer
 from tests.limits.watched import WatchedFunctions
+from tests.replacing import replace
 
 pytestmark = pytest.mark.anyio
 

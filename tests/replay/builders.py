@@ -1,7 +1,6 @@
 """A small house to replay in: three models at one provider, one team, and entries that it would have booked."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from router.replay.judge import Judge
 from router.replay.learned import PromptMemory
 from router.units import CostSource, Usage
 from tests.decision.builders import CHAT, always, at, catalog, model, per_mtok, policy
+from tests.replacing import replace
 from tests.storage.entries import attempt, entry
 
 _SHIPPED = load(Path(__file__).resolve().parents[2] / "config", environment={})

@@ -1,6 +1,5 @@
 """What the ledger says of models: lengths within a kind, or fitted over kinds, and vocabularies."""
 
-from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -10,6 +9,7 @@ from router.decision.facts import RequestProfile
 from router.ledger import Outcome
 from router.replay.habits import Comparison, Habits, Kind, Observations
 from router.units import CostSource, Usage
+from tests.replacing import replace
 from tests.replay.builders import PROFILE
 from tests.storage.entries import attempt, entry
 

@@ -1,7 +1,6 @@
 """One request under other rules: who would serve it, at what cost, and when nobody can know."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from itertools import chain
@@ -24,6 +23,7 @@ from router.replay.judge import Error, Judged, NotJudged
 from router.replay.learned import PromptMemory
 from router.units import CostSource, Usage
 from tests.decision.builders import always, at, catalog, model, per_mtok, policy
+from tests.replacing import replace
 from tests.replay.builders import (
     BEST,
     CATALOG,

@@ -1,13 +1,12 @@
 """The report adds up: every entry stands in it, and nothing is lost between then and now."""
 
-from dataclasses import replace
-
 import pytest
 
 from router.catalog.catalog import DeploymentId, ModelName
 from router.keys import TeamName
 from router.replay.judge import Error, Judged, NotJudged
 from router.replay.report import Report
+from tests.replacing import replace
 
 SEARCH = TeamName("search")
 FLASH, OPUS = ModelName("maker/flash"), ModelName("maker/opus")

@@ -2,7 +2,6 @@
 
 import secrets
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -22,6 +21,7 @@ from router.server.auth import CALLER, KeyRing, RequireKey
 from router.server.replies import send_json
 from router.storage.errors import StoreUnavailable
 from router.storage.sqlite import SqliteStore
+from tests.replacing import replace
 from tests.server.asgi import call, get, scope_of
 from tests.server.conftest import NOW
 from tests.waiting import eventually

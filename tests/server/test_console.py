@@ -1,6 +1,5 @@
 """The console is one page that can be read, that loads nothing, and that runs nothing whatever a name contains."""
 
-from dataclasses import replace
 from datetime import timedelta
 from html.parser import HTMLParser
 
@@ -11,6 +10,7 @@ from router.ledger import Outcome
 from router.quotas import BudgetState, Per, ScopeId
 from router.server.console import Console
 from router.storage.sqlite import SqliteStore
+from tests.replacing import replace
 from tests.server.asgi import get
 from tests.server.conftest import NOW
 from tests.storage.entries import attempt, entry

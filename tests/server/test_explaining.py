@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -24,6 +23,7 @@ from router.server.explaining import Explain, Explaining, ExplainPage
 from router.storage.sqlite import SqliteStore
 from router.wire.controls import NO_CONTROLS, Controls
 from router.wire.requests import ChatReader
+from tests.replacing import replace
 from tests.server.asgi import Answer, body_in_parts, call, get, scope_of
 from tests.server.conftest import NOW
 from tests.server.test_console import EVIL, Page

@@ -1,7 +1,6 @@
 """`/v1/models`: OpenAI's members and OpenRouter's, valid under OpenRouter's own file, at the prices in force."""
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from router.config.snapshot import Snapshot
 from router.keys import Caller, KeyId, TeamName
 from router.server.auth import CALLER
 from router.server.models import Models
+from tests.replacing import replace
 from tests.server.asgi import Answer, scope_of
 
 CHECKOUT = Path(__file__).resolve().parents[2]

@@ -1,11 +1,11 @@
 """Answers under a client's own key, in each kind of store: claimed by one, kept, given up, forgotten."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import timedelta
 
 from router.keys import TeamName
 from router.storage.store import Claim, Claimed, Store
+from tests.replacing import replace
 from tests.storage.entries import AT
 
 LATER, MUCH_LATER = AT + timedelta(minutes=20), AT + timedelta(hours=24)

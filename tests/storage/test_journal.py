@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -18,6 +17,7 @@ from hypothesis import strategies as st
 from router.ledger import LedgerEntry, Outcome
 from router.storage.journal import Done, End, Head, Intent, Journal, JournalUnwritable, Record, Sent, left_by_the_dead
 from router.units import CostSource
+from tests.replacing import replace
 from tests.storage.entries import attempt, entry
 
 IN_DOUBT = replace(attempt(outcome="lost", usage=None, source=CostSource.HELD), generation_id=None)

@@ -5,7 +5,6 @@ import sys
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from itertools import product
@@ -25,6 +24,7 @@ from router.quotas import ScopeId, ScopeKind, shadow_tag
 from router.storage.errors import UnwritableEntry
 from router.storage.store import Store
 from router.units import NO_USAGE, CostSource, Usage
+from tests.replacing import replace
 from tests.storage.entries import AT, FLASH, GPT, HOUR, OPENROUTER, attempt, entries, entry, usages
 from tests.storage.places import Places, kept_entries, opened
 
@@ -117,7 +117,7 @@ def test_the_largest_numbers_that_are_kept_can_be_added_up(any_store: Store) -> 
 
 
 def test_an_entry_that_breaks_a_rule_of_the_tables_is_named(any_store: Store) -> None:
-    nameless = replace(entry("req_2"), policy=None)  # type: ignore[arg-type]  # what no type checker has seen
+    nameless = replace(entry("req_2"), policy=None)  # what no type checker has seen
 
     with pytest.raises(
         UnwritableEntry, match=r"^Entry req_2 cannot be kept \((IntegrityError|NotNullViolation): "

@@ -3,7 +3,6 @@
 import shutil
 import subprocess
 from collections.abc import Iterable
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -17,6 +16,7 @@ from router.ledger import FAILED_VERIFICATION, Attempt, LedgerEntry, Outcome
 from router.quotas import BudgetState, Per, ScopeId
 from router.telemetry.metrics import Gauges, Metrics
 from router.units import CostSource
+from tests.replacing import replace
 from tests.storage.entries import FLASH, GPT, attempt, entries, entry
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"

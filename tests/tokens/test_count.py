@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -18,6 +17,7 @@ from router.tokens.count import INLINE_BODY_BYTES, TokenCount, TokenCounter, tok
 from router.wire.completions import CompletionReader
 from router.wire.embeddings import EmbeddingReader
 from router.wire.requests import ChatReader
+from tests.replacing import replace
 from tests.tokens.conftest import RequestMaker
 
 # OpenAI cookbook, How_to_count_tokens_with_tiktoken (2026-11): 124 tokens for gpt-4o, 129 for gpt-4, as billed.

@@ -5,7 +5,6 @@ The schemas are OpenRouter's, extracted; each file says from where and what was 
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,6 +17,7 @@ from router.upstream.orders import NO_ORDERS, Orders
 from router.upstream.outgoing import outgoing_body
 from router.wire.messages_api.reading import MessagesReader
 from router.wire.requests import ChatReader
+from tests.replacing import replace
 from tests.upstream.deployments import deployment, estimate
 from tests.upstream.openapi import ORDERS, faults_by
 from tests.wire.anthropic_bodies import BASH, BODIES, MEMBERS, THOUGHT, WEATHER

@@ -4,7 +4,6 @@ documented edits; and to OpenRouter nothing that its OpenAPI file does not allow
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,6 +20,7 @@ from router.wire.completions import CompletionReader
 from router.wire.embeddings import EmbeddingReader
 from router.wire.moderations import ModerationReader
 from router.wire.requests import ChatReader
+from tests.replacing import replace
 from tests.upstream.deployments import deployment, estimate
 from tests.upstream.openapi import faults_by
 
