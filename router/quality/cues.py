@@ -6,7 +6,7 @@ words are bent by endings or not parted by blanks they are stems, and phrases fo
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -22,28 +22,39 @@ class Cue:
 
 
 class Phrases:
-    """Cues that are looked for in the text itself. One that begins with a whole word is looked for only if it is there:
-    most are not, and searching a kilobyte a hundred times would be the dearest part of all."""
+    """Cues that are looked for in the text itself, each only where it may be found at all: searching a kilobyte a
+    hundred times would be the dearest part of all, and most cues begin with a whole word that is not there, or hold a
+    sign that is not there."""
 
     def __init__(self, cues: Iterable[Cue]) -> None:
         self._by_word: dict[str, list[Cue]] = {}
+        self._by_sign: dict[str, list[Cue]] = {}
         self._loose: list[Cue] = []
         for cue in cues:
-            begins = _FIRST_WORD.match(cue.text)
-            if begins is None:
-                self._loose.append(cue)
-            else:
+            begins, sign = _FIRST_WORD.match(cue.text), _SIGN.search(cue.text)
+            if begins is not None:
                 self._by_word.setdefault(begins[1], []).append(cue)
+            elif sign is not None:
+                self._by_sign.setdefault(sign[0], []).append(cue)
+            else:
+                self._loose.append(cue)
+        self._words = frozenset(self._by_word)
+        self._loose_ascii = [cue for cue in self._loose if cue.text.isascii()]
 
-    def found(self, text: str, words: Collection[str]) -> list[Cue]:
+    def found(self, text: str, words: set[str]) -> list[Cue]:
         """The cues in a text, given the distinct words in it; both in lower case."""
-        found = [cue for cue in self._loose if cue.text in text]
-        for word in self._by_word.keys() & words:
-            found.extend(cue for cue in self._by_word[word] if cue.text in text)
+        near = self._loose_ascii if text.isascii() else self._loose
+        found = [cue for cue in near if cue.text in text]
+        for sign, cues in self._by_sign.items():
+            if sign in text:
+                found += [cue for cue in cues if cue.text in text]
+        for word in self._words & words:
+            found += [cue for cue in self._by_word[word] if cue.text in text]
         return found
 
 
 _FIRST_WORD = re.compile(r"(\w+)\W")
+_SIGN = re.compile(r"[^\w\s]")
 
 
 def _words(task: Task, points: int, *blocks: str) -> list[Cue]:

@@ -7,7 +7,7 @@ rules such as "hard-looking code goes to the better model", and it keeps its ord
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
 from router.catalog.catalog import Task
@@ -49,10 +49,10 @@ _LONG_CHARS = 6_000  # of the window that is looked at
 _MANY_MESSAGES = 40
 
 
-def difficulty_of(request: ModelRequest, task: Task, *, text: str, words: Collection[str]) -> float:
+def difficulty_of(request: ModelRequest, task: Task, *, text: str, words: set[str]) -> float:
     """0 (looks easy) to 1, in steps of a hundredth: how hard `request` looks. See the file's head for its worth."""
     points = _START[task]
-    points += 0.20 * _share(len(_CONDITIONS & set(words)), _MOST_CONDITIONS)
+    points += 0.20 * _share(len(_CONDITIONS & words), _MOST_CONDITIONS)
     if "\n" in text:
         points += 0.15 * _share(len(_STEPS.findall(text)), _MOST_STEPS)
     if task in _HAS_SIGNS:

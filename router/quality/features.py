@@ -5,8 +5,7 @@ request's own facts (a tool loop, a JSON schema) add theirs, and the highest sum
 are priors, not an understanding: docs/tasks.md says how often they are right, on prompts they were not tuned on.
 """
 
-import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from router.catalog.catalog import Task
@@ -17,9 +16,11 @@ from router.quality.cues import (
     QUANTITY_QUESTIONS,
     WHAT_OPENINGS,
     WORD_CUES,
+    Cue,
 )
 from router.quality.difficulty import difficulty_of
 from router.quality.language import Language, language_of
+from router.quality.words import numbers_in, words_in
 from router.wire.requests import Message, ModelRequest
 
 # Instructions stand at the head or at the tail of a prompt, the material between them; so the time is bounded too.
@@ -39,9 +40,7 @@ FOLLOW_UP_CHARS = 40  # "and in French?" says little; the question before it bel
 WINNING_POINTS = 2
 JSON_SCHEMA_POINTS = 4
 
-_WORD = re.compile(r"\w+")
-_PARTED = {code: " " for code in range(128) if not _WORD.match(chr(code))}
-_NUMBER = re.compile(r"\d[\d.,]*")
+_CUE_WORDS = frozenset(WORD_CUES)
 # What wins when points are equal: the kinds with the plainer signs.
 _PRECEDENCE = (Task.CHAT, Task.CODE, Task.EXTRACTION, Task.REASONING, Task.FACTS)
 
@@ -63,7 +62,7 @@ def features_of(request: ModelRequest) -> Features:
     if not request.messages:  # the prompt is there as token ids only, which say nothing
         return _SAY_NOTHING
     text = _question(request.messages).lower()
-    words = _words(text)
+    words = words_in(text)
     language = language_of(text, words) if text else _language_asked_in(request.messages)
     task = Task.AGENT if _is_agents(request) else _task(request, text, words, language)
     return Features(task, language, difficulty_of(request, task, text=text, words=words))
@@ -73,19 +72,15 @@ def _language_asked_in(messages: Sequence[Message]) -> Language:
     """That of the last question, however many calls of tools came after it."""
     asked = next((each for each in reversed(messages[-FAR_MESSAGES:]) if each.role == "user"), messages[-1])
     text = _window(asked, SYSTEM_CHARS, 0).lower()
-    return language_of(text, _words(text))
+    return language_of(text, words_in(text))
 
 
-def _words(text: str) -> set[str]:
-    """The distinct words. Most text is ASCII, and parted three times as fast by a table as by a pattern."""
-    return set(text.translate(_PARTED).split()) if text.isascii() else set(_WORD.findall(text))
-
-
-def _task(request: ModelRequest, text: str, words: Collection[str], language: Language) -> Task:
+def _task(request: ModelRequest, text: str, words: set[str], language: Language) -> Task:
     points = dict.fromkeys(_PRECEDENCE, 0)
-    _score_words(points, text, words, language)
+    for cue in _cues(text, words, language):
+        points[cue.task] += cue.points
     _score_question(points, text, words, language)
-    _score_system(points, request.messages)
+    _score_system(points, request.messages[0])
     if request.response_format is not None and request.response_format.type == "json_schema":
         points[Task.EXTRACTION] += JSON_SCHEMA_POINTS
     best = max(_PRECEDENCE, key=points.__getitem__)
@@ -95,22 +90,19 @@ def _task(request: ModelRequest, text: str, words: Collection[str], language: La
 def _is_agents(request: ModelRequest) -> bool:
     if len(request.tools) >= MANY_TOOLS:
         return True
-    recent = request.messages[-RECENT_MESSAGES:]
-    return any(message.role == "tool" or message.tool_calls for message in recent)
+    return any(message.role == "tool" or message.tool_calls for message in request.messages[-RECENT_MESSAGES:])
 
 
-def _score_words(points: dict[Task, int], text: str, words: Collection[str], language: Language) -> None:
-    for word in WORD_CUES.keys() & words:
-        cue = WORD_CUES[word]
-        points[cue.task] += cue.points
-    for cue in PHRASE_CUES.found(text, words):
-        points[cue.task] += cue.points
+def _cues(text: str, words: set[str], language: Language) -> list[Cue]:
+    """Every word and phrase that says something, in no order."""
+    found = [WORD_CUES[word] for word in _CUE_WORDS & words]
+    found += PHRASE_CUES.found(text, words)
     if language in LANGUAGE_CUES:
-        for cue in LANGUAGE_CUES[language].found(text, words):
-            points[cue.task] += cue.points
+        found += LANGUAGE_CUES[language].found(text, words)
+    return found
 
 
-def _score_question(points: dict[Task, int], text: str, words: Collection[str], language: Language) -> None:
+def _score_question(points: dict[Task, int], text: str, words: set[str], language: Language) -> None:
     """Short questions ask for facts by how they begin, and for arithmetic by the numbers in them."""
     if len(text) <= SHORT_QUESTION_CHARS:
         if text.startswith(FACT_OPENINGS.get(language, ())):
@@ -119,21 +111,21 @@ def _score_question(points: dict[Task, int], text: str, words: Collection[str], 
             points[Task.FACTS] += 1
     if len(text) > WORD_PROBLEM_CHARS:
         return
-    numbers = len(_NUMBER.findall(text))
+    numbers = numbers_in(text)
     if numbers and QUANTITY_QUESTIONS.found(text, words):
         points[Task.REASONING] += 4 if numbers >= 2 else 1
     elif numbers >= MANY_NUMBERS and text.endswith(("?", "？")):
         points[Task.REASONING] += 2
 
 
-def _score_system(points: dict[Task, int], messages: Sequence[Message]) -> None:
+def _score_system(points: dict[Task, int], first: Message) -> None:
     """The system message's words, at half their points: it also lists what is not wanted now."""
-    first = messages[0]
     if first.role not in ("system", "developer"):
         return
-    found = dict.fromkeys(_PRECEDENCE, 0)
+    found: dict[Task, int] = {}
     text = _window(first, SYSTEM_CHARS, 0).lower()
-    _score_words(found, text, _words(text), Language.EN)  # its own language is not worth a look
+    for cue in _cues(text, words_in(text), Language.EN):  # its own language is not worth a look
+        found[cue.task] = found.get(cue.task, 0) + cue.points
     for task, value in found.items():
         points[task] += value // 2
 

@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections.abc import Collection, Mapping
 from enum import StrEnum
 from itertools import islice
+from math import lcm
 from types import MappingProxyType
 
 
@@ -151,18 +152,19 @@ _SMALL_WORDS: Mapping[Language, str] = MappingProxyType(
 )
 
 
-def _weights() -> Mapping[str, tuple[tuple[Language, float], ...]]:
-    """Each small word with the languages it is one of; the more languages share it, the less it says."""
-    languages: dict[str, list[Language]] = {}
+def _languages_by_word() -> Mapping[str, tuple[Language, ...]]:
+    languages: dict[str, tuple[Language, ...]] = {}
     for language, words in _SMALL_WORDS.items():
         for word in dict.fromkeys(words.replace("'", " ").split()):
-            languages.setdefault(word, []).append(language)
-    return MappingProxyType(
-        {word: tuple((each, 1 / len(shared)) for each in shared) for word, shared in languages.items()}
-    )
+            languages[word] = (*languages.get(word, ()), language)
+    return MappingProxyType(languages)
 
 
-_WEIGHTS = _weights()
+# Each small word with the languages it is one of; the more languages share it, the less it says of each. Weights are
+# whole numbers, so that their sum is the same in whatever order a set gives its words.
+_LANGUAGES = _languages_by_word()
+_SMALL = frozenset(_LANGUAGES)
+_WHOLE = lcm(*map(len, _LANGUAGES.values()))  # the weight of a word that one language has for itself
 
 # Where a script begins, up to where the next one does; "" for what is no letter of a script that tells a language.
 _SCRIPT_STARTS: tuple[tuple[int, str], ...] = (
@@ -236,7 +238,7 @@ _LETTERS: tuple[tuple[Language, frozenset[str]], ...] = (
 )
 
 
-def language_of(text: str, words: Collection[str]) -> Language:
+def language_of(text: str, words: set[str]) -> Language:
     """The language of a text in lower case, given the distinct words in it."""
     latin, weight = _latin(words)
     if text.isascii():
@@ -247,22 +249,25 @@ def language_of(text: str, words: Collection[str]) -> Language:
     if scripts:
         script = max(scripts, key=lambda each: (scripts[each], each))
         per_word = _LETTERS_PER_WORD_CJK if script in _CJK else _LETTERS_PER_WORD
-        if len(letters) >= per_word * weight:
+        if len(letters) * _WHOLE >= per_word * weight:
             return _of_script(script, scripts, distinct.union(words))
     return latin or _by_letters(text)
 
 
-def _latin(words: Collection[str]) -> tuple[Language | None, float]:
+def _latin(words: set[str]) -> tuple[Language | None, int]:
     """The language in Latin script that most of the small words belong to, and their weight."""
-    points: dict[Language, float] = {}
-    for word in _WEIGHTS.keys() & words:
-        for language, weight in _WEIGHTS[word]:
-            points[language] = points.get(language, 0.0) + weight
+    points: dict[Language, int] = {}
+    for word in _SMALL & words:
+        languages = _LANGUAGES[word]
+        weight = _WHOLE // len(languages)
+        for language in languages:
+            points[language] = points.get(language, 0) + weight
     if not points:
-        return None, 0.0
+        return None, 0
+    most = max(points.values())
     # On a tie the one listed first, whatever the order in which a set gives its words.
-    best = max(sorted(points, key=_RANK.__getitem__), key=lambda language: round(points[language], 6))
-    return best, round(points[best], 6)
+    best = min((language for language, weight in points.items() if weight == most), key=_RANK.__getitem__)
+    return best, most
 
 
 _RANK = MappingProxyType({language: rank for rank, language in enumerate(Language)})
