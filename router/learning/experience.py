@@ -45,13 +45,17 @@ class LearnedExperience:
         return self._latencies.latency(deployment.id, profile.team)
 
     def observe(self, entry: LedgerEntry) -> None:
-        """Learn from every call of the request whose usage is known. An entry without a readable profile is let be."""
-        calls = [each for each in entry.attempts if each.usage is not None and each.usage.input_tokens]
-        if not calls:
-            return
+        """`learn` from an entry that was kept. One without a readable profile is let be."""
         try:
             profile = self._profile.decode(entry.profile_json)
         except msgspec.DecodeError:
+            return
+        self.learn(entry, profile)
+
+    def learn(self, entry: LedgerEntry, profile: RequestProfile) -> None:
+        """Learn from every call of the request, whose profile this is, if its usage is known."""
+        calls = [each for each in entry.attempts if each.usage is not None and each.usage.input_tokens]
+        if not calls:
             return
         for call in calls:
             self._observe_call(call, profile, is_whole=entry.outcome is Outcome.OK or call is not entry.served_by)

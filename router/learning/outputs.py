@@ -12,7 +12,7 @@ limit cut off says "at least so many": it counts as what longer answers of its g
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from router.catalog.catalog import Effort, ModelName, Task
+from router.catalog.catalog import Effort, ModelName
 from router.decision.facts import OutputForecast, RequestProfile, is_thinking, usual_output
 from router.learning.sketch import Sketch
 
@@ -28,20 +28,32 @@ ALL_MODELS = ModelName("")
 class _Habit:
     """The answers of one group."""
 
-    __slots__ = ("forecast", "output", "output_mean", "reasoning", "reasoning_mean", "share", "weight")
+    __slots__ = ("_alone", "output", "output_mean", "reasoning", "reasoning_mean", "share", "weight")
 
     def __init__(self, output: Sketch, reasoning: Sketch) -> None:
         self.output = output
         self.reasoning = reasoning
-        self.refresh()
+        self._alone: OutputForecast | None = None  # most groups are never asked by themselves
+        self._refresh()
 
-    def refresh(self) -> None:
-        self.weight = self.output.weight
+    def add(self, output_tokens: float, reasoning_tokens: float) -> None:
+        self.output.add(output_tokens)
+        self.reasoning.add(reasoning_tokens)
+        self._refresh()
+
+    def alone(self) -> OutputForecast:
+        """What this group says by itself."""
+        if self._alone is None:
+            self._alone = _forecast(self.output_mean, self.reasoning_mean)
+        return self._alone
+
+    def _refresh(self) -> None:
+        weight = self.weight = self.output.weight
         # Of a forecast; the rest is the wider group's.
-        self.share = self.weight / (self.weight + _LEAN) if self.weight < _ENOUGH else 1.0
-        self.output_mean = self.output.mean if self.weight else 0.0
-        self.reasoning_mean = self.reasoning.mean if self.weight else 0.0
-        self.forecast = _forecast(self.output_mean, self.reasoning_mean)
+        self.share = weight / (weight + _LEAN) if weight < _ENOUGH else 1.0
+        self.output_mean = self.output.mean if weight else 0.0
+        self.reasoning_mean = self.reasoning.mean if weight else 0.0
+        self._alone = None
 
 
 class _Asked(NamedTuple):
@@ -75,7 +87,7 @@ class Outputs:
             asked = self._asked = _Asked(profile, effort, general, particular, output, reasoning)
         habit = self._habits.get((asked.particular, model))
         if habit is not None and habit.share == 1.0:
-            return habit.forecast
+            return habit.alone()
         keys = ((asked.general, model), (asked.particular, model))
         output, reasoning = self._blended(keys, (asked.output, asked.reasoning))
         return _forecast(output, reasoning)
@@ -99,12 +111,11 @@ class Outputs:
         if is_cut:
             output_tokens = self._completed(keys, output_tokens, prior)
         output_tokens = min(output_tokens, _MOST_TIMES_USUAL * usual)
+        reasoning_tokens = min(reasoning_tokens, output_tokens)
         for key in keys:
             habit = self._habits.pop(key, None) or _Habit(Sketch(), Sketch())
             self._habits[key] = habit
-            habit.output.add(output_tokens)
-            habit.reasoning.add(min(reasoning_tokens, output_tokens))
-            habit.refresh()
+            habit.add(output_tokens, reasoning_tokens)
         while len(self._habits) > self._most_groups:
             del self._habits[next(iter(self._habits))]
 
@@ -166,4 +177,4 @@ def _groups(profile: RequestProfile, effort: Effort | None) -> tuple[str, str]:
 
 
 def _prior(profile: RequestProfile, effort: Effort | None) -> OutputForecast:
-    return usual_output(Task(profile.task), is_thinking=is_thinking(profile, effort))
+    return usual_output(profile.task, is_thinking=is_thinking(profile, effort))

@@ -22,10 +22,11 @@ class Sketch:
 
     def add(self, value: float) -> None:
         bucket = floor(log2(value) * _PER_OCTAVE) if value > 0 else _ZERO
-        self._buckets[bucket] = self._buckets.get(bucket, 0.0) + self._newest
-        self._weight += self._newest
-        self._sum += self._newest * value
-        self._newest *= _FADE
+        newest = self._newest
+        self._buckets[bucket] = self._buckets.get(bucket, 0.0) + newest
+        self._weight += newest
+        self._sum += newest * value
+        self._newest = newest * _FADE
         if self._newest > _RESCALE_AT:
             self._rescale()
 

@@ -145,19 +145,23 @@ class Warmth:
         return min(round(continued / (1 - continued)), _MOST_TURNS) if continued < 1 else _MOST_TURNS
 
     def observe(self, entry: LedgerEntry) -> None:
-        """Learn from a finished request: what was read from the cache, then that its prompt is in it now."""
+        """`learn` from an entry that was kept."""
+        if entry.served_by is not None:
+            self.learn(entry, _read_profile(entry.profile_json))
+
+    def learn(self, entry: LedgerEntry, profile: "RequestProfile | _Profile") -> None:
+        """Learn from a finished request, whose profile this is: what was read from the cache, then that its prompt is
+        in it now."""
         served = entry.served_by
-        if served is None:
-            return
+        if served is None or not profile.prefix:
+            return  # unanswered, or no conversation
         deployment_id = DeploymentId(f"{served.provider}:{served.model}")
         terms = self._terms.get(deployment_id)
         if terms is None:
             return  # left the catalog while the request was under way
-        profile = _read_profile(entry.profile_json)
-        if not profile.prefix:
-            return  # no conversation
         habit = self._habit(entry.team, entry.alias, profile.task)
-        earlier_tokens = self._continues(profile.prefix, profile.task, entry.at.timestamp())
+        at_s = entry.at.timestamp()
+        earlier_tokens = self._continues(profile.prefix, profile.task, at_s)
         habit.continued.add(earlier_tokens is not None)
         if earlier_tokens is not None:
             habit.growth_tokens.add(profile.input_tokens - earlier_tokens)
@@ -168,12 +172,12 @@ class Warmth:
                 profile.prefix,
                 profile.cache_breakpoints,
                 ratio=ratio,
-                now_s=entry.at.timestamp(),
+                now_s=at_s,
                 one_hour=profile.asks_one_hour_cache,
             )
             self._learn(entry.team, deployment_id, known, reported=served.usage.cached_tokens)
         read_s = entry.duration_s if entry.first_token_s is None else entry.first_token_s  # read before it answered
-        self._remember(deployment_id, terms, profile, at_s=entry.at.timestamp() + read_s)
+        self._remember(deployment_id, terms, profile, at_s=at_s + read_s)
 
     def forget(self, model: ModelName, *, now: datetime) -> None:
         """The name stands for another model from now on: nothing is warm, and its caches may behave otherwise."""
@@ -243,8 +247,10 @@ class Warmth:
                     has_answer = each.ended and terms.keeps_answers and _next_is_kept(position, len(prefix))
                     yield prefix[position + 1].tokens if has_answer else mark.tokens, each.at_s
 
-    def _remember(self, deployment_id: DeploymentId, terms: CacheTerms, profile: "_Profile", *, at_s: float) -> None:
-        marks = profile.prefix
+    def _remember(
+        self, deployment_id: DeploymentId, terms: CacheTerms, profile: "RequestProfile | _Profile", *, at_s: float
+    ) -> None:
+        marks: Sequence[PrefixMark] = profile.prefix
         if terms.is_explicit:
             marks = [mark for mark in marks if mark.tokens in profile.cache_breakpoints]
         if not marks:
@@ -252,11 +258,11 @@ class Warmth:
         sighting = Sighting(deployment_id, at_s, ended="")
         for mark in marks[:-1]:
             self._keep(mark.digest, sighting)
-        self._keep(marks[-1].digest, sighting._replace(ended=profile.task))
+        self._keep(marks[-1].digest, Sighting(deployment_id, at_s, ended=profile.task))
         if self._shared is not None and profile.input_tokens >= _LEAST_TOKENS:
             keep_s = min(_AGES[-1] * _lifetime_s(terms, one_hour=profile.asks_one_hour_cache), _LONGEST_KEPT_S)
             self._shared.put(
-                [mark.digest for mark in marks], deployment_id, at_s=at_s, ended=profile.task, keep_s=keep_s
+                [mark.digest for mark in marks], deployment_id, at_s=at_s, ended=str(profile.task), keep_s=keep_s
             )
 
     def _keep(self, digest: int, sighting: Sighting) -> None:
@@ -275,8 +281,12 @@ class Warmth:
     def _learn(
         self, team: str, deployment_id: DeploymentId, known: Sequence[tuple[int, int, int]], *, reported: int
     ) -> None:
-        general = self._shares.setdefault((_ALL, deployment_id), [_Mean(prior) for prior in _PRIOR_SHARES])
-        own = self._shares.setdefault((team, deployment_id), [_Mean(share.value) for share in general])
+        shares = self._shares
+        general, own = shares.get((_ALL, deployment_id)), shares.get((team, deployment_id))
+        if general is None:
+            general = shares[_ALL, deployment_id] = [_Mean(prior) for prior in _PRIOR_SHARES]
+        if own is None:
+            own = shares[team, deployment_id] = [_Mean(share.value) for share in general]
         for age, floor, tokens in known:
             sample = min(max(reported - floor, 0) / tokens, 1.0)
             general[age].add(sample)

@@ -85,6 +85,18 @@ def test_one_teams_slow_streams_do_not_make_a_deployment_slow_for_another() -> N
     )
 
 
+def test_an_entry_teaches_the_same_whether_its_profile_is_read_again_or_at_hand() -> None:
+    at_hand = LearnedExperience({FLASH.model.name: 1.1})
+    for outcome in (Outcome.OK, Outcome.CUT, Outcome.FAILED):
+        at_hand.learn(booked(call(), outcome=outcome), ASKED)
+
+    read_again = experienced(
+        *(booked(call(), outcome=outcome) for outcome in (Outcome.OK, Outcome.CUT, Outcome.FAILED))
+    )
+
+    assert list(at_hand.as_data()) == list(read_again.as_data())
+
+
 @pytest.mark.parametrize(("cut", "outcome"), [("length", Outcome.OK), (None, Outcome.CLIENT_GONE), (None, Outcome.CUT)])
 def test_an_answer_that_did_not_end_by_itself_says_at_least(cut: str | None, outcome: Outcome) -> None:
     whole = experienced(*[booked(call())] * 50).output(FLASH, ASKED, None).output_tokens

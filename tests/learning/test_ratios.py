@@ -1,5 +1,6 @@
 """Token counts that learn: every family is counted to two hundredths after 200 requests, and what could mislead."""
 
+from math import sqrt
 from statistics import median
 
 import msgspec
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.catalog.catalog import Capability, ModelName, Task
-from router.learning.ratios import Ratios
+from router.learning.ratios import Ratios, _kind
 from router.quality.language import Language
 from tests.decision.builders import CHAT
 from tests.learning.families import Family, errors, families
@@ -16,6 +17,9 @@ from tests.replacing import replace
 
 FLASH, PRO = ModelName("flash"), ModelName("pro")
 ENGLISH = replace(CHAT, language=Language.EN)
+NEEDS = (Capability.TOOLS, Capability.JSON_SCHEMA)
+Row = list[float]
+Matrix = list[Row]
 
 
 @pytest.mark.parametrize("family", families(), ids=lambda family: family.name)
@@ -133,3 +137,64 @@ def test_whatever_is_reported_a_ratio_is_a_sane_number_and_survives_json(
 
     assert ratio is None or 0.1 <= ratio < 10**7
     assert again.ratio(FLASH, ENGLISH) == ratio
+
+
+# The update of the covariance is written out for speed; it must stay the one of the textbook, to the last digit.
+
+
+def textbook(covariance: Matrix, overhead: Row, features: Row, *, uncertain: float, noise: float, off: float) -> None:
+    """A Kalman filter's step for the parts beside the slope: `uncertain` is the variance of all slopes together."""
+    towards = [sum(each * feature for each, feature in zip(row, features, strict=True)) for row in covariance]
+    uncertain += max(0.0, sum(each * feature for each, feature in zip(towards, features, strict=True)))
+    far = 3.0 * sqrt(uncertain + noise)
+    off = min(max(off, -far), far)
+    for row in range(4):
+        share = towards[row] / (uncertain + noise)
+        overhead[row] += share * off
+        for column in range(4):
+            covariance[row][column] -= share * towards[column]
+        if features[row]:
+            covariance[row][row] = max(covariance[row][row], 0.0) + 0.1
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([frozenset[Capability](), frozenset(NEEDS[:1]), frozenset(NEEDS[1:]), frozenset(NEEDS)]),
+            st.integers(0, 3),
+            st.integers(1, 5_000),
+            st.integers(1, 9_000),
+        ),
+        max_size=12,
+    )
+)
+def test_what_is_in_a_prompt_beside_text_is_learned_as_the_textbook_says(
+    lessons: list[tuple[frozenset[Capability], int, int, int]],
+) -> None:
+    ratios = taught(1_000)
+
+    for needs, images, counted, reported in lessons:
+        [_, [slope, languages, kinds, overhead, covariance, noise]] = msgspec.json.decode(
+            msgspec.json.encode(next(ratios.as_data()))
+        )
+        request = replace(ENGLISH, needs=needs, images=images, input_tokens=counted)
+        each = 1 / counted
+        features = [each, each * (NEEDS[0] in needs), each * (NEEDS[1] in needs), each * images]
+        of_kind = [(value, variance) for name, value, variance in kinds if name == _kind(request)] or [(0.0, 0.04**2)]
+        (_, language, of_language) = languages[0]
+        expected = slope[0] + language + of_kind[0][0]
+        expected += sum(part * feature for part, feature in zip(overhead, features, strict=True))
+        textbook(
+            covariance,
+            overhead,
+            features,
+            uncertain=slope[1] + of_language + of_kind[0][1],
+            noise=noise,
+            off=reported / counted - expected,
+        )
+
+        ratios.observe(FLASH, request, reported=reported)
+
+        [_, [_, _, _, learned_overhead, learned_covariance, _]] = next(ratios.as_data())
+        assert learned_covariance == covariance
+        assert learned_overhead == pytest.approx(overhead)

@@ -36,6 +36,13 @@ def test_the_next_turn_finds_the_prompt_before_it_where_that_was_answered() -> N
     assert after(answered(FIRST, GPT)).warm_tokens(SECOND, at(60)) == {GPT.id: READ}
 
 
+def test_an_entry_teaches_the_same_whether_its_profile_is_read_again_or_at_hand() -> None:
+    at_hand = Warmth(ALL)
+    at_hand.learn(answered(FIRST, GPT), FIRST)
+
+    assert at_hand.foreseen(SECOND, at(60), [GPT]) == after(answered(FIRST, GPT)).foreseen(SECOND, at(60), [GPT])
+
+
 def test_tokens_are_the_models_own() -> None:
     marked = replace(FIRST, cache_breakpoints=(2_000,))
 
