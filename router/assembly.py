@@ -180,7 +180,7 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
             journal=journal.done,
             ledger=writer.put,
             metrics=metrics.observe,
-            learning=(warmth.observe, experience.observe),
+            learning=(warmth.learn, experience.learn),
         ),
         clock=Clock(monotonic_s=time.monotonic, sleep=anyio.sleep),
         availability=availability,

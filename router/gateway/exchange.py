@@ -539,7 +539,7 @@ class Exchange:
             if self._admission is not None:
                 await self._gateway.gate.leave(self._admission, tokens=self._tokens_used(self._admission))
             if self._calls or self._shadow is None:  # a copy that was never sent is no request of anybody's
-                self._gateway.books.book(self._entry(self._plan, ended_s=now_s))
+                self._gateway.books.book(self._entry(self._plan, ended_s=now_s), self._plan.profile)
         if self._outcome() is Outcome.OK:
             await self._keep_for_others()
             self._gateway.copy_to_shadow(self._plan, self.request, self._caller, self.request_id)

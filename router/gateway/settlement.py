@@ -8,6 +8,7 @@ import msgspec
 
 from router.catalog.catalog import Catalog, Deployment, ModelName
 from router.catalog.prices import cost
+from router.decision.facts import RequestProfile
 from router.errors import PricingError
 from router.ledger import Attempt, LedgerEntry
 from router.units import CostSource, Usage, nano_usd
@@ -21,14 +22,15 @@ class Books:
     journal: Callable[[LedgerEntry], None]
     ledger: Callable[[LedgerEntry], None]
     metrics: Callable[[LedgerEntry], None]
-    learning: tuple[Callable[[LedgerEntry], None], ...] = ()
+    learning: tuple[Callable[[LedgerEntry, RequestProfile], None], ...] = ()
 
-    def book(self, entry: LedgerEntry) -> None:
+    def book(self, entry: LedgerEntry, profile: RequestProfile) -> None:
+        """`profile` is what the entry has as JSON: who learns need not read it again."""
         self.journal(entry)
         self.ledger(entry)
         self.metrics(entry)
         for learn in self.learning:
-            learn(entry)
+            learn(entry, profile)
 
 
 class Charge(msgspec.Struct, frozen=True, gc=False):

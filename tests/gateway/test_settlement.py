@@ -1,5 +1,6 @@
 """What a call cost, and how we know; what its answer would have cost at the baseline."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 
@@ -7,10 +8,12 @@ import pytest
 
 from router.catalog.catalog import Model, ModelName
 from router.catalog.prices import PriceEntry, PriceList
+from router.decision.facts import RequestProfile
 from router.gateway.settlement import Books, Charge, baseline_nano_usd, charge_for, version_served
 from router.ledger import LedgerEntry
 from router.units import NO_USAGE, CostSource, Usage
 from router.wire.replies import Bill
+from tests.decision.builders import CHAT, always, at, catalog, model, per_mtok
 from tests.decision.builders import always, at, catalog, model, per_mtok
 from tests.replacing import replace
 from tests.storage.entries import AT, FLASH, GPT, attempt, entry
@@ -31,15 +34,19 @@ def bill(usage: Usage = USAGE, *, told_usd: str | None = None) -> Bill:
 
 def test_a_request_is_written_into_the_journal_then_the_ledger_then_the_metrics_and_then_learned_from() -> None:
     written: list[tuple[str, LedgerEntry]] = []
+
+    def learning_as(name: str) -> Callable[[LedgerEntry, RequestProfile], None]:
+        return lambda each, profile: written.append((name if profile is CHAT else "another's profile", each))
+
     books = Books(
         journal=lambda each: written.append(("journal", each)),
         ledger=lambda each: written.append(("ledger", each)),
         metrics=lambda each: written.append(("metrics", each)),
-        learning=(lambda each: written.append(("first", each)), lambda each: written.append(("second", each))),
+        learning=(learning_as("first"), learning_as("second")),
     )
     done = entry()
 
-    books.book(done)
+    books.book(done, CHAT)
 
     assert written == [(name, done) for name in ("journal", "ledger", "metrics", "first", "second")]
 
