@@ -1,6 +1,8 @@
 """`decide`: the one function that chooses. Production, `explain` and `replay` call it with the same arguments."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+import msgspec
 
 from router.catalog.catalog import Catalog, Deployment, ModelName
 from router.decision.arms import drawn
@@ -23,8 +25,7 @@ from router.decision.ranking import ranked
 from router.quality.predictor import QualityPredictor
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """An ordered choice with its reasons."""
 
     policy: str
@@ -63,7 +64,7 @@ def decide(
     case = _Case(profile, policy, catalog, conditions, quality)
     able, rejected = case.screened(terms)
     measure = able
-    if tightening != NO_TIGHTENING:
+    if tightening is not NO_TIGHTENING and tightening != NO_TIGHTENING:
         able, measure = case.still_able(able, terms, rejected)
     bar = quality_bar(measure, terms)
     eligible: list[Candidate] = []
@@ -90,8 +91,7 @@ def decide(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
+class _Case(msgspec.Struct, frozen=True):
     """What the candidates of one decision have in common, whatever the terms."""
 
     profile: RequestProfile
@@ -143,7 +143,9 @@ class _Case:
         effort, wish, most = None, terms.reasoning_effort, terms.max_reasoning_effort
         if wish is not None or most is not None:
             effort = effort_to_set(self.profile, deployment, wish=wish, most=most)
-        forecast = estimator.at(deployment, effort=effort)
+        # What it would cost is no question for whom nobody may ask.
+        is_available = deployment.id not in self.conditions.unavailable
+        forecast = estimator.at(deployment, effort=effort) if is_available else None
         question = Question(deployment, forecast, self.profile, self.policy, terms, self.conditions, effort)
         refused = rejection(question, checks)
         if refused is not None:

@@ -227,7 +227,7 @@ def quality_bar(candidates: list[Candidate], terms: Terms) -> float:
     bar = terms.min_quality or 0.0
     if terms.floor is not None:
         of_best = terms.floor.of == "best_candidate"
-        whole = max((candidate.quality for candidate in candidates), default=0.0) if of_best else 1.0
+        whole = max([candidate.quality for candidate in candidates], default=0.0) if of_best else 1.0
         bar = max(bar, terms.floor.at_least * whole)
     return bar
 

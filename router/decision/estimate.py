@@ -139,11 +139,16 @@ class Estimator:
             worst_input_usd += profile.prompts * dearest.fees(profile.images)
         if profile.echoes_prompt:
             worst_input_usd += bound * dearest.output
-        limit = self._limit(deployment, input_tokens, bound)
+        asked = profile.max_output_tokens
+        limit = self._limit(deployment, input_tokens, bound) if asked is None else asked
         worst_usd = worst_input_usd + limit * dearest.output
-        shorter = self._affordable(limit, worst_usd, worst_input_usd, dearest, usual_tokens)
-        if shorter is not None:
-            limit, worst_usd = shorter, worst_input_usd + shorter * dearest.output
+        ceiling_usd = self._max_cost_per_choice_usd
+        if asked is None and ceiling_usd is not None and worst_usd > ceiling_usd and dearest.output:
+            # A lower limit that the ceiling can pay for, if the usual answer fits into it.
+            affordable = int((ceiling_usd - worst_input_usd) / dearest.output)
+            if affordable >= usual_tokens:
+                limit = min(limit, affordable)
+                worst_usd = worst_input_usd + limit * dearest.output
 
         cached_tokens = self._conditions.warm_tokens.get(deployment.id, 0)
         if cached_tokens > input_tokens:
@@ -192,9 +197,7 @@ class Estimator:
         return turns * each_usd + growth_tokens * (turns * fresh_rate + turns * (turns - 1) // 2 * reread_rate)
 
     def _limit(self, deployment: Deployment, input_tokens: int, bound: int) -> int:
-        """The output limit to send: the client's own, else the default cut down to what the deployment can do."""
-        if self._profile.max_output_tokens is not None:
-            return self._profile.max_output_tokens
+        """The output limit to send where the client has none: the default, cut down to what the deployment can do."""
         limit = self._default_max_output_tokens
         if limit > deployment.max_output_tokens:
             limit = deployment.max_output_tokens
@@ -204,18 +207,6 @@ class Estimator:
         if limit > room:
             limit = room
         return limit if limit > 1 else 1
-
-    def _affordable(
-        self, limit: int, worst_usd: Decimal, worst_input_usd: Decimal, dearest: Rates, usual_tokens: int
-    ) -> int | None:
-        """A lower limit that the ceiling can pay for, if the client set none and the usual answer fits into it."""
-        ceiling_usd = self._max_cost_per_choice_usd
-        if ceiling_usd is None or worst_usd <= ceiling_usd or self._profile.max_output_tokens is not None:
-            return None
-        if not dearest.output:
-            return None
-        affordable = int((ceiling_usd - worst_input_usd) / dearest.output)
-        return min(limit, affordable) if affordable >= usual_tokens else None
 
     def _expected(
         self, deployment: Deployment, rates: Rates, input_tokens: int, cached_tokens: int, output_tokens: int

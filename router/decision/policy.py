@@ -1,7 +1,7 @@
 """How a team wants a choice made: `Policy` with its `Rule`s, and the `Terms` that hold for one request."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -103,19 +103,30 @@ class Policy:
     only_providers: frozenset[ProviderName] | None = None  # None: any
     data: DataRules = NO_DATA_RULES
     shadow: Shadow | None = None
+    # What most requests ask, worked out once: the terms under no rule and under each, where the request adds nothing.
+    _terms: tuple["Terms", ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        ways: tuple[Rule | None, ...] = (None, *self.rules)
+        object.__setattr__(self, "_terms", tuple(self._terms_under(rule, NO_TIGHTENING) for rule in ways))
 
     def terms_for(self, profile: RequestProfile, tightening: Tightening, now: datetime) -> "Terms":
         """The terms for one request: the policy's, changed by the first rule that applies, narrowed by the request."""
-        rule = next((rule for rule in self.rules if rule.when.holds_for(profile, now)), None)
-        terms = self._terms_under(rule, tightening)
+        way = 0
+        for number, rule in enumerate(self.rules, start=1):
+            if rule.when.holds_for(profile, now):
+                way = number
+                break
+        if tightening is NO_TIGHTENING:
+            terms = self._terms[way]
+        else:
+            terms = self._terms_under(self.rules[way - 1] if way else None, tightening)
         # Of what is no text nobody has figures: the policy's floor would refuse everyone.
         return terms if terms.floor is None or profile.is_text else replace(terms, floor=None)
 
     def terms_with(self, model: ModelName) -> "list[Terms]":
         """All terms under which the model is a candidate: the policy's own, and those of its rules."""
-        ways: list[Rule | None] = [None, *self.rules]
-        terms = [self._terms_under(rule, NO_TIGHTENING) for rule in ways]
-        return [each for each in terms if model in each.candidates]
+        return [each for each in self._terms if model in each.candidates]
 
     def _terms_under(self, rule: Rule | None, tightening: Tightening) -> "Terms":
         named = rule or _SILENT
