@@ -40,16 +40,13 @@ def ranked(candidates: Iterable[Candidate], objective: Objective, *, seed: int) 
     """The candidates in order of preference. Exact ties are broken by the seed, the same way everywhere."""
     key = _KEYS[objective]
     keyed = sorted([(key(candidate), candidate) for candidate in candidates], key=_first)
-    order: list[Candidate] = []
     begun = 0  # the first of those that are equal so far
     for number in range(1, len(keyed) + 1):
         if number == len(keyed) or keyed[number][0] != keyed[begun][0]:
-            equals = [candidate for _, candidate in keyed[begun:number]]
-            if len(equals) > 1:  # drawing lots costs more than all the rest of the ranking
-                equals.sort(key=lambda candidate: _lot(candidate, seed))
-            order += equals
+            if number > begun + 1:  # drawing lots costs more than all the rest of the ranking
+                keyed[begun:number] = sorted(keyed[begun:number], key=lambda pair: _lot(pair[1], seed))
             begun = number
-    return tuple(order)
+    return tuple([candidate for _, candidate in keyed])
 
 
 def _lot(candidate: Candidate, seed: int) -> bytes:

@@ -17,7 +17,7 @@ from router.decision.estimate import shortened
 from router.decision.explain import rejections_as_data
 from router.decision.facts import NO_EXPERIENCE, NO_TIGHTENING, Conditions, Experience, RequestProfile, Tightening
 from router.decision.policy import Policy, Shadow, shadowing
-from router.decision.recorded import DecisionRecord, record_of, remembering
+from router.decision.recorded import DecisionRecord, record_of, remembered
 from router.errors import InvalidRequest, NothingEligible, UnknownModel, UpstreamBusy
 from router.gateway.conversation import conversation_seed
 from router.gateway.profile import profile_of, tightening_of
@@ -164,13 +164,11 @@ class Planner:
         profile = profile_of(request, count, controls, team=team_name)
         tightening = tightening_of(controls, request.data_preferences)
         broken, paused = (self._board.broken(), self._board.paused()) if self._board is not None else ({}, {})
-        conditions = remembering(
-            Conditions(
-                now=self._now(),
-                unavailable={**self._unavailable, **broken, **paused} if broken or paused else self._unavailable,
-                seed=conversation_seed(request, profile, controls),
-                experience=self._experience,
-            )
+        conditions = Conditions(
+            now=self._now(),
+            unavailable={**self._unavailable, **broken, **paused} if broken or paused else self._unavailable,
+            seed=conversation_seed(request, profile, controls),
+            experience=remembered(self._experience),
         )
         if self._caches is not None:
             models = policy.terms_for(profile, tightening, conditions.now).candidates

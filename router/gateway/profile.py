@@ -84,17 +84,21 @@ def _slugs(names: Sequence[str] | None) -> frozenset[str]:
     return frozenset(name.lower() for name in names or ())
 
 
-def _part_kinds(request: ModelRequest) -> frozenset[str]:
-    return frozenset(
-        part.type for message in request.messages if isinstance(message.content, list) for part in message.content
-    )
+def _part_kinds(request: ModelRequest) -> set[str]:
+    kinds: set[str] = set()
+    for message in request.messages:
+        if isinstance(message.content, list):
+            kinds.update([part.type for part in message.content])
+    return kinds
 
 
-def _has_unbounded_parts(request: ModelRequest, kinds: frozenset[str]) -> bool:
+def _has_unbounded_parts(request: ModelRequest, kinds: set[str]) -> bool:
     """Whether something is as long as only the provider knows: a file, or a recording that is there already."""
-    sent_back = {part.type for message in request.messages for part in message.images or ()}
-    if not (kinds | sent_back) <= _BOUNDED_PARTS or any(is_given(message.audio) for message in request.messages):
+    if not kinds <= _BOUNDED_PARTS:
         return True
+    for message in request.messages:
+        if is_given(message.audio) or (message.images and not {part.type for part in message.images} <= _BOUNDED_PARTS):
+            return True
     return "image_url" in kinds and any(
         part.type == "image_url" and part.image_url is None  # another API's part of that name: nobody has counted it
         for message in request.messages
@@ -103,7 +107,7 @@ def _has_unbounded_parts(request: ModelRequest, kinds: frozenset[str]) -> bool:
     )
 
 
-def _needs(request: ModelRequest, kinds: frozenset[str]) -> frozenset[Capability]:
+def _needs(request: ModelRequest, kinds: set[str]) -> frozenset[Capability]:
     needs = {_PART_NEEDS[kind] for kind in kinds if kind in _PART_NEEDS}
     needs.update(_OUTPUT_NEEDS[each] for each in request.output_modalities if each in _OUTPUT_NEEDS)
     if request.tools or request.functions is not None:

@@ -265,9 +265,9 @@ def _latin(words: set[str]) -> tuple[Language | None, int]:
     if not points:
         return None, 0
     most = max(points.values())
+    best = [language for language, weight in points.items() if weight == most]
     # On a tie the one listed first, whatever the order in which a set gives its words.
-    best = min((language for language, weight in points.items() if weight == most), key=_RANK.__getitem__)
-    return best, most
+    return best[0] if len(best) == 1 else min(best, key=_RANK.__getitem__), most
 
 
 _RANK = MappingProxyType({language: rank for rank, language in enumerate(Language)})

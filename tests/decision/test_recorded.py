@@ -8,6 +8,8 @@ from decimal import Decimal
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from router.catalog.catalog import Capability, Deployment, Effort, Model, Task
 from router.decision.data_rules import NO_DATA_RULES, DataRules
@@ -19,10 +21,11 @@ from router.decision.recorded import (
     VERSION,
     DecisionRecord,
     Remembering,
+    profile_json,
     read_profile,
     read_record,
     record_of,
-    remembering,
+    remembered,
 )
 from router.quality.predictor import TablePredictor
 from tests.decision.builders import CHAT, NOON, always, at, catalog, model, per_mtok, policy
@@ -75,7 +78,7 @@ def cases() -> Iterator[tuple[RequestProfile, Conditions, Tightening]]:
             further_turns=chance.randrange(3),
             growth_tokens=chance.randrange(500),
             later_tokens={each.id: chance.randrange(500) for each in CATALOG},
-            experience=Learned(seed),
+            experience=remembered(Learned(seed)),
         )
         tightening = Tightening(
             chance.choice((None, Decimal("0.05"))),
@@ -83,7 +86,23 @@ def cases() -> Iterator[tuple[RequestProfile, Conditions, Tightening]]:
             max_effort=chance.choice((None, Effort.LOW)),
             data=chance.choice((NO_DATA_RULES, DataRules(ignore=frozenset({"local", "other"})))),
         )
-        yield profile, remembering(conditions), tightening
+        yield profile, conditions, tightening
+
+
+profiles = st.builds(
+    RequestProfile,
+    alias=st.text(),
+    needs=st.frozensets(st.sampled_from(Capability)),
+    difficulty=st.floats(0, 1),
+    tags=st.lists(st.text(), max_size=3).map(tuple),
+    prefix=st.lists(st.builds(PrefixMark, st.integers(0, 2**64 - 1), st.integers(0, 10**6)), max_size=3).map(tuple),
+)
+
+
+@given(profiles)
+def test_the_profile_that_is_kept_is_the_one_that_is_shown(profile: RequestProfile) -> None:
+    assert profile_json(profile) == msgspec.json.encode(profile_as_data(profile))
+    assert read_profile(profile_json(profile)) == profile
 
 
 def decided(profile: RequestProfile, conditions: Conditions, tightening: Tightening) -> Decision:
@@ -95,7 +114,7 @@ def test_a_decision_made_again_from_its_record_is_the_same_to_the_last_figure() 
     for profile, conditions, tightening in cases():
         decision = decided(profile, conditions, tightening)
         kept = msgspec.json.encode(record_of(decision, conditions, tightening=tightening))
-        kept_profile = msgspec.json.encode(profile_as_data(profile))
+        kept_profile = profile_json(profile)
 
         record, read = read_record(kept), read_profile(kept_profile)
         assert record is not None
@@ -125,7 +144,7 @@ def test_an_ordinary_record_is_small() -> None:
 
 def test_what_was_not_asked_for_then_is_asked_now() -> None:
     stranger = at("cloud", model("new/model"), always(per_mtok("1", "4")))
-    conditions = remembering(replace(NOON, experience=Learned(1)))
+    conditions = replace(NOON, experience=remembered(Learned(1)))
     record = record_of(decided(CHAT, conditions, Tightening()), conditions)
 
     experience = record.conditions(replace(NOON, experience=Learned(2))).experience
