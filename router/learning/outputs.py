@@ -9,7 +9,7 @@ would say nothing of how much dearer. One answer that ran away counts for eight 
 limit cut off says "at least so many": it counts as what longer answers of its group have come to on average.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from router.catalog.catalog import Effort, ModelName
@@ -65,6 +65,7 @@ class _Asked(NamedTuple):
     particular: str
     output: float  # of all models together
     reasoning: float
+    forecast: OutputForecast  # the same, of a model that has not answered yet
 
 
 class Outputs:
@@ -82,15 +83,17 @@ class Outputs:
         """Tokens per choice where nothing limits the answer."""
         asked = self._asked
         if asked is None or asked.profile is not profile or asked.effort is not effort:
-            general, particular = _groups(profile, effort)
-            output, reasoning = self._blended(((general, ALL_MODELS),), _prior(profile, effort))
-            asked = self._asked = _Asked(profile, effort, general, particular, output, reasoning)
-        habit = self._habits.get((asked.particular, model))
-        if habit is not None and habit.share == 1.0:
-            return habit.alone()
-        keys = ((asked.general, model), (asked.particular, model))
-        output, reasoning = self._blended(keys, (asked.output, asked.reasoning))
-        return _forecast(output, reasoning)
+            group, own = _groups(profile, effort)
+            output, reasoning = _leaning((self._habits.get((group, ALL_MODELS)),), *_prior(profile, effort))
+            forecast = _forecast(output, reasoning)
+            asked = self._asked = _Asked(profile, effort, group, own, output, reasoning, forecast)
+        particular = self._habits.get((asked.particular, model))
+        if particular is not None and particular.share == 1.0:
+            return particular.alone()
+        general = self._habits.get((asked.general, model))
+        if general is None and particular is None:
+            return asked.forecast
+        return _forecast(*_leaning((general, particular), asked.output, asked.reasoning))
 
     def observe(
         self,
@@ -107,7 +110,7 @@ class Outputs:
         general, particular = _groups(profile, effort)
         prior = _prior(profile, effort)
         keys = ((general, ALL_MODELS), (general, model), (particular, model))
-        usual, _ = self._blended(keys, prior)
+        usual, _ = _leaning(map(self._habits.get, keys), *prior)
         if is_cut:
             output_tokens = self._completed(keys, output_tokens, prior)
         output_tokens = min(output_tokens, _MOST_TIMES_USUAL * usual)
@@ -145,15 +148,6 @@ class Outputs:
         group, model, output, reasoning = data
         self._habits[(str(group), ModelName(model))] = _Habit(Sketch.from_data(output), Sketch.from_data(reasoning))
 
-    def _blended(self, keys: tuple[_Key, ...], prior: tuple[float, float]) -> tuple[float, float]:
-        output, reasoning = prior
-        for key in keys:
-            habit = self._habits.get(key)
-            if habit is not None:
-                output += habit.share * (habit.output_mean - output)
-                reasoning += habit.share * (habit.reasoning_mean - reasoning)
-        return output, reasoning
-
     def _completed(self, keys: tuple[_Key, _Key, _Key], at_least: float, prior: OutputForecast) -> float:
         """What an answer may have become that was cut off at so many tokens."""
         weight, total = _TAIL_LEAN, _TAIL_LEAN * (at_least + prior.output_tokens)
@@ -163,6 +157,18 @@ class Outputs:
                 more, mean = habit.output.above(at_least)
                 weight, total = weight + more, total + more * mean
         return total / weight
+
+
+def _leaning(habits: Iterable[_Habit | None], output: float, reasoning: float) -> tuple[float, float]:
+    """What the last of the groups says, as far as it has learned, and else the one before; the first on what is given.
+
+    Tokens of output, and of reasoning.
+    """
+    for habit in habits:
+        if habit is not None:
+            output += habit.share * (habit.output_mean - output)
+            reasoning += habit.share * (habit.reasoning_mean - reasoning)
+    return output, reasoning
 
 
 def _forecast(output: float, reasoning: float) -> OutputForecast:
