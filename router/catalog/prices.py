@@ -4,7 +4,7 @@ A price change is a new dated entry, never an edit, so that yesterday stays pric
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -309,24 +309,13 @@ def one_hour_write(model: str, rates: Rates) -> Rates:
 
 def dearest_of(all_rates: Sequence[Rates]) -> Rates:
     """Rates that are nowhere below any of the given ones."""
-    return Rates(
-        input=_most(rates.input for rates in all_rates),
-        output=_most(rates.output for rates in all_rates),
-        cached_input=_most(rates.cached_input for rates in all_rates),
-        cache_write=_most(rates.cache_write for rates in all_rates),
-        cache_write_1h=_most(rates.cache_write_1h for rates in all_rates),
-        request=_most(rates.request for rates in all_rates),
-        image=_most(rates.image for rates in all_rates),
-        web_search=_most(rates.web_search for rates in all_rates),
-    )
+    if len(all_rates) == 1:
+        return all_rates[0]
+    return Rates(*map(max, *(rates.figures() for rates in all_rates)))
 
 
 def _second_of_day(moment: datetime | time) -> int:
     return moment.hour * 3600 + moment.minute * 60 + moment.second
-
-
-def _most(figures: Iterable[Decimal]) -> Decimal:
-    return max(figures)
 
 
 def is_within(daily: tuple[time, time], moment: time) -> bool:

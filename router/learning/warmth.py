@@ -375,4 +375,7 @@ def _age(lifetimes: float) -> int | None:
     """Which of the ages a memory has; None if it is too old, or from the future: it was not there yet."""
     if lifetimes < 0:
         return None
-    return next((age for age, until in enumerate(_AGES) if lifetimes < until), None)
+    for age, until in enumerate(_AGES):
+        if lifetimes < until:
+            return age
+    return None

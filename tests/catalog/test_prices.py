@@ -1,5 +1,6 @@
 """Laws of prices and costs, thresholds below, at and above, and the sums that providers were seen to bill."""
 
+from dataclasses import fields, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from time import tzset
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.catalog.prices import Price, PriceEntry, PriceList, Rates, Stretch, Tier, cost
+from router.catalog.prices import Price, PriceEntry, PriceList, Rates, Stretch, Tier, cost, dearest_of
 from router.errors import PricingError
 from router.units import Usage
 from tests.replacing import replace
@@ -125,6 +126,14 @@ def test_the_dearest_rates_are_below_no_rates_within_the_bound(price: Price, som
     assert dearest.cached_input >= actual.cached_input
     assert dearest.cache_write >= actual.cache_write
     assert dearest.cache_write_1h >= actual.cache_write_1h
+
+
+@given(st.lists(rates(), min_size=1, max_size=4))
+def test_the_dearest_of_several_rates_are_each_the_highest(several: list[Rates]) -> None:
+    dearest = dearest_of(several)
+
+    for name in (each.name for each in fields(Rates) if each.init):
+        assert getattr(dearest, name) == max(getattr(each, name) for each in several)
 
 
 @given(any_usages(), tiered_prices())
