@@ -46,7 +46,9 @@ _MOST_TURNS = 10  # no choice is bound to a future longer than that, whatever th
 _LEAST_TOKENS = 512
 
 
-class Sighting(NamedTuple):
+# A hundred thousand of these live for hours. They hold no containers, and the garbage collector walks through none of
+# them: with named tuples a full collection took 18 ms instead of 3, in which nobody was served.
+class Sighting(msgspec.Struct, frozen=True, gc=False):
     """A deployment has read a prompt up to a mark."""
 
     deployment: DeploymentId
@@ -271,8 +273,8 @@ class Warmth:
             if other.deployment == sighting.deployment:
                 if other.at_s >= sighting.at_s:
                     return
-                sighting = sighting._replace(ended=sighting.ended or other.ended)
-                kept = tuple(each for each in kept if each is not other)
+                sighting = Sighting(sighting.deployment, sighting.at_s, sighting.ended or other.ended)
+                kept = tuple([each for each in kept if each is not other])
         self._sightings[digest] = (*kept, sighting)
         self._sightings.move_to_end(digest)
         if len(self._sightings) > self._most_marks:
