@@ -7,7 +7,6 @@ start (3.3.9, measured on 2026-11-23).
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 
 import psycopg
@@ -70,7 +69,7 @@ class PostgresStore:
 
     def write(self, entries: list[LedgerEntry]) -> None:
         """Raises UnwritableEntry at the first entry that cannot be kept; then none of them is."""
-        kept = [_KeptEntry.of(entry) for entry in entries]
+        kept = [rows.KeptEntry.of(entry) for entry in entries]
         try:
             with self._transaction() as connection:
                 _insert(connection, kept)
@@ -200,7 +199,7 @@ class PostgresStore:
         except _ABOUT_THE_SERVER as error:
             raise StoreUnavailable(f"{self._name} cannot be used: {_first_line(error)}.") from error
 
-    def _raise_for_one_of(self, kept: Sequence["_KeptEntry"]) -> None:
+    def _raise_for_one_of(self, kept: Sequence[rows.KeptEntry]) -> None:
         """Raise UnwritableEntry for the first that the server refuses: of a batch it does not tell which it was."""
         for each in kept:
             try:
@@ -213,20 +212,7 @@ class PostgresStore:
                 ) from error
 
 
-@dataclass(frozen=True, slots=True)
-class _KeptEntry:
-    """An entry as rows."""
-
-    request_id: str
-    entry: rows.Row
-    attempts: list[rows.Row]
-
-    @classmethod
-    def of(cls, entry: LedgerEntry) -> "_KeptEntry":
-        return cls(entry.request_id, rows.entry_row(entry), rows.attempt_rows(entry))
-
-
-def _insert(connection: psycopg.Connection, kept: Sequence[_KeptEntry]) -> None:
+def _insert(connection: psycopg.Connection, kept: Sequence[rows.KeptEntry]) -> None:
     """Insert what is not there yet.
 
     In the order of their ids: two processes that write the same entries in different orders would wait for each other.

@@ -4,6 +4,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 from operator import itemgetter
@@ -30,6 +31,20 @@ _MOST = 2**53
 
 # PostgreSQL keeps no NUL, and UTF-8 has no lone surrogates; some text is the provider's, and money is not lost for it.
 _UNKEEPABLE = re.compile("[\0\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class KeptEntry:
+    """An entry as rows."""
+
+    request_id: str
+    entry: Row
+    attempts: list[Row]
+
+    @classmethod
+    def of(cls, entry: LedgerEntry) -> "KeptEntry":
+        """Raises UnwritableEntry."""
+        return cls(entry.request_id, entry_row(entry), attempt_rows(entry))
 
 
 def entry_row(entry: LedgerEntry) -> Row:

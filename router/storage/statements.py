@@ -55,8 +55,12 @@ def _values(columns: tuple[str, ...]) -> str:
     return f"({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
 
 
-# Returns the row's own id, or nothing if the entry is kept already.
+# PostgreSQL's. Returns the row's own id, or nothing if the entry is kept already.
 INSERT_ENTRY = f"INSERT INTO entries {_values(ENTRY_COLUMNS)} ON CONFLICT (request_id) DO NOTHING RETURNING id"
+# SQLite's: whoever writes knows the numbers that are free.
+INSERT_NUMBERED_ENTRY = f"INSERT INTO entries {_values(('id', *ENTRY_COLUMNS))} ON CONFLICT (request_id) DO NOTHING"
+LAST_ENTRY = "SELECT COALESCE(MAX(id), 0) FROM entries"
+ENTRIES_AFTER = "SELECT id FROM entries WHERE id > ?"
 INSERT_ATTEMPT = f"INSERT INTO attempts {_values(ATTEMPT_COLUMNS)}"
 
 SPENT_SINCE = (

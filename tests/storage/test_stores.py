@@ -141,6 +141,25 @@ def test_an_entry_given_twice_in_one_batch_is_kept_once(any_store: Store) -> Non
     assert (total.requests, total.cost_nano_usd) == (1, 147_000)
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    written=st.lists(entries, min_size=1, max_size=8),
+    names=st.lists(st.sampled_from(["req_1", "req_2", "req_3", "req_4"]), min_size=8, max_size=8),
+    batch=st.integers(1, 8),
+)
+def test_of_entries_with_one_id_the_first_is_kept_with_its_calls_however_they_are_batched(
+    places: Places, written: list[LedgerEntry], names: list[str], batch: int
+) -> None:
+    named = [replace(each, request_id=name) for each, name in zip(written, names, strict=False)]
+    first = {each.request_id: each for each in reversed(named)}
+    with places() as place:
+        with opened(place) as store:
+            for start in range(0, len(named), batch):
+                store.write(named[start : start + batch])
+
+        assert kept_entries(place) == [as_kept(first[name]) for name in sorted(first)]
+
+
 # Spend
 
 
