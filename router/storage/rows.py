@@ -32,6 +32,8 @@ _MOST = 2**53
 # PostgreSQL keeps no NUL, and UTF-8 has no lone surrogates; some text is the provider's, and money is not lost for it.
 _UNKEEPABLE = re.compile("[\0\ud800-\udfff]")
 
+_json_text = json.JSONEncoder(separators=(",", ":")).encode
+
 
 @dataclass(frozen=True, slots=True)
 class KeptEntry:
@@ -50,6 +52,7 @@ class KeptEntry:
 def entry_row(entry: LedgerEntry) -> Row:
     """In the order of statements.ENTRY_COLUMNS. Raises UnwritableEntry."""
     at = moment_text(entry.at)
+    held_at = entry.held_at
     return _kept(
         entry.request_id,
         (
@@ -61,7 +64,7 @@ def entry_row(entry: LedgerEntry) -> Row:
             entry.alias,
             entry.policy,
             entry.rule,
-            entry.outcome.value,
+            str(entry.outcome),
             entry.profile_json,
             _json_list(f"{model} {reason}" for model, reason in entry.rejected),
             entry.counted_input_tokens,
@@ -76,7 +79,7 @@ def entry_row(entry: LedgerEntry) -> Row:
             entry.duration_s,
             _json_list(dict.fromkeys(entry.tags)),  # each once: `spend` by tag counts an entry for every one it finds
             entry.conditions_json,
-            moment_text(entry.held_at),
+            at if held_at is entry.at else moment_text(held_at),
         ),
     )
 
@@ -137,7 +140,8 @@ def claimed(found: Found | None, claim: Claim) -> Claimed:
 
 def moment_text(moment: datetime) -> str:
     """UTC with microseconds always written, so that text order is time order."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")
+    in_utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return in_utc.isoformat(timespec="microseconds")
 
 
 def moment(value: str | datetime) -> datetime:
@@ -371,7 +375,7 @@ def _attempt_row(attempt: Attempt) -> Row:
         *_usage_row(attempt.usage),
         attempt.held_nano_usd,
         attempt.cost_nano_usd,
-        attempt.source.value,
+        str(attempt.source),
         attempt.duration_s,
         attempt.first_token_s,
         attempt.finish_reason,
@@ -394,18 +398,23 @@ def _usage_row(usage: Usage | None) -> tuple[int | None, ...]:
 
 
 def _json_list(words: Iterable[str]) -> str:
-    return json.dumps([_keepable(word) for word in words], separators=(",", ":"))
+    keepable = [_keepable(word) for word in words]
+    return _json_text(keepable) if keepable else "[]"
 
 
 def _kept(request_id: str, row: Row) -> Row:
     """The row with text that every store can keep. Raises UnwritableEntry for a number that none can."""
-    for value in row:
-        if isinstance(value, int) and not -_MOST <= value <= _MOST:
+    kept = list(row)
+    for position, value in enumerate(row):
+        if isinstance(value, str):
+            kept[position] = _keepable(value)
+        elif isinstance(value, int) and not -_MOST <= value <= _MOST:
             raise UnwritableEntry(
                 f"Entry {request_id} cannot be kept: it holds a number beyond 2^53.", request_id=request_id
             )
-    return tuple(_keepable(value) if isinstance(value, str) else value for value in row)
+    return tuple(kept)
 
 
 def _keepable(text: str) -> str:
-    return _UNKEEPABLE.sub("\ufffd", text)
+    # Nearly all text is plain ASCII, which its string knows of itself: no look at each character is needed.
+    return text if text.isascii() and "\0" not in text else _UNKEEPABLE.sub("\ufffd", text)
