@@ -1,6 +1,6 @@
 """Laws of prices and costs, thresholds below, at and above, and the sums that providers were seen to bill."""
 
-from dataclasses import fields, replace
+from dataclasses import fields
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from time import tzset

@@ -14,7 +14,6 @@ from router.ledger import LedgerEntry
 from router.units import NO_USAGE, CostSource, Usage
 from router.wire.replies import Bill
 from tests.decision.builders import CHAT, always, at, catalog, model, per_mtok
-from tests.decision.builders import always, at, catalog, model, per_mtok
 from tests.replacing import replace
 from tests.storage.entries import AT, FLASH, GPT, attempt, entry
 

@@ -2,7 +2,6 @@
 
 import json
 import re
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 from hypothesis import given
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 from router.ledger import LedgerEntry
 from router.storage import statements
 from router.storage.rows import entry_row, moment_text
+from tests.replacing import replace
 from tests.storage.entries import entries
 
 _texts = st.text(st.sampled_from("aZ 0\0é漢\ud800\udfff\U0001f375"), max_size=8)
