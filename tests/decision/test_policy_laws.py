@@ -28,6 +28,7 @@ from router.catalog.catalog import (
 )
 from router.decision.data_rules import NO_DATA_RULES, DataRules, unmet
 from router.decision.decide import Decision, decide
+from router.decision.eligibility import Reason
 from router.decision.explain import as_data, notes
 from router.decision.facts import (
     NO_EXPERIENCE,
@@ -40,6 +41,7 @@ from router.decision.facts import (
 )
 from router.decision.matching import Match, Modality, Schedule, Weekday
 from router.decision.policy import Guard, Objective, Policy, QualityFloor, Rule
+from router.decision.recorded import Remembering
 from router.quality.language import Language
 from router.quality.predictor import TablePredictor
 from tests.decision.builders import CHAT, always, at, model, per_mtok
@@ -274,6 +276,30 @@ def test_a_decision_is_the_same_again_and_in_any_order_of_the_catalog() -> None:
         reordered = replace(case.catalog, deployments=dict(reversed(list(case.catalog.deployments.items()))))
 
         assert replace(case, catalog=reordered).decided() == case.decided() == case.decided()
+
+
+def test_a_request_that_tightens_nothing_gets_the_terms_that_were_worked_out_before() -> None:
+    for case in cases(6, CASES // 8):
+        anew = replace(case.policy, rules=tuple(replace(each) for each in case.policy.rules))
+
+        known = case.policy.terms_for(case.profile, NO_TIGHTENING, case.conditions.now)
+
+        assert known == anew.terms_for(case.profile, Tightening(), case.conditions.now)
+        assert known.rule == next(
+            (each.name for each in anew.rules if each.when.holds_for(case.profile, case.conditions.now)), None
+        )
+        assert case.decided(NO_TIGHTENING) == case.decided(Tightening())
+
+
+def test_who_is_unavailable_is_not_asked_what_it_would_take() -> None:
+    for case in cases(7, CASES // 8):
+        asked = Remembering(case.conditions.experience)
+        decision = replace(case, conditions=replace(case.conditions, experience=asked)).decided()
+
+        assert not {key.partition(" ")[0] for key in asked.answers().outputs} & set(case.conditions.unavailable)
+        assert {each.reason for each in decision.rejected if each.deployment in case.conditions.unavailable} <= {
+            *(Reason.BANNED, Reason.DATA_RULES, Reason.UNAVAILABLE)
+        }
 
 
 def test_a_tightened_request_is_served_by_nobody_the_policy_refuses_and_never_at_a_higher_worst_case() -> None:
