@@ -1,18 +1,19 @@
 """One attempt at a provider while it is under way: what was held for it, what it told, what it is booked at."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 
 import anyio
 
+from router.catalog.catalog import ModelName
 from router.decision.eligibility import Candidate
 from router.errors import UpstreamError
 from router.gateway.settlement import NOTHING_OWED, Charge, charge_for, is_believed, version_served
 from router.ledger import FAILED_VERIFICATION, Attempt
 from router.limits.gate import Reservation
 from router.quality.verify import Verdict
-from router.units import CostSource
+from router.units import CostSource, Usage
 from router.upstream.client import UpstreamClient
 from router.wire.replies import Bill
 
@@ -143,3 +144,11 @@ class Call:
             effort=self.candidate.effort,
             held_at=self.reservation.held_at,
         )
+
+
+def last_usage(calls: Sequence[Call]) -> tuple[ModelName, Usage] | None:
+    """What the last call used that is booked and told it, and which model that was; None if none did."""
+    for call in reversed(calls):
+        if call.charge is not None and call.bill is not None:
+            return call.candidate.deployment.model.name, call.bill.usage
+    return None

@@ -12,12 +12,11 @@ from typing import Self
 
 import anyio
 import anyio.to_thread
-from msgspec.structs import replace
 
 from router.apis import Api
 from router.catalog.catalog import ProviderName
 from router.decision.eligibility import Candidate
-from router.decision.explain import profile_as_data
+from router.decision.recorded import profile_json
 from router.errors import (
     BudgetExhausted,
     CallerError,
@@ -30,19 +29,19 @@ from router.errors import (
 )
 from router.gateway.answer import StreamedAnswer
 from router.gateway.cache import Recall, Remembered
-from router.gateway.call import Call
+from router.gateway.call import Call, last_usage
 from router.gateway.dispatch import Gateway
 from router.gateway.escalation import better_candidates
 from router.gateway.failover import Failover, once_more, wait_s
 from router.gateway.planning import Plan
 from router.gateway.settlement import baseline_nano_usd
 from router.keys import Caller
-from router.ledger import LedgerEntry, Outcome
+from router.ledger import Attempt, LedgerEntry, Outcome
 from router.limits.gate import Admission, Quota
 from router.quality.verify import Verdict, Verifier
 from router.storage.journal import End, Head, Intent, JournalUnwritable, Sent
 from router.tokens.prefix import session_id
-from router.units import nano_usd
+from router.units import Usage, nano_usd
 from router.upstream.client import MAX_BODY_BYTES, UpstreamReply
 from router.upstream.orders import Orders
 from router.upstream.outgoing import outgoing_body, spoken_to
@@ -94,6 +93,8 @@ class Exchange:
         self._collected: bytes | None = None  # the events of a stream that is verified before the client gets it
         self._is_replayed = False  # all of these have been handed over
         self._verdict: Verdict | None = None
+        self._recorded: tuple[Plan, bytes, bytes] | None = None  # a plan, its profile and its conditions as JSON
+        self._at_baseline: tuple[Usage, int | None] | None = None  # what was used, and what that would have cost
 
     async def __aenter__(self) -> Self:
         self._gateway.in_flight += 1
@@ -390,16 +391,16 @@ class Exchange:
         call.is_sent = True
         provider = call.candidate.deployment.provider.name
         spoken = spoken_to(self.request, call.candidate.deployment)
-        try:
-            with anyio.fail_after(self._patience_s(provider)) as patience:
-                reply = await self._gateway.client.ask(call.candidate.deployment, spoken, body, is_stream=is_stream)
-                self._name_generation(call, reply.generation_id)
-                if is_stream and reply.is_stream:
-                    await self._begin_stream(call, reply, spoken, patience)
-                else:
-                    await self._read_whole(call, reply, spoken)
-        except TimeoutError as error:
-            raise UpstreamTimeout(f"{provider} did not answer in time.", provider=provider) from error
+        # As anyio.fail_after, at half its price.
+        with anyio.CancelScope(deadline=anyio.current_time() + self._patience_s(provider)) as patience:
+            reply = await self._gateway.client.ask(call.candidate.deployment, spoken, body, is_stream=is_stream)
+            self._name_generation(call, reply.generation_id)
+            if is_stream and reply.is_stream:
+                await self._begin_stream(call, reply, spoken, patience)
+            else:
+                await self._read_whole(call, reply, spoken)
+        if patience.cancelled_caught:
+            raise UpstreamTimeout(f"{provider} did not answer in time.", provider=provider)
         call.is_answered = True
         self._first_byte_s = self._gateway.monotonic_s()
 
@@ -615,23 +616,32 @@ class Exchange:
             return self.found.baseline_nano_usd
         if self._plan is None:
             return None
-        attempts = tuple(call.attempt() for call in self._calls if call.charge is not None)
-        return baseline_nano_usd(attempts, self._plan.baseline, self._plan.catalog, at=self._plan.conditions.now)
+        used, plan = last_usage(self._calls), self._plan
+        if used is None:
+            return None
+        if self._at_baseline is None or self._at_baseline[0] is not used[1]:  # the client's header asks, and the books
+            worth = baseline_nano_usd(used[1], used[0], plan.baseline, plan.catalog, at=plan.conditions.now)
+            self._at_baseline = (used[1], worth)
+        return self._at_baseline[1]
 
     def _entry_if_lost(self, call: Call) -> LedgerEntry:
         """What is to be booked if this process dies while the call is under way: the sum held."""
         assert self._plan is not None
         now_s = self._gateway.monotonic_s()
-        return replace(
-            self._entry(self._plan, ended_s=now_s),
-            outcome=Outcome.LOST if self._shadow is None else Outcome.SHADOW,
-            attempts=(call.attempt_if_lost(now_s),),
-        )
+        outcome = Outcome.LOST if self._shadow is None else Outcome.SHADOW
+        return self._entry_of(self._plan, outcome, (call.attempt_if_lost(now_s),), ended_s=now_s)
 
     def _entry(self, plan: Plan, *, ended_s: float) -> LedgerEntry:
+        attempts = tuple(call.attempt() for call in self._calls if call.charge is not None)
+        return self._entry_of(plan, self._outcome(), attempts, ended_s=ended_s)
+
+    def _entry_of(self, plan: Plan, outcome: Outcome, attempts: tuple[Attempt, ...], *, ended_s: float) -> LedgerEntry:
         answered = self.answered
         estimate = answered.candidate.estimate if answered else None
         sent_s = self._calls[0].started_s if self._calls else ended_s
+        if self._recorded is None or self._recorded[0] is not plan:  # before each call, and in the end
+            self._recorded = (plan, profile_json(plan.profile), self._gateway.encode(plan.record()))
+        _, profile, conditions = self._recorded
         return LedgerEntry(
             request_id=self.request_id,
             at=plan.conditions.now,
@@ -640,10 +650,10 @@ class Exchange:
             alias=self.request.model,
             policy=plan.decision.policy,
             rule=plan.decision.terms.rule,
-            outcome=self._outcome(),
-            attempts=tuple(call.attempt() for call in self._calls if call.charge is not None),
-            rejected=tuple((each.model, each.reason.value) for each in plan.decision.rejected),
-            profile_json=self._gateway.encode(profile_as_data(plan.profile)),
+            outcome=outcome,
+            attempts=attempts,
+            rejected=tuple([(each.model, each.reason.value) for each in plan.decision.rejected]),
+            profile_json=profile,
             counted_input_tokens=estimate.input_tokens if estimate else 0,
             expected_nano_usd=nano_usd(estimate.expected_usd) if estimate else 0,
             baseline=plan.baseline if self.found is None else self.found.baseline,
@@ -654,7 +664,7 @@ class Exchange:
             first_token_s=None if self._first_byte_s is None else self._first_byte_s - self._received_s,
             duration_s=ended_s - self._received_s,
             tags=plan.profile.tags,
-            conditions_json=self._gateway.encode(plan.record()),
+            conditions_json=conditions,
         )
 
 

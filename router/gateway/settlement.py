@@ -1,6 +1,6 @@
 """What a call cost, and how we know; what the request cost its team, and what the baseline would have cost."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from router.catalog.catalog import Catalog, Deployment, ModelName
 from router.catalog.prices import cost
 from router.decision.facts import RequestProfile
 from router.errors import PricingError
-from router.ledger import Attempt, LedgerEntry
+from router.ledger import LedgerEntry
 from router.units import CostSource, Usage, nano_usd
 from router.wire.replies import Bill
 
@@ -86,24 +86,21 @@ def version_served(deployment: Deployment, served_model: str | None) -> str | No
 
 
 def baseline_nano_usd(
-    attempts: Sequence[Attempt], baseline: ModelName | None, catalog: Catalog, *, at: datetime
+    usage: Usage, served: ModelName, baseline: ModelName | None, catalog: Catalog, *, at: datetime
 ) -> int | None:
-    """What the answered call would have cost at the baseline model, or None if that is not known.
+    """What `served` used would have cost at the baseline model, or None if that is not known.
 
     The same text makes other tokens in another vocabulary: counts are scaled by the ratio of the two families. The
     same share of the prompt is taken to be cached.
     """
-    answered = next((attempt for attempt in reversed(attempts) if attempt.usage is not None), None)
     deployments = catalog.of(baseline) if baseline is not None else ()
-    if answered is None or answered.usage is None or not deployments:
+    by = catalog.of(served)
+    price = deployments[0].prices.at(at) if deployments else None
+    if price is None or not by:
         return None
-    price = deployments[0].prices.at(at)
-    served = catalog.of(answered.model)
-    if price is None or not served:
-        return None
-    scale = deployments[0].model.token_ratio / served[0].model.token_ratio
+    scale = deployments[0].model.token_ratio / by[0].model.token_ratio
     try:
-        return nano_usd(cost(_scaled(answered.usage, scale), price))
+        return nano_usd(cost(_scaled(usage, scale), price))
     except PricingError:
         return None
 

@@ -6,6 +6,7 @@ ALB and nginx after 60 s, 2026). A comment is no answer, so another provider may
 head the status is gone, and what fails afterwards is told by an error event.
 """
 
+import asyncio
 import math
 from collections.abc import Callable
 from contextlib import aclosing
@@ -53,7 +54,8 @@ class Client:
         self._waiting: anyio.CancelScope | None = None  # for the answer, as long as there is none
         self._has_head = False
         self._is_over = False  # whatever the client gets has been handed to the server
-        self._turn = anyio.Lock(fast_acquire=True)  # relay, watch and a stop may all have something to send
+        # Relay, watch and a stop may all have something to send. asyncio's lock, free, costs a quarter of anyio's.
+        self._turn = asyncio.Lock()
 
     async def wait(self) -> bool:
         """Open the exchange; False if that was cut off. Raises PenstockError."""

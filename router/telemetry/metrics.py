@@ -19,6 +19,7 @@ from router.catalog.catalog import DeploymentId
 from router.decision.eligibility import Reason
 from router.ledger import FAILED_VERIFICATION, Attempt, DoubtfulCall, LedgerEntry, Outcome
 from router.quotas import BudgetState, ScopeKind
+from router.telemetry.children import Children
 from router.telemetry.money import NanoUsdCounter
 from router.units import CostSource, Usage, usd
 
@@ -52,14 +53,21 @@ class Metrics:
         self.registry = CollectorRegistry()
         registry = self.registry
         self._held: set[tuple[str, int]] = set()  # calls counted as held that may be corrected: request and number
-        self._requests = Counter(
-            "penstock_requests",
-            "Requests that were decided upon, by how they ended for the client.",
-            ("team", "alias", "model", "provider", "outcome"),
-            registry=registry,
+        self._requests = Children(
+            Counter(
+                "penstock_requests",
+                "Requests that were decided upon, by how they ended for the client.",
+                ("team", "alias", "model", "provider", "outcome"),
+                registry=registry,
+            )
         )
-        self._client_errors = Counter(
-            "penstock_client_errors", "Requests refused before a decision, by error code.", ("code",), registry=registry
+        self._client_errors = Children(
+            Counter(
+                "penstock_client_errors",
+                "Requests refused before a decision, by error code.",
+                ("code",),
+                registry=registry,
+            )
         )
         self._spend = _registered(
             registry,
@@ -79,56 +87,73 @@ class Metrics:
             "Dollars that requests cost more than at the baseline, where they did.",
             ("team", "baseline"),
         )
-        self._tokens = Counter(
-            "penstock_tokens",
-            "Tokens as providers report them. cached and cache_write are parts of input, reasoning is part of output.",
-            ("team", "model", "kind"),
-            registry=registry,
+        self._tokens = Children(
+            Counter(
+                "penstock_tokens",
+                "Tokens as providers report them. cached and cache_write are parts of input, reasoning is part of "
+                "output.",
+                ("team", "model", "kind"),
+                registry=registry,
+            )
         )
-        self._decisions = Counter(
-            "penstock_decisions",
-            "Decisions by the policy, the rule that applied and the model that answered.",
-            ("team", "policy", "rule", "model"),
-            registry=registry,
+        self._decisions = Children(
+            Counter(
+                "penstock_decisions",
+                "Decisions by the policy, the rule that applied and the model that answered.",
+                ("team", "policy", "rule", "model"),
+                registry=registry,
+            )
         )
-        self._rejections = Counter(
-            "penstock_rejections", "Candidates that a decision rejected.", ("reason",), registry=registry
+        self._rejections = Children(
+            Counter("penstock_rejections", "Candidates that a decision rejected.", ("reason",), registry=registry)
         )
-        self._attempts = Counter(
-            "penstock_attempts", "Calls to providers.", ("provider", "model", "outcome"), registry=registry
+        self._attempts = Children(
+            Counter("penstock_attempts", "Calls to providers.", ("provider", "model", "outcome"), registry=registry)
         )
-        self._fallbacks = Counter(
-            "penstock_fallbacks",
-            "Calls made because another one failed.",
-            ("from_model", "to_model", "reason"),
-            registry=registry,
+        self._fallbacks = Children(
+            Counter(
+                "penstock_fallbacks",
+                "Calls made because another one failed.",
+                ("from_model", "to_model", "reason"),
+                registry=registry,
+            )
         )
-        self._escalations = Counter(
-            "penstock_escalations",
-            "Answers that failed a check of their policy, so that a better model was asked.",
-            ("team", "policy", "check"),
-            registry=registry,
+        self._escalations = Children(
+            Counter(
+                "penstock_escalations",
+                "Answers that failed a check of their policy, so that a better model was asked.",
+                ("team", "policy", "check"),
+                registry=registry,
+            )
         )
-        self._missing_usage = Counter(
-            "penstock_missing_usage",
-            "Answered calls whose provider told neither usage nor cost.",
-            ("provider", "model"),
-            registry=registry,
+        self._missing_usage = Children(
+            Counter(
+                "penstock_missing_usage",
+                "Answered calls whose provider told neither usage nor cost.",
+                ("provider", "model"),
+                registry=registry,
+            )
         )
-        self._unpriced = Counter(
-            "penstock_unpriced_requests",
-            "Decisions that had to leave a model out because its price is not known.",
-            ("model",),
-            registry=registry,
+        self._unpriced = Children(
+            Counter(
+                "penstock_unpriced_requests",
+                "Decisions that had to leave a model out because its price is not known.",
+                ("model",),
+                registry=registry,
+            )
         )
-        self._price_changes = Counter(
-            "penstock_price_changes", "Changes of a model's price at a provider.", ("model",), registry=registry
+        self._price_changes = Children(
+            Counter(
+                "penstock_price_changes", "Changes of a model's price at a provider.", ("model",), registry=registry
+            )
         )
-        self._repointed = Counter(
-            "penstock_model_repointed",
-            "How often a provider has put another version behind a model's name.",
-            ("model",),
-            registry=registry,
+        self._repointed = Children(
+            Counter(
+                "penstock_model_repointed",
+                "How often a provider has put another version behind a model's name.",
+                ("model",),
+                registry=registry,
+            )
         )
         self._duration = _histogram(registry, "request_duration_seconds", "From admission to settlement.", _DURATION_S)
         self._first_token = _histogram(
@@ -144,20 +169,26 @@ class Metrics:
         self._count_ratio = _histogram(
             registry, "token_count_ratio", "Input tokens reported divided by input tokens counted.", _RATIO
         )
-        self._shadows = Counter(
-            "penstock_shadows",
-            "Copies of requests to models that are only measured, and those that were not sent.",
-            ("team", "policy", "model", "outcome"),
-            registry=registry,
+        self._shadows = Children(
+            Counter(
+                "penstock_shadows",
+                "Copies of requests to models that are only measured, and those that were not sent.",
+                ("team", "policy", "model", "outcome"),
+                registry=registry,
+            )
         )
-        self._shadow_duration = _histogram_of_models(
-            registry, "shadow_duration_seconds", "Of answered copies, to the end of the answer.", _DURATION_S
+        self._shadow_duration = Children(
+            _histogram_of_models(
+                registry, "shadow_duration_seconds", "Of answered copies, to the end of the answer.", _DURATION_S
+            )
         )
-        self._shadow_first_token = _histogram_of_models(
-            registry,
-            "shadow_first_token_seconds",
-            "Of answered copies, to the beginning of the answer.",
-            _FIRST_TOKEN_S,
+        self._shadow_first_token = Children(
+            _histogram_of_models(
+                registry,
+                "shadow_first_token_seconds",
+                "Of answered copies, to the beginning of the answer.",
+                _FIRST_TOKEN_S,
+            )
         )
         Info("penstock_build", "What is running.", registry=registry).info({"version": version})
         Info("penstock_config", "The configuration in force.", registry=registry).info({"version": config_version})
@@ -177,13 +208,13 @@ class Metrics:
 
     def refused(self, code: str) -> None:
         """Count a request that never came to a decision."""
-        self._client_errors.labels(code).inc()
+        self._client_errors[(code,)].inc()
 
     def price_changed(self, model: str) -> None:
-        self._price_changes.labels(model).inc()
+        self._price_changes[(model,)].inc()
 
     def repointed(self, model: str) -> None:
-        self._repointed.labels(model).inc()
+        self._repointed[(model,)].inc()
 
     def observe(self, entry: LedgerEntry) -> None:
         """Count everything about one finished request, or about a copy of one."""
@@ -193,12 +224,12 @@ class Metrics:
         served = entry.served_by
         model = served.model if served else _NONE
         provider = served.provider if served else _NONE
-        self._requests.labels(entry.team, entry.alias, model, provider, entry.outcome.value).inc()
-        self._decisions.labels(entry.team, entry.policy, entry.rule or _NONE, model).inc()
+        self._requests[entry.team, entry.alias, model, provider, entry.outcome.value].inc()
+        self._decisions[entry.team, entry.policy, entry.rule or _NONE, model].inc()
         for _, reason in entry.rejected:
-            self._rejections.labels(reason).inc()
+            self._rejections[(reason,)].inc()
         for unpriced in {model for model, reason in entry.rejected if reason == Reason.UNPRICED}:
-            self._unpriced.labels(unpriced).inc()  # once per decision, at however many providers it has no price
+            self._unpriced[(unpriced,)].inc()  # once per decision, at however many providers it has no price
         self._observe_attempts(entry)
         self._observe_savings(entry)
         if served is not None:
@@ -206,7 +237,7 @@ class Metrics:
 
     def shadow_skipped(self, team: str, policy: str, model: str, why: str) -> None:
         """Count a copy that was not sent: nobody may serve it, its budget is spent, or too many were waiting."""
-        self._shadows.labels(team, policy, model, why).inc()
+        self._shadows[team, policy, model, why].inc()
 
     def corrected(self, call: DoubtfulCall, cost_nano_usd: int) -> None:
         """Count a call by its record that was counted as held. Calls that an earlier process counted are left out:
@@ -228,26 +259,26 @@ class Metrics:
         if not entry.attempts:
             return
         last = entry.attempts[-1]
-        self._shadows.labels(entry.team, entry.policy, last.model, last.outcome).inc()
+        self._shadows[entry.team, entry.policy, last.model, last.outcome].inc()
         if last.outcome == _ANSWERED:
-            self._shadow_duration.labels(last.model).observe(entry.duration_s)
+            self._shadow_duration[(last.model,)].observe(entry.duration_s)
             if entry.first_token_s is not None:
-                self._shadow_first_token.labels(last.model).observe(entry.first_token_s)
+                self._shadow_first_token[(last.model,)].observe(entry.first_token_s)
 
     def _observe_attempts(self, entry: LedgerEntry) -> None:
         for number, attempt in enumerate(entry.attempts, start=1):
             if attempt.source is CostSource.HELD and attempt.generation_id is not None:
                 self._held.add((entry.request_id, number))
-            self._attempts.labels(attempt.provider, attempt.model, attempt.outcome).inc()
+            self._attempts[attempt.provider, attempt.model, attempt.outcome].inc()
             self._spend.add((entry.team, attempt.model, attempt.provider, attempt.source.value), attempt.cost_nano_usd)
             if attempt.usage is not None:
                 self._observe_tokens(entry, attempt.model, attempt.usage)
         for failed, following in zip(entry.attempts, entry.attempts[1:], strict=False):
             if failed.outcome == FAILED_VERIFICATION:
-                self._fallbacks.labels(failed.model, following.model, "verification").inc()
-                self._escalations.labels(entry.team, entry.policy, failed.verification or _NONE).inc()
+                self._fallbacks[failed.model, following.model, "verification"].inc()
+                self._escalations[entry.team, entry.policy, failed.verification or _NONE].inc()
             else:
-                self._fallbacks.labels(failed.model, following.model, failed.outcome).inc()
+                self._fallbacks[failed.model, following.model, failed.outcome].inc()
 
     def _observe_tokens(self, entry: LedgerEntry, model: str, usage: Usage) -> None:
         for kind, tokens in (
@@ -258,7 +289,7 @@ class Metrics:
             ("reasoning", usage.reasoning_tokens),
         ):
             if tokens:
-                self._tokens.labels(entry.team, model, kind).inc(tokens)
+                self._tokens[entry.team, model, kind].inc(tokens)
 
     def _observe_savings(self, entry: LedgerEntry) -> None:
         if entry.baseline is None or entry.baseline_nano_usd is None:
@@ -275,7 +306,7 @@ class Metrics:
         if entry.expected_nano_usd and served.source is not CostSource.HELD:
             self._estimate_ratio.observe(served.cost_nano_usd / entry.expected_nano_usd)
         if served.usage is None:
-            self._missing_usage.labels(served.provider, served.model).inc()
+            self._missing_usage[served.provider, served.model].inc()
             return
         if entry.counted_input_tokens and served.usage.input_tokens:
             self._count_ratio.observe(served.usage.input_tokens / entry.counted_input_tokens)

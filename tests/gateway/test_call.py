@@ -12,7 +12,7 @@ from router.catalog.catalog import Deployment, Effort, Provider, ProviderName
 from router.catalog.prices import PriceList
 from router.decision.eligibility import Candidate
 from router.errors import UpstreamBroken, UpstreamError, UpstreamRefused
-from router.gateway.call import LOST, RECORD_WAITS_S, Call
+from router.gateway.call import LOST, RECORD_WAITS_S, Call, last_usage
 from router.gateway.settlement import NOTHING_OWED, Charge
 from router.ledger import FAILED_VERIFICATION, Attempt
 from router.limits.gate import Reservation
@@ -357,3 +357,22 @@ def test_a_call_whose_process_dies_is_kept_at_what_is_held() -> None:
 
     assert (lost.outcome, lost.cost_nano_usd, lost.source, lost.usage) == (LOST, HELD, CostSource.HELD, None)
     assert lost.duration_s == 1.0
+
+
+# What was used last
+
+
+def test_the_last_call_that_told_its_tokens_is_the_one_that_is_compared() -> None:
+    first, last, silent = call_of(), call_of(), call_of()
+    first.bill, last.bill = bill(Usage(input_tokens=7, output_tokens=0)), bill(Usage(input_tokens=3, output_tokens=0))
+    for call in (first, last, silent):
+        call.charge = call.charge_held()
+
+    assert last_usage([first, last, silent]) == (PRICED.model.name, Usage(input_tokens=3, output_tokens=0))
+
+
+def test_a_call_that_is_not_booked_yet_or_told_nothing_is_not_compared() -> None:
+    under_way, silent = call_of(), call_of()
+    under_way.bill, silent.charge = bill(), silent.charge_held()
+
+    assert last_usage([under_way, silent]) is None

@@ -15,7 +15,7 @@ from router.units import NO_USAGE, CostSource, Usage
 from router.wire.replies import Bill
 from tests.decision.builders import CHAT, always, at, catalog, model, per_mtok
 from tests.replacing import replace
-from tests.storage.entries import AT, FLASH, GPT, attempt, entry
+from tests.storage.entries import AT, FLASH, GPT, entry
 
 CHEAP = per_mtok("1", "4", cached_input_usd="0.5", cache_write_usd="2")
 DEAR = per_mtok("10", "40", cached_input_usd="5", cache_write_usd="20")
@@ -142,12 +142,12 @@ BASELINE = model(GPT)
 
 
 def at_baseline(
-    usage: Usage | None = USAGE, *, served: Model = SERVED, baseline: Model = BASELINE, prices: PriceList | None = None
+    usage: Usage = USAGE, *, served: Model = SERVED, baseline: Model = BASELINE, prices: PriceList | None = None
 ) -> int | None:
     known = catalog(
         at("openrouter", served, always(CHEAP)), at("openai", baseline, always(DEAR) if prices is None else prices)
     )
-    return baseline_nano_usd([attempt(usage=usage)], GPT, known, at=AT)
+    return baseline_nano_usd(usage, FLASH, GPT, known, at=AT)
 
 
 def test_the_baseline_costs_the_same_tokens_at_its_own_price_and_nothing_for_writing_a_cache() -> None:
@@ -176,22 +176,11 @@ def test_the_first_deployment_of_the_baseline_sets_its_price() -> None:
         at("azure", BASELINE, always(CHEAP)),
     )
 
-    assert baseline_nano_usd([attempt(usage=USAGE)], GPT, known, at=AT) == 17_500_000
-
-
-def test_the_last_call_that_told_its_tokens_is_compared() -> None:
-    known = catalog(at("openrouter", SERVED, always(CHEAP)), at("openai", BASELINE, always(DEAR)))
-    first, last = (attempt(usage=Usage(input_tokens=tokens, output_tokens=0)) for tokens in (7, 3))
-
-    assert baseline_nano_usd([first, last, attempt(usage=None)], GPT, known, at=AT) == 30_000
+    assert baseline_nano_usd(USAGE, FLASH, GPT, known, at=AT) == 17_500_000
 
 
 def test_a_cached_share_that_rounds_above_the_whole_is_not_compared() -> None:
     assert at_baseline(IMPOSSIBLE) is None
-
-
-def test_nothing_is_compared_where_no_call_told_its_tokens() -> None:
-    assert at_baseline(usage=None) is None
 
 
 def test_a_call_that_used_no_tokens_would_have_cost_nothing_at_the_baseline() -> None:
@@ -202,10 +191,10 @@ def test_a_call_that_used_no_tokens_would_have_cost_nothing_at_the_baseline() ->
 def test_nothing_is_compared_without_a_baseline_that_is_known(baseline: ModelName | None) -> None:
     known = catalog(at("openrouter", SERVED, always(CHEAP)))
 
-    assert baseline_nano_usd([attempt(usage=USAGE)], baseline, known, at=AT) is None
+    assert baseline_nano_usd(USAGE, FLASH, baseline, known, at=AT) is None
 
 
 def test_nothing_is_compared_with_a_model_that_has_left_the_catalog() -> None:
     known = catalog(at("openai", BASELINE, always(DEAR)))
 
-    assert baseline_nano_usd([attempt(usage=USAGE)], GPT, known, at=AT) is None
+    assert baseline_nano_usd(USAGE, FLASH, GPT, known, at=AT) is None
