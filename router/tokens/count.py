@@ -6,19 +6,20 @@ as the ordinary text it is. Tools are counted by the rules in `tools.py`, pictur
 embedded, completed or judged have no frame, and prompts that come as token ids are as long as they are.
 
 Small requests are counted where they are: a thread's round trip costs more than they do. Larger ones are walked and
-counted in a worker thread, slice by slice; tiktoken lets go of the interpreter lock in each slice, so the loop waits
-for less than one slice at a time.
+counted in a worker thread, slice by slice; whoever waits for the interpreter lock gets it between two slices. Slices
+that were counted before are looked up (`memo.py`).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from anyio import CapacityLimiter, from_thread, to_thread
 from msgspec import Raw
-from tiktoken import Encoding
 
 from router.decision.facts import PrefixMark
 from router.tokens.images import image_tokens
+from router.tokens.memo import LEAST_CHARS, SliceMemo, slice_key
 from router.tokens.prefix import PromptPrefix
 from router.tokens.slices import slices
 from router.tokens.tools import FURTHER_TOOL_TOKENS, TOOLS_TOKENS, tool_fragments
@@ -47,11 +48,23 @@ class TokenCount:
     breakpoints: tuple[int, ...] = field(default=(), compare=False)  # tokens up to each cache mark of the client's
 
 
+class Encoding(Protocol):
+    """A vocabulary (vocabulary.py)."""
+
+    def encode_flat(self, text: str, /) -> bytes:
+        """The ids of the tokens of `text`, TOKEN_BYTES each: a list of numbers would take half as long again."""
+        ...
+
+
+TOKEN_BYTES = 4
+
+
 class TokenCounter:
     """Counts with one vocabulary. Safe to share between tasks and threads."""
 
     def __init__(self, encoding: Encoding, *, worker_threads: int = 2) -> None:
         self._encoding = encoding
+        self._memo = SliceMemo()
         self._worker_threads = CapacityLimiter(worker_threads)  # its own, so that long texts starve nobody else
 
     async def count(self, request: ModelRequest, *, scope: str = "") -> TokenCount:
@@ -65,16 +78,19 @@ class TokenCounter:
 
     def count_now(self, request: ModelRequest, *, scope: str = "") -> TokenCount:
         """The same, in the calling thread however long it takes (some 60 ms for a megabyte of prose)."""
-        return _Tally(self._encoding, _never_cancelled).of(request, scope)
+        return self._tally(_never_cancelled, scope).of(request)
 
     def count_text(self, text: str) -> int:
         """The tokens of `text` alone, in the calling thread."""
-        tally = _Tally(self._encoding, _never_cancelled)
+        tally = self._tally(_never_cancelled, "")
         tally.add_text(text)
         return tally.tokens
 
     def _count_in_worker(self, request: ModelRequest, scope: str) -> TokenCount:
-        return _Tally(self._encoding, from_thread.check_cancelled).of(request, scope)
+        return self._tally(from_thread.check_cancelled, scope).of(request)
+
+    def _tally(self, check_cancelled: Callable[[], None], scope: str) -> "_Tally":
+        return _Tally(self._encoding, self._memo, check_cancelled=check_cancelled, scope=scope)
 
 
 def _never_cancelled() -> None:
@@ -84,17 +100,19 @@ def _never_cancelled() -> None:
 class _Tally:
     """A count in the making."""
 
-    __slots__ = ("_check_cancelled", "_encoding", "images", "is_exact", "tokens")
+    __slots__ = ("_check_cancelled", "_encoding", "_memo", "_scope", "images", "is_exact", "tokens")
 
-    def __init__(self, encoding: Encoding, check_cancelled: Callable[[], None]) -> None:
+    def __init__(self, encoding: Encoding, memo: SliceMemo, *, check_cancelled: Callable[[], None], scope: str) -> None:
         self._encoding = encoding
+        self._memo = memo
         self._check_cancelled = check_cancelled
+        self._scope = scope
         self.tokens = 0
         self.images = 0
         self.is_exact = True
 
-    def of(self, request: ModelRequest, scope: str) -> TokenCount:
-        return self._of_prompts(request) if request.is_plain else self._of_chat(request, scope)
+    def of(self, request: ModelRequest) -> TokenCount:
+        return self._of_prompts(request) if request.is_plain else self._of_chat(request)
 
     def _of_prompts(self, request: ModelRequest) -> TokenCount:
         """Prompts without a frame. They have no prefixes to be remembered: none goes on from another."""
@@ -114,10 +132,10 @@ class _Tally:
             id_tokens=id_tokens,
         )
 
-    def _of_chat(self, request: ModelRequest, scope: str) -> TokenCount:
+    def _of_chat(self, request: ModelRequest) -> TokenCount:
         self._add_tools(request)
         self._add_response_format(request)
-        prefix = PromptPrefix(request, scope=scope)
+        prefix = PromptPrefix(request, scope=self._scope)
         prefix.root_ends(self.tokens, is_breakpoint=any(is_given(tool.cache_control) for tool in request.tools))
         for message in request.messages:
             self._add_message(message)
@@ -130,12 +148,23 @@ class _Tally:
     def add_text(self, text: str) -> None:
         for piece, ends_safely in slices(text):
             self._check_cancelled()
-            tokens = tokens_or_none(self._encoding, piece)
+            tokens = self._tokens_of(piece)
             if tokens is None:
                 tokens = len(piece.encode(errors="surrogatepass"))
                 self.is_exact = False
             self.tokens += tokens
             self.is_exact &= ends_safely
+
+    def _tokens_of(self, piece: str) -> int | None:
+        if len(piece) < LEAST_CHARS:
+            return tokens_or_none(self._encoding, piece)
+        key = slice_key(self._scope, piece.encode(errors="surrogatepass"))
+        tokens = self._memo.find(key)
+        if tokens is None:
+            tokens = tokens_or_none(self._encoding, piece)
+            if tokens is not None:
+                self._memo.keep(key, tokens)
+        return tokens
 
     def _add_message(self, message: Message) -> None:
         self.tokens += MESSAGE_TOKENS + ROLE_TOKENS
@@ -196,13 +225,16 @@ class _Tally:
 
 
 def tokens_or_none(encoding: Encoding, text: str) -> int | None:
-    """The tokens of `text`, or None if tiktoken panics.
+    """The tokens of `text`, or None if the Rust side panics.
 
-    Slices are far too short for any panic we know (a million blanks do it), but one that came through would end the
+    We know of no text that makes it panic (tiktoken did, at a million blanks), but one that came through would end the
     process: pyo3's PanicException is a BaseException, so no `except Exception` on the way up would stop it.
     """
     try:
-        return len(encoding.encode_ordinary(text))
+        return len(encoding.encode_flat(text)) // TOKEN_BYTES
+    except UnicodeEncodeError:  # half of a surrogate pair, as JSON can write it: providers read U+FFFD
+        whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return len(encoding.encode_flat(whole)) // TOKEN_BYTES
     except BaseException as error:
         if type(error).__name__ != "PanicException":  # pyo3 gives no way to import the class
             raise

@@ -18,12 +18,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import anyio
 import msgspec
 from starlette.types import ASGIApp
-from tiktoken import Encoding
 
 from router.assembly import make_experience, unavailable
 from router.catalog.catalog import Deployment, ModelName, ProviderName
@@ -40,7 +39,7 @@ from router.quality.predictor import TablePredictor
 from router.sandbox.app import sandbox_app
 from router.sandbox.offer import Offer, Rates
 from router.sandbox.stock import STOCK, Stock
-from router.tokens.count import TokenCounter
+from router.tokens.count import TOKEN_BYTES, TokenCounter
 from router.tokens.prefix import session_id
 from router.tokens.vocabulary import load_encoding
 from router.units import CostSource, Usage
@@ -248,7 +247,7 @@ class Simulation:
             snapshot,
             catalog=lambda: snapshot.catalog,
             quality=TablePredictor(),
-            counter=TokenCounter(cast("Encoding", encoding)),
+            counter=TokenCounter(encoding),
             now=lambda: self._now,
             unavailable=unavailable(snapshot),
             experience=self._experience,
@@ -377,9 +376,9 @@ class RememberingEncoding:
             found = self._counts[hash(text)] = len(self._encoding.encode_ordinary(text))
         return found
 
-    def encode_ordinary(self, text: str) -> Sequence[int]:
+    def encode_flat(self, text: str) -> bytes:
         """As many tokens as there are; which ones, nobody asks."""
-        return range(self.count(text))
+        return bytes(TOKEN_BYTES * self.count(text))
 
 
 async def _called(app: ASGIApp, method: str, path: str, body: bytes = b"") -> bytes:

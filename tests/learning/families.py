@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from statistics import median
 
-from tiktoken import Encoding
+from splintr import Tokenizer
 
 from router.catalog.catalog import ModelName
 from router.decision.explain import profile_as_data
@@ -146,12 +146,12 @@ def _prompts() -> Mapping[str, list[str]]:
     return prompts
 
 
-def _counted(encoding: Encoding) -> Callable[[Sent, random.Random], float]:
+def _counted(encoding: Tokenizer) -> Callable[[Sent, random.Random], float]:
     return lambda sent, _: sum(len(encoding.encode_ordinary(text)) for text in sent.texts)
 
 
 def _scaled(
-    encoding: Encoding, by_language: Mapping[str, float], otherwise: float
+    encoding: Tokenizer, by_language: Mapping[str, float], otherwise: float
 ) -> Callable[[Sent, random.Random], float]:
     def tokens(sent: Sent, chance: random.Random) -> float:
         ours = sum(len(encoding.encode_ordinary(text)) for text in sent.texts)

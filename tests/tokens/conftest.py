@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tiktoken import Encoding
+from splintr import Tokenizer
 
 from router.tokens.count import TokenCounter
 from router.tokens.vocabulary import load_encoding
@@ -12,17 +12,17 @@ from router.wire.requests import ChatReader, ModelRequest
 
 
 @pytest.fixture(scope="session")
-def o200k() -> Encoding:
+def o200k() -> Tokenizer:
     return load_encoding("o200k_base")
 
 
 @pytest.fixture(scope="session")
-def cl100k() -> Encoding:
+def cl100k() -> Tokenizer:
     return load_encoding("cl100k_base")
 
 
 @pytest.fixture(scope="session")
-def counter(o200k: Encoding) -> TokenCounter:
+def counter(o200k: Tokenizer) -> TokenCounter:
     return TokenCounter(o200k)
 
 

@@ -5,7 +5,7 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiktoken import Encoding
+from splintr import Tokenizer
 
 from router.tokens.slices import MAX_ERROR_PER_HARD_CUT, SLICE_CHARS, slices
 
@@ -74,7 +74,7 @@ def test_slices_add_up_to_their_text_and_none_is_too_long(text: str, times: int)
 @given(left=atom_texts, right=atom_texts, filler=st.sampled_from(["word ", "好。", "x=1;\n", '"key":"value",']))
 @settings(max_examples=300)
 def test_a_safe_cut_never_changes_the_tokens(
-    o200k: Encoding, cl100k: Encoding, left: str, right: str, filler: str
+    o200k: Tokenizer, cl100k: Tokenizer, left: str, right: str, filler: str
 ) -> None:
     text = (filler * SLICE_CHARS)[: SLICE_CHARS - len(left)] + left + right + filler
 
@@ -109,7 +109,7 @@ def _hostile_texts() -> dict[str, str]:
 
 @pytest.mark.parametrize(("name", "text"), _hostile_texts().items(), ids=_hostile_texts().keys())
 def test_a_hard_cut_changes_the_sum_by_no_more_than_is_stated(
-    o200k: Encoding, cl100k: Encoding, name: str, text: str
+    o200k: Tokenizer, cl100k: Tokenizer, name: str, text: str
 ) -> None:
     pieces = list(slices(text))
     hard_cuts = sum(not ends_safely for _, ends_safely in pieces)

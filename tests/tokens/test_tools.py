@@ -3,7 +3,7 @@
 from typing import Any
 
 import msgspec
-from tiktoken import Encoding
+from splintr import Tokenizer
 
 from router.tokens.count import TokenCounter
 from router.tokens.tools import ToolFragment, tool_fragments
@@ -44,7 +44,7 @@ def _tokens_of(counter: TokenCounter, request_of: RequestMaker, *tools: dict[str
 
 
 def test_one_tool_costs_its_texts_and_the_constants(
-    counter: TokenCounter, request_of: RequestMaker, o200k: Encoding
+    counter: TokenCounter, request_of: RequestMaker, o200k: Tokenizer
 ) -> None:
     texts = (
         "get_current_weather",
