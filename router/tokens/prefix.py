@@ -34,9 +34,7 @@ def session_id(request: ModelRequest, prefix: Sequence[PrefixMark]) -> str | Non
     """
     if not prefix:
         return None
-    roles = (message.role for message in request.messages)
-    question = next((at for at, role in enumerate(roles) if role not in ("system", "developer")), 0)
-    position = question + 1 if _has_root(request) else question
+    position = _first_question(request.messages) + (1 if _has_root(request) else 0)
     # Of the first marks none is ever missing, however long the conversation gets.
     mark = prefix[min(position, FIRST_MARKS - 1, len(prefix) - 1)]
     return f"penstock-{mark.digest:016x}"
@@ -68,20 +66,20 @@ class PromptPrefix:
 
     def message_ends(self, message: Message, tokens: int) -> None:
         """The next message ends after that many tokens, counted from the beginning of the prompt."""
-        parts = message.content if isinstance(message.content, list) else ()
+        content, calls = message.content, message.tool_calls
         self._add(
             (
                 message.role,
                 message.name or None,
-                _content(message.content),
+                (content or None) if isinstance(content, str) else _content(content),
                 message.reasoning_content or message.reasoning or None,
-                [(call.function.name, call.function.arguments) for call in message.tool_calls or () if call.function],
+                [(call.function.name, call.function.arguments) for call in calls if call.function] if calls else [],
             )
         )
         if message.images:
             self._add([_part(part) for part in message.images])
         self._messages_left -= 1
-        is_marked = any(is_given(part.cache_control) for part in parts)
+        is_marked = isinstance(content, list) and any(is_given(part.cache_control) for part in content)
         self._mark(tokens, is_breakpoint=is_marked or (self._caches_all and self._messages_left == 0))
 
     def marks(self) -> tuple[PrefixMark, ...]:
@@ -105,6 +103,14 @@ class PromptPrefix:
         self._state.update(msgspec.msgpack.encode(value))
 
 
+def _first_question(messages: Sequence[Message]) -> int:
+    """Where the first message stands that is no instruction; 0 if there is none."""
+    for at, message in enumerate(messages):
+        if message.role not in ("system", "developer"):
+            return at
+    return 0
+
+
 def _has_root(request: ModelRequest) -> bool:
     return bool(request.tools) or request.functions is not None or _schema(request) is not None
 
@@ -113,12 +119,12 @@ def _schema(request: ModelRequest) -> bytes | None:
     return _raw(request.response_format.json_schema) if request.response_format is not None else None
 
 
-def _content(content: str | list[Part] | None) -> object:
-    if isinstance(content, list) and len(content) == 1 and _is_text(content[0]):
-        content = content[0].text
+def _content(content: list[Part] | None) -> object:
     if not content:
         return None
-    return content if isinstance(content, str) else [_part(part) for part in content]
+    if len(content) == 1 and _is_text(content[0]):
+        return content[0].text or None
+    return [_part(part) for part in content]
 
 
 def _part(part: Part) -> tuple[Any, ...]:
