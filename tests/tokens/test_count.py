@@ -194,6 +194,9 @@ HOSTILE = {
 }
 
 
+TEAMS = 8  # none of which finds in memory what another sent: one count alone is over too soon to tell
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize("name", HOSTILE)
 async def test_the_loop_keeps_turning_while_a_large_text_is_counted(
@@ -204,11 +207,13 @@ async def test_the_loop_keeps_turning_while_a_large_text_is_counted(
     gaps_s: list[float] = []
 
     async def count_it() -> None:
-        counts.append(await counter.count(request))
+        for team in range(TEAMS):
+            counted = await counter.count(request, scope=str(team))
+            counts.append(counted)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(count_it)
-        while not counts:
+        while len(counts) < TEAMS:
             before = time.perf_counter()
             await anyio.sleep(0.001)  # the ticker whose lateness is measured
             gaps_s.append(time.perf_counter() - before - 0.001)
@@ -265,7 +270,7 @@ def test_token_ids_are_as_many_as_they_are(counter: TokenCounter) -> None:
 
 @pytest.mark.anyio
 async def test_prompts_of_any_length_are_counted_alike_in_a_thread(counter: TokenCounter) -> None:
-    body = msgspec.json.encode({"model": "m", "input": ["hello " * 3_000, "hello"]})
+    body = msgspec.json.encode({"model": "m", "input": ["hello " * 6_000, "hello"]})
     request = EmbeddingReader(ChatReader()).read(body)
 
     assert len(body) > INLINE_BODY_BYTES

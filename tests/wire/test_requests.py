@@ -111,12 +111,26 @@ def test_reasoning_is_asked_for_in_openrouters_way_or_openais(members: dict[str,
     assert read(**members).asks_reasoning is expected
 
 
-@pytest.mark.parametrize("hour", [b'"1h"', rb'"\u0031h"', rb'"1\u0068"', rb'"\u0031\u0068"'])
+SPELT_HOURS = (b'"1h"', rb'"\u0031h"', rb'"1\u0068"', rb'"\u0031\u0068"')
+
+
+@pytest.mark.parametrize("hour", SPELT_HOURS)
 def test_a_one_hour_cache_is_seen_however_it_is_spelt(hour: bytes) -> None:
     request = read_with(b'"cache_control":{"type":"ephemeral","ttl":' + hour + b"}")
 
     assert request.asks_one_hour_cache
     assert not read_with(b'"cache_control":{"type":"ephemeral","ttl":"5m"}').asks_one_hour_cache
+
+
+@given(
+    strings=st.lists(
+        st.sampled_from([rb'"1"', rb'"h"', rb'"\u00e9"', rb'"\u0031"', rb'"21h"', *SPELT_HOURS]), max_size=3
+    )
+)
+def test_of_all_strings_only_an_hour_is_taken_for_one(strings: list[bytes]) -> None:
+    request = read_with(b'"cache_control":[' + b",".join(strings) + b"]")
+
+    assert request.asks_one_hour_cache == any(string in SPELT_HOURS for string in strings)
 
 
 def test_a_prompt_marked_for_the_cache_is_noticed() -> None:
