@@ -1,7 +1,6 @@
 """Requests are counted as OpenAI counts them, by laws that hold for any text, and without stalling the loop."""
 
 import time
-from pathlib import Path
 
 import anyio
 import msgspec
