@@ -259,11 +259,10 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
             return "Budgets cannot be checked: Redis is out of reach, or its counters are being rebuilt."
         return None
 
-    # Unlike any other, and no secret: asking the kernel for chance each time costs 5 us.
-    names = random.Random(secrets.randbits(256))  # noqa: S311
+    chance = random.Random(secrets.randbits(256))  # noqa: S311 - of names, which are no secret
 
     def new_request_id() -> str:
-        return f"req_{names.getrandbits(96):024x}"
+        return request_id_at(utc_now(), chance)
 
     underway, chats = Underway(), ChatReader()
     endpoints = {
@@ -616,3 +615,12 @@ def unavailable(snapshot: Snapshot) -> dict[DeploymentId, str]:
         for deployment in snapshot.catalog
         if (access := providers[deployment.provider.name]).api_key is None and access.api_key_from is not None
     }
+
+
+def request_id_at(now: datetime, chance: random.Random) -> str:
+    """Ids of one time have one beginning, and so stand side by side in the ledger's index of them.
+
+    The second first, then 64 random bits. With 100,000 entries in the ledger, 96 random bits cost the writer 17 µs more
+    for each: every one of them changed a page of its own. Asking the kernel for chance each time costs 5 µs.
+    """
+    return f"req_{int(now.timestamp()):08x}{chance.getrandbits(64):016x}"
