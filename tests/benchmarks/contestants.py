@@ -23,21 +23,28 @@ _CLIENT_KEY = "bench"  # what clients show to contestants that do not care
 
 
 @dataclass(frozen=True, slots=True)
+class Upstream:
+    """Where a contestant relays to, always on loopback."""
+
+    port: int
+    certificate: Path | None = None  # with TLS: what to trust, made out to `localhost` and to 127.0.0.1
+
+
+@dataclass(frozen=True, slots=True)
 class Command:
     """How to start a prepared contestant."""
 
     argv: tuple[str, ...]
     port: int  # where it will answer /v1/chat/completions
     api_key: str = _CLIENT_KEY
+    headers: tuple[str, ...] = ()  # lines each request needs as well, "name: value"
     env: Mapping[str, str] = field(default_factory=lambda: {"PATH": os.defpath})  # nothing leaks in from the caller
 
 
-Prepare = Callable[
-    [Path, int], Command
-]  # an empty directory for its files and the upstream's port in, how to start out
+Prepare = Callable[[Path, Upstream], Command]  # an empty directory for its files and the upstream in, how to start out
 
 
-def penstock(directory: Path, upstream_port: int) -> Command:
+def penstock(directory: Path, upstream: Upstream) -> Command:
     """The product with its shipped configuration, one provider pointed at the mock, its state in `directory`."""
     if not (REPOSITORY / "config" / "penstock.yaml").is_file():
         raise BenchmarkError("penstock cannot be started: config/penstock.yaml is missing")
@@ -45,7 +52,8 @@ def penstock(directory: Path, upstream_port: int) -> Command:
     shutil.copytree(REPOSITORY / "config", config)
     yaml = YAML()
     settings = yaml.load(config / "penstock.yaml")
-    settings["providers"]["openrouter"]["base_url"] = f"http://127.0.0.1:{upstream_port}/api/v1"
+    scheme = "https" if upstream.certificate else "http"
+    settings["providers"]["openrouter"]["base_url"] = f"{scheme}://127.0.0.1:{upstream.port}/api/v1"
     yaml.dump(settings, config / "penstock.yaml")
     (config / "teams" / "bench.yaml").write_text(_BENCH_TEAM)
     port, admin_port = free_port(), free_port()
@@ -56,6 +64,8 @@ def penstock(directory: Path, upstream_port: int) -> Command:
         "STATE_DIRECTORY": str(directory / "state"),
         "OPENROUTER_API_KEY": "sk-or-bench",
     }
+    if upstream.certificate:
+        environment["SSL_CERT_FILE"] = str(upstream.certificate)  # OpenSSL's own way of being told whom to trust
     made = subprocess.run(
         [*penstock, "keys", "create", "--config", str(config), "--team", "bench", "--json"],
         env=environment,
@@ -72,21 +82,26 @@ def penstock(directory: Path, upstream_port: int) -> Command:
     )
 
 
-def bare(directory: Path, upstream_port: int) -> Command:
-    """The bare Python relay; it writes no files."""
+def bare(directory: Path, upstream: Upstream) -> Command:
+    """The bare Python relay; it writes no files, and speaks no TLS."""
     port = free_port()
     relay = (sys.executable, "-m", "tests.benchmarks.bare_relay")
-    return Command(argv=(*relay, "--port", str(port), "--upstream-port", str(upstream_port)), port=port)
+    return Command(argv=(*relay, "--port", str(port), "--upstream-port", str(upstream.port)), port=port)
 
 
-def nginx(directory: Path, upstream_port: int) -> Command:
+def nginx(directory: Path, upstream: Upstream) -> Command:
     """nginx as a plain reverse proxy, one worker; streams are relayed unbuffered because the mock asks for it."""
     port = free_port()
     binary = nginx_binary()
     assert binary is not None, "ask available() first"
     (directory / "nginx.conf").write_text(
         _NGINX_CONF.format(
-            user="user root;" if os.geteuid() == 0 else "", port=port, upstream_port=upstream_port, directory=directory
+            user="user root;" if os.geteuid() == 0 else "",
+            port=port,
+            upstream_port=upstream.port,
+            scheme="https" if upstream.certificate else "http",
+            tls=_NGINX_TLS.format(certificate=upstream.certificate) if upstream.certificate else "",
+            directory=directory,
         )
     )
     return Command(argv=(binary, "-p", str(directory), "-c", "nginx.conf", "-e", "/dev/null"), port=port)
@@ -122,18 +137,24 @@ policies:
       - {name: long input, when: {input_tokens: {over: 200000}}, candidates: [deepseek/deepseek-v4-pro]}
 """
 
+_NGINX_TLS = """
+            proxy_ssl_trusted_certificate {certificate};
+            proxy_ssl_verify on;
+            proxy_ssl_name localhost;"""
+
 _NGINX_CONF = """
 daemon off;
 worker_processes 1;
 error_log /dev/null crit;
 pid {directory}/nginx.pid;
 {user}
-events {{ worker_connections 4096; }}
+worker_rlimit_nofile 20000;
+events {{ worker_connections 20000; }}
 http {{
     access_log off;
     keepalive_requests 100000000;
     client_max_body_size 16m;
-    client_body_buffer_size 1m;  # a 100 KB prompt must not go through a file
+    client_body_buffer_size 8m;  # a prompt must not go through a file
     client_body_temp_path {directory}/body;
     proxy_temp_path {directory}/proxy;
     fastcgi_temp_path {directory}/fastcgi;
@@ -146,8 +167,10 @@ http {{
     }}
     server {{
         listen 127.0.0.1:{port};
+        location = /livez {{ return 200; }}
         location / {{
-            proxy_pass http://mock;
+            proxy_pass {scheme}://mock;{tls}
+            proxy_read_timeout 1h;
             proxy_http_version 1.1;
             proxy_set_header Connection "";
         }}

@@ -45,6 +45,9 @@ class Workload:
     gap_ms: int = 0  # between the chunks of a stream
     api_key: str = "bench"
     path: str = "/v1/chat/completions"
+    history_bytes: int = 0  # of conversation before each prompt, the same every time
+    history_seed: int = 0  # which conversation
+    headers: tuple[str, ...] = ()  # lines to send as well, "name: value"
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +175,9 @@ async def run_workload(workload: Workload) -> LoadResult:
         gap_ms=workload.gap_ms,
         api_key=workload.api_key,
         path=workload.path,
+        history_bytes=workload.history_bytes,
+        history_seed=workload.history_seed,
+        headers=workload.headers,
     )
     started_s = perf_counter()
     run = LoadRun(workload, prompts, loop)
@@ -228,10 +234,10 @@ def percentile_ms(seconds: Sequence[float], percent: int) -> float:
 
 def arguments(workload: Workload) -> list[str]:
     """The command-line arguments that `main` turns back into `workload`."""
-    options = [
-        f"--{name.replace('_', '-')}={value}" for name, value in asdict(workload).items() if value not in (None, False)
-    ]
-    return ["--is-streamed" if option == "--is-streamed=True" else option for option in options]
+    fields = asdict(workload)
+    headers = [f"--header={line}" for line in fields.pop("headers")]
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in fields.items() if value not in (None, False)]
+    return ["--is-streamed" if option == "--is-streamed=True" else option for option in options] + headers
 
 
 def main() -> None:
@@ -247,7 +253,11 @@ def main() -> None:
     parser.add_argument("--gap-ms", type=int, default=0)
     parser.add_argument("--api-key", default="bench")
     parser.add_argument("--path", default="/v1/chat/completions")
-    workload = Workload(**vars(parser.parse_args()))
+    parser.add_argument("--history-bytes", type=int, default=0)
+    parser.add_argument("--history-seed", type=int, default=0)
+    parser.add_argument("--header", dest="headers", action="append", default=[], metavar="LINE")
+    options = vars(parser.parse_args())
+    workload = Workload(**options | {"headers": tuple(options["headers"])})
     gc.disable()  # nothing here makes cycles worth collecting, and a collection would look like the proxy's latency
     print(json.dumps(asdict(uvloop.run(run_workload(workload)))))
 

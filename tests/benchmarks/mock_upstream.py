@@ -2,7 +2,8 @@
 
 Shapes follow OpenRouter's wire format as captured in 2026 (comment line first, `role` on every chunk, finish chunk,
 usage chunk with `cost`, `[DONE]`); every answer has its own generation id. Markers in the prompt text steer a stream,
-because text is what every proxy relays untouched: `[chunks=64]` and `[gap=5ms]`. `/mock/stats` tells what was served.
+because text is what every proxy relays untouched:
+`[chunks=64]` and `[gap=5ms]`. `/mock/stats` tells what was served. A second port may speak TLS.
 
     python -m tests.benchmarks.mock_upstream --port 0        prints `listening on PORT`
 """
@@ -14,9 +15,11 @@ import asyncio
 import json
 import re
 import secrets
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import cast
 
 import uvloop
@@ -24,8 +27,9 @@ import uvloop
 from tests.benchmarks.http1 import MessageReader
 
 DEFAULT_CHUNKS = 64
+BACKLOG = 4096  # thousands of streams are opened at once
 _CHUNKS_MARKER = re.compile(rb"\[chunks=(\d{1,5})\]")
-_GAP_MARKER = re.compile(rb"\[gap=(\d{1,5})ms\]")
+_GAP_MARKER = re.compile(rb"\[gap=(\d{1,7})ms\]")
 _MODEL_VALUE = re.compile(rb'\s*:\s*"([^"]{1,200})"')
 _ID_PLACEHOLDER = b"gen-1773012759-" + b"#" * 20  # as long as a real id, so replacing it moves no offsets
 _SENTENCE = "The gate lets just enough water through and keeps what the turbine does not need for the dry months ahead."
@@ -85,6 +89,10 @@ class MockConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._parts.append(data)
+        if len(self._parts) > 4:
+            # What says how to answer stands at either end of a request. Joining all of one of 5 MB, and searching it,
+            # would hold up everybody else's answers, which would look like the proxy's doing.
+            del self._parts[2]
         if self._reader.feed(data):
             request = b"".join(self._parts)
             self._parts.clear()
@@ -228,11 +236,20 @@ def _delta(content: str, *, finish_reason: str | None = None) -> dict[str, objec
     return {"index": 0, "delta": delta, "finish_reason": finish_reason, "native_finish_reason": finish_reason}
 
 
-async def serve(port: int) -> None:
-    """Serves on 127.0.0.1 until the process is ended; port 0 takes a free one."""
+async def serve(port: int, *, tls_port: int | None = None, certificate: Path | None = None) -> None:
+    """Serves on 127.0.0.1 until the process is ended; port 0 takes a free one. `certificate` holds its key too."""
+    loop = asyncio.get_running_loop()
     stats = Stats()
     id_prefix = secrets.token_hex(5)  # ids stay unique when a proxy outlives this process
-    server = await asyncio.get_running_loop().create_server(lambda: MockConnection(stats, id_prefix), "127.0.0.1", port)
+
+    def connection() -> MockConnection:
+        return MockConnection(stats, id_prefix)
+
+    server = await loop.create_server(connection, "127.0.0.1", port, backlog=BACKLOG)
+    if tls_port is not None and certificate is not None:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate)
+        await loop.create_server(connection, "127.0.0.1", tls_port, backlog=BACKLOG, ssl=context)
     print(f"listening on {server.sockets[0].getsockname()[1]}", flush=True)
     await server.serve_forever()
 
@@ -241,7 +258,10 @@ def main() -> None:
     """Reads the command line and serves."""
     parser = argparse.ArgumentParser(description="A cheap simulated OpenRouter for benchmarks.")
     parser.add_argument("--port", type=int, default=0)
-    uvloop.run(serve(parser.parse_args().port))
+    parser.add_argument("--tls-port", type=int)
+    parser.add_argument("--certificate", type=Path, help="PEM with certificate and key, for --tls-port")
+    options = parser.parse_args()
+    uvloop.run(serve(options.port, tls_port=options.tls_port, certificate=options.certificate))
 
 
 if __name__ == "__main__":

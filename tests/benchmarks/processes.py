@@ -76,14 +76,18 @@ class ChildProcess:
 
     def announced_port(self, timeout_s: float) -> int:
         """The port from the line `listening on PORT`, waited for."""
+        return self.announced_number("listening on", timeout_s)
+
+    def announced_number(self, words: str, timeout_s: float) -> int:
+        """The number from a first line of these words and a number, waited for."""
         deadline_s = time.perf_counter() + timeout_s
         while time.perf_counter() < deadline_s:
             self.check_alive()
             first_line, line_end, _ = self._log_path.read_text().partition("\n")
-            if line_end and first_line.startswith("listening on "):
+            if line_end and first_line.startswith(words + " "):
                 return int(first_line.rsplit(" ", 1)[1])
             time.sleep(0.005)
-        raise BenchmarkError(f"{self._process.args!r} does not listen after {timeout_s} s:\n{self.log_tail()}")
+        raise BenchmarkError(f"{self._process.args!r} does not say {words!r} within {timeout_s} s:\n{self.log_tail()}")
 
     def _process_ids(self) -> list[int]:
         found = [self._process.pid]

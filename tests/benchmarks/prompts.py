@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterator, Sequence
 
 _NUMBER_PLACEHOLDER = "#########"
 _SYSTEM = (
@@ -21,18 +22,38 @@ _TEXT = (
     "released stored expected average maximum daily hourly because although while therefore however"
 )
 WORDS = tuple(_TEXT.split())
+_TURN_BYTES = 8_000  # what an agent's tool answers at a time, more or less
 
 
 class PromptSeries:
     """HTTP requests for one scenario, all of the same length, numbered from zero."""
 
-    def __init__(self, *, prompt_bytes: int, is_streamed: bool, gap_ms: int, api_key: str, path: str) -> None:
+    def __init__(
+        self,
+        *,
+        prompt_bytes: int,
+        is_streamed: bool,
+        gap_ms: int,
+        api_key: str,
+        path: str,
+        history_bytes: int = 0,
+        history_seed: int = 0,
+        headers: Sequence[str] = (),
+    ) -> None:
+        """`history_bytes` of one conversation, chosen by its seed, stand before every question.
+
+        `headers` are lines to send as well, without their line ends.
+        """
         markers = f" [chunks=64] [gap={gap_ms}ms]" if is_streamed else ""
         question = f"Request {_NUMBER_PLACEHOLDER}.{markers} " + _prose(prompt_bytes)
         body = json.dumps(
             {
                 "model": "auto",
-                "messages": [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": question}],
+                "messages": [
+                    {"role": "system", "content": _SYSTEM},
+                    *_history(history_bytes, history_seed),
+                    {"role": "user", "content": question},
+                ],
                 "temperature": 0.7,
                 "max_tokens": 256,
                 "stream": is_streamed,
@@ -42,7 +63,8 @@ class PromptSeries:
         head = (
             f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
             f"Authorization: Bearer {api_key}\r\nContent-Type: application/json\r\nAccept: application/json\r\n"
-            f"User-Agent: penstock-bench\r\nContent-Length: {len(body)}\r\n\r\n"
+            f"User-Agent: penstock-bench\r\nContent-Length: {len(body)}\r\n"
+            f"{''.join(header + chr(13) + chr(10) for header in headers)}\r\n"
         )
         before, _, after = (head + body).partition(_NUMBER_PLACEHOLDER)
         self._before, self._after = before.encode(), after.encode()
@@ -50,6 +72,23 @@ class PromptSeries:
     def request(self, number: int) -> bytes:
         """The whole HTTP request with this number in its text."""
         return b"%b%09d%b" % (self._before, number, self._after)
+
+
+def _history(length: int, seed: int) -> Iterator[dict[str, str]]:
+    """A conversation of about `length` bytes, the same on every run: one long document, then turns about it."""
+    rng = random.Random(seed)
+    if length:
+        yield {"role": "user", "content": _words(rng, length // 2)}
+        yield {"role": "assistant", "content": _words(rng, _TURN_BYTES)}
+    for _ in range(length // 2 // (2 * _TURN_BYTES)):
+        yield {"role": "user", "content": _words(rng, _TURN_BYTES)}
+        yield {"role": "assistant", "content": _words(rng, _TURN_BYTES)}
+
+
+def _words(rng: random.Random, length: int) -> str:
+    """Words without sentences, which are quicker made than prose, and counted as quickly."""
+    mean_bytes = 1 + sum(map(len, WORDS)) / len(WORDS)
+    return " ".join(rng.choices(WORDS, k=round(length / mean_bytes)))
 
 
 def _prose(length: int) -> str:

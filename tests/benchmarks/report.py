@@ -6,11 +6,9 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from tests.benchmarks.rounds import Round
+from tests.benchmarks.rounds import PRODUCT, YARDSTICK, Round
 from tests.benchmarks.rows import ROWS, Row
 
-PRODUCT = "penstock"
-YARDSTICK = "nginx"
 TOLERATED_FAILURE_SHARE = 0.001
 
 
@@ -45,9 +43,9 @@ def reported_rows(rounds: Sequence[Round], contestants: Sequence[str]) -> tuple[
 def problems(rounds: Sequence[Round]) -> tuple[str, ...]:
     """Why the figures must not be believed: scenarios nobody answered, or with too many failures over all rounds."""
     found: list[str] = []
-    for name, contestant in rounds[0].items():
+    for name, contestant in rounds[0].contestants.items():
         for scenario in contestant.measurements:
-            measured = [one_round[name].measurements[scenario] for one_round in rounds]
+            measured = [one_round.contestants[name].measurements[scenario] for one_round in rounds]
             successes = sum(measurement.load.successes for measurement in measured)
             failures = sum(measurement.failures for measurement in measured)
             if not successes or failures > TOLERATED_FAILURE_SHARE * (successes + failures):
@@ -58,8 +56,22 @@ def problems(rounds: Sequence[Round]) -> tuple[str, ...]:
 
 def as_json(rows: Sequence[ReportedRow], rounds: Sequence[Round], notes: Sequence[str]) -> dict[str, object]:
     """Everything, raw measurements included."""
-    raw = [{name: asdict(contestant) for name, contestant in one_round.items()} for one_round in rounds]
+    raw = [asdict(one_round) for one_round in rounds]
     return {"notes": list(notes), "rows": [asdict(row) for row in rows], "problems": problems(rounds), "rounds": raw}
+
+
+def noise(rounds: Sequence[Round]) -> list[str]:
+    """How far the machine itself moved: figures that would not move on a quiet one."""
+    cpu = _spread([one.spin.cpu_ms for one in rounds])
+    wall = _spread([one.spin.wall_ms for one in rounds])
+    notes = [
+        "machine noise: the same pure-Python work on the proxy's core took "
+        f"{_figure_text(cpu)} ms of CPU and {_figure_text(wall)} ms of time"
+    ]
+    if YARDSTICK in rounds[0].contestants:
+        own = _spread(ROWS[0].figures(rounds, YARDSTICK))
+        notes.append(f"machine noise: {YARDSTICK}'s own {ROWS[0].title}: {_figure_text(own)} {ROWS[0].unit}")
+    return notes
 
 
 def as_table(rows: Sequence[ReportedRow], contestants: Sequence[str]) -> str:

@@ -1,39 +1,40 @@
 """The order of measuring: in each round every contestant starts afresh, then each scenario visits all of them in turn.
 
-So the two numbers of a ratio are measured seconds apart, and the machine's slow drift cancels out. Contestants that are
-not being measured idle. The mock upstream lives through the whole run.
+So the two numbers of a ratio are measured seconds apart, and the machine's slow drift cancels out. Contestants that
+are not being measured idle. The mock upstream lives through the whole run. What needs contestants of its own (TLS,
+thousands of open streams) comes after them, in the same round; the streams only in the last one, for memory hardly
+varies.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.benchmarks.contestants import Command, Prepare
-from tests.benchmarks.load import LoadResult, Workload, arguments
-from tests.benchmarks.processes import ChildProcess
-from tests.benchmarks.runners import START_TIMEOUT_S, Runner, running
-from tests.benchmarks.scenarios import SCENARIOS, Scenario, ScenarioName
+from tests.benchmarks.contestants import Prepare, Upstream
+from tests.benchmarks.idle_streams import IdleStreams, idle_streams
+from tests.benchmarks.laboratory import Cores, Laboratory, Measurement, laboratory
+from tests.benchmarks.long_prompts import Beside, beside_long_prompts
+from tests.benchmarks.noise import Spin, spin
+from tests.benchmarks.runners import Runner, running
+from tests.benchmarks.scenarios import (
+    ALONE,
+    LONG_NEW,
+    LONG_SEEN,
+    PAIR,
+    SCENARIOS,
+    TLS,
+    Scenario,
+    ScenarioName,
+)
 
-LOAD_TIMEOUT_S = 60.0
+PRODUCT = "penstock"
+YARDSTICK = "nginx"
+FULLY_MEASURED = (YARDSTICK, PRODUCT)  # the others take part in `Plan.scenarios` and in the copying of long prompts
 WARM_UP = Scenario(name="request_1kb", duration_s=0.5, connections=32)
-SETTLE_S = 0.2  # work a proxy puts off (ledger batches, log flushes) still belongs to its requests
 DIRECT = "direct"  # the load generator straight at the mock: what latency is added to
-
-
-@dataclass(frozen=True, slots=True)
-class Cores:
-    """Where processes run; None means wherever the kernel likes."""
-
-    proxy: int | None
-    others: int | None  # mock upstream and load generator
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,21 +42,9 @@ class Plan:
     """How much to measure."""
 
     rounds: int
-    time_scale: float  # of every scenario's duration
-
-
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """One scenario at one contestant in one round."""
-
-    load: LoadResult
-    cpu_s: float  # of the contestant
-    answered_without_upstream: int  # successes the mock never saw; anything but 0 is a wrong measurement
-
-    @property
-    def failures(self) -> int:
-        """Requests that must not have ended as they did."""
-        return sum(self.load.failures.values()) + self.answered_without_upstream
+    time_scale: float = 1.0  # of every duration in `scenarios`
+    scenarios: tuple[Scenario, ...] = SCENARIOS
+    has_extras: bool = True  # long prompts, TLS, two processes, idle streams
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +52,19 @@ class ContestantRound:
     """All that was measured of one contestant in one round."""
 
     measurements: Mapping[ScenarioName, Measurement]
-    start_to_first_200_s: float
-    idle_rss_bytes: int
-    loaded_rss_bytes: int
+    start_to_first_200_s: float = 0
+    idle_rss_bytes: int = 0
+    loaded_rss_bytes: int = 0  # after the scenarios
+    beside: Beside | None = None
+    idle_streams: IdleStreams | None = None
 
 
-Round = Mapping[str, ContestantRound]  # by contestant's name
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One round."""
+
+    contestants: Mapping[str, ContestantRound]  # by name; `DIRECT` has no CPU or memory
+    spin: Spin
 
 
 class Bench:
@@ -81,83 +77,98 @@ class Bench:
         self._cores = cores
 
     def run(self) -> Iterator[Round]:
-        """Measures round after round; the direct latency is in each round under `DIRECT`, with no CPU or memory."""
-        argv = (sys.executable, "-m", "tests.benchmarks.mock_upstream")
-        with ChildProcess(argv, log_path=self._directory / "mock.log", core=self._cores.others) as mock:
-            upstream_port = mock.announced_port(START_TIMEOUT_S)
+        """Measures round after round."""
+        with laboratory(self._directory, self._cores) as lab:
             for number in range(self._plan.rounds):
                 directory = self._directory / f"round-{number}"
                 directory.mkdir()
-                yield self._round(directory, upstream_port)
+                one_round = _Round(lab, self._contestants, directory=directory, plan=self._plan)
+                one_round.scenarios()
+                if self._plan.has_extras:
+                    one_round.tls()
+                    if number == self._plan.rounds - 1:
+                        one_round.idle_streams()
+                yield Round(one_round.measured, spin(self._cores.proxy))
 
-    def _round(self, directory: Path, upstream_port: int) -> Round:
-        measured: dict[str, dict[ScenarioName, Measurement]] = {name: {} for name in (DIRECT, *self._contestants)}
+
+class _Round:
+    """One round under way: `measured` grows from step to step."""
+
+    def __init__(self, lab: Laboratory, contestants: Mapping[str, Prepare], *, directory: Path, plan: Plan) -> None:
+        self.measured = {name: ContestantRound({}) for name in (DIRECT, *contestants)}
+        self._lab = lab
+        self._contestants = contestants
+        self._directory = directory
+        self._plan = plan
+
+    def scenarios(self) -> None:
+        """Every scenario at all contestants, and long prompts and a second process at those that run anyway."""
         with ExitStack() as stack:
-            runners: dict[str, Runner] = {}
-            for name, prepare in self._contestants.items():
-                (directory / name).mkdir()
-                started = running(
-                    prepare, directory=directory / name, upstream_port=upstream_port, core=self._cores.proxy
-                )
-                runners[name] = stack.enter_context(started)
-                self._load(WARM_UP, runners[name].command, time_scale=1)
-            for scenario in SCENARIOS:
+            runners = {name: self._started(stack, name, self._lab.upstream) for name in self._contestants}
+            for scenario in self._plan.scenarios:
                 if scenario.name == "latency":
-                    straight = Command(argv=(), port=upstream_port)
-                    measured[DIRECT][scenario.name] = self._measure(scenario, straight, None, upstream_port)
+                    self._note(DIRECT, self._lab.measure_direct(scenario, time_scale=self._plan.time_scale), scenario)
                 for name, runner in runners.items():
-                    measurement = self._measure(scenario, runner.command, runner.process, upstream_port)
-                    measured[name][scenario.name] = measurement
-            return {name: _contestant_round(runners.get(name), measured[name]) for name in measured}
+                    self._measure(name, scenario, runner, time_scale=self._plan.time_scale)
+            for name, runner in runners.items():
+                self.measured[name] = replace(
+                    self.measured[name],
+                    start_to_first_200_s=runner.start_to_first_200_s,
+                    idle_rss_bytes=runner.idle_rss_bytes,
+                    loaded_rss_bytes=runner.process.rss_bytes(),
+                )
+            if self._plan.has_extras:
+                self._two_processes(stack, runners)
+                self._long_prompts(runners)
 
-    def _measure(
-        self, scenario: Scenario, command: Command, process: ChildProcess | None, upstream_port: int
-    ) -> Measurement:
-        completions_before = _completions(upstream_port)
-        cpu_before_s = process.cpu_s() if process else 0.0
-        load = self._load(scenario, command, time_scale=self._plan.time_scale)
-        time.sleep(SETTLE_S)
-        cpu_s = process.cpu_s() - cpu_before_s if process else 0.0
-        seen = _completions(upstream_port) - completions_before
-        return Measurement(load=load, cpu_s=cpu_s, answered_without_upstream=max(0, load.successes - seen))
+    def tls(self) -> None:
+        """The 1 KB request with an upstream that speaks TLS."""
+        if self._lab.upstream_tls is None:
+            return
+        with ExitStack() as stack:
+            runners = {
+                name: self._started(stack, name, self._lab.upstream_tls, suffix="-tls")
+                for name in self._contestants
+                if name in FULLY_MEASURED
+            }
+            for name, runner in runners.items():
+                self._measure(name, TLS, runner)
 
-    def _load(self, scenario: Scenario, command: Command, *, time_scale: float) -> LoadResult:
-        workload = Workload(
-            port=command.port,
-            connections=scenario.connections,
-            duration_s=scenario.duration_s * time_scale,
-            rate_per_s=scenario.rate_per_s,
-            prompt_bytes=scenario.prompt_bytes,
-            is_streamed=scenario.is_streamed,
-            gap_ms=scenario.gap_ms,
-            api_key=command.api_key,
-        )
-        argv = (sys.executable, "-m", "tests.benchmarks.load", *arguments(workload))
-        log_path = self._directory / "load.log"
-        with ChildProcess(argv, log_path=log_path, core=self._cores.others) as process:
-            process.wait_for_success(LOAD_TIMEOUT_S)
-        return LoadResult(**json.loads(log_path.read_text()))
+    def idle_streams(self) -> None:
+        """Thousands of open streams, at one contestant after the other."""
+        for name in self._contestants:
+            if name in FULLY_MEASURED:
+                with ExitStack() as stack:
+                    runner = self._started(stack, name, self._lab.upstream, suffix="-idle")
+                    self.measured[name] = replace(self.measured[name], idle_streams=idle_streams(self._lab, runner))
 
+    def _two_processes(self, stack: ExitStack, runners: Mapping[str, Runner]) -> None:
+        if PRODUCT in runners:
+            second = self._started(stack, PRODUCT, self._lab.upstream, suffix="-second")
+            self._measure(PRODUCT, ALONE, runners[PRODUCT])
+            self._measure(PRODUCT, PAIR, runners[PRODUCT], second)
 
-def choose_cores() -> Cores:
-    """The proxy alone on the first core, everything else on the second; no pinning with one core."""
-    cores = sorted(os.sched_getaffinity(0))
-    return Cores(proxy=cores[0], others=cores[1]) if len(cores) > 1 else Cores(proxy=None, others=None)
+    def _long_prompts(self, runners: Mapping[str, Runner]) -> None:
+        for name, runner in runners.items():
+            if name in FULLY_MEASURED:
+                self._measure(name, LONG_NEW, runner)
+                beside = beside_long_prompts(self._lab, runner)
+                self.measured[name] = replace(self.measured[name], beside=beside)
+        for name, runner in runners.items():
+            self._measure(name, LONG_SEEN, runner)
 
+    def _measure(self, name: str, scenario: Scenario, *runners: Runner, time_scale: float = 1.0) -> None:
+        self._note(name, self._lab.measure(scenario, *runners, time_scale=time_scale), scenario)
 
-def _contestant_round(runner: Runner | None, measurements: Mapping[ScenarioName, Measurement]) -> ContestantRound:
-    if runner is None:
-        return ContestantRound(measurements, start_to_first_200_s=0, idle_rss_bytes=0, loaded_rss_bytes=0)
-    return ContestantRound(
-        measurements,
-        start_to_first_200_s=runner.start_to_first_200_s,
-        idle_rss_bytes=runner.idle_rss_bytes,
-        loaded_rss_bytes=runner.process.rss_bytes(),
-    )
+    def _note(self, name: str, measurement: Measurement, scenario: Scenario) -> None:
+        before = self.measured[name]
+        self.measured[name] = replace(before, measurements={**before.measurements, scenario.name: measurement})
 
-
-def _completions(upstream_port: int) -> int:
-    """How many chat completions the mock has been asked for."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{upstream_port}/mock/stats", timeout=LOAD_TIMEOUT_S) as answer:
-        completions: int = json.loads(answer.read())["completions"]
-        return completions
+    def _started(self, stack: ExitStack, name: str, upstream: Upstream, *, suffix: str = "") -> Runner:
+        """The contestant running and warm."""
+        directory = self._directory / (name + suffix)
+        directory.mkdir()
+        started = running(self._contestants[name], directory=directory, upstream=upstream, core=self._lab.cores.proxy)
+        runner = stack.enter_context(started)
+        self._lab.measure(WARM_UP, runner)
+        return runner

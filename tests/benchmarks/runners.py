@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.benchmarks.contestants import Command, Prepare
+from tests.benchmarks.contestants import Command, Prepare, Upstream
 from tests.benchmarks.processes import BenchmarkError, ChildProcess
 
 START_TIMEOUT_S = 30.0
@@ -28,9 +28,9 @@ class Runner:
 
 
 @contextmanager
-def running(prepare: Prepare, *, directory: Path, upstream_port: int, core: int | None) -> Iterator[Runner]:
+def running(prepare: Prepare, *, directory: Path, upstream: Upstream, core: int | None) -> Iterator[Runner]:
     """The contestant, started in the empty `directory` and answering; raises BenchmarkError if it never does."""
-    command = prepare(directory, upstream_port)
+    command = prepare(directory, upstream)
     with ChildProcess(command.argv, log_path=directory / "output.log", core=core, env=command.env) as process:
         start_s = _wait_for_first_200(process, command)
         yield Runner(process, command, start_to_first_200_s=start_s, idle_rss_bytes=process.rss_bytes())
@@ -58,6 +58,7 @@ def _wait_for_first_200(process: ChildProcess, command: Command) -> float:
 def _chat_completion(command: Command) -> tuple[int, bytes]:
     body = json.dumps({"model": "auto", "messages": [{"role": "user", "content": "Are you there?"}], "max_tokens": 64})
     headers = {"Authorization": f"Bearer {command.api_key}", "Content-Type": "application/json"}
+    headers |= dict(line.split(": ", 1) for line in command.headers)
     connection = http.client.HTTPConnection("127.0.0.1", command.port, timeout=START_TIMEOUT_S)
     try:
         connection.request("POST", "/v1/chat/completions", body=body, headers=headers)

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.benchmarks.probe import waits
+from tests.benchmarks.prompts import PromptSeries
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -61,6 +64,38 @@ def test_a_prompt_marker_spaces_the_chunks_of_a_stream(mock_port: int) -> None:
 
     assert spaced["successes"] == 4
     assert float(str(spaced["latency_p50_ms"])) >= 64 * 5 * 0.9
+
+
+def test_a_held_stream_has_its_first_chunk_and_no_other(mock_port: int) -> None:
+    argv = [sys.executable, "-m", "tests.benchmarks.hold", f"--port={mock_port}", "--streams=20"]
+    with subprocess.Popen(argv, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        announced = holder.stdout.readline()
+        holder.terminate()
+
+    assert announced == "holding 20\n"
+    assert stats(mock_port) == {"completions": 20, "streams": 20, "chunks": 20 * 64}
+
+
+def test_a_long_conversation_stands_before_every_prompt_and_is_read_to_its_end(mock_port: int) -> None:
+    answered = load(f"--port={mock_port}", "--request-limit=3", "--connections=1", "--history-bytes=3000000")
+    series = PromptSeries(
+        prompt_bytes=600, is_streamed=False, gap_ms=0, api_key="k", path="/", history_bytes=3_000_000, history_seed=1
+    )
+
+    one, other = series.request(1), series.request(2)
+
+    assert (answered["successes"], answered["failures"]) == (3, {})
+    assert 2_900_000 < len(one) < 3_100_000
+    assert one[:2_900_000] == other[:2_900_000]
+    assert one != other
+
+
+def test_the_longest_waits_are_told_from_the_usual_ones() -> None:
+    found = waits([1.0] * 980 + [5.0] * 15 + [50.0] * 4 + [80.0], failures=0)
+
+    assert (found.probes, found.p50_ms, found.p99_ms, found.longest_ms) == (1000, 1.0, 5.0, 80.0)
+    assert 50 <= found.p999_ms < 51
 
 
 def test_answers_without_status_200_are_failures(mock_port: int) -> None:
