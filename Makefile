@@ -8,7 +8,7 @@ TEST_PROCESSES ?= 2
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-clients check format bench bench-quick bench-routing torture-money torture-upstream mutation lock clean
+.PHONY: help run test test-clients check format bench bench-quick bench-profile bench-routing torture-money torture-upstream mutation lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,6 +47,9 @@ bench-quick: $(VENV)/dev.stamp ## the same, one short round: does it work at all
 	@sh tests/servers.sh
 	@$(BIN)/python -m tests.benchmarks --quick
 
+bench-profile: $(VENV)/profile.stamp ## where the time goes: a table by stage and a flame graph (ARGS=request, stream or chunk)
+	@$(BIN)/python -m tests.benchmarks.profiling $(ARGS)
+
 bench-routing: $(VENV)/dev.stamp ## the sandbox's bill of 500 conversations, with and without prompt-cache memory
 	@$(BIN)/python -m tests.benchmarks.routing
 
@@ -66,6 +69,7 @@ lock: $(VENV)/dev.stamp ## renew the locked versions in deploy/requirements
 	@$(BIN)/pip-compile $(LOCK_FLAGS) -o $(LOCKS)/run.txt pyproject.toml $(LOCKS)/build.in
 	@$(BIN)/pip-compile $(LOCK_FLAGS) -o $(LOCKS)/dev.txt -c $(LOCKS)/run.txt --extra dev pyproject.toml $(LOCKS)/build.in
 	@$(BIN)/pip-compile $(LOCK_FLAGS) -o $(LOCKS)/mutation.txt -c $(LOCKS)/dev.txt $(LOCKS)/mutation.in
+	@$(BIN)/pip-compile $(LOCK_FLAGS) -o $(LOCKS)/profile.txt -c $(LOCKS)/dev.txt $(LOCKS)/profile.in
 
 LOCK_FLAGS := --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links \
 	--no-header --no-annotate
@@ -89,6 +93,10 @@ $(VENV)/dev.stamp: $(LOCKS)/dev.txt pyproject.toml | $(BIN)/python
 
 $(VENV)/mutation.stamp: $(LOCKS)/mutation.txt $(VENV)/dev.stamp
 	@$(PIP) install --require-hashes -r $(LOCKS)/mutation.txt
+	@touch $@
+
+$(VENV)/profile.stamp: $(LOCKS)/profile.txt $(VENV)/dev.stamp
+	@$(PIP) install --require-hashes -r $(LOCKS)/profile.txt
 	@touch $@
 
 $(BIN)/python:

@@ -51,10 +51,19 @@ class ChildProcess:
         """
         return sum(time.clock_gettime((~pid << 3) | 2) for pid in self._process_ids())
 
+    def cpu_by_thread_s(self) -> dict[int, float]:
+        """CPU seconds used so far by each thread that still runs, by the kernel's thread id; without children."""
+        tasks = Path(f"/proc/{self.pid}/task").iterdir()
+        return {int(task.name): int((task / "schedstat").read_text().split()[0]) / 1e9 for task in tasks}
+
     def rss_bytes(self) -> int:
         """Resident memory of the process and its children; pages they share count once for each."""
         page_bytes = os.sysconf("SC_PAGE_SIZE")
         return sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * page_bytes for pid in self._process_ids())
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def check_alive(self) -> None:
         """Raises BenchmarkError when the process has ended."""
