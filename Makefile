@@ -8,7 +8,7 @@ TEST_PROCESSES ?= 2
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-clients check format bench bench-quick bench-profile bench-routing torture-money torture-upstream mutation lock clean
+.PHONY: help run test test-clients check format bench bench-quick bench-guard bench-record bench-profile bench-routing torture-money torture-upstream mutation lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,6 +46,14 @@ bench: $(VENV)/dev.stamp ## CPU per request, latency and memory, beside nginx in
 bench-quick: $(VENV)/dev.stamp ## the same, one short round: does it work at all
 	@sh tests/servers.sh
 	@$(BIN)/python -m tests.benchmarks --quick
+
+bench-guard: $(VENV)/dev.stamp ## has the cost, as a multiple of nginx's, crept up since it was recorded? (a minute)
+	@sh tests/servers.sh
+	@$(BIN)/python -m tests.benchmarks.guard
+
+bench-record: $(VENV)/dev.stamp ## record what it costs now, for bench-guard
+	@sh tests/servers.sh
+	@$(BIN)/python -m tests.benchmarks.guard --record
 
 bench-profile: $(VENV)/profile.stamp ## where the time goes: a table by stage and a flame graph (ARGS=request, stream or chunk)
 	@$(BIN)/python -m tests.benchmarks.profiling $(ARGS)

@@ -54,6 +54,7 @@ def penstock(directory: Path, upstream: Upstream) -> Command:
     settings = yaml.load(config / "penstock.yaml")
     scheme = "https" if upstream.certificate else "http"
     settings["providers"]["openrouter"]["base_url"] = f"{scheme}://127.0.0.1:{upstream.port}/api/v1"
+    settings["stop_notice_s"] = 0  # no balancer has to notice, and every round waits for the stop
     yaml.dump(settings, config / "penstock.yaml")
     (config / "teams" / "bench.yaml").write_text(_BENCH_TEAM)
     port, admin_port = free_port(), free_port()
