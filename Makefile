@@ -8,7 +8,7 @@ TEST_PROCESSES ?= 2
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-clients check format bench bench-quick bench-guard bench-record bench-profile bench-routing torture-money torture-upstream mutation lock clean
+.PHONY: help run test test-clients check format bench bench-quick bench-guard bench-record bench-profile bench-peers bench-routing torture-money torture-upstream mutation lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -57,6 +57,11 @@ bench-record: $(VENV)/dev.stamp ## record what it costs now, for bench-guard
 
 bench-profile: $(VENV)/profile.stamp ## where the time goes: a table by stage and a flame graph (ARGS=request, stream or chunk)
 	@$(BIN)/python -m tests.benchmarks.profiling $(ARGS)
+
+bench-peers: $(VENV)/dev.stamp ## LiteLLM and Portkey's gateway beside nginx and Penstock, from their registries (minutes)
+	@sh tests/servers.sh
+	@sh tests/benchmarks/peers/install.sh $(VENV)/peers
+	@$(BIN)/python -m tests.benchmarks.peers $(VENV)/peers
 
 bench-routing: $(VENV)/dev.stamp ## the sandbox's bill of 500 conversations, with and without prompt-cache memory
 	@$(BIN)/python -m tests.benchmarks.routing

@@ -75,8 +75,11 @@ def noise(rounds: Sequence[Round]) -> list[str]:
 
 
 def as_table(rows: Sequence[ReportedRow], contestants: Sequence[str]) -> str:
-    """The rows for people: median (lowest…highest), with the ratio to nginx behind each contestant but nginx."""
-    cells = [_header(contestants), *(_cells(row, contestants) for row in rows)]
+    """The rows for people: median (lowest…highest), with the ratio to nginx behind each contestant but nginx.
+
+    Rows that nothing was measured for are left out.
+    """
+    cells = [_header(contestants), *(_cells(row, contestants) for row in rows if any(row.figures.values()))]
     widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
     return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
