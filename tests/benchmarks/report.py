@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from tests.benchmarks.long_prompts import Seen
 from tests.benchmarks.rounds import PRODUCT, YARDSTICK, Round
 from tests.benchmarks.rows import ROWS, Row
 
@@ -51,7 +52,24 @@ def problems(rounds: Sequence[Round]) -> tuple[str, ...]:
             if not successes or failures > TOLERATED_FAILURE_SHARE * (successes + failures):
                 kinds = [dict(m.load.failures, answered_without_upstream=m.answered_without_upstream) for m in measured]
                 found.append(f"{name}, {scenario}: {successes} answered, {failures} failed: {kinds}")
+        for one_round in rounds:
+            beside = one_round.contestants[name].beside
+            if beside is not None:
+                found += [f"{name}, {problem}" for seen in (beside.calm, beside.beside) for problem in _problems(seen)]
     return tuple(found)
+
+
+def _problems(seen: Seen) -> list[str]:
+    """The same of what others saw beside long prompts, where not one may fail."""
+    loads = {"1 KB load": seen.others} | ({"long prompts": seen.long} if seen.long else {})
+    found = [
+        f"{what}: {load.successes} answered, failed: {load.failures}"
+        for what, load in loads.items()
+        if load.failures or not load.successes
+    ]
+    if seen.probes.failures or not seen.probes.probes:
+        found.append(f"probes: {seen.probes.probes} answered, {seen.probes.failures} failed")
+    return found
 
 
 def as_json(rows: Sequence[ReportedRow], rounds: Sequence[Round], notes: Sequence[str]) -> dict[str, object]:

@@ -32,7 +32,7 @@ from tests.benchmarks.scenarios import (
 
 PRODUCT = "penstock"
 YARDSTICK = "nginx"
-FULLY_MEASURED = (YARDSTICK, PRODUCT)  # the others take part in `Plan.scenarios` and in the copying of long prompts
+FULLY_MEASURED = (YARDSTICK, PRODUCT)  # the others take part in `Plan.scenarios`
 WARM_UP = Scenario(name="request_1kb", duration_s=0.5, connections=32)
 DIRECT = "direct"  # the load generator straight at the mock: what latency is added to
 
@@ -154,8 +154,7 @@ class _Round:
                 self._measure(name, LONG_NEW, runner)
                 beside = beside_long_prompts(self._lab, runner)
                 self.measured[name] = replace(self.measured[name], beside=beside)
-        for name, runner in runners.items():
-            self._measure(name, LONG_SEEN, runner)
+                self._measure(name, LONG_SEEN, runner)
 
     def _measure(self, name: str, scenario: Scenario, *runners: Runner, time_scale: float = 1.0) -> None:
         self._note(name, self._lab.measure(scenario, *runners, time_scale=time_scale), scenario)

@@ -44,7 +44,7 @@ class Scenario:
 SCENARIOS = (
     Scenario(name="request_1kb", duration_s=1.5, connections=32),
     Scenario(name="stream_no_gaps", duration_s=1.5, connections=32, is_streamed=True),
-    Scenario(name="stream_gaps", duration_s=3.0, connections=16, is_streamed=True, gap_ms=5),
+    Scenario(name="stream_gaps", duration_s=2.0, connections=16, is_streamed=True, gap_ms=5),
     Scenario(name="latency", duration_s=2.5, connections=32, rate_per_s=LATENCY_RATE_PER_S),
     Scenario(name="request_100kb", duration_s=1.0, connections=4, prompt_bytes=100_000),
 )
@@ -54,18 +54,18 @@ PAIR = Scenario(name="request_pair", duration_s=1.5, connections=32)  # shared o
 
 # Long prompts. `OTHERS` is what everybody else does meanwhile. Of `LONG_BESIDE` the first request is of a conversation
 # that nobody has seen, the others are its next turns; `LONG_SEEN` goes on with it.
-OTHERS = Scenario(name="others", duration_s=4.0, connections=64, rate_per_s=200.0)
+OTHERS = Scenario(name="others", duration_s=3.0, connections=64, rate_per_s=200.0)
 LONG_NEW = Scenario(
     name="long_prompt_new", duration_s=5, connections=1, request_limit=1, history_bytes=LONG_PROMPT_BYTES
 )
 LONG_BESIDE = Scenario(
     name="long_prompt_beside",
-    duration_s=2.5,
+    duration_s=1.75,
     connections=4,
-    rate_per_s=1.0,
+    rate_per_s=2.0,
     history_bytes=LONG_PROMPT_BYTES,
     history_seed=1,
 )
 LONG_SEEN = Scenario(
-    name="long_prompt_seen", duration_s=1.0, connections=1, history_bytes=LONG_PROMPT_BYTES, history_seed=1
+    name="long_prompt_seen", duration_s=0.75, connections=1, history_bytes=LONG_PROMPT_BYTES, history_seed=1
 )
