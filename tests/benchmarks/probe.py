@@ -19,7 +19,9 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-_CONNECTIONS = 64  # so many probes may be unanswered at a time; the others wait, and their waits count from when due
+from tests.benchmarks.http1 import MessageReader
+
+CONNECTIONS = 64  # so many probes may be unanswered at a time; the others wait, and their waits count from when due
 _GRACE_S = 10.0
 _REQUEST = b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 # socket(7): the kernel notes when a packet arrived. This process shares its core with the load, and would otherwise
@@ -48,7 +50,8 @@ class Prober:
         self.failures = 0
         self._selector = selectors.DefaultSelector()
         self._due_ns: dict[socket.socket, int] = {}
-        self._idle = [self._connected(port) for _ in range(_CONNECTIONS)]
+        self._answers: dict[socket.socket, MessageReader] = {}
+        self._idle = [self._connected(port) for _ in range(CONNECTIONS)]
         self._late: deque[int] = deque()
 
     def run(self, *, duration_s: float, rate_per_s: float) -> None:
@@ -57,7 +60,7 @@ class Prober:
         end_ns, every_ns = now_ns + round(duration_s * 1e9), round(1e9 / rate_per_s)
         due_ns = now_ns
         while due_ns < end_ns:
-            while due_ns <= _now_ns():
+            while due_ns <= min(_now_ns(), end_ns - 1):
                 self._send(due_ns)
                 due_ns += every_ns
             self._receive(max(0, due_ns - _now_ns()) / 1e9)
@@ -65,11 +68,18 @@ class Prober:
             self._receive(0.1)
         self.failures += len(self._due_ns) + len(self._late)
 
+    def close(self) -> None:
+        """Closes every connection."""
+        for probe in self._answers:
+            probe.close()
+        self._selector.close()
+
     def _connected(self, port: int) -> socket.socket:
         probe = socket.create_connection(("127.0.0.1", port))
         probe.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         probe.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         self._selector.register(probe, selectors.EVENT_READ)
+        self._answers[probe] = MessageReader()
         return probe
 
     def _send(self, due_ns: int) -> None:
@@ -86,8 +96,13 @@ class Prober:
             probe = key.fileobj
             assert isinstance(probe, socket.socket)
             data, ancillary, _, _ = probe.recvmsg(4096, socket.CMSG_SPACE(_TIMESPEC.size))
+            answer = self._answers[probe]
+            if data and not answer.feed(data):
+                continue  # head and body may come apart
             began_ns = self._due_ns.pop(probe, None)
-            if not data or began_ns is None or not data.startswith(b"HTTP/1.1 200"):
+            is_good = bool(data) and answer.head.startswith(b"HTTP/1.1 200")
+            answer.reset()
+            if began_ns is None or not is_good:
                 self.failures += began_ns is not None
                 self._selector.unregister(probe)
                 continue

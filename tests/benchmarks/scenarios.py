@@ -54,7 +54,7 @@ PAIR = Scenario(name="request_pair", duration_s=1.5, connections=32)  # shared o
 
 # Long prompts. `OTHERS` is what everybody else does meanwhile. Of `LONG_BESIDE` the first request is of a conversation
 # that nobody has seen, the others are its next turns; `LONG_SEEN` goes on with it.
-OTHERS = Scenario(name="others", duration_s=3.0, connections=64, rate_per_s=200.0)
+OTHERS = Scenario(name="others", duration_s=3.5, connections=64, rate_per_s=200.0)
 LONG_NEW = Scenario(
     name="long_prompt_new", duration_s=5, connections=1, request_limit=1, history_bytes=LONG_PROMPT_BYTES
 )

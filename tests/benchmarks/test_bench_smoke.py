@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import selectors
+import socket
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.benchmarks.probe import waits
+from tests.benchmarks.probe import CONNECTIONS as PROBE_CONNECTIONS
+from tests.benchmarks.probe import Prober, waits
 from tests.benchmarks.prompts import PromptSeries
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -89,6 +93,44 @@ def test_a_long_conversation_stands_before_every_prompt_and_is_read_to_its_end(m
     assert 2_900_000 < len(one) < 3_100_000
     assert one[:2_900_000] == other[:2_900_000]
     assert one != other
+
+
+def test_an_answer_that_comes_in_two_parts_is_one_probe_answered() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor() as threads:
+        answering = threads.submit(answer_apart, listener)
+        prober = Prober(listener.getsockname()[1])
+
+        prober.run(duration_s=0.2, rate_per_s=100)
+        prober.close()
+
+        assert (len(prober.waits_ms), prober.failures) == (answering.result(10), 0)
+        assert answering.result() == 20
+
+
+def answer_apart(listener: socket.socket) -> int:
+    """Answers every probe head first and body a moment later, until all connections are closed; how many there were."""
+    probes = 0
+    with selectors.DefaultSelector() as selector:
+        for _ in range(PROBE_CONNECTIONS):
+            connection, _ = listener.accept()
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            selector.register(connection, selectors.EVENT_READ)
+        bodies: list[socket.socket] = []
+        while selector.get_map():
+            ready = [key.fileobj for key, _ in selector.select(0.001)]
+            for waiting in bodies:
+                waiting.sendall(b"ok")
+            bodies = []
+            for asked in ready:
+                assert isinstance(asked, socket.socket)  # no other was registered
+                if asked.recv(4096):
+                    probes += 1
+                    asked.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n")
+                    bodies.append(asked)
+                else:
+                    selector.unregister(asked)
+                    asked.close()
+    return probes
 
 
 def test_the_longest_waits_are_told_from_the_usual_ones() -> None:
