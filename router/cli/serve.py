@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import resource
 import secrets
 import socket
 import sys
@@ -44,6 +45,7 @@ def serve(config: Path | None, host: str | None, port: int | None, admin_port: i
     listen, admin = snapshot.settings.listen, snapshot.settings.admin
     listen = Listen(host or listen.host, listen.port if port is None else port)
     admin = Listen(admin.host, admin.port if admin_port is None else admin_port)
+    _allow_many_files()
     ports = _Ports(data=bound(listen.host, listen.port), admin=bound(admin.host, admin.port))
     anyio.run(_serve, snapshot, ports, demo, directory(config), backend_options={"use_uvloop": True})
 
@@ -113,6 +115,15 @@ def sandbox(
 class _Ports:
     data: socket.socket
     admin: socket.socket
+
+
+def _allow_many_files() -> None:
+    """As many open files as the system allows us: each stream needs two, and what a service begins with is 1,024.
+
+    Go's runtime has done so since 2022 (golang/go#46279); nothing here uses select(), for which the low limit is kept.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def _serve(snapshot: Snapshot, ports: _Ports, is_demo: bool, config: Path) -> None:

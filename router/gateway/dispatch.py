@@ -97,7 +97,7 @@ class Quotas:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._teams = snapshot.teams
-        self._of_team = {team.name: _team_scope(team) for team in snapshot.teams.values()}
+        self._of_team = {team.name: Quota((_team_scope(team),), team.zone) for team in snapshot.teams.values()}
 
     def of(self, caller: Caller, tags: Sequence[str]) -> Quota:
         """The quota of one request; that of a shadow's call is its own budget and nobody else's.
@@ -110,7 +110,10 @@ class Quotas:
         shadowed = shadowed_policy(tags[0]) if tags else None
         if shadowed is not None:
             return Quota(_shadow_scopes(team, shadowed), team.zone)
-        scopes = [self._of_team[caller.team]]
+        alone = self._of_team[caller.team]
+        if team.each_key == NO_ALLOWANCE and not team.projects:
+            return alone
+        scopes = [*alone.scopes]
         if team.each_key != NO_ALLOWANCE:
             scopes.append(_scope(team, ScopeKind.KEY, caller.key_id, team.each_key))
         scopes.extend(_scope(team, ScopeKind.PROJECT, tag, team.projects[tag]) for tag in tags if tag in team.projects)
@@ -121,7 +124,7 @@ class Quotas:
         return [
             Quota(
                 (
-                    self._of_team[team.name],
+                    *self._of_team[team.name].scopes,
                     _scope(team, ScopeKind.KEY, "", team.each_key),
                     *(_scope(team, ScopeKind.PROJECT, tag, allowed) for tag, allowed in team.projects.items()),
                     *(scope for policy in team.policies for scope in _shadow_scopes(team, policy)),

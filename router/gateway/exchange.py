@@ -121,7 +121,10 @@ class Exchange:
     @property
     def answered(self) -> Call | None:
         """The call whose answer the client gets."""
-        return next((call for call in self._calls if call.is_answered), None)
+        for call in self._calls:  # asked many times a request: a generator would cost three times as much
+            if call.is_answered:
+                return call
+        return None
 
     @property
     def found(self) -> Remembered | None:

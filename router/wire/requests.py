@@ -210,12 +210,13 @@ def is_given(member: Raw | UnsetType | None) -> bool:
     return isinstance(member, Raw) and bytes(member) != b"null"
 
 
-def _members_of(decoder: msgspec.json.Decoder[dict[str, Raw]], body: bytes, *, calls: int = 64) -> dict[str, Raw]:
+def _members_of(decoder: msgspec.json.Decoder[dict[str, Raw]], body: bytes, *, calls: int = 160) -> dict[str, Raw]:
     """The top-level members of a body, for which there will be room so many calls deeper too.
 
     How deeply nested a body may be is what is left of the stack (sys.getrecursionlimit). Parts of it are read again
     when it is sent, and in answers that repeat it, 20 calls deeper: what was just not too deep here must not be there,
-    when it is paid for, and when a provider seems to have failed. Raises RecursionError for what is too deep.
+    when it is paid for, and when a provider seems to have failed. A long body is read in a thread, whose stack is up to
+    80 calls emptier than the event loop's. Raises RecursionError for what is too deep.
     """
     return _members_of(decoder, body, calls=calls - 1) if calls else decoder.decode(body)
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -170,6 +171,20 @@ def test_two_servers_do_not_share_a_state_directory(proxy: Proxy) -> None:
 
     assert ended.returncode != 0
     assert b"Another process serves from" in ended.stderr
+
+
+def test_a_server_opens_as_many_files_as_the_system_allows_it(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Each stream needs two, and services begin with 1,024."""
+    few, most = 256, resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    ours = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (few, most))
+    try:
+        with running_proxy(tmp_path, sandbox.base_url) as proxy:
+            its = resource.prlimit(proxy.process.pid, resource.RLIMIT_NOFILE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, ours)
+
+    assert its == (most, most)
 
 
 def test_every_answer_has_a_request_id(proxy: Proxy) -> None:
