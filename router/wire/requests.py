@@ -210,15 +210,25 @@ def is_given(member: Raw | UnsetType | None) -> bool:
     return isinstance(member, Raw) and bytes(member) != b"null"
 
 
-def _members_of(decoder: msgspec.json.Decoder[dict[str, Raw]], body: bytes, *, calls: int = 160) -> dict[str, Raw]:
-    """The top-level members of a body, for which there will be room so many calls deeper too.
+# No body that opens fewer arrays and objects is nested too deeply for any stack: half of sys.getrecursionlimit.
+_FEW_OPENINGS = 500
+
+
+def _members_of(decoder: msgspec.json.Decoder[dict[str, Raw]], body: bytes) -> dict[str, Raw]:
+    """The top-level members of a body, for which there will be room deeper in the stack too.
 
     How deeply nested a body may be is what is left of the stack (sys.getrecursionlimit). Parts of it are read again
     when it is sent, and in answers that repeat it, 20 calls deeper: what was just not too deep here must not be there,
     when it is paid for, and when a provider seems to have failed. A long body is read in a thread, whose stack is up to
     80 calls emptier than the event loop's. Raises RecursionError for what is too deep.
     """
-    return _members_of(decoder, body, calls=calls - 1) if calls else decoder.decode(body)
+    if body.count(b"[") + body.count(b"{") < _FEW_OPENINGS:  # those in texts are counted too, and do no harm
+        return decoder.decode(body)
+    return _deeper(decoder, body, calls=160)
+
+
+def _deeper(decoder: msgspec.json.Decoder[dict[str, Raw]], body: bytes, *, calls: int) -> dict[str, Raw]:
+    return _deeper(decoder, body, calls=calls - 1) if calls else decoder.decode(body)
 
 
 class BodyReader(Generic[_Typed]):
