@@ -139,8 +139,12 @@ class Exchange:
     @property
     def cost_nano_usd(self) -> int | None:
         """What the request cost, or None while a call is not settled."""
-        charges = [call.charge for call in self._calls]
-        return sum(charge.nano_usd for charge in charges if charge) if all(charges) else None
+        total = 0
+        for call in self._calls:
+            if call.charge is None:
+                return None
+            total += call.charge.nano_usd
+        return total
 
     @property
     def saved_nano_usd(self) -> int | None:
@@ -374,7 +378,7 @@ class Exchange:
 
     def _spent_nano_usd(self) -> int:
         """What the calls so far have cost, or may have."""
-        return sum(call.charge_so_far().nano_usd for call in self._calls)
+        return sum([call.charge_so_far().nano_usd for call in self._calls])
 
     async def _held(self, quota: Quota, candidate: Candidate) -> Call:
         call_id = f"{self.request_id}.{len(self._calls) + 1}"
@@ -497,10 +501,11 @@ class Exchange:
 
     def _name_generation(self, call: Call, generation_id: str | None) -> None:
         """Remember what the provider calls this call: by that name its record can be asked for."""
-        if call.generation_id is None and generation_id is not None:
-            call.generation_id = generation_id
-            with suppress(JournalUnwritable):  # the call is under way: all that can be lost is a way to ask about it
-                self._gateway.journal.write(Head(call.id, generation_id), request_id=self.request_id)
+        if call.generation_id is not None or generation_id is None:
+            return
+        call.generation_id = generation_id
+        with suppress(JournalUnwritable):  # the call is under way: all that can be lost is a way to ask about it
+            self._gateway.journal.write(Head(call.id, generation_id), request_id=self.request_id)
 
     async def _end(self, call: Call) -> None:
         """The call has failed, and another may follow: what is known of its cost is settled now."""
@@ -596,10 +601,13 @@ class Exchange:
 
     def _tokens_used(self, admission: Admission) -> int:
         """What providers reported for all calls; what was expected if one that may have used some did not say."""
-        if any(call.bill is None and call.charge is not None and call.charge.nano_usd for call in self._calls):
-            return admission.tokens
-        usages = [call.bill.usage for call in self._calls if call.bill is not None]
-        return sum(usage.input_tokens + usage.output_tokens for usage in usages)
+        used = 0
+        for call in self._calls:
+            if call.bill is not None:
+                used += call.bill.usage.input_tokens + call.bill.usage.output_tokens
+            elif call.charge is not None and call.charge.nano_usd:
+                return admission.tokens
+        return used
 
     def _outcome(self) -> Outcome:
         if self._shadow is not None:
@@ -635,7 +643,7 @@ class Exchange:
         return self._entry_of(self._plan, outcome, (call.attempt_if_lost(now_s),), ended_s=now_s)
 
     def _entry(self, plan: Plan, *, ended_s: float) -> LedgerEntry:
-        attempts = tuple(call.attempt() for call in self._calls if call.charge is not None)
+        attempts = tuple([call.attempt() for call in self._calls if call.charge is not None])
         return self._entry_of(plan, self._outcome(), attempts, ended_s=ended_s)
 
     def _entry_of(self, plan: Plan, outcome: Outcome, attempts: tuple[Attempt, ...], *, ended_s: float) -> LedgerEntry:
@@ -655,7 +663,7 @@ class Exchange:
             rule=plan.decision.terms.rule,
             outcome=outcome,
             attempts=attempts,
-            rejected=tuple([(each.model, each.reason.value) for each in plan.decision.rejected]),
+            rejected=tuple([(each.model, str(each.reason)) for each in plan.decision.rejected]),
             profile_json=profile,
             counted_input_tokens=estimate.input_tokens if estimate else 0,
             expected_nano_usd=nano_usd(estimate.expected_usd) if estimate else 0,

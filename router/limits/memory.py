@@ -3,10 +3,12 @@
 No method awaits anything, so each runs without interruption and is atomic on the event loop.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
+
+import msgspec
 
 from router.limits.gate import Admission, Held, Quota, Reservation, Scope
 from router.limits.paces import Paces
@@ -24,8 +26,7 @@ class _Account:
     holds: int = 0  # reservations that are not settled; a hold of a free model is one of nothing
 
 
-@dataclass(frozen=True, slots=True)
-class _Watched:
+class _Watched(msgspec.Struct, frozen=True):
     """A budget, and the account that it watches."""
 
     scope: Scope
@@ -63,7 +64,7 @@ class MemoryGate:
                 if starts not in self._recovered:
                     self._recovered[starts] = spent_since(starts)
             known = tuple(scope for scope in quota.scopes if scope.id.name)
-            list(self._watched(Quota(known, quota.zone), now))
+            self._watched(Quota(known, quota.zone), now)
 
     async def admit(self, quota: Quota, *, tokens: int) -> Admission:
         return self._paces.admit(quota, tokens=tokens)
@@ -76,8 +77,11 @@ class MemoryGate:
         if known is not None:
             return known
         now = self._moment()
-        watched = list(self._watched(quota, now))
-        tightest = min(watched, key=lambda each: each.left_nano_usd, default=None)
+        watched = self._watched(quota, now)
+        tightest = None
+        for each in watched:
+            if tightest is None or each.left_nano_usd < tightest.left_nano_usd:
+                tightest = each
         if tightest is not None and nano_usd > tightest.left_nano_usd:
             raise exhausted(
                 tightest.scope.id,
@@ -150,13 +154,17 @@ class MemoryGate:
             self._latest = now
         return self._latest
 
-    def _watched(self, quota: Quota, now: datetime) -> Iterator[_Watched]:
+    def _watched(self, quota: Quota, now: datetime) -> list[_Watched]:
         """Every budget of every scope with its account of the window that holds `now`."""
+        watched: list[_Watched] = []
         for scope in quota.scopes:
             if scope.budgets:
                 self._scopes[scope.id] = (scope, quota.zone)
-            for budget in scope.budgets:
-                yield _Watched(scope, budget, self._account(scope.id, budget.per, now, quota.zone))
+            watched += [
+                _Watched(scope, budget, self._account(scope.id, budget.per, now, quota.zone))
+                for budget in scope.budgets
+            ]
+        return watched
 
     def _account(self, scope: ScopeId, per: Per, now: datetime, zone: ZoneInfo) -> _Account:
         """The account of the window that holds `now`; the window is worked out only when the last one is over."""

@@ -7,10 +7,10 @@ long as it says. The first is our own guess, so that it never leaves a request w
 import logging
 import random
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from types import TracebackType
 
 from router.catalog.catalog import Deployment, DeploymentId, ProviderName
 from router.errors import FailureKind, UpstreamError
@@ -162,22 +162,10 @@ class Availability:
 
     # What calls ask and tell
 
-    @contextmanager
-    def asking(self, deployment: Deployment) -> Iterator[None]:
+    def asking(self, deployment: Deployment) -> "Asking":
         """A call there: an UpstreamError says how it failed, another error nothing about the deployment, and the end
         in order that it answers."""
-        is_told = False
-        try:
-            yield
-            self.succeeded(deployment)
-            is_told = True
-        except UpstreamError as error:
-            self.failed(deployment, error)
-            is_told = True
-            raise
-        finally:
-            if not is_told:
-                self.abandoned(deployment)
+        return Asking(self, deployment)
 
     def may_be_asked(self, deployment: Deployment, *, is_last: bool) -> bool:
         """Whether a call may leave now; of a deployment that is tried again, only one at a time may.
@@ -280,6 +268,29 @@ class Availability:
 
     def _left_s(self, deployment: DeploymentId, now_s: float) -> float:
         return max((self._breakers[deployment].open_until_s or now_s) - now_s, 0.0)
+
+
+class Asking:
+    """The context of one call."""
+
+    __slots__ = ("_availability", "_deployment")
+
+    def __init__(self, availability: Availability, deployment: Deployment) -> None:
+        self._availability = availability
+        self._deployment = deployment
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            self._availability.succeeded(self._deployment)
+        elif isinstance(error, UpstreamError):
+            self._availability.failed(self._deployment, error)
+        else:
+            self._availability.abandoned(self._deployment)
 
 
 _NOBODY: Mapping[DeploymentId, str] = {}

@@ -56,7 +56,10 @@ _OTHER_WORDS = ("reasoning", "reasoning_effort", "include_reasoning", "thinking"
 
 def spoken_to(request: ModelRequest, deployment: Deployment) -> Api:
     """By which API the deployment is asked: the client's own where it can be. Decisions name only who speaks one."""
-    return next(api for api in request.apis if api in deployment.apis)
+    for api in request.apis:
+        if api in deployment.apis:
+            return api
+    raise AssertionError("a decision names only who can be asked")
 
 
 def outgoing_body(

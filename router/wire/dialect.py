@@ -131,7 +131,7 @@ class ChatDialect(InOpenAIsWords):
         return StreamEditor(self._reader, shows_usage=request.includes_usage, choices=request.choices)
 
     def whole(self, body: bytes, _: ModelRequest, __: Api) -> bytes:
-        return with_arguments(body) if any(nothing in body for nothing in _NO_ARGUMENTS) else body
+        return with_arguments(body) if b'"arguments":""' in body or b'"arguments": ""' in body else body
 
     def as_stream(self, body: bytes) -> bytes:
         """Its usage stays in it."""
@@ -148,9 +148,6 @@ class ChatDialect(InOpenAIsWords):
 
     def said_in_events(self, events: bytes) -> Sequence[Answer]:
         return answers_in_events(events)
-
-
-_NO_ARGUMENTS = (b'"arguments":""', b'"arguments": ""')
 
 
 def with_arguments(body: bytes) -> bytes:
