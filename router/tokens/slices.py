@@ -1,4 +1,4 @@
-"""Long text in slices that tiktoken counts safely, and where possible exactly.
+"""Long text in slices that are counted safely, and where possible exactly.
 
 tiktoken takes time that grows faster than a long unbroken run (2.5 s for a million characters of `abab`), builds its
 list of tokens under the interpreter lock, and panics on a million spaces (tiktoken 0.14, measured 2026-11-23). Slices

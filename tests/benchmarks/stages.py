@@ -1,7 +1,7 @@
 """Where a microsecond belongs: the table that says which stage of a request a sampled stack is attributed to.
 
 A stack is read from its innermost frame outwards, and the first frame that the table knows decides. So what others do
-for us (msgspec, tiktoken, SQLite, asyncio, anyio) belongs to the stage that asked for it, as does what their compiled
+for us (msgspec, splintr, SQLite, asyncio, anyio) belongs to the stage that asked for it, as does what their compiled
 parts do, since no frame of theirs is in the table. Where no frame is known it is the event loop's own: polling, reading
 and writing sockets, timers.
 """

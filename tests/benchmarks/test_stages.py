@@ -13,7 +13,7 @@ ROUTER = Path(__file__).resolve().parents[2] / "router"
 SERVED = ("uvicorn/protocols/http/httptools_impl.py", "router/server/app.py", "router/server/endpoints.py")
 
 places = st.sampled_from(
-    [*SERVED, "router/tokens/count.py", "router/storage/sqlite.py", "asyncio/runners.py", "tiktoken/core.py"]
+    [*SERVED, "router/tokens/count.py", "router/storage/sqlite.py", "asyncio/runners.py", "splintr/__init__.py"]
 )
 stacks = st.builds(
     Stack, thread_id=st.integers(1, 3), places=st.lists(places, max_size=5).map(tuple), samples=st.integers(1, 50)
@@ -27,7 +27,7 @@ def test_the_innermost_frame_that_the_table_knows_decides() -> None:
 
 
 def test_what_others_do_belongs_to_the_stage_that_asked_for_it() -> None:
-    assert stage_of((*SERVED, "router/tokens/count.py", "tiktoken/core.py")) == "counting tokens"
+    assert stage_of((*SERVED, "router/tokens/count.py", "splintr/__init__.py")) == "counting tokens"
     assert stage_of(("threading.py", "router/storage/writer.py", "json/encoder.py")) == "ledger (SQLite)"
 
 
