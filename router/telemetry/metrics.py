@@ -7,7 +7,7 @@ client. Metric names and labels are listed in docs/metrics.md, and a test holds 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
+from prometheus_client import CollectorRegistry, Gauge, Info
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST as TEXT_TYPE
 from prometheus_client.exposition import generate_latest as text
@@ -19,7 +19,7 @@ from router.catalog.catalog import DeploymentId
 from router.decision.eligibility import Reason
 from router.ledger import FAILED_VERIFICATION, Attempt, DoubtfulCall, LedgerEntry, Outcome
 from router.quotas import BudgetState, ScopeKind
-from router.telemetry.children import Children
+from router.telemetry.events import EventCounter, EventHistogram
 from router.telemetry.money import NanoUsdCounter
 from router.units import CostSource, Usage, usd
 
@@ -49,25 +49,17 @@ class Metrics:
     """The registry of one process."""
 
     def __init__(self, *, version: str, config_version: str) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # 0.26 has no types here; one for the whole process
         self.registry = CollectorRegistry()
         registry = self.registry
         self._held: set[tuple[str, int]] = set()  # calls counted as held that may be corrected: request and number
-        self._requests = Children(
-            Counter(
-                "penstock_requests",
-                "Requests that were decided upon, by how they ended for the client.",
-                ("team", "alias", "model", "provider", "outcome"),
-                registry=registry,
-            )
+        self._requests = _counter(
+            registry,
+            "requests",
+            "Requests that were decided upon, by how they ended for the client.",
+            ("team", "alias", "model", "provider", "outcome"),
         )
-        self._client_errors = Children(
-            Counter(
-                "penstock_client_errors",
-                "Requests refused before a decision, by error code.",
-                ("code",),
-                registry=registry,
-            )
+        self._client_errors = _counter(
+            registry, "client_errors", "Requests refused before a decision, by error code.", ("code",)
         )
         self._spend = _registered(
             registry,
@@ -87,73 +79,49 @@ class Metrics:
             "Dollars that requests cost more than at the baseline, where they did.",
             ("team", "baseline"),
         )
-        self._tokens = Children(
-            Counter(
-                "penstock_tokens",
-                "Tokens as providers report them. cached and cache_write are parts of input, reasoning is part of "
-                "output.",
-                ("team", "model", "kind"),
-                registry=registry,
-            )
+        self._tokens = _counter(
+            registry,
+            "tokens",
+            "Tokens as providers report them. cached and cache_write are parts of input, reasoning is part of output.",
+            ("team", "model", "kind"),
         )
-        self._decisions = Children(
-            Counter(
-                "penstock_decisions",
-                "Decisions by the policy, the rule that applied and the model that answered.",
-                ("team", "policy", "rule", "model"),
-                registry=registry,
-            )
+        self._decisions = _counter(
+            registry,
+            "decisions",
+            "Decisions by the policy, the rule that applied and the model that answered.",
+            ("team", "policy", "rule", "model"),
         )
-        self._rejections = Children(
-            Counter("penstock_rejections", "Candidates that a decision rejected.", ("reason",), registry=registry)
+        self._rejections = _counter(registry, "rejections", "Candidates that a decision rejected.", ("reason",))
+        self._attempts = _counter(registry, "attempts", "Calls to providers.", ("provider", "model", "outcome"))
+        self._fallbacks = _counter(
+            registry, "fallbacks", "Calls made because another one failed.", ("from_model", "to_model", "reason")
         )
-        self._attempts = Children(
-            Counter("penstock_attempts", "Calls to providers.", ("provider", "model", "outcome"), registry=registry)
+        self._escalations = _counter(
+            registry,
+            "escalations",
+            "Answers that failed a check of their policy, so that a better model was asked.",
+            ("team", "policy", "check"),
         )
-        self._fallbacks = Children(
-            Counter(
-                "penstock_fallbacks",
-                "Calls made because another one failed.",
-                ("from_model", "to_model", "reason"),
-                registry=registry,
-            )
+        self._missing_usage = _counter(
+            registry,
+            "missing_usage",
+            "Answered calls whose provider told neither usage nor cost.",
+            ("provider", "model"),
         )
-        self._escalations = Children(
-            Counter(
-                "penstock_escalations",
-                "Answers that failed a check of their policy, so that a better model was asked.",
-                ("team", "policy", "check"),
-                registry=registry,
-            )
+        self._unpriced = _counter(
+            registry,
+            "unpriced_requests",
+            "Decisions that had to leave a model out because its price is not known.",
+            ("model",),
         )
-        self._missing_usage = Children(
-            Counter(
-                "penstock_missing_usage",
-                "Answered calls whose provider told neither usage nor cost.",
-                ("provider", "model"),
-                registry=registry,
-            )
+        self._price_changes = _counter(
+            registry, "price_changes", "Changes of a model's price at a provider.", ("model",)
         )
-        self._unpriced = Children(
-            Counter(
-                "penstock_unpriced_requests",
-                "Decisions that had to leave a model out because its price is not known.",
-                ("model",),
-                registry=registry,
-            )
-        )
-        self._price_changes = Children(
-            Counter(
-                "penstock_price_changes", "Changes of a model's price at a provider.", ("model",), registry=registry
-            )
-        )
-        self._repointed = Children(
-            Counter(
-                "penstock_model_repointed",
-                "How often a provider has put another version behind a model's name.",
-                ("model",),
-                registry=registry,
-            )
+        self._repointed = _counter(
+            registry,
+            "model_repointed",
+            "How often a provider has put another version behind a model's name.",
+            ("model",),
         )
         self._duration = _histogram(registry, "request_duration_seconds", "From admission to settlement.", _DURATION_S)
         self._first_token = _histogram(
@@ -169,26 +137,25 @@ class Metrics:
         self._count_ratio = _histogram(
             registry, "token_count_ratio", "Input tokens reported divided by input tokens counted.", _RATIO
         )
-        self._shadows = Children(
-            Counter(
-                "penstock_shadows",
-                "Copies of requests to models that are only measured, and those that were not sent.",
-                ("team", "policy", "model", "outcome"),
-                registry=registry,
-            )
+        self._shadows = _counter(
+            registry,
+            "shadows",
+            "Copies of requests to models that are only measured, and those that were not sent.",
+            ("team", "policy", "model", "outcome"),
         )
-        self._shadow_duration = Children(
-            _histogram_of_models(
-                registry, "shadow_duration_seconds", "Of answered copies, to the end of the answer.", _DURATION_S
-            )
+        self._shadow_duration = _histogram(
+            registry,
+            "shadow_duration_seconds",
+            "Of answered copies, to the end of the answer.",
+            _DURATION_S,
+            ("model",),
         )
-        self._shadow_first_token = Children(
-            _histogram_of_models(
-                registry,
-                "shadow_first_token_seconds",
-                "Of answered copies, to the beginning of the answer.",
-                _FIRST_TOKEN_S,
-            )
+        self._shadow_first_token = _histogram(
+            registry,
+            "shadow_first_token_seconds",
+            "Of answered copies, to the beginning of the answer.",
+            _FIRST_TOKEN_S,
+            ("model",),
         )
         Info("penstock_build", "What is running.", registry=registry).info({"version": version})
         Info("penstock_config", "The configuration in force.", registry=registry).info({"version": config_version})
@@ -208,13 +175,13 @@ class Metrics:
 
     def refused(self, code: str) -> None:
         """Count a request that never came to a decision."""
-        self._client_errors[(code,)].inc()
+        self._client_errors.add((code,))
 
     def price_changed(self, model: str) -> None:
-        self._price_changes[(model,)].inc()
+        self._price_changes.add((model,))
 
     def repointed(self, model: str) -> None:
-        self._repointed[(model,)].inc()
+        self._repointed.add((model,))
 
     def observe(self, entry: LedgerEntry) -> None:
         """Count everything about one finished request, or about a copy of one."""
@@ -224,12 +191,12 @@ class Metrics:
         served = entry.served_by
         model = served.model if served else _NONE
         provider = served.provider if served else _NONE
-        self._requests[entry.team, entry.alias, model, provider, entry.outcome.value].inc()
-        self._decisions[entry.team, entry.policy, entry.rule or _NONE, model].inc()
+        self._requests.add((entry.team, entry.alias, model, provider, entry.outcome.value))
+        self._decisions.add((entry.team, entry.policy, entry.rule or _NONE, model))
         for _, reason in entry.rejected:
-            self._rejections[(reason,)].inc()
+            self._rejections.add((reason,))
         for unpriced in {model for model, reason in entry.rejected if reason == Reason.UNPRICED}:
-            self._unpriced[(unpriced,)].inc()  # once per decision, at however many providers it has no price
+            self._unpriced.add((unpriced,))  # once per decision, at however many providers it has no price
         self._observe_attempts(entry)
         self._observe_savings(entry)
         if served is not None:
@@ -237,7 +204,7 @@ class Metrics:
 
     def shadow_skipped(self, team: str, policy: str, model: str, why: str) -> None:
         """Count a copy that was not sent: nobody may serve it, its budget is spent, or too many were waiting."""
-        self._shadows[team, policy, model, why].inc()
+        self._shadows.add((team, policy, model, why))
 
     def corrected(self, call: DoubtfulCall, cost_nano_usd: int) -> None:
         """Count a call by its record that was counted as held. Calls that an earlier process counted are left out:
@@ -259,26 +226,26 @@ class Metrics:
         if not entry.attempts:
             return
         last = entry.attempts[-1]
-        self._shadows[entry.team, entry.policy, last.model, last.outcome].inc()
+        self._shadows.add((entry.team, entry.policy, last.model, last.outcome))
         if last.outcome == _ANSWERED:
-            self._shadow_duration[(last.model,)].observe(entry.duration_s)
+            self._shadow_duration.observe(entry.duration_s, (last.model,))
             if entry.first_token_s is not None:
-                self._shadow_first_token[(last.model,)].observe(entry.first_token_s)
+                self._shadow_first_token.observe(entry.first_token_s, (last.model,))
 
     def _observe_attempts(self, entry: LedgerEntry) -> None:
         for number, attempt in enumerate(entry.attempts, start=1):
             if attempt.source is CostSource.HELD and attempt.generation_id is not None:
                 self._held.add((entry.request_id, number))
-            self._attempts[attempt.provider, attempt.model, attempt.outcome].inc()
+            self._attempts.add((attempt.provider, attempt.model, attempt.outcome))
             self._spend.add((entry.team, attempt.model, attempt.provider, attempt.source.value), attempt.cost_nano_usd)
             if attempt.usage is not None:
                 self._observe_tokens(entry, attempt.model, attempt.usage)
         for failed, following in zip(entry.attempts, entry.attempts[1:], strict=False):
             if failed.outcome == FAILED_VERIFICATION:
-                self._fallbacks[failed.model, following.model, "verification"].inc()
-                self._escalations[entry.team, entry.policy, failed.verification or _NONE].inc()
+                self._fallbacks.add((failed.model, following.model, "verification"))
+                self._escalations.add((entry.team, entry.policy, failed.verification or _NONE))
             else:
-                self._fallbacks[failed.model, following.model, failed.outcome].inc()
+                self._fallbacks.add((failed.model, following.model, failed.outcome))
 
     def _observe_tokens(self, entry: LedgerEntry, model: str, usage: Usage) -> None:
         for kind, tokens in (
@@ -289,7 +256,7 @@ class Metrics:
             ("reasoning", usage.reasoning_tokens),
         ):
             if tokens:
-                self._tokens[entry.team, model, kind].inc(tokens)
+                self._tokens.add((entry.team, model, kind), tokens)
 
     def _observe_savings(self, entry: LedgerEntry) -> None:
         if entry.baseline is None or entry.baseline_nano_usd is None:
@@ -306,7 +273,7 @@ class Metrics:
         if entry.expected_nano_usd and served.source is not CostSource.HELD:
             self._estimate_ratio.observe(served.cost_nano_usd / entry.expected_nano_usd)
         if served.usage is None:
-            self._missing_usage[served.provider, served.model].inc()
+            self._missing_usage.add((served.provider, served.model))
             return
         if entry.counted_input_tokens and served.usage.input_tokens:
             self._count_ratio.observe(served.usage.input_tokens / entry.counted_input_tokens)
@@ -420,11 +387,19 @@ def _registered(registry: CollectorRegistry, name: str, documentation: str, labe
     return counter
 
 
-def _histogram(registry: CollectorRegistry, name: str, documentation: str, buckets: tuple[float, ...]) -> Histogram:
-    return Histogram(f"penstock_{name}", documentation, buckets=buckets, registry=registry)
+def _counter(registry: CollectorRegistry, name: str, documentation: str, labels: tuple[str, ...]) -> EventCounter:
+    counter = EventCounter(f"penstock_{name}", documentation, labels)
+    registry.register(counter)
+    return counter
 
 
-def _histogram_of_models(
-    registry: CollectorRegistry, name: str, documentation: str, buckets: tuple[float, ...]
-) -> Histogram:
-    return Histogram(f"penstock_{name}", documentation, ("model",), buckets=buckets, registry=registry)
+def _histogram(
+    registry: CollectorRegistry,
+    name: str,
+    documentation: str,
+    buckets: tuple[float, ...],
+    labels: tuple[str, ...] = (),
+) -> EventHistogram:
+    histogram = EventHistogram(f"penstock_{name}", documentation, labels, buckets=buckets)
+    registry.register(histogram)
+    return histogram
