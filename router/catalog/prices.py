@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from math import inf
 
 from router.errors import PricingError
 from router.units import Usage
@@ -164,6 +165,31 @@ class PriceEntry:
         return self.ends is None or now < self.ends
 
 
+@dataclass(frozen=True, slots=True)
+class PricesInForce:
+    """Prices that may hold for one call, and what a decision asks of them: most of it is worked out beforehand."""
+
+    prices: tuple[Price | None, ...]  # at the start of the stretch first; None: not known
+    price: Price | None = field(init=False, compare=False)  # the first; None if any of them is not known
+    # Up to this many input tokens no tier of any price is in reach, and these rates are nowhere below any of them.
+    _untiered_tokens: float = field(init=False, repr=False, compare=False)
+    _untiered: Rates | None = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        known = [price for price in self.prices if price is not None]
+        is_known = len(known) == len(self.prices)
+        object.__setattr__(self, "price", self.prices[0] if is_known else None)
+        tiers = (price.tiers[0].above_input_tokens for price in known if price.tiers)
+        object.__setattr__(self, "_untiered_tokens", min(tiers, default=inf))
+        object.__setattr__(self, "_untiered", dearest_of([price.base for price in known]) if is_known else None)
+
+    def dearest(self, input_tokens_bound: int) -> Rates:
+        """Rates that no request of at most that many input tokens exceeds at any of the prices, all of them known."""
+        if input_tokens_bound <= self._untiered_tokens and self._untiered is not None:
+            return self._untiered
+        return dearest_of([price.dearest(input_tokens_bound) for price in self.prices if price is not None])
+
+
 class Stretch:
     """From `start` to `end`, both included: the time over which a decision wants to know prices."""
 
@@ -187,7 +213,7 @@ class PriceList:
     _dates: tuple[datetime, ...] = field(init=False, repr=False, compare=False)
     _daily_s: tuple[int, ...] = field(init=False, repr=False, compare=False)  # seconds of the UTC day
     # What holds between two dates, by the one before, and then between two hours of the day.
-    _steady: tuple[tuple[tuple[Price | None], ...], ...] = field(init=False, repr=False, compare=False)
+    _steady: tuple[tuple[PricesInForce, ...], ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         dates = (edge for entry in self.entries for edge in (entry.starts, entry.ends) if edge is not None)
@@ -211,17 +237,10 @@ class PriceList:
 
     def in_force(self, stretch: Stretch) -> tuple[Price | None, ...]:
         """Every price in force at some moment of the stretch, the one at its start first, then those in doubt."""
-        return self._with_doubts(stretch) if self.doubts else self._believed(stretch)
+        return self.over(stretch).prices
 
-    def _with_doubts(self, stretch: Stretch) -> tuple[Price | None, ...]:
-        """Nobody doubts what the operator wrote. What is in doubt counts at whatever hour: a hold may be too large."""
-        prices = self._believed(stretch)
-        entries = (self.entry_at(stretch.start), self.entry_at(stretch.end))
-        if all(entry is not None and entry.origin is Origin.OWN for entry in entries):
-            return prices
-        return (*prices, *(doubt.price for doubt in self.doubts))
-
-    def _believed(self, stretch: Stretch) -> tuple[Price | None, ...]:
+    def over(self, stretch: Stretch) -> PricesInForce:
+        """The same, as a decision asks."""
         dates, hours = self._dates, self._daily_s
         dated = daily = 0
         if dates:
@@ -236,23 +255,33 @@ class PriceList:
                 return self._changing(stretch)
         return self._steady[dated][daily]
 
-    def _changing(self, stretch: Stretch) -> tuple[Price | None, ...]:
+    def _changing(self, stretch: Stretch) -> PricesInForce:
         start, end = stretch.start, stretch.end
         moments = {edge for entry in self.entries for edge in _boundaries(entry, start, end)}
-        return tuple(self.at(moment) for moment in (start, *sorted(moments)))
+        prices = tuple(self.at(moment) for moment in (start, *sorted(moments)))
+        return self._with_doubts(prices, self.entry_at(start), self.entry_at(end))
 
-    def _steady_prices(self) -> tuple[tuple[tuple[Price | None], ...], ...]:
+    def _with_doubts(self, prices: tuple[Price | None, ...], *entries: PriceEntry | None) -> PricesInForce:
+        """Nobody doubts what the operator wrote. What is in doubt counts at whatever hour: a hold may be too large."""
+        if all(entry is not None and entry.origin is Origin.OWN for entry in entries):
+            return PricesInForce(prices)
+        return PricesInForce((*prices, *(doubt.price for doubt in self.doubts)))
+
+    def _steady_prices(self) -> tuple[tuple[PricesInForce, ...], ...]:
         """The price between any two neighbouring edges, taken a second after the earlier one: edges may have fractions
         of a second, and within that second nobody looks here."""
         days = (min(self._dates, default=_ANY_DAY) - timedelta(days=1), *self._dates)
         seconds = (0, *(min(edge_s + 1, _DAY_S - 1) for edge_s in self._daily_s))
-        return tuple(tuple((self._price_on(day, second),) for second in seconds) for day in days)
+        entries = ((self._entry_on(day, second) for second in seconds) for day in days)
+        return tuple(
+            tuple(self._with_doubts((entry.price if entry else None,), entry) for entry in of_day) for of_day in entries
+        )
 
-    def _price_on(self, day: datetime, second: int) -> Price | None:
+    def _entry_on(self, day: datetime, second: int) -> PriceEntry | None:
         moment = time(second // 3600, second // 60 % 60, second % 60)
         for entry in reversed(self.entries):
             if entry.spans(day) and (entry.daily is None or is_within(entry.daily, moment)):
-                return entry.price
+                return entry
         return None
 
     def at(self, now: datetime) -> Price | None:

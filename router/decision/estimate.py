@@ -1,6 +1,5 @@
 """What one deployment would make of a request: tokens and dollars, expected and at worst."""
 
-from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
 from math import ceil
@@ -9,7 +8,7 @@ import msgspec
 
 from router.apis import Api
 from router.catalog.catalog import Capability, Deployment, Effort
-from router.catalog.prices import IMAGE_TOKENS_BOUND, ZERO, Price, Rates, Stretch, dearest_of
+from router.catalog.prices import IMAGE_TOKENS_BOUND, ZERO, Rates, Stretch
 from router.decision.facts import Conditions, RequestProfile
 from router.units import nano_usd_ceiling
 
@@ -123,9 +122,9 @@ class Estimator:
 
         `effort` is what will be written into the request; None: what the client asks.
         """
-        prices = deployment.prices.in_force(self._stretch)
-        price = prices[0]
-        if price is None or (len(prices) > 1 and None in prices):
+        prices = deployment.prices.over(self._stretch)
+        price = prices.price
+        if price is None:
             return None
         profile, choices, experience = self._profile, self._profile.choices, self._experience
         input_tokens = ceil(self._text_tokens * experience.input_ratio(deployment.model, profile)) + profile.id_tokens
@@ -133,7 +132,7 @@ class Estimator:
 
         context_tokens = deployment.context_tokens * profile.prompts  # each has the window for itself
         bound = context_tokens if self._bound is None or self._bound > context_tokens else self._bound
-        dearest = price.dearest(bound) if len(prices) == 1 else _dearest(prices, bound)
+        dearest = prices.dearest(bound)
         worst_input_usd = bound * dearest.dearest_input(one_hour_cache=profile.asks_one_hour_cache)
         if dearest.has_fees:
             worst_input_usd += profile.prompts * dearest.fees(profile.images)
@@ -248,7 +247,3 @@ def _input_tokens_bound(profile: RequestProfile) -> int | None:
     if profile.needs & _WITH_PROMPT:
         bound += _TOOL_PROMPT_TOKENS_BOUND
     return bound
-
-
-def _dearest(prices: Sequence[Price | None], bound: int) -> Rates:
-    return dearest_of([price.dearest(bound) for price in prices if price is not None])

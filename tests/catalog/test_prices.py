@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.catalog.prices import Price, PriceEntry, PriceList, Rates, Stretch, Tier, cost, dearest_of
+from router.catalog.prices import Price, PriceEntry, PriceList, PricesInForce, Rates, Stretch, Tier, cost, dearest_of
 from router.errors import PricingError
 from router.units import Usage
 from tests.replacing import replace
@@ -134,6 +134,23 @@ def test_the_dearest_of_several_rates_are_each_the_highest(several: list[Rates])
 
     for name in (each.name for each in fields(Rates) if each.init):
         assert getattr(dearest, name) == max(getattr(each, name) for each in several)
+
+
+@given(st.lists(tiered_prices(), min_size=1, max_size=3), token_counts)
+def test_several_prices_in_force_are_as_dear_as_the_dearest_of_each(several: list[Price], bound: int) -> None:
+    in_force = PricesInForce(tuple(several))
+
+    assert in_force.price == several[0]
+    for tokens in {
+        bound,
+        *(tier.above_input_tokens + more for each in several for tier in each.tiers for more in (0, 1)),
+    }:
+        assert in_force.dearest(tokens) == dearest_of([each.dearest(tokens) for each in several])
+
+
+def test_a_price_that_is_not_known_for_all_of_a_stretch_is_none() -> None:
+    assert PricesInForce((SONNET_4_6, None)).price is None
+    assert PricesInForce((None,)).price is None
 
 
 @given(any_usages(), tiered_prices())
