@@ -4,9 +4,8 @@ Together with the profile it is everything `decide` depends on but the configura
 the answers that the decision asked for: the rest of it cannot have mattered.
 """
 
-from dataclasses import replace
-
 import msgspec
+from msgspec.structs import replace
 
 from router.catalog.catalog import Deployment, DeploymentId, Effort, Model, ModelName
 from router.decision.decide import Decision

@@ -177,7 +177,7 @@ class Planner:
         plan = self._decided(team, policy, profile, conditions, tightening, catalog)
         if plan.decision.chosen is None and broken:
             # That they fail is our guess, and there is nobody else: better tried than refused.
-            conditions = dataclasses.replace(conditions, unavailable={**self._unavailable, **paused})
+            conditions = replace(conditions, unavailable={**self._unavailable, **paused})
             plan = self._decided(team, policy, profile, conditions, tightening, catalog)
         if plan.decision.chosen is None and paused:
             plan = replace(plan, busy_s=self._busy_s(plan, paused))
@@ -217,7 +217,7 @@ class Planner:
         return self._decided(
             dataclasses.replace(plan.team, baseline=None),
             shadowing(plan.policy, plan.decision.terms, shadow),
-            dataclasses.replace(plan.profile, tags=(shadow_tag(plan.policy.name),), is_stream=True),
+            replace(plan.profile, tags=(shadow_tag(plan.policy.name),), is_stream=True),
             plan.conditions,
             dataclasses.replace(plan.tightening, min_quality=None, max_latency_ms=None),
             plan.catalog,

@@ -12,11 +12,11 @@ the share. Fresh memories begin with full confidence, memories past the publishe
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from router.catalog.catalog import Catalog, Deployment, DeploymentId, ModelName
 from router.decision.facts import FIRST_MARKS, LAST_MARKS, Conditions, PrefixMark, RequestProfile

@@ -1,6 +1,5 @@
 """One request of the ledger under another configuration: who would serve it now, and at what cost: `Judge`."""
 
-import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -132,7 +131,7 @@ class Judge:
         then = self._memory_then.foreseen(past.profile, bare, candidates).warm_tokens
         now = self._memory_now.foreseen(past.profile, bare, candidates)
         changed = {each for each in {*then, *now.warm_tokens} if now.warm_tokens.get(each, 0) != then.get(each, 0)}
-        return dataclasses.replace(now, warm_tokens={each: now.warm_tokens.get(each, 0) for each in changed})
+        return replace(now, warm_tokens={each: now.warm_tokens.get(each, 0) for each in changed})
 
     def _judged(self, past: Past, plan: Plan, warmth: Mapping[DeploymentId, int]) -> Judged | NotJudged:
         entry = past.entry

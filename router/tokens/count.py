@@ -11,9 +11,9 @@ that were counted before are looked up (`memo.py`).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Protocol
 
+import msgspec
 from anyio import CapacityLimiter, from_thread, to_thread
 from msgspec import Raw
 
@@ -35,8 +35,7 @@ PRIMING_TOKENS = 3
 INLINE_BODY_BYTES = 32 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class TokenCount:
+class TokenCount(msgspec.Struct, frozen=True, gc=False):
     input_tokens: int  # of this counter's vocabulary, pictures included
     images: int
     is_exact: bool  # false with tools, schemas, files, pictures of unknown size, or text that had to be cut in a word
@@ -44,8 +43,17 @@ class TokenCount:
     longest_tokens: int = 0  # of the longest of several prompts; 0: there is one
     id_tokens: int = 0  # of all, those that came as ids: of the model's own vocabulary
     # What prompt caches go by, not what the count is: two counts are equal without it.
-    prefix: tuple[PrefixMark, ...] = field(default=(), compare=False)  # ends of messages, shortest first
-    breakpoints: tuple[int, ...] = field(default=(), compare=False)  # tokens up to each cache mark of the client's
+    prefix: tuple[PrefixMark, ...] = ()  # ends of messages, shortest first
+    breakpoints: tuple[int, ...] = ()  # tokens up to each cache mark of the client's
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TokenCount) and self._figures() == other._figures()
+
+    def __hash__(self) -> int:
+        return hash(self._figures())
+
+    def _figures(self) -> tuple[int, ...]:
+        return (self.input_tokens, self.images, self.is_exact, self.prompts, self.longest_tokens, self.id_tokens)
 
 
 class Encoding(Protocol):

@@ -221,7 +221,7 @@ def test_a_profile_as_data_is_in_a_fixed_order() -> None:
 
 
 def test_a_profiles_data_name_every_field_of_it() -> None:
-    assert list(profile_as_data(CHAT)) == list(RequestProfile.__slots__)
+    assert list(profile_as_data(CHAT)) == list(RequestProfile.__struct_fields__)
 
 
 def test_no_rejections_are_an_empty_list() -> None:
