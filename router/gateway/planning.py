@@ -22,6 +22,7 @@ from router.errors import InvalidRequest, NothingEligible, UnknownModel, Upstrea
 from router.gateway.conversation import conversation_seed
 from router.gateway.profile import profile_of, tightening_of
 from router.keys import TeamName
+from router.quality.features import SystemCues
 from router.quality.predictor import QualityPredictor
 from router.quotas import shadow_tag
 from router.tokens.count import TokenCounter
@@ -148,6 +149,7 @@ class Planner:
         self._catalog = catalog  # at the prices in force now
         self._quality = quality
         self._counter = counter
+        self._system = SystemCues()
         self._now = now
         self._unavailable = unavailable
         self._caches = caches
@@ -161,7 +163,7 @@ class Planner:
         policy = self._policy_for(team, request, controls.policy)
         catalog = self._catalog()
         count = await self._counter.count(request, scope=team_name)
-        profile = profile_of(request, count, controls, team=team_name)
+        profile = profile_of(request, count, controls, team=team_name, system=self._system)
         tightening = tightening_of(controls, request.data_preferences)
         broken, paused = (self._board.broken(), self._board.paused()) if self._board is not None else ({}, {})
         conditions = Conditions(

@@ -6,7 +6,7 @@ from router.catalog.catalog import Capability, Effort
 from router.decision.data_rules import NO_DATA_RULES, DataRules
 from router.decision.facts import NO_TIGHTENING, RequestProfile, Tightening
 from router.keys import TeamName
-from router.quality.features import features_of
+from router.quality.features import SystemCues, features_of
 from router.tokens.count import TokenCount
 from router.wire.controls import NO_CONTROLS, Controls
 from router.wire.requests import NO_DATA_PREFERENCES, DataPreferences, ModelRequest, is_given
@@ -24,10 +24,17 @@ _EFFORTS = {effort.value: effort for effort in Effort}
 _BOUNDED_PARTS = frozenset({"text", "refusal", "image_url"})
 
 
-def profile_of(request: ModelRequest, count: TokenCount, controls: Controls, *, team: TeamName) -> RequestProfile:
-    """The profile of a request whose tokens have been counted."""
+def profile_of(
+    request: ModelRequest,
+    count: TokenCount,
+    controls: Controls,
+    *,
+    team: TeamName,
+    system: SystemCues | None = None,
+) -> RequestProfile:
+    """The profile of a request whose tokens have been counted. `system` remembers what system messages say."""
     kinds = _part_kinds(request)
-    features = features_of(request)
+    features = features_of(request, system=system, opening=count.opening)
     return RequestProfile(
         alias=request.model,
         input_tokens=count.input_tokens,

@@ -40,6 +40,9 @@ FOLLOW_UP_CHARS = 40  # "and in French?" says little; the question before it bel
 WINNING_POINTS = 2
 JSON_SCHEMA_POINTS = 4
 
+# System messages whose cues are remembered, some 250 bytes each: a few for each of hundreds of applications.
+MOST_SYSTEM_MESSAGES = 1_024
+
 _CUE_WORDS = frozenset(WORD_CUES)
 # What wins when points are equal: the kinds with the plainer signs.
 _PRECEDENCE = (Task.CHAT, Task.CODE, Task.EXTRACTION, Task.REASONING, Task.FACTS)
@@ -57,14 +60,41 @@ class Features:
 _SAY_NOTHING = Features(Task.CHAT, Language.OTHER, difficulty=0.5)
 
 
-def features_of(request: ModelRequest) -> Features:
-    """The features of `request`. Deterministic; the time is bounded, whatever the text (docs/tasks.md)."""
+_Points = tuple[tuple[Task, int], ...]
+
+
+class SystemCues:
+    """What system messages say of the task, for those that come again: in every request of an application.
+
+    They are known by a digest that the caller has at hand already, the text is not kept. Messages with different texts
+    must have different digests; those of different teams should, or the time that one takes tells what another sends.
+    """
+
+    def __init__(self, *, most: int = MOST_SYSTEM_MESSAGES) -> None:
+        self._most = most
+        self._points: dict[int, _Points] = {}
+
+    def points(self, message: Message, digest: int) -> _Points:
+        """The points of each kind of task. As for any message, if the digest is new."""
+        points = self._points.get(digest)
+        if points is None:
+            points = self._points[digest] = _system_points(message)
+            if len(self._points) > self._most:
+                self._points.pop(next(iter(self._points)), None)
+        return points
+
+
+def features_of(request: ModelRequest, *, system: SystemCues | None = None, opening: int | None = None) -> Features:
+    """The features of `request`. Deterministic; the time is bounded, whatever the text (docs/tasks.md).
+
+    `opening` is a digest of the first message, and maybe of what stands before it, to look it up in `system`.
+    """
     if not request.messages:  # the prompt is there as token ids only, which say nothing
         return _SAY_NOTHING
     text = _question(request.messages).lower()
     words = words_in(text)
     language = language_of(text, words) if text else _language_asked_in(request.messages)
-    task = Task.AGENT if _is_agents(request) else _task(request, text, words, language)
+    task = Task.AGENT if _is_agents(request) else _task(request, text, words, language, system, opening)
     return Features(task, language, difficulty_of(request, task, text=text, words=words))
 
 
@@ -75,12 +105,23 @@ def _language_asked_in(messages: Sequence[Message]) -> Language:
     return language_of(text, words_in(text))
 
 
-def _task(request: ModelRequest, text: str, words: set[str], language: Language) -> Task:
+def _task(
+    request: ModelRequest,
+    text: str,
+    words: set[str],
+    language: Language,
+    system: SystemCues | None,
+    opening: int | None,
+) -> Task:
     points = dict.fromkeys(_PRECEDENCE, 0)
     for cue in _cues(text, words, language):
         points[cue.task] += cue.points
     _score_question(points, text, words, language)
-    _score_system(points, request.messages[0])
+    first = request.messages[0]
+    if first.role in ("system", "developer"):
+        known = None if system is None or opening is None else system.points(first, opening)
+        for task, value in _system_points(first) if known is None else known:
+            points[task] += value
     if request.response_format is not None and request.response_format.type == "json_schema":
         points[Task.EXTRACTION] += JSON_SCHEMA_POINTS
     best = max(_PRECEDENCE, key=points.__getitem__)
@@ -118,16 +159,13 @@ def _score_question(points: dict[Task, int], text: str, words: set[str], languag
         points[Task.REASONING] += 2
 
 
-def _score_system(points: dict[Task, int], first: Message) -> None:
+def _system_points(first: Message) -> _Points:
     """The system message's words, at half their points: it also lists what is not wanted now."""
-    if first.role not in ("system", "developer"):
-        return
     found: dict[Task, int] = {}
     text = _window(first, SYSTEM_CHARS, 0).lower()
     for cue in _cues(text, words_in(text), Language.EN):  # its own language is not worth a look
         found[cue.task] = found.get(cue.task, 0) + cue.points
-    for task, value in found.items():
-        points[task] += value // 2
+    return tuple([(task, value // 2) for task, value in found.items()])
 
 
 def _question(messages: Sequence[Message]) -> str:

@@ -44,6 +44,7 @@ class TokenCount(msgspec.Struct, frozen=True, gc=False):
     id_tokens: int = 0  # of all, those that came as ids: of the model's own vocabulary
     # What prompt caches go by, not what the count is: two counts are equal without it.
     prefix: tuple[PrefixMark, ...] = ()  # ends of messages, shortest first
+    opening: int | None = None  # the digest at the end of the first message, of the scope and all up to there
     breakpoints: tuple[int, ...] = ()  # tokens up to each cache mark of the client's
 
     def __eq__(self, other: object) -> bool:
@@ -150,7 +151,12 @@ class _Tally:
             prefix.message_ends(message, self.tokens)
         self.tokens += PRIMING_TOKENS
         return TokenCount(
-            self.tokens, self.images, self.is_exact, prefix=prefix.marks(), breakpoints=prefix.breakpoints()
+            self.tokens,
+            self.images,
+            self.is_exact,
+            prefix=prefix.marks(),
+            opening=prefix.opening,
+            breakpoints=prefix.breakpoints(),
         )
 
     def add_text(self, text: str) -> None:

@@ -43,7 +43,7 @@ def session_id(request: ModelRequest, prefix: Sequence[PrefixMark]) -> str | Non
 class PromptPrefix:
     """The marks of one prompt in the making. Costs 2 us a KB beside the counting, in the same thread."""
 
-    __slots__ = ("_breakpoints", "_caches_all", "_first", "_last", "_marked", "_messages_left", "_state")
+    __slots__ = ("_breakpoints", "_caches_all", "_first", "_last", "_marked", "_messages_left", "_state", "opening")
 
     def __init__(self, request: ModelRequest, *, scope: str) -> None:
         """`scope` goes into every digest: what one team has sent must not be found out by another team's guess."""
@@ -58,6 +58,7 @@ class PromptPrefix:
         self._breakpoints: deque[int] = deque(maxlen=_MOST_BREAKPOINTS)
         self._messages_left = len(request.messages)
         self._caches_all = request.caches_prompt
+        self.opening: int | None = None  # the digest at the end of the first message
 
     def root_ends(self, tokens: int, *, is_breakpoint: bool) -> None:
         """Tools and schema end after that many tokens; without any there is nothing to mark."""
@@ -81,6 +82,8 @@ class PromptPrefix:
         self._messages_left -= 1
         is_marked = isinstance(content, list) and any(is_given(part.cache_control) for part in content)
         self._mark(tokens, is_breakpoint=is_marked or (self._caches_all and self._messages_left == 0))
+        if self.opening is None:
+            self.opening = self._first[-1].digest  # of the first marks none is ever missing
 
     def marks(self) -> tuple[PrefixMark, ...]:
         """At most first, last and as many as providers take breakpoints, whatever the client marks."""

@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.catalog.catalog import Task
-from router.quality.features import HEAD_CHARS, MANY_TOOLS, TAIL_CHARS, features_of
+from router.quality.features import HEAD_CHARS, MANY_TOOLS, TAIL_CHARS, SystemCues, features_of
 from router.quality.language import Language
+from router.tokens.count import TOKEN_BYTES, TokenCounter
 from router.wire.requests import ChatReader, ModelRequest
 
 _READER = ChatReader()
@@ -250,3 +251,36 @@ def _seconds_for(request: ModelRequest) -> float:
     before = time.perf_counter()
     features_of(request)
     return time.perf_counter() - before
+
+
+_SYSTEM_TEXTS = st.one_of(
+    st.sampled_from(["You write Python.", "Extract the fields as JSON.", "Prove it step by step.", "Be kind."]),
+    st.text(max_size=40),
+)
+_SYSTEM_CONTENTS = st.one_of(
+    _SYSTEM_TEXTS, st.lists(_SYSTEM_TEXTS.map(lambda text: {"type": "text", "text": text}), max_size=3)
+)
+_ROLES = st.sampled_from(["system", "developer", "user"])
+_TOOLS = st.sampled_from([{}, {"tools": [{"type": "function", "function": {"name": "look_up"}}]}])
+_REMEMBERED = st.tuples(_ROLES, _SYSTEM_CONTENTS, st.sampled_from(["Hello", "What is it?"]), _TOOLS)
+
+
+@given(st.lists(_REMEMBERED, max_size=12), st.integers(1, 4))
+def test_remembered_system_messages_say_what_they_say_when_they_are_read(
+    asked: list[tuple[str, Any, str, dict[str, Any]]], most: int
+) -> None:
+    counter, system = TokenCounter(_Bytes()), SystemCues(most=most)
+
+    for role, content, question, members in [*asked, *asked]:
+        messages = [{"role": role, "content": content}, {"role": "user", "content": question}]
+        request = _request(messages, members)
+        opening = counter.count_now(request, scope="search").opening
+
+        assert features_of(request, system=system, opening=opening) == features_of(request)
+
+
+class _Bytes:
+    """A vocabulary of single bytes: only the digests are wanted here."""
+
+    def encode_flat(self, text: str, /) -> bytes:
+        return text.encode(errors="replace") * TOKEN_BYTES
