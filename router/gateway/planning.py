@@ -1,7 +1,7 @@
 """From a request to a decision, spending nothing: the part that production, dry runs and `penstock explain` share."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Protocol
 
@@ -113,9 +113,12 @@ class PromptCaches(Protocol):
     """What is remembered of providers' prompt caches."""
 
     async def outlook(
-        self, profile: RequestProfile, conditions: Conditions, candidates: Sequence[Deployment], /
+        self, profile: RequestProfile, conditions: Conditions, candidates: Iterable[Deployment], /
     ) -> Conditions:
-        """The conditions, with what is in the caches now and what will be in the turns to come. Never raises."""
+        """The conditions, with what is in the caches now and what will be in the turns to come. Never raises.
+
+        The candidates are gone through once, or not at all where the prompt is too short to be cached.
+        """
         ...
 
 
@@ -174,7 +177,7 @@ class Planner:
         )
         if self._caches is not None:
             models = policy.terms_for(profile, tightening, conditions.now).candidates
-            candidates = [deployment for model in models for deployment in catalog.of(model)]
+            candidates = (deployment for model in models for deployment in catalog.of(model))
             conditions = await self._caches.outlook(profile, conditions, candidates)
         plan = self._decided(team, policy, profile, conditions, tightening, catalog)
         if plan.decision.chosen is None and broken:

@@ -177,8 +177,8 @@ def _forecast(output: float, reasoning: float) -> OutputForecast:
 
 def _groups(profile: RequestProfile, effort: Effort | None) -> tuple[str, str]:
     """The kind of request, and the team's own with prompts of that size, in steps of four times as much."""
-    depth = effort.value if effort is not None else "thinking" if is_thinking(profile, effort) else ""
-    general = f"{profile.task.value}/{depth}"
+    depth: str = effort if effort is not None else "thinking" if is_thinking(profile, effort) else ""
+    general = f"{profile.task}/{depth}"
     return general, f"{general}/{profile.team}/{(profile.input_tokens.bit_length() + 1) // 2}"
 
 

@@ -148,7 +148,7 @@ class Ratios:
             return None
         asked = self._asked
         if asked[0] is not profile:  # the candidates of one decision share all but the model
-            asked = self._asked = (profile, profile.language.value, _kind(profile), _features(profile))
+            asked = self._asked = (profile, profile.language, _kind(profile), _features(profile))
         ratio = known.ratio(asked[1], asked[2], asked[3])
         # Of plain text no vocabulary makes more tokens than it has bytes.
         most = profile.input_bytes / (profile.input_tokens or 1)
@@ -163,7 +163,7 @@ class Ratios:
         known = self._vocabularies.get(model)
         if known is None:
             known = self._vocabularies[model] = _Vocabulary(self._token_ratios.get(model, 1.0))
-        known.follow(profile.language.value, _kind(profile), _features(profile), reported / profile.input_tokens)
+        known.follow(profile.language, _kind(profile), _features(profile), reported / profile.input_tokens)
 
     def forget(self, model: ModelName) -> None:
         self._vocabularies.pop(model, None)
@@ -185,9 +185,9 @@ def _kind(profile: RequestProfile) -> str:
     Bytes per token of ours tell kinds of text apart without reading them: 1.5 for figures, 4.5 for English prose. In
     steps of a fifth, so that texts of one kind are in one or two of them.
     """
-    # With pictures the bytes are theirs.
+    # With pictures the bytes are theirs. (The enums are text themselves; their `value` is a call of Python.)
     step = "" if profile.images else round(4 * log2(max(profile.input_bytes / (profile.input_tokens or 1), 0.01)))
-    return f"{profile.language.value}/{profile.task.value}/{step}"
+    return f"{profile.language}/{profile.task}/{step}"
 
 
 def _features(profile: RequestProfile) -> _Features:

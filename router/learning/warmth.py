@@ -11,7 +11,7 @@ the share. Fresh memories begin with full confidence, memories past the publishe
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
@@ -84,7 +84,7 @@ class Warmth:
         self._forgotten_until_s: dict[DeploymentId, float] = {}
 
     async def outlook(
-        self, profile: RequestProfile, conditions: Conditions, candidates: Sequence[Deployment]
+        self, profile: RequestProfile, conditions: Conditions, candidates: Iterable[Deployment]
     ) -> Conditions:
         """`foreseen`, after asking what other processes have seen: one question, if the prompt is worth it."""
         if profile.input_tokens < _LEAST_TOKENS or not profile.prefix:
@@ -94,7 +94,7 @@ class Warmth:
                 self._keep(digest, Sighting(*sighting))
         return self.foreseen(profile, conditions, candidates)
 
-    def foreseen(self, profile: RequestProfile, conditions: Conditions, candidates: Sequence[Deployment]) -> Conditions:
+    def foreseen(self, profile: RequestProfile, conditions: Conditions, candidates: Iterable[Deployment]) -> Conditions:
         """The conditions, with what the caches are likely to hold: now, and in the turns that are likely to follow.
 
         A prompt without marks is no turn of a conversation.
@@ -129,7 +129,7 @@ class Warmth:
         return warm
 
     def _later_tokens(
-        self, profile: RequestProfile, conditions: Conditions, candidates: Sequence[Deployment]
+        self, profile: RequestProfile, conditions: Conditions, candidates: Iterable[Deployment]
     ) -> dict[DeploymentId, int]:
         """Of the prompt's tokens, how many the next turn will find cached at each candidate, if this one goes there."""
         later: dict[DeploymentId, int] = {}

@@ -191,7 +191,7 @@ class Metrics:
         served = entry.served_by
         model = served.model if served else _NONE
         provider = served.provider if served else _NONE
-        self._requests.add((entry.team, entry.alias, model, provider, entry.outcome.value))
+        self._requests.add((entry.team, entry.alias, model, provider, entry.outcome))
         self._decisions.add((entry.team, entry.policy, entry.rule or _NONE, model))
         for _, reason in entry.rejected:
             self._rejections.add((reason,))
@@ -237,7 +237,7 @@ class Metrics:
             if attempt.source is CostSource.HELD and attempt.generation_id is not None:
                 self._held.add((entry.request_id, number))
             self._attempts.add((attempt.provider, attempt.model, attempt.outcome))
-            self._spend.add((entry.team, attempt.model, attempt.provider, attempt.source.value), attempt.cost_nano_usd)
+            self._spend.add((entry.team, attempt.model, attempt.provider, attempt.source), attempt.cost_nano_usd)
             if attempt.usage is not None:
                 self._observe_tokens(entry, attempt.model, attempt.usage)
         for failed, following in zip(entry.attempts, entry.attempts[1:], strict=False):

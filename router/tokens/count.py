@@ -20,7 +20,7 @@ from msgspec import Raw
 from router.decision.facts import PrefixMark
 from router.tokens.images import image_tokens
 from router.tokens.memo import LEAST_CHARS, SliceMemo, slice_key
-from router.tokens.prefix import PromptPrefix
+from router.tokens.prefix import PromptPrefix, Roots
 from router.tokens.slices import slices
 from router.tokens.tools import FURTHER_TOOL_TOKENS, TOOLS_TOKENS, tool_fragments
 from router.wire.requests import Message, ModelRequest, Part, is_given
@@ -74,6 +74,7 @@ class TokenCounter:
     def __init__(self, encoding: Encoding, *, worker_threads: int = 2) -> None:
         self._encoding = encoding
         self._memo = SliceMemo()
+        self._roots = Roots()
         self._worker_threads = CapacityLimiter(worker_threads)  # its own, so that long texts starve nobody else
 
     async def count(self, request: ModelRequest, *, scope: str = "") -> TokenCount:
@@ -99,7 +100,7 @@ class TokenCounter:
         return self._tally(from_thread.check_cancelled, scope).of(request)
 
     def _tally(self, check_cancelled: Callable[[], None], scope: str) -> "_Tally":
-        return _Tally(self._encoding, self._memo, check_cancelled=check_cancelled, scope=scope)
+        return _Tally(self._encoding, self._memo, self._roots, check_cancelled=check_cancelled, scope=scope)
 
 
 def _never_cancelled() -> None:
@@ -109,11 +110,20 @@ def _never_cancelled() -> None:
 class _Tally:
     """A count in the making."""
 
-    __slots__ = ("_check_cancelled", "_encoding", "_memo", "_scope", "images", "is_exact", "tokens")
+    __slots__ = ("_check_cancelled", "_encoding", "_memo", "_roots", "_scope", "images", "is_exact", "tokens")
 
-    def __init__(self, encoding: Encoding, memo: SliceMemo, *, check_cancelled: Callable[[], None], scope: str) -> None:
+    def __init__(
+        self,
+        encoding: Encoding,
+        memo: SliceMemo,
+        roots: Roots,
+        *,
+        check_cancelled: Callable[[], None],
+        scope: str,
+    ) -> None:
         self._encoding = encoding
         self._memo = memo
+        self._roots = roots
         self._check_cancelled = check_cancelled
         self._scope = scope
         self.tokens = 0
@@ -144,7 +154,7 @@ class _Tally:
     def _of_chat(self, request: ModelRequest) -> TokenCount:
         self._add_tools(request)
         self._add_response_format(request)
-        prefix = PromptPrefix(request, scope=self._scope)
+        prefix = PromptPrefix(request, roots=self._roots, scope=self._scope)
         prefix.root_ends(self.tokens, is_breakpoint=any(is_given(tool.cache_control) for tool in request.tools))
         for message in request.messages:
             self._add_message(message)

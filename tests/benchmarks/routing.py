@@ -12,7 +12,7 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
@@ -345,7 +345,7 @@ class Outlook:
         self._memory = memory
 
     async def outlook(
-        self, profile: RequestProfile, conditions: Conditions, candidates: Sequence[Deployment]
+        self, profile: RequestProfile, conditions: Conditions, candidates: Iterable[Deployment]
     ) -> Conditions:
         if self._memory == "none":
             return conditions
