@@ -140,7 +140,7 @@ class Client:
             await self._send({"type": "http.response.start", "status": 200, "headers": all_headers})
 
     async def _send_data(self, data: bytes) -> None:
-        for start in range(0, len(data), _PIECE_BYTES):
+        for start in range(0, len(data) or 1, _PIECE_BYTES):  # nothing is sent, too: with it the head leaves
             piece = data if len(data) <= _PIECE_BYTES else data[start : start + _PIECE_BYTES]
             await self._send({"type": "http.response.body", "body": piece, "more_body": True})
 
