@@ -1,6 +1,6 @@
 """A streamed answer, from the moment it has begun until its bill is known: `StreamedAnswer`."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, suppress
 
 import anyio
@@ -20,6 +20,13 @@ _DRAIN_S = 120.0
 MOST_DRAINS = 64
 # After [DONE] the provider only has to end the message; its connection is worth that little wait.
 _TRAILER_S = 1.0
+
+# Given events as they come, in the midst of reading them: whether they were taken. Neither waits nor raises.
+Take = Callable[[bytes], bool]
+
+
+def takes_nothing(_: bytes) -> bool:
+    return False
 
 
 class StreamedAnswer:
@@ -42,6 +49,8 @@ class StreamedAnswer:
         self._drains = drains
         self._editor = editor
         self._begun = b""
+        self._take: Take = takes_nothing
+        self._left = b""  # what was not taken
         self._is_given_up = False
 
     @property
@@ -75,19 +84,22 @@ class StreamedAnswer:
                 raise self._broken_off("ended the stream before it began")
             undo.pop_all()
 
-    async def events(self, *, request_id: str) -> AsyncGenerator[bytes]:
-        """The answer's events for the client; ends with `[DONE]`, or with an error event if it broke off."""
+    async def events(self, *, request_id: str, take: Take = takes_nothing) -> AsyncGenerator[bytes]:
+        """The answer's events for the client; ends with `[DONE]`, or with an error event if it broke off.
+
+        While more is waited for, what comes is offered to `take`: only what that leaves is yielded.
+        """
+        self._take = take
         begun, self._begun = self._begun, b""
         yield begun
         del begun  # a client may take the rest slowly, and for long
         try:
-            while not (self._editor.is_done or self._editor.has_failed):
-                chunk = await self._reply.next_chunk()
-                if chunk is None:
+            while self.cut is None and not (self._editor.is_done or self._editor.has_failed):
+                if not await self._reply.pump(self._pass_on):
                     break
-                events = self._fed(chunk)
-                if events:
-                    yield events
+                left, self._left = self._left, b""
+                if left:
+                    yield left
         except UpstreamError as error:
             self.cut = error
         if self._is_given_up:  # it was we who broke it off
@@ -100,6 +112,18 @@ class StreamedAnswer:
             yield self._editor.end()
         else:
             yield self.broken(self.cut, request_id=request_id)
+
+    def _pass_on(self, chunk: bytes) -> bool:
+        """Whether more is welcome."""
+        try:
+            events = self._fed(chunk)
+        except UpstreamError as error:
+            self.cut = error
+            return False
+        if events and not self._take(events):
+            self._left = events
+            return False
+        return not (self._editor.is_done or self._editor.has_failed)
 
     def broken(self, error: PenstockError, *, request_id: str) -> bytes:
         """The last event for the client, if it is this error that ends the stream."""

@@ -27,7 +27,7 @@ from router.errors import (
     UpstreamError,
     UpstreamTimeout,
 )
-from router.gateway.answer import StreamedAnswer
+from router.gateway.answer import StreamedAnswer, Take, takes_nothing
 from router.gateway.cache import Recall, Remembered
 from router.gateway.call import Call, last_usage
 from router.gateway.dispatch import Gateway
@@ -194,13 +194,17 @@ class Exchange:
         self._first_byte_s = self._gateway.monotonic_s()
         return True
 
-    def stream(self) -> AsyncGenerator[bytes]:
-        """The answer's events for the client; ends with `[DONE]`, or with an error event if it broke off."""
+    def stream(self, take: Take = takes_nothing) -> AsyncGenerator[bytes]:
+        """The answer's events for the client; ends with `[DONE]`, or with an error event if it broke off.
+
+        What comes may be offered to `take` first: only what that leaves is yielded.
+        """
         if self._collected is not None:
             return self._replay(self._collected)
         assert self._stream is not None
-        events = self._stream.events(request_id=self.request_id)
-        return events if self.recall is None else self.recall.noting(events)
+        if self.recall is not None:
+            return self.recall.noting(self._stream.events(request_id=self.request_id))
+        return self._stream.events(request_id=self.request_id, take=take)
 
     def error_event(self, error: PenstockError) -> bytes:
         """The last event for a client that has been promised a stream."""

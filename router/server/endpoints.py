@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from router.apis import Api
 from router.decision.explain import as_data
 from router.errors import PenstockError, Unavailable
+from router.gateway.answer import Take, takes_nothing
 from router.gateway.cache import Recall
 from router.gateway.dispatch import Gateway
 from router.gateway.exchange import Exchange
@@ -22,6 +23,7 @@ from router.gateway.idempotency import Idempotency, Once
 from router.keys import Caller
 from router.quality.verify import Verdict
 from router.server.auth import CALLER
+from router.server.connections import SEND_NOW
 from router.server.replies import (
     REQUEST_ID,
     ClientGone,
@@ -125,7 +127,7 @@ class ModelEndpoint:
         if controls.is_dry_run:
             await self._answer_dry_run(exchange, send)
         elif key is None or request.is_stream:
-            await self._answer(exchange, receive, send)
+            await self._answer(exchange, receive, send, send_now=scope.get(SEND_NOW, takes_nothing))
         else:
             asked = b"\0".join((self._api.encode(), repr(controls).encode(), body))
             await self._answer_once(exchange, scope[CALLER], key, asked, receive, send)
@@ -152,9 +154,23 @@ class ModelEndpoint:
             self._refused(error.code)
             await self._refuse(send, error, exchange.request_id)
 
-    async def _answer(self, exchange: Exchange, receive: Receive, send: Send, *, once: Once | None = None) -> None:
+    async def _answer(
+        self,
+        exchange: Exchange,
+        receive: Receive,
+        send: Send,
+        *,
+        once: Once | None = None,
+        send_now: Take = takes_nothing,
+    ) -> None:
         client = Client(
-            exchange, receive, send, headers=self._headers, comment_every_s=self._comment_every_s, once=once
+            exchange,
+            receive,
+            send,
+            headers=self._headers,
+            comment_every_s=self._comment_every_s,
+            once=once,
+            send_now=send_now,
         )
         async with exchange:
             with self._underway.serving(client):

@@ -15,6 +15,7 @@ import anyio
 from starlette.types import Receive, Send
 
 from router.errors import PenstockError
+from router.gateway.answer import Take, takes_nothing
 from router.gateway.exchange import Exchange
 from router.gateway.idempotency import Once
 from router.server.replies import JSON_TYPE, Headers, send_body, send_error
@@ -42,12 +43,14 @@ class Client:
         headers: Callable[[Exchange], Headers],
         comment_every_s: float,
         once: Once | None = None,
+        send_now: Take = takes_nothing,
     ) -> None:
         """`headers` are asked when the head is sent, which may be before anybody has answered. With `once` a whole
-        answer is kept before it is given."""
+        answer is kept before it is given. `send_now` sends a piece of a stream without waiting, where it can."""
         self._exchange = exchange
         self._receive = receive
         self._send = send
+        self._send_now = send_now
         self._headers = headers
         self._comment_every_s = comment_every_s
         self._once = once
@@ -85,7 +88,7 @@ class Client:
         """Send the exchange's events as they come, until they end, or the client or a stop ends them."""
         async with self._turn:
             await self._begin()
-        async with aclosing(self._exchange.stream()) as events:
+        async with aclosing(self._exchange.stream(self._take_now)) as events:
             async for data in events:
                 async with self._turn:
                     if self._is_over or self._exchange.client_is_gone:
@@ -94,6 +97,12 @@ class Client:
         async with self._turn:
             if not self._is_over and not self._exchange.client_is_gone:
                 await self._end()
+
+    def _take_now(self, data: bytes) -> bool:
+        """Send events in the moment in which they come, unless that takes a turn, or time."""
+        if self._turn.locked() or self._is_over or self._exchange.client_is_gone or len(data) > _PIECE_BYTES:
+            return False
+        return self._send_now(data)
 
     async def give(self, body: bytes, *, headers: Headers) -> None:
         """A whole answer; as a stream to a client that asked for one: SDKs skip all else, and raise nothing."""

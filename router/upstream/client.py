@@ -1,7 +1,7 @@
 """One attempt at a provider: send, wait for the head, hand over the body. httpx2's errors become ours here."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -62,6 +62,13 @@ class RawAnswer(Protocol):
         """The next piece of the body, as sent; None at its end. Raises httpx2.TransportError."""
         ...
 
+    async def pump(self, sink: Callable[[bytes], bool], /) -> bool:
+        """Give `sink` each piece as it arrives until it returns False; whether that was so, and not the body's end.
+
+        Raises httpx2.TransportError. `sink` neither waits nor raises.
+        """
+        ...
+
     async def aclose(self) -> None:
         """Nobody reads on. No effect on an answer that has arrived completely."""
 
@@ -101,14 +108,28 @@ class UpstreamReply:
 
         Raises UpstreamBroken or UpstreamTimeout when it breaks off, or is compressed.
         """
-        if self._is_plain is None:
-            self._is_plain = self.encoding is None
-        if not self._is_plain:  # not at the head, which names the call by which its cost can be asked for
-            raise _compressed(self, self._provider)
+        self._require_plain()
         try:
             return await self._raw.read_chunk()
         except httpx2.TransportError as error:
             raise _translation(error, self._provider, is_sent=True) from error
+
+    async def pump(self, sink: Callable[[bytes], bool]) -> bool:
+        """Give `sink` each piece as it arrives until it returns False; whether that was so, and not the body's end.
+
+        Raises as `next_chunk`. `sink` neither waits nor raises.
+        """
+        self._require_plain()
+        try:
+            return await self._raw.pump(sink)
+        except httpx2.TransportError as error:
+            raise _translation(error, self._provider, is_sent=True) from error
+
+    def _require_plain(self) -> None:
+        if self._is_plain is None:
+            self._is_plain = self.encoding is None
+        if not self._is_plain:  # not at the head, which names the call by which its cost can be asked for
+            raise _compressed(self, self._provider)
 
     async def body(self, limit_bytes: int = MAX_BODY_BYTES) -> bytes:
         """The whole body. Raises UpstreamBroken if it is longer than the limit."""

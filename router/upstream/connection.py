@@ -4,13 +4,13 @@ Owns the parser, the read buffer and its bound, the read, write and idle deadlin
 wrong on a socket into httpx2's error tree. Who may use which connection is `transport.py`'s business.
 
 There is no task per connection. The event loop calls `buffer_updated`; httptools calls the `on_*` methods from within;
-the one reader, if it is waiting, is woken once per read.
+the one reader, if it is waiting, is woken once per read, or not even that: see `RawResponse.pump`.
 """
 
 import asyncio
 import math
 import select
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -57,7 +57,18 @@ class RawResponse:
     reader is still behind; closing before that closes the connection, for the rest of the body would have to be read.
     """
 
-    __slots__ = ("_buffered_bytes", "_connection", "_error", "_is_complete", "_pieces", "_waiter", "headers", "status")
+    __slots__ = (
+        "_buffered_bytes",
+        "_connection",
+        "_error",
+        "_is_complete",
+        "_pieces",
+        "_sink",
+        "_waiter",
+        "_wants_more",
+        "headers",
+        "status",
+    )
 
     def __init__(self, connection: "Connection") -> None:
         self.status = 0  # 0 only until the head is here, which callers never see
@@ -69,6 +80,8 @@ class RawResponse:
         self._error: Exception | None = None
         # Here and not on the connection, which may serve the next request before this one's reader has woken up.
         self._waiter: asyncio.Future[None] | None = None
+        self._sink: Callable[[bytes], bool] | None = None  # the reader's, while it pumps
+        self._wants_more = True  # what the sink said last
 
     async def read_chunk(self) -> bytes | None:
         """All that has arrived since the last call, waiting for at least one byte; None at the end.
@@ -76,13 +89,44 @@ class RawResponse:
         The body as sent, nothing decoded. May be cancelled and called again. What arrived before a failure is returned
         first; then ReadTimeout, ReadError, or RemoteProtocolError if the upstream stopped in mid-message.
         """
-        pieces = self._pieces
-        while not pieces:
+        while not self._pieces:
             if self._is_complete:
                 return None
             if self._error is not None:
                 raise self._error
             await self._connection.wait_for_news(self)
+        return self._taken()
+
+    async def pump(self, sink: Callable[[bytes], bool]) -> bool:
+        """Give `sink` each piece that arrives until it returns False; whether that was so, and not the body's end.
+
+        Pieces and errors are those of `read_chunk`. But `sink` is called by the event loop in the moment in which a
+        piece arrives, which wakes no task: it must neither wait nor raise.
+        """
+        self._sink, self._wants_more = sink, True
+        try:
+            while True:
+                if self._pieces:
+                    self._wants_more = sink(self._taken())
+                if not self._wants_more:
+                    return True
+                if self._is_complete:
+                    return False
+                if self._error is not None:
+                    raise self._error
+                await self._connection.wait_for_news(self)
+        finally:
+            self._sink = None
+
+    def pass_on(self) -> bool:
+        """Give the waiting reader's sink what has arrived, if it has one; whether the reader may sleep on."""
+        if self._sink is None or not self._pieces or self._waiter is None or self._waiter.done():
+            return False
+        self._wants_more = self._sink(self._taken())
+        return self._wants_more and not self._is_complete
+
+    def _taken(self) -> bytes:
+        pieces = self._pieces
         chunk = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
         self._buffered_bytes = 0
@@ -241,6 +285,9 @@ class Connection(asyncio.BufferedProtocol):
                     httpx2.RemoteProtocolError(f"the upstream's answer is not valid: {error.__context__ or error}")
                 )
                 return
+        if response.pass_on():
+            self._restart_deadline()
+            return
         if response._is_complete:
             self._finish()
         elif self._fruitless_bytes > MAX_FRUITLESS_BYTES:

@@ -1,6 +1,6 @@
 """Any of httpx2's transports in the place of our own: `ThroughHttpx2`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import httpx2
 
@@ -61,6 +61,12 @@ class Httpx2Answer:
 
     async def read_chunk(self) -> bytes | None:
         return await anext(self._pieces, None)
+
+    async def pump(self, sink: Callable[[bytes], bool]) -> bool:
+        while (chunk := await self.read_chunk()) is not None:
+            if not sink(chunk):
+                return True
+        return False
 
     async def aclose(self) -> None:
         await self._response.aclose()

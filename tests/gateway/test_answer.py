@@ -1,5 +1,6 @@
 """A stream that its client has given up: read to its end for the bill, closed at once, and never too many read on."""
 
+from collections.abc import Callable
 from contextlib import aclosing
 
 import anyio
@@ -42,6 +43,12 @@ class Body:
 
     async def read_chunk(self) -> bytes | None:
         return self.left.pop(0) if self.left else None
+
+    async def pump(self, sink: Callable[[bytes], bool]) -> bool:
+        while (chunk := await self.read_chunk()) is not None:
+            if not sink(chunk):
+                return True
+        return False
 
     async def aclose(self) -> None:
         self.is_closed = True

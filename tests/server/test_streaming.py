@@ -35,7 +35,7 @@ class Answered:
         if self._while_it_opens is not None:
             await self._while_it_opens()
 
-    async def stream(self) -> AsyncGenerator[bytes]:
+    async def stream(self, _: Callable[[bytes], bool]) -> AsyncGenerator[bytes]:
         yield DATA
         self.has_ended = True
         yield DONE
