@@ -25,7 +25,7 @@ from router.decision.ranking import ranked
 from router.quality.predictor import QualityPredictor
 
 
-class Decision(msgspec.Struct, frozen=True):
+class Decision(msgspec.Struct, frozen=True, gc=False):
     """An ordered choice with its reasons."""
 
     policy: str
@@ -91,7 +91,7 @@ def decide(
     )
 
 
-class _Case(msgspec.Struct, frozen=True):
+class _Case(msgspec.Struct, frozen=True, gc=False):
     """What the candidates of one decision have in common, whatever the terms."""
 
     profile: RequestProfile

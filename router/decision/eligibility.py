@@ -34,14 +34,14 @@ class Reason(StrEnum):
     BELOW_QUALITY = "below_quality"
 
 
-class Rejection(msgspec.Struct, frozen=True):
+class Rejection(msgspec.Struct, frozen=True, gc=False):
     deployment: DeploymentId
     model: ModelName
     reason: Reason
     detail: str  # one sentence with both figures
 
 
-class Candidate(msgspec.Struct, frozen=True):
+class Candidate(msgspec.Struct, frozen=True, gc=False):
     """A deployment that is asked whether it may serve, and what it would make of the request."""
 
     deployment: Deployment
@@ -52,7 +52,7 @@ class Candidate(msgspec.Struct, frozen=True):
     latency_ms: int | None = None  # as expected, where a limit was set; None there: not known
 
 
-class Question(msgspec.Struct, frozen=True):
+class Question(msgspec.Struct, frozen=True, gc=False):
     """Everything a check may look at. `estimate` is None where the price is not known."""
 
     deployment: Deployment

@@ -26,7 +26,7 @@ WAS_UNAVAILABLE = "it was unavailable when the request was decided"
 
 
 # Empty defaults are no shared state: msgspec copies them.
-class Answers(msgspec.Struct, frozen=True, omit_defaults=True):
+class Answers(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What an `Experience` said during one decision."""
 
     input_ratios: dict[ModelName, float] = {}
@@ -34,7 +34,7 @@ class Answers(msgspec.Struct, frozen=True, omit_defaults=True):
     latencies: dict[DeploymentId, tuple[float, float] | None] = {}  # s to the first token, tokens per s
 
 
-class DecisionRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+class DecisionRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The conditions of a decision, and whom it preferred. Numbers, enums and names of the configuration; no text."""
 
     version: int
