@@ -44,6 +44,8 @@ class EventEditor:
         events = self._splitter.whole_events(data)
         if not events:
             return b""
+        if events.find(b"\n\n") == len(events) - 2:
+            return self._edited(events[:-2])
         return b"".join([self._edited(event) for event in events.split(b"\n\n") if event])
 
     def _edited(self, event: bytes) -> bytes:

@@ -10,8 +10,9 @@ Chunks pass as received but for what the OpenAI SDKs choke on (reference: openro
 
 Each event is read once, with a decoder that looks at nothing but what decides whether it needs more: a quarter of a
 microsecond, less than one `bytes.find` over it (CPython 3.11, msgspec 0.22, 2026-11). All others leave as the bytes
-that came. An event that no SDK could read, neither JSON nor UTF-8, ends the stream as an error does. What becomes of an
-event depends on the events before it, never on where the provider's bytes were cut.
+that came. One that differs from the last only in what it says is not even read (`_Pattern`). An event that no SDK could
+read, neither JSON nor UTF-8, ends the stream as an error does. What becomes of an event depends on the events before
+it, never on where the provider's bytes were cut.
 """
 
 from typing import Any
@@ -118,6 +119,54 @@ class _Deltas(Struct):
     choices: list[_DeltaChoice] | None = None
 
 
+class _Pattern:
+    """Events that are alike but for the text of one string, and what becomes of them.
+
+    Most of a stream is the same chunk over and over around a few letters: 0.7 us of CPU to see that, and 2.7 to read
+    it (CPython 3.11, 2026-11).
+    """
+
+    __slots__ = ("_begins", "_ends", "_least_bytes", "_out_begins", "_out_ends")
+
+    def __init__(self, begins: bytes, ends: bytes, *, has_role: bool) -> None:
+        """`begins` ends with the quote before the string, `ends` begins with the one behind it."""
+        self._begins, self._ends = begins, ends
+        self._least_bytes = len(begins) + len(ends)
+        if has_role:
+            begins, ends = _without_roles(begins), _without_roles(ends)
+        self._out_begins, self._out_ends = begins, ends + b"\n\n"
+
+    @classmethod
+    def of(cls, event: bytes, *, has_role: bool) -> "_Pattern | None":
+        """The pattern of an event on one line that is valid JSON and says something, else None.
+
+        Those bytes stand in JSON only where a string begins that is the value of a member: were they part of a string,
+        its quotes would be escaped.
+        """
+        begins, says, rest = event.partition(b'"content":"')
+        text, quote, ends = rest.partition(b'"')
+        if not quote or b"\\" in text:
+            return None
+        return cls(begins + says, quote + ends, has_role=has_role)
+
+    def edited(self, event: bytes) -> bytes | None:
+        """What the client gets of an event of this pattern, None for any other."""
+        if not (event.startswith(self._begins) and event.endswith(self._ends) and len(event) >= self._least_bytes):
+            return None
+        text = event[len(self._begins) : len(event) - len(self._ends)]
+        if b'"' in text or b"\\" in text or not _is_printable(text):
+            return None
+        return self._out_begins + text + self._out_ends
+
+
+def _is_printable(text: bytes) -> bool:
+    """Whether it is UTF-8 without control characters."""
+    try:
+        return text.decode().isprintable()
+    except UnicodeDecodeError:
+        return False
+
+
 class StreamEditor(EventEditor):
     """Edits one stream and remembers what its end will be booked by.
 
@@ -131,6 +180,7 @@ class StreamEditor(EventEditor):
         "_deltas",
         "_finished",
         "_held_usage",
+        "_pattern",
         "_reader",
         "_roles_missing",
         "_seen",
@@ -151,6 +201,7 @@ class StreamEditor(EventEditor):
         self._annotations: dict[int, int] = {}  # how many each choice has had
         self._calls: dict[int, dict[int, bool]] = {}  # of tools, by choice and index: whether it has any arguments
         self._held_usage = b""
+        self._pattern: _Pattern | None = None  # of the last chunk that only said something
 
     @property
     def is_complete(self) -> bool:
@@ -169,6 +220,13 @@ class StreamEditor(EventEditor):
 
     def _edited(self, event: bytes) -> bytes:
         """As of any API, but `[DONE]` is looked for in no JSON: an answer is many chunks, most of them small."""
+        if self._pattern is not None and not (self.is_done or self.has_failed):
+            edited = self._pattern.edited(event)
+            if edited is not None:
+                return edited
+        return self._edited_anew(event)
+
+    def _edited_anew(self, event: bytes) -> bytes:
         event = event.lstrip(b"\n")
         if not event or self.is_done:
             return b""
@@ -211,7 +269,10 @@ class StreamEditor(EventEditor):
 
     def _plain(self, seen: _Seen, event: bytes, payload: bytes, *, is_one_line: bool) -> bytes:
         if is_one_line:
-            return (_without_roles(event) if _has_role(seen) else event) + b"\n\n"
+            has_role = _has_role(seen)
+            if not _calls_tools(seen):
+                self._pattern = _Pattern.of(event, has_role=has_role) or self._pattern
+            return (_without_roles(event) if has_role else event) + b"\n\n"
         return data_event(_without_roles(payload)) if _has_role(seen) else without_ids(event)
 
     def _unreadable(self, payload: bytes) -> bytes:

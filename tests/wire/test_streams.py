@@ -299,6 +299,63 @@ def test_nothing_said_is_lost_or_altered(
 # Tools without arguments
 
 
+class Reading(StreamEditor):
+    """Reads every event, however much it is like the last."""
+
+    @property
+    def _pattern(self) -> None:
+        return None
+
+    @_pattern.setter
+    def _pattern(self, _: object) -> None:
+        pass
+
+
+ALIKE = [
+    b'{"id":"g","choices":[{"index":0,"delta":{"content":"%b"},"finish_reason":null}]}',
+    b'{"id":"g","choices":[{"index":0,"delta":{"content":"%b","role":"assistant"},"finish_reason":null}]}',
+    b'{"id":"g","choices":[{"index":0,"delta":{"role": "assistant", "content":"%b"}}],"role":"assistant"}',
+    b'{"id":"g","choices":[{"index":0,"delta":{"content":"%b"}}],"role":"assistant"}',
+    b'{"id":"g","choices":[{"index":0,"delta":{"content":"%b","content":"x"}},{"index":0,"delta":{"role":"assistant"}}]}',
+    b'{"id":"g","choices":[{"index":0,"delta":{"a\\"content":"%b"}}]}',
+    b'{"id":"g","choices":[{"index":0,"delta":{"content":"%b","tool_calls":[{"index":0}]}}]}',
+    b'{"id":"g","choices":[{"index":0,"delta":{"content":"%b"},"finish_reason":"stop"}]}',
+    b'{"id":"g","choices":[{"index":0,"delta":{"content":"%b"}}],"usage":{"prompt_tokens":1}}',
+    b'{"id":"g","choices":[{"index":0,"delta":{"content":"%b"}}],"error":{"code":500}}',
+    b'{"id":"g","choices":[{"index":0,"delta":{"content":"%b"}]}',
+    b"[DONE]%b",
+]
+TEXTS = [
+    b"",
+    b"Hi",
+    "café \u2028".encode(),
+    b"\\n",
+    b'\\"',
+    b"\xff",
+    b"\x01",
+    b'"',
+    b'","role":"assistant',
+    b"\\",
+    b"\r",
+]
+
+
+ESCAPED = st.text().map(lambda text: json.dumps(text, ensure_ascii=False)[1:-1].encode("utf-8", "replace"))
+
+
+@given(st.lists(st.tuples(st.sampled_from(ALIKE), st.one_of(st.sampled_from(TEXTS), ESCAPED))))
+@example([(ALIKE[1], b"Hi"), (ALIKE[3], b"Hi"), (ALIKE[3], b"Hi")])
+@example([(ALIKE[0], b"Hi"), (ALIKE[0], b"Hi"), (ALIKE[0], b'","role":"assistant')])
+@example([(ALIKE[0], b"Hi"), (ALIKE[0], b"Hi"), (ALIKE[0], b"\xff")])
+def test_an_event_like_the_last_becomes_what_it_would_have_become_by_itself(said: list[tuple[bytes, bytes]]) -> None:
+    usual, reading = editor(), Reading(READER, shows_usage=True, choices=1)
+    for like, text in said:
+        data = b"data: %b\n\n" % like.replace(b"%b", text)
+        assert usual.feed(data) == reading.feed(data)
+    assert usual.end() == reading.end()
+    assert (usual.has_failed, usual.is_done, usual.bill) == (reading.has_failed, reading.is_done, reading.bill)
+
+
 def calling(arguments: str, index: int = 0) -> dict[str, Any]:
     return chunk(choice({"tool_calls": [{"index": index, "function": {"arguments": arguments}}]}))
 
