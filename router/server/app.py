@@ -5,7 +5,7 @@ Nothing administrative is on the data port. Every route of the data port but `PU
 
 import logging
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -88,6 +88,7 @@ class LastResort:
         self._wordings = wordings
         self._new_request_id = new_request_id
         self._is_stopping = is_stopping
+        self._edge = OuterEdge()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -96,19 +97,19 @@ class LastResort:
         has_begun = False
         request_id = scope[REQUEST_ID] = self._new_request_id()
         wording = scope[WORDING] = self._wording_of(scope["path"])
-        names = [(name, request_id.encode()) for name in wording.request_id_headers]
 
         async def watched_send(message: Message) -> None:
             nonlocal has_begun
             if not has_begun:
                 has_begun = True
-                headers = [*message.get("headers", ()), *names]
+                headers = list(message.get("headers", ()))
+                headers += [(name, request_id.encode()) for name in wording.request_id_headers]
                 if self._is_stopping() and _CLOSE not in headers:
                     headers.append(_CLOSE)
                 message["headers"] = headers
             await send(message)
 
-        with OuterEdge():
+        with self._edge:
             await self._app(scope, receive, watched_send)
             return
         if has_begun:
@@ -116,7 +117,10 @@ class LastResort:
         await refuse(scope, watched_send, InternalError("The gateway made a mistake; it has been logged."))
 
     def _wording_of(self, path: str) -> Wording:
-        return next((wording for start, wording in self._wordings if path.startswith(start)), AS_OPENAI)
+        for start, wording in self._wordings:
+            if path.startswith(start):
+                return wording
+        return AS_OPENAI
 
 
 class Methods:
@@ -125,14 +129,14 @@ class Methods:
     def __init__(self, **endpoints: ASGIApp) -> None:
         self._endpoints = endpoints
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """What is to be awaited: a frame less in the chain that every wake-up of the request goes through."""
         endpoint = self._endpoints.get(scope["method"])
         if endpoint is not None:
-            await endpoint(scope, receive, send)
-            return
+            return endpoint(scope, receive, send)
         allowed = ", ".join(self._endpoints)
         error = WrongMethod(f"{scope['path'][:100]} takes {allowed}, not {scope['method'][:20]}.")
-        await refuse(scope, send, error, headers=[(b"allow", allowed.encode())])
+        return refuse(scope, send, error, headers=[(b"allow", allowed.encode())])
 
 
 class ByPath:
@@ -145,9 +149,9 @@ class ByPath:
         self._endpoints = endpoints
         self._otherwise = otherwise
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         app = self._otherwise if scope["type"] != "http" else self._endpoints.get(scope["path"], self._otherwise)
-        await app(scope, receive, send)
+        return app(scope, receive, send)
 
 
 class NoRoute:

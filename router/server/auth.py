@@ -1,7 +1,7 @@
 """Who calls: `KeyRing` knows the keys, `RequireKey` lets nobody past without one, but to a short public list."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 
 import anyio
@@ -94,12 +94,11 @@ class RequireKey:
         self._public = public
         self._refused = refused
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "http" and scope["path"] not in self._public:
             try:
                 scope[CALLER] = self._keys.caller(one_header(scope, b"authorization"), one_header(scope, b"x-api-key"))
             except (Unauthenticated, InvalidRequest) as error:
                 self._refused(error.code)
-                await refuse(scope, send, error)
-                return
-        await self._app(scope, receive, send)
+                return refuse(scope, send, error)
+        return self._app(scope, receive, send)

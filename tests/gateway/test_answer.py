@@ -130,6 +130,31 @@ async def test_a_connection_that_breaks_after_the_last_word_cuts_nothing() -> No
     assert answer.bill is not None
 
 
+@pytest.mark.parametrize("takes", [0, 1, 2, 9])
+async def test_what_is_taken_as_it_comes_is_not_yielded_and_nothing_is_lost_or_overtaken(takes: int) -> None:
+    said = [(BEGUN % b"Google").replace(b"Hel", b"%d" % number) for number in range(5)]
+    answer = answer_of(Body(*said, END), anyio.CapacityLimiter(1))
+    told: list[bytes] = []
+    taken: list[bytes] = []
+
+    def take(events: bytes) -> bool:
+        if len(taken) < takes:
+            told.append(events)
+            taken.append(events)
+        return len(taken) < takes or told[-1] is events
+
+    await answer.begin()
+    async with aclosing(answer.events(request_id="req_1", take=take)) as events:
+        async for event in events:
+            told.append(event)  # noqa: PERF401  both write to it
+    await answer.finish()
+
+    assert len(taken) == min(takes, 5)
+    assert [event for event in told if event] == [*said, *told[-2:]]
+    assert told[-1].endswith(b"data: [DONE]\n\n")
+    assert answer.cut is None
+
+
 async def test_a_connection_that_breaks_before_the_last_word_cuts_the_answer() -> None:
     answer = answer_of(Breaking(BEGUN % b"Google"), anyio.CapacityLimiter(1))
     await answer.begin()

@@ -603,6 +603,54 @@ async def test_a_stream_that_stalls_is_a_read_timeout_after_what_came_before() -
                 await response.read_chunk()
 
 
+async def test_a_sink_gets_each_piece_as_it_comes_until_it_has_enough_and_then_the_reader_gets_the_rest() -> None:
+    taken: list[bytes] = []
+
+    def sink(piece: bytes) -> bool:
+        taken.append(piece)
+        return piece != b"b"
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(CHUNKED_HEAD)
+        await peer.send(b"1\r\na\r\n")
+        await until(lambda: b"a" in taken)
+        await peer.send(b"1\r\nb\r\n")
+        await until(lambda: b"b" in taken)
+        await peer.send(b"1\r\nc\r\n0\r\n\r\n")
+
+    async with faulty_server(script) as server, UpstreamTransport() as transport:
+        response = await send(transport, server.origin)
+
+        assert await response.pump(sink)
+        assert taken == [b"a", b"b"]
+        assert await response.read_chunk() == b"c"
+        assert not await response.pump(sink)
+        assert transport.idle_connections == 1
+
+
+async def test_a_sink_whose_stream_stalls_gets_what_came_and_then_the_read_timeout() -> None:
+    taken: list[bytes] = []
+
+    def sink(piece: bytes) -> bool:
+        taken.append(piece)
+        return True
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(CHUNKED_HEAD)
+        await peer.send(b"1\r\nx\r\n")
+        await until(lambda: bool(taken))
+        await peer.until_closed()
+
+    async with faulty_server(script) as server, UpstreamTransport() as transport:
+        response = await send(transport, server.origin, timeouts=Timeouts(read_s=SHORT_S))
+
+        with pytest.raises(httpx2.ReadTimeout):
+            await response.pump(sink)
+        assert taken == [b"x"]
+
+
 async def test_the_read_timeout_counts_from_read_to_read_and_not_over_the_whole_answer() -> None:
     async def script(peer: Peer) -> None:
         await peer.request()
