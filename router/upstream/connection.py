@@ -119,8 +119,14 @@ class RawResponse:
             self._sink = None
 
     def pass_on(self) -> bool:
-        """Give the waiting reader's sink what has arrived, if it has one; whether the reader may sleep on."""
+        """Give the waiting reader's sink what has arrived, if it has one; whether the reader may sleep on.
+
+        A flood waits for the reader's turn: passed on at once it comes as fast as the provider can send, and for that
+        the kernel makes its receive buffer as large as it goes, megabytes for each client that reads slowly.
+        """
         if self._sink is None or not self._pieces or self._waiter is None or self._waiter.done():
+            return False
+        if self._buffered_bytes > MAX_BUFFERED_BODY_BYTES:
             return False
         self._wants_more = self._sink(self._taken())
         return self._wants_more and not self._is_complete

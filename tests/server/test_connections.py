@@ -129,6 +129,8 @@ MESSAGES = st.lists(
 @example(start(), [body(b"four", more=True), body(b"four")], GET)
 @example(start(HEADERS[1]), [body(b"four")], GET)
 @example(start(HEADERS[1]), [body(b"four")], REQUESTS[2])
+@example(start(HEADERS[0]), [body(b"four")], REQUESTS[2])
+@example(start(status=204), [body()], GET)
 @example(start(), [body(b"four")], REQUESTS[3])
 @example(start(), [body(b"four")], REQUESTS[5])
 @example(start(HEADERS[4]), [body(b"four")], GET * 3)
