@@ -1,6 +1,5 @@
 """`penstock serve`, `penstock check`, `penstock sandbox`."""
 
-import gc
 import logging
 import resource
 import secrets
@@ -21,6 +20,7 @@ from router.config.snapshot import Listen, Snapshot
 from router.errors import ConfigError
 from router.keys import TeamName, written
 from router.sandbox.refusals import Refusal
+from router.server.interpreter import prepare_to_serve
 from router.server.listen import bound, port_of, serve_until_stopped, serving
 
 log = logging.getLogger("penstock")
@@ -137,21 +137,9 @@ async def _serve(snapshot: Snapshot, ports: _Ports, is_demo: bool, config: Path)
             snapshot = with_sandbox(snapshot, f"http://127.0.0.1:{port_of(listener)}/api/v1")
         house = assemble(snapshot)
         await stack.enter_async_context(serving(house.admin, ports.admin))
-        _spare_the_collector()
+        prepare_to_serve()
         _announce(snapshot, house, ports, config=config, is_demo=is_demo, uses_sandbox=uses_sandbox)
         await serve_until_stopped(house.data, ports.data, house.stop, snapshot.settings.streams.unread_s)
-
-
-# Containers made, less those gone, before the young are looked through. Python's own 700 is less than one request
-# makes: whatever a request holds while it waits for its provider was looked through, and kept, again and again.
-_YOUNG_OBJECTS = 20_000
-
-
-def _spare_the_collector() -> None:
-    """What there is now stays until the end: it is not looked through for garbage any more."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_YOUNG_OBJECTS, 10, 10)
 
 
 def _announce(

@@ -122,8 +122,8 @@ class _Deltas(Struct):
 class _Pattern:
     """Events that are alike but for the text of one string, and what becomes of them.
 
-    Most of a stream is the same chunk over and over around a few letters: 0.7 us of CPU to see that, and 2.7 to read
-    it (CPython 3.11, 2026-11).
+    Most of a stream is the same chunk over and over around a few letters. Editing one takes 1.9 us of CPU where reading
+    each took 4.0 (CPython 3.11, 2026-11).
     """
 
     __slots__ = ("_begins", "_ends", "_least_bytes", "_out_begins", "_out_ends")

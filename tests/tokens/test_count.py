@@ -1,6 +1,8 @@
 """Requests are counted as OpenAI counts them, by laws that hold for any text, and without stalling the loop."""
 
+import sys
 import time
+from collections.abc import Iterator
 
 import anyio
 import msgspec
@@ -9,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from splintr import Tokenizer
 
+from router.server.interpreter import SWITCH_INTERVAL_S
 from router.tokens.count import INLINE_BODY_BYTES, TokenCount, TokenCounter, tokens_or_none
 from router.wire.completions import CompletionReader
 from router.wire.embeddings import EmbeddingReader
@@ -196,7 +199,17 @@ HOSTILE = {
 TEAMS = 8  # none of which finds in memory what another sent: one count alone is over too soon to tell
 
 
+@pytest.fixture
+def as_served() -> Iterator[None]:
+    """Threads give way as they do in a server."""
+    before_s = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    yield
+    sys.setswitchinterval(before_s)
+
+
 @pytest.mark.anyio
+@pytest.mark.usefixtures("as_served")
 @pytest.mark.parametrize("name", HOSTILE)
 async def test_the_loop_keeps_turning_while_a_large_text_is_counted(
     counter: TokenCounter, request_of: RequestMaker, name: str
