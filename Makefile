@@ -92,15 +92,15 @@ clean: ## remove the virtual environment and everything the tools have cached
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is as new as the last installation: a changed lock or pyproject.toml installs again.
-$(VENV)/run.stamp: $(LOCKS)/run.txt pyproject.toml | $(BIN)/python
+$(VENV)/run.stamp: $(LOCKS)/run.txt $(LOCKS)/before-3.11.3.txt pyproject.toml | $(BIN)/python
 	@echo "Installing Penstock into $(VENV) (once, about half a minute) …"
-	@$(PIP) install --require-hashes -r $(LOCKS)/run.txt
+	@$(PIP) install --require-hashes -r $(LOCKS)/run.txt -r $(LOCKS)/before-3.11.3.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/dev.stamp: $(LOCKS)/dev.txt pyproject.toml | $(BIN)/python
+$(VENV)/dev.stamp: $(LOCKS)/dev.txt $(LOCKS)/before-3.11.3.txt pyproject.toml | $(BIN)/python
 	@echo "Installing Penstock and its development tools into $(VENV) (once, about a minute) …"
-	@$(PIP) install --require-hashes -r $(LOCKS)/dev.txt
+	@$(PIP) install --require-hashes -r $(LOCKS)/dev.txt -r $(LOCKS)/before-3.11.3.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
