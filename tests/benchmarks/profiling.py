@@ -91,7 +91,11 @@ def _sampled(lab: Laboratory, runner: Runner, path: Path, seconds: float) -> tup
 
 
 def _record(runner: Runner, path: Path, seconds: float, *options: str) -> None:
-    """Lets py-spy watch the product for so long. Without pausing it, which would slow down what is measured."""
+    """Lets py-spy watch the product for so long. Without pausing it, which would slow down what is measured.
+
+    Only who holds the interpreter's lock is sampled: a thread that waits for it would count as working where it waits.
+    What a thread does without the lock (writes to files, SQLite) is shared out over the rest of it.
+    """
     found = subprocess.run(
         [
             str(Path(sys.executable).with_name("py-spy")),
@@ -100,7 +104,7 @@ def _record(runner: Runner, path: Path, seconds: float, *options: str) -> None:
             *("--duration", str(round(seconds))),
             *("--rate", str(_RATE_HZ)),
             *("--output", str(path)),
-            "--nonblocking",
+            *("--nonblocking", "--gil"),
             *options,
         ],
         capture_output=True,
