@@ -8,7 +8,7 @@ from router.errors import PenstockError
 from router.gateway.dispatch import Gateway
 from router.gateway.exchange import Exchange
 from router.server.auth import CALLER
-from router.server.endpoints import RequestReader
+from router.server.endpoints import RequestReader, read_request
 from router.server.replies import REQUEST_ID, ClientGone, read_body, refuse, send_json
 from router.wire.controls import controls_from
 
@@ -26,11 +26,13 @@ class CountTokens:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
+            controls = controls_from(scope["headers"])
+            body = await read_body(scope, receive, limit_bytes=self._max_body_bytes)
             exchange = Exchange(
                 self._gateway,
                 caller=scope[CALLER],
-                controls=controls_from(scope["headers"]),
-                request=self._reader.read(await read_body(scope, receive, limit_bytes=self._max_body_bytes)),
+                controls=controls,
+                request=await read_request(self._reader, body),
                 request_id=scope[REQUEST_ID],
                 received_s=self._gateway.monotonic_s(),
             )

@@ -50,6 +50,17 @@ class RequestReader(Protocol):
         ...
 
 
+async def read_request(reader: RequestReader, body: bytes) -> ModelRequest:
+    """The request in `body`. Raises InvalidRequest.
+
+    Megabytes are read in a thread: each step of it holds the interpreter for some milliseconds, and between two of them
+    others have their turn.
+    """
+    if len(body) <= _INLINE_BODY_BYTES:
+        return reader.read(body)
+    return await anyio.to_thread.run_sync(reader.read, body)
+
+
 class Underway:
     """The clients that are being served."""
 
@@ -106,7 +117,7 @@ class ModelEndpoint:
             controls = controls_from(scope["headers"])
             key = one_header(scope, b"idempotency-key")
             body = await read_body(scope, receive, limit_bytes=self._max_body_bytes)
-            request = await self._read(body)
+            request = await read_request(self._reader, body)
         except PenstockError as error:
             self._refused(error.code)
             await self._refuse(send, error, request_id)
@@ -131,13 +142,6 @@ class ModelEndpoint:
         else:
             asked = b"\0".join((self._api.encode(), repr(controls).encode(), body))
             await self._answer_once(exchange, scope[CALLER], key, asked, receive, send)
-
-    async def _read(self, body: bytes) -> ModelRequest:
-        """Megabytes in a thread: each step of reading them holds the interpreter for some milliseconds, and between two
-        of them others have their turn. Raises InvalidRequest."""
-        if len(body) <= _INLINE_BODY_BYTES:
-            return self._reader.read(body)
-        return await anyio.to_thread.run_sync(self._reader.read, body)
 
     async def _answer_once(
         self, exchange: Exchange, caller: Caller, key: str, asked: bytes, receive: Receive, send: Send

@@ -22,6 +22,7 @@ from router.gateway.past import DecideAgain, Past, is_same
 from router.gateway.planning import Plan, Planner
 from router.keys import TeamName
 from router.ledger import History
+from router.server.endpoints import read_request
 from router.server.pages import EXPLAIN_PATH, HEADERS, about, page_of, section
 from router.server.replies import ClientGone, read_body, send_body, send_error, send_json
 from router.units import usd_text
@@ -78,7 +79,7 @@ class Explaining:
             raise InvalidRequest(
                 f"There is no team {team[:60]!r}. Send ?team= with one of: {', '.join(self.teams)}.", param="team"
             )
-        return Explained(await self._planner.plan(TeamName(team), self._reader.read(body), controls))
+        return Explained(await self._planner.plan(TeamName(team), await read_request(self._reader, body), controls))
 
     async def past(self, request_id: str) -> Explained:
         """The decision for a request of the ledger. Raises CallerError, StoreUnavailable."""
