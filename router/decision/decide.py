@@ -151,10 +151,12 @@ class _Case(msgspec.Struct, frozen=True, gc=False):
         if refused is not None:
             return refused
         assert forecast is not None  # the check `priced` refuses what has no estimate
+        lesson = self.conditions.experience.quality(deployment.model, self.profile, effort)
+        quality = self.quality.forecast(deployment.model, effort, self.profile, lesson)
         return Candidate(
             deployment=deployment,
-            quality=self.quality.probability(deployment.model, self.profile.task),
-            quality_is_known=self.quality.is_known(deployment.model, self.profile.task),
+            quality=quality.probability,
+            quality_is_known=quality.is_known,
             estimate=forecast,
             effort=effort,
             latency_ms=None if terms.max_latency_ms is None else expected_latency_ms(question),

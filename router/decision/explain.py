@@ -83,6 +83,7 @@ def profile_as_data(profile: RequestProfile) -> dict[str, Any]:
         "longest_prompt_tokens": profile.longest_prompt_tokens,
         "id_tokens": profile.id_tokens,
         "echoes_prompt": profile.echoes_prompt,
+        "signals": msgspec.to_builtins(profile.signals),
     }
 
 

@@ -13,6 +13,8 @@ from router.apis import Api
 from router.catalog.catalog import TEXT_APIS, Capability, Deployment, DeploymentId, Effort, Model, Task
 from router.decision.data_rules import NO_DATA_RULES, DataRules
 from router.quality.language import Language
+from router.quality.predictor import NO_LESSON, Lesson
+from router.quality.signals import NO_SIGNALS, TextSignals
 
 
 class PrefixMark(NamedTuple):
@@ -58,6 +60,7 @@ class RequestProfile(msgspec.Struct, frozen=True, gc=False):
     longest_prompt_tokens: int = 0  # of several prompts, counted as `input_tokens` are; 0: there is one
     id_tokens: int = 0  # of the input, those that came as ids: the model's own, whatever its ratio
     echoes_prompt: bool = False  # the answer repeats the prompt, which a provider may bill as output
+    signals: TextSignals = NO_SIGNALS  # of its words
 
     @property
     def is_text(self) -> bool:
@@ -114,6 +117,10 @@ class Experience(Protocol):
         """None if too few requests went there."""
         ...
 
+    def quality(self, model: Model, profile: RequestProfile, effort: Effort | None, /) -> Lesson:
+        """How much better or worse its answers to such requests have been than expected beforehand."""
+        ...
+
 
 # Output tokens to expect where nothing has been learned yet: our judgement, from the lengths such answers usually
 # have. Only the ranking uses them; what is held is bounded by the request's own limit.
@@ -155,6 +162,9 @@ class NoExperience:
 
     def latency(self, _: Deployment, __: RequestProfile) -> Latency | None:
         return None
+
+    def quality(self, _: Model, __: RequestProfile, ___: Effort | None) -> Lesson:
+        return NO_LESSON
 
 
 NO_EXPERIENCE: Experience = NoExperience()

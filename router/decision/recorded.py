@@ -19,6 +19,7 @@ from router.decision.facts import (
     RequestProfile,
     Tightening,
 )
+from router.quality.predictor import NO_LESSON, Lesson
 
 VERSION = 1  # of the record; a reader that does not know it must not guess
 
@@ -32,6 +33,7 @@ class Answers(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     input_ratios: dict[ModelName, float] = {}
     outputs: dict[str, tuple[int, int]] = {}  # output and reasoning tokens, by `deployment effort`
     latencies: dict[DeploymentId, tuple[float, float] | None] = {}  # s to the first token, tokens per s
+    lessons: dict[str, tuple[float, float, float]] = {}  # shift, variance, labels, by `model effort`; no entry: none
 
 
 class DecisionRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -75,6 +77,7 @@ class Remembering:
         self._input_ratios: dict[ModelName, float] = {}
         self._outputs: dict[tuple[DeploymentId, Effort | None], OutputForecast] = {}
         self._latencies: dict[DeploymentId, Latency | None] = {}
+        self._lessons: dict[tuple[ModelName, Effort | None], Lesson] = {}
 
     def input_ratio(self, model: Model, profile: RequestProfile) -> float:
         known = self._input_ratios.get(model.name)
@@ -94,17 +97,29 @@ class Remembering:
             self._latencies[deployment.id] = self._experience.latency(deployment, profile)
         return self._latencies[deployment.id]
 
+    def quality(self, model: Model, profile: RequestProfile, effort: Effort | None) -> Lesson:
+        key = (model.name, effort)
+        known = self._lessons.get(key)
+        if known is None:
+            known = self._lessons[key] = self._experience.quality(model, profile, effort)
+        return known
+
     def answers(self) -> Answers:
         """What has been asked so far."""
         return Answers(
             input_ratios=dict(self._input_ratios),
             outputs={
-                _output_key(deployment, effort): (forecast.output_tokens, forecast.reasoning_tokens)
+                _arm_key(deployment, effort): (forecast.output_tokens, forecast.reasoning_tokens)
                 for (deployment, effort), forecast in self._outputs.items()
             },
             latencies={
                 deployment: None if known is None else (known.first_token_s, known.output_tokens_per_s)
                 for deployment, known in self._latencies.items()
+            },
+            lessons={
+                _arm_key(model, effort): (lesson.shift, lesson.variance, lesson.labels)
+                for (model, effort), lesson in self._lessons.items()
+                if lesson is not NO_LESSON
             },
         )
 
@@ -121,7 +136,7 @@ class Recalled:
         return self._otherwise.input_ratio(model, profile) if known is None else known
 
     def output(self, deployment: Deployment, profile: RequestProfile, effort: Effort | None) -> OutputForecast:
-        known = self._answers.outputs.get(_output_key(deployment.id, effort))
+        known = self._answers.outputs.get(_arm_key(deployment.id, effort))
         return self._otherwise.output(deployment, profile, effort) if known is None else OutputForecast(*known)
 
     def latency(self, deployment: Deployment, profile: RequestProfile) -> Latency | None:
@@ -129,6 +144,11 @@ class Recalled:
             return self._otherwise.latency(deployment, profile)
         known = self._answers.latencies[deployment.id]
         return None if known is None else Latency(*known)
+
+    def quality(self, model: Model, _: RequestProfile, effort: Effort | None) -> Lesson:
+        # What had been learned of quality is kept whole: who was not asked then had taught nothing that was used.
+        known = self._answers.lessons.get(_arm_key(model.name, effort))
+        return NO_LESSON if known is None else Lesson(*known)
 
 
 def remembered(experience: Experience) -> Experience:
@@ -195,5 +215,5 @@ _PROFILES = msgspec.json.Decoder(RequestProfile)
 _RECORDS = msgspec.json.Decoder(DecisionRecord)
 
 
-def _output_key(deployment: DeploymentId, effort: Effort | None) -> str:
-    return f"{deployment} {effort.value}" if effort is not None else deployment
+def _arm_key(name: DeploymentId | ModelName, effort: Effort | None) -> str:
+    return f"{name} {effort.value}" if effort is not None else name

@@ -15,6 +15,7 @@ from router.learning.latencies import Latencies
 from router.learning.outputs import Outputs
 from router.learning.ratios import Ratios
 from router.ledger import FAILED_VERIFICATION, Attempt, LedgerEntry, Outcome
+from router.quality.predictor import NO_LESSON, Lesson
 
 VERSION = 2  # of the data; what another version wrote is not read
 
@@ -43,6 +44,9 @@ class LearnedExperience:
 
     def latency(self, deployment: Deployment, profile: RequestProfile) -> Latency | None:
         return self._latencies.latency(deployment.id, profile.team)
+
+    def quality(self, _: Model, __: RequestProfile, ___: Effort | None) -> Lesson:
+        return NO_LESSON
 
     def observe(self, entry: LedgerEntry) -> None:
         """`learn` from an entry that was kept. One without a readable profile is let be."""

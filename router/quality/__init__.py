@@ -4,6 +4,7 @@ cues        the words and signs that give a kind of task away
 language    which language a text is written in
 difficulty  how hard a request looks
 features    all three of a request
+signals     what a trained head tells of its words
 predictor   the probability that a model's answer is good
 schemas     JSON Schemas from strangers, within bounds
 verify      the checks of an answer

@@ -151,9 +151,19 @@ class Judge:
             would_spend=would_spend,
             is_same=same,
             error=error,
-            quality_then=self._quality.probability(known[0].model, past.profile.task) if known and is_text else None,
+            quality_then=self._quality_then(past, served, known) if served and is_text else None,
             quality_now=chosen.quality if chosen and served and is_text else None,
         )
+
+    def _quality_then(self, past: Past, served: Attempt, known: tuple[Deployment, ...]) -> float | None:
+        """What the other configuration would have expected of the model that answered."""
+        if not known:
+            return None
+        model = known[0].model
+        lesson = past.record.conditions(Conditions(past.entry.at, experience=self._learner)).experience.quality(
+            model, past.profile, served.effort
+        )
+        return self._quality.forecast(model, served.effort, past.profile, lesson).probability
 
     def _cost(self, past: Past, plan: Plan, warmth: Mapping[DeploymentId, int]) -> tuple[Calls, Error | None]:
         """The calls now, and how far their sum may be off. Raises _NotKnownError."""

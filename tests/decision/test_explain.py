@@ -91,6 +91,7 @@ def test_a_decision_as_data() -> None:
             "longest_prompt_tokens": 0,
             "id_tokens": 0,
             "echoes_prompt": False,
+            "signals": {},
         },
         "candidates": [
             {
@@ -217,6 +218,7 @@ def test_a_profile_as_data_is_in_a_fixed_order() -> None:
         "longest_prompt_tokens": 0,
         "id_tokens": 0,
         "echoes_prompt": False,
+        "signals": {},
     }
 
 

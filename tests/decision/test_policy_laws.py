@@ -43,7 +43,7 @@ from router.decision.matching import Match, Modality, Schedule, Weekday
 from router.decision.policy import Guard, Objective, Policy, QualityFloor, Rule
 from router.decision.recorded import Remembering
 from router.quality.language import Language
-from router.quality.predictor import TablePredictor
+from router.quality.predictor import NO_LESSON, Lesson, TablePredictor
 from tests.decision.builders import CHAT, always, at, model, per_mtok
 from tests.replacing import replace
 
@@ -74,6 +74,9 @@ class Learned:
 
     def latency(self, deployment: Deployment, _: RequestProfile) -> Latency | None:
         return self._latencies[deployment.id]
+
+    def quality(self, _: Model, __: RequestProfile, ___: Effort | None) -> Lesson:
+        return NO_LESSON
 
 
 @dataclass(frozen=True, slots=True)

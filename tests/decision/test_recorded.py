@@ -26,7 +26,7 @@ from router.decision.recorded import (
     record_of,
     remembered,
 )
-from router.quality.predictor import TablePredictor
+from router.quality.predictor import Lesson, TablePredictor
 from tests.decision.builders import CHAT, NOON, always, at, catalog, model, per_mtok, policy
 from tests.replacing import replace
 
@@ -54,6 +54,9 @@ class Learned:
 
     def latency(self, _: Deployment, __: RequestProfile) -> Latency | None:
         return self._chance.choice((None, Latency(self._chance.random(), 50.0)))
+
+    def quality(self, _: Model, __: RequestProfile, ___: Effort | None) -> Lesson:
+        return Lesson(0.25, 0.01, 80.0)
 
 
 def cases() -> Iterator[tuple[RequestProfile, Conditions, Tightening]]:

@@ -1,4 +1,4 @@
-"""The table predictor says what the catalog says, and never flatters a model it knows nothing of."""
+"""The table predictor says what the catalog says, moved by what was learned, and never flatters an unknown model."""
 
 from datetime import date
 
@@ -7,9 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.catalog.catalog import Model, ModelName, Score, Task
-from router.quality.predictor import QualityPredictor, TablePredictor
+from router.quality.predictor import NO_LESSON, Forecast, Lesson, TablePredictor, moved
+from router.quality.signals import NO_SIGNALS, TextSignals
 
 probabilities = st.floats(0, 1)
+
+
+class _Asked:
+    def __init__(self, task: Task) -> None:
+        self.team = "search"
+        self.task = task
+        self.difficulty = 0.5
+        self.signals: TextSignals = NO_SIGNALS
 
 
 def _model(**quality: float) -> Model:
@@ -23,37 +32,49 @@ def _model(**quality: float) -> Model:
     )
 
 
-@pytest.fixture
-def predictor() -> QualityPredictor:
-    return TablePredictor()
+def _forecast(model: Model, task: Task, lesson: Lesson = NO_LESSON) -> Forecast:
+    return TablePredictor().forecast(model, None, _Asked(task), lesson)
 
 
-def test_a_known_score_is_the_probability(predictor: QualityPredictor) -> None:
-    model = _model(code=0.9, chat=0.6)
+def test_a_known_score_is_the_probability() -> None:
+    forecast = _forecast(_model(code=0.9, chat=0.6), Task.CODE)
 
-    assert predictor.probability(model, Task.CODE) == 0.9
-    assert predictor.is_known(model, Task.CODE)
-
-
-def test_a_missing_score_falls_back_to_the_lowest_known_one(predictor: QualityPredictor) -> None:
-    model = _model(code=0.9, chat=0.6)
-
-    assert predictor.probability(model, Task.FACTS) == 0.6
-    assert not predictor.is_known(model, Task.FACTS)
+    assert forecast.probability == 0.9
+    assert forecast.is_known
 
 
-def test_a_model_without_any_score_is_good_for_nothing(predictor: QualityPredictor) -> None:
-    assert predictor.probability(_model(), Task.CHAT) == 0.0
-    assert not predictor.is_known(_model(), Task.CHAT)
+def test_a_missing_score_falls_back_to_the_lowest_known_one() -> None:
+    forecast = _forecast(_model(code=0.9, chat=0.6), Task.FACTS)
+
+    assert forecast.probability == 0.6
+    assert not forecast.is_known
+
+
+def test_a_model_without_any_score_is_good_for_nothing() -> None:
+    forecast = _forecast(_model(), Task.CHAT)
+
+    assert forecast.probability == 0.0
+    assert not forecast.is_known
 
 
 @given(quality=st.dictionaries(st.sampled_from([task.value for task in Task]), probabilities))
 def test_a_fallback_is_never_above_any_known_score(quality: dict[str, float]) -> None:
-    predictor = TablePredictor()
-    model = _model(**quality)
-
     for task in Task:
-        probability = predictor.probability(model, task)
-        assert 0 <= probability <= 1
-        if not predictor.is_known(model, task):
-            assert all(probability <= value for value in quality.values())
+        forecast = _forecast(_model(**quality), task)
+        assert 0 <= forecast.probability <= 1
+        if not forecast.is_known:
+            assert all(forecast.probability <= value for value in quality.values())
+
+
+def test_what_was_learned_moves_the_probability_in_log_odds() -> None:
+    forecast = _forecast(_model(code=0.75), Task.CODE, Lesson(shift=1.0986122886681098, variance=0.1, labels=50))
+
+    assert forecast.probability == pytest.approx(0.9)  # odds of 3 to 1, times 3
+
+
+@given(probability=probabilities, shift=st.floats(-20, 20))
+def test_moving_keeps_a_probability_and_goes_the_way_of_the_shift(probability: float, shift: float) -> None:
+    after = moved(probability, shift)
+
+    assert 0 <= after <= 1
+    assert (after - probability) * shift >= -1e-12
