@@ -13,12 +13,14 @@ What may have reached the upstream: with ConnectError, ConnectTimeout, PoolTimeo
 """
 
 import asyncio
+import socket
 import ssl
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import httpx2
+from aiohappyeyeballs import AddrInfoType, start_connection
 
 from router.upstream.connection import READ_BYTES, Connection, RawResponse, Timeouts
 
@@ -27,6 +29,12 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 # `PreparedHead` writes these itself: two opinions about where a message ends are how requests are smuggled.
 _FRAMING_HEADERS = frozenset({b"host", b"content-length", b"transfer-encoding"})
 _METHODS_WITH_BODY = frozenset({b"POST", b"PUT", b"PATCH"})
+
+# A name's next address is tried as well when one has not answered for so long, families in turn: RFC 8305's own choice.
+# uvloop's and asyncio's own create_connection wait for the kernel to give an address up, which is longer than we wait.
+_NEXT_ADDRESS_S = 0.25
+
+Resolve = Callable[[str, int], Awaitable[Sequence[AddrInfoType]]]  # addresses of a host's port, best first
 
 
 class Origin(NamedTuple):
@@ -52,6 +60,11 @@ def is_unsent(error: httpx2.TransportError) -> bool:
         | httpx2.LocalProtocolError
         | httpx2.UnsupportedProtocol,
     )
+
+
+async def resolved(host: str, port: int) -> Sequence[AddrInfoType]:
+    """What the system's resolver says, in its order (RFC 6724). Raises OSError and UnicodeError."""
+    return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
 
 
 class PreparedHead:
@@ -94,11 +107,17 @@ class UpstreamTransport(httpx2.AsyncBaseTransport):
     """
 
     def __init__(
-        self, *, max_connections: int = 10_000, idle_s: float = 30.0, ssl_context: ssl.SSLContext | None = None
+        self,
+        *,
+        max_connections: int = 10_000,
+        idle_s: float = 30.0,
+        ssl_context: ssl.SSLContext | None = None,
+        resolve: Resolve = resolved,
     ) -> None:
         self._max_connections = max_connections
         self._idle_s = idle_s
         self._ssl_context = ssl_context or ssl.create_default_context()
+        self._resolve = resolve
         self._pools: dict[Origin, _Pool] = {}  # never shrinks: origins come from the configuration only
 
     @property
@@ -147,7 +166,7 @@ class UpstreamTransport(httpx2.AsyncBaseTransport):
         if origin.scheme not in DEFAULT_PORTS:
             raise httpx2.UnsupportedProtocol(f"expected http or https, got {origin.scheme!r}")
         ssl_context = self._ssl_context if origin.scheme == "https" else None
-        pool = self._pools[origin] = _Pool(origin, self._max_connections, self._idle_s, ssl_context)
+        pool = self._pools[origin] = _Pool(origin, self._max_connections, self._idle_s, ssl_context, self._resolve)
         return pool
 
 
@@ -160,7 +179,14 @@ class _Pool:
     that gives back is a plain function: a cancelled task cannot be interrupted in it.
     """
 
-    def __init__(self, origin: Origin, max_connections: int, idle_s: float, ssl_context: ssl.SSLContext | None) -> None:
+    def __init__(
+        self,
+        origin: Origin,
+        max_connections: int,
+        idle_s: float,
+        ssl_context: ssl.SSLContext | None,
+        resolve: Resolve,
+    ) -> None:
         self.host_header = origin.host_header
         self.read_buffer = memoryview(bytearray(READ_BYTES))
         self.taken_slots = 0
@@ -171,6 +197,7 @@ class _Pool:
         self._max_connections = max_connections
         self._idle_s = idle_s
         self._ssl_context = ssl_context
+        self._resolve = resolve
         self._connections: set[Connection] = set()
         self._is_closed = False
 
@@ -266,19 +293,25 @@ class _Pool:
         return connection
 
     async def _open_socket(self, connection: Connection, connect_s: float | None) -> None:
-        is_tls = self._ssl_context is not None
+        host = self._origin.host
         try:
             async with asyncio.timeout(connect_s):
-                await asyncio.get_running_loop().create_connection(
-                    lambda: connection,
-                    self._origin.host,
-                    self._origin.port,
-                    ssl=self._ssl_context,
-                    server_hostname=self._origin.host if is_tls else None,
-                )
+                addresses = await self._resolve(host, self._origin.port)
+                connected = await start_connection(addresses, happy_eyeballs_delay=_NEXT_ADDRESS_S)
+                try:
+                    await asyncio.get_running_loop().create_connection(
+                        lambda: connection,
+                        sock=connected,
+                        ssl=self._ssl_context,
+                        server_hostname=host if self._ssl_context is not None else None,
+                    )
+                except BaseException:
+                    connected.close()  # no effect if the loop has done so
+                    raise
         except TimeoutError as error:  # also the kernel's own ETIMEDOUT
             raise httpx2.ConnectTimeout(f"no connection to {self._origin.host} within {connect_s} s") from error
-        except (OSError, UnicodeError) as error:  # the latter from host names that cannot be encoded
+        # UnicodeError from names that cannot be encoded; uvloop raises RuntimeError for a descriptor it still holds.
+        except (OSError, UnicodeError, RuntimeError) as error:
             raise httpx2.ConnectError(f"no connection to {self._origin.host}: {error}") from error
         if connection.is_closed:
             raise httpx2.ConnectError(f"the connection to {self._origin.host} was closed before it was used")

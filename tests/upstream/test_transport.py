@@ -2,13 +2,14 @@
 
 import asyncio
 import itertools
+import os
 import random
 import shutil
 import socket
 import ssl
 import subprocess
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,11 +17,12 @@ import anyio
 import anyio.lowlevel
 import httpx2
 import pytest
+from aiohappyeyeballs import AddrInfoType
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.upstream.connection import MAX_BUFFERED_BODY_BYTES, MAX_HEAD_BYTES, READ_BYTES, RawResponse, Timeouts
-from router.upstream.transport import Origin, PreparedHead, UpstreamTransport, is_unsent
+from router.upstream.transport import Origin, PreparedHead, Resolve, UpstreamTransport, is_unsent
 from tests.upstream.faulty_server import DEADLINE_S, Peer, answer, chunked, faulty_server
 
 pytestmark = pytest.mark.anyio
@@ -562,6 +564,73 @@ async def test_a_name_that_cannot_be_looked_up_is_a_connect_error() -> None:
             await send(transport, Origin("http", "a" * 64 + ".invalid", 80))
 
         assert transport.open_connections == 0
+
+
+def addresses(*hosts: str) -> Resolve:
+    """A resolver that knows one name, and these addresses of it."""
+
+    async def resolve(host: str, port: int) -> list[AddrInfoType]:
+        assert host == "provider.example"
+        return [info for each in hosts for info in socket.getaddrinfo(each, port, type=socket.SOCK_STREAM)]
+
+    return resolve
+
+
+@contextmanager
+def unanswered(host: str, port: int) -> Iterator[None]:
+    """An address that answers no SYN, as one that is routed nowhere: the queue of its listener is full."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket(family))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(0)
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket(family))
+            waiting.setblocking(False)
+            with suppress(BlockingIOError):
+                waiting.connect((host, port))
+        yield
+
+
+@pytest.mark.parametrize("dead", ["127.0.0.2", "::1"])
+async def test_an_address_that_does_not_answer_does_not_use_up_the_time_to_connect(dead: str) -> None:
+    if ":" in dead and not socket.has_dualstack_ipv6():
+        pytest.skip("needs IPv6 on loopback")
+
+    async with faulty_server(echo) as server, UpstreamTransport(resolve=addresses(dead, "127.0.0.1")) as transport:
+        origin = server.origin._replace(host="provider.example")
+        with unanswered(dead, server.origin.port):
+            response = await send(transport, origin, body=b"one", timeouts=Timeouts(connect_s=DEADLINE_S / 4))
+            assert await read_all(response) == b"one"
+            assert transport.open_connections == 1
+
+            assert await read_all(await send(transport, origin, body=b"two")) == b"two"
+            assert server.connections == 1
+
+
+async def test_an_address_that_refuses_is_passed_over_at_once() -> None:
+    async with (
+        faulty_server(echo) as server,
+        UpstreamTransport(resolve=addresses("127.0.0.2", "127.0.0.3", "127.0.0.1")) as transport,
+    ):
+        origin = server.origin._replace(host="provider.example")
+        response = await send(transport, origin, body=b"x", timeouts=Timeouts(connect_s=0.2))  # less than the stagger
+
+        assert await read_all(response) == b"x"
+
+
+async def test_a_name_of_which_no_address_answers_is_a_connect_timeout_and_leaves_nothing_open() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    before = set(os.listdir("/proc/self/fd"))
+    with unanswered("127.0.0.2", port), unanswered("127.0.0.3", port):
+        async with UpstreamTransport(resolve=addresses("127.0.0.2", "127.0.0.3")) as transport:
+            with pytest.raises(httpx2.ConnectTimeout):
+                await send(transport, Origin("http", "provider.example", port), timeouts=Timeouts(connect_s=0.4))
+
+            assert transport.open_connections == 0
+    assert set(os.listdir("/proc/self/fd")) == before
 
 
 async def test_a_handshake_that_never_ends_is_a_connect_timeout() -> None:
