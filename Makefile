@@ -8,7 +8,7 @@ TEST_PROCESSES ?= 2
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-clients check format bench bench-quick bench-guard bench-record bench-profile bench-peers bench-routing torture-money torture-upstream mutation lock clean
+.PHONY: help run test test-clients check format bench bench-quick bench-guard bench-record bench-profile bench-peers bench-transports bench-servers bench-routing torture-money torture-upstream mutation lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -62,6 +62,17 @@ bench-peers: $(VENV)/dev.stamp ## LiteLLM and Portkey's gateway beside nginx and
 	@sh tests/servers.sh
 	@sh tests/benchmarks/peers/install.sh $(VENV)/peers
 	@$(BIN)/python -m tests.benchmarks.peers $(VENV)/peers
+
+bench-transports: $(VENV)/dev.stamp ## our upstream transport beside httpx2's, aiohttp and pyreqwest, with TLS and HTTP/2 (minutes)
+	@sh tests/servers.sh
+	@PYTHON=$(BIN)/python sh tests/benchmarks/install_apart.sh tests/benchmarks/transports/requirements.txt $(VENV)/transports
+	@$(BIN)/python -m tests.benchmarks.transports $(VENV)/transports
+
+bench-servers: $(VENV)/dev.stamp ## the product on granian and on plain uvicorn, and what each does for whoever is exposed (minutes)
+	@sh tests/servers.sh
+	@PYTHON=$(BIN)/python sh tests/benchmarks/install_apart.sh tests/benchmarks/servers/requirements.txt $(VENV)/servers
+	@$(BIN)/python -m tests.benchmarks.servers $(VENV)/servers
+	@$(BIN)/python -m tests.benchmarks.servers.duties $(VENV)/servers
 
 bench-routing: $(VENV)/dev.stamp ## the sandbox's bill of 500 conversations, with and without prompt-cache memory
 	@$(BIN)/python -m tests.benchmarks.routing

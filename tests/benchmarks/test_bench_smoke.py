@@ -144,3 +144,16 @@ def test_answers_without_status_200_are_failures(mock_port: int) -> None:
     refused = load(f"--port={mock_port}", "--request-limit=10", "--path=/nowhere")
 
     assert (refused["successes"], refused["failures"]) == (0, {"status 404": 10})
+
+
+def test_a_transport_is_asked_as_often_as_its_answers_are_counted(mock_port: int) -> None:
+    origin, factory = f"--origin=http://127.0.0.1:{mock_port}", "--factory=contenders:own"
+    argv = [sys.executable, "-m", "tests.benchmarks.transports.asker", origin, factory, "--duration-s=0.1"]
+    before = stats(mock_port)["completions"]
+    finished = subprocess.run(argv, cwd=REPOSITORY, check=True, capture_output=True, text=True, timeout=20)
+    asked: dict[str, float] = json.loads(finished.stdout)
+
+    warm_up = stats(mock_port)["completions"] - before - asked["answers"]
+    assert warm_up > 0 < asked["answers"] == asked["pieces"]
+    assert asked["connections"] == 32
+    assert asked["cpu_s"] > 0
