@@ -386,7 +386,8 @@ class Exchange:
 
     async def _held(self, quota: Quota, candidate: Candidate) -> Call:
         call_id = f"{self.request_id}.{len(self._calls) + 1}"
-        self._gateway.journal.write(Intent(call_id), request_id=self.request_id)
+        if self._gateway.gate.outlives_process:  # else nobody has to let go of a hold for a call that never left
+            self._gateway.journal.write(Intent(call_id), request_id=self.request_id)
         reservation = await self._gateway.gate.reserve(
             quota, reservation_id=call_id, nano_usd=candidate.estimate.worst_nano_usd
         )

@@ -66,6 +66,10 @@ class Reservation(msgspec.Struct, frozen=True, gc=False):
 class Gate(Protocol):
     """Counters of one or many processes. Each call is atomic over all scopes and budgets."""
 
+    @property
+    def outlives_process(self) -> bool:
+        """Whether a hold stays when the process that made it dies, until somebody resolves it."""
+
     async def admit(self, quota: Quota, *, tokens: int) -> Admission:
         """Count one request, expected to use that many tokens, against the rate limits of every scope.
 

@@ -41,6 +41,8 @@ class _Watched(msgspec.Struct, frozen=True):
 class MemoryGate:
     """Holds and limits of every scope, in this process."""
 
+    outlives_process = False
+
     def __init__(self, *, now: Callable[[], datetime], monotonic_s: Callable[[], float]) -> None:
         self._clock = now
         self._latest: datetime | None = None

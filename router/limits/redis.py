@@ -63,6 +63,8 @@ class RedisGate:
     `run` must be running for as long as the gate is used; `aclose` comes after.
     """
 
+    outlives_process = True
+
     def __init__(
         self,
         functions: BudgetFunctions,

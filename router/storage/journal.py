@@ -1,9 +1,9 @@
 """The journal: what was sent and what came of it, on disk before it happens, so that `kill -9` loses no money.
 
-For each request, in this order: INTENT before money is held for a call, SENT before the call leaves, HEAD when the
-provider has named the generation, END when a call is over and another follows, DONE with the whole ledger entry. Each
-record is one `write`, which survives the death of the process; with `strict` durability the disk is waited for as well,
-which survives a power failure.
+For each request, in this order: INTENT before money is held for a call, where holds outlive their process; SENT before
+the call leaves, HEAD when the provider has named the generation, END when a call is over and another follows, DONE with
+the whole ledger entry. Each record is one `write`, which survives the death of the process; with `strict` durability
+the disk is waited for as well, which survives a power failure.
 
 A file is a sequence of records: length and CRC-32 of the payload, four bytes each, big-endian, then the payload in
 MessagePack. A torn record is what a killed process leaves at the end; reading stops there.

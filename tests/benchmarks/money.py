@@ -17,7 +17,7 @@ from router.ledger import LedgerEntry, Outcome
 from router.limits.gate import Quota, Scope
 from router.limits.memory import MemoryGate
 from router.quotas import Budget, Limits, Per, ScopeId
-from router.storage.journal import Head, Intent, Journal, Sent
+from router.storage.journal import Head, Journal, Sent
 from router.storage.sqlite import SqliteStore
 from router.units import CostSource
 from tests.replacing import replace
@@ -45,7 +45,6 @@ async def _one(gate: MemoryGate, journal: Journal, finished: LedgerEntry) -> Non
     request_id = finished.request_id
     admission = await gate.admit(_QUOTA, tokens=600)
     call_id = f"{request_id}.1"
-    journal.write(Intent(call_id), request_id=request_id)
     reservation = await gate.reserve(_QUOTA, reservation_id=call_id, nano_usd=2_000_000)
     in_doubt = replace(finished.attempts[0], outcome="lost", source=CostSource.HELD)
     journal.write(Sent(replace(finished, outcome=Outcome.LOST, attempts=(in_doubt,))), request_id=request_id)
