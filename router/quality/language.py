@@ -6,10 +6,9 @@ that share a script and are not listed are taken for their neighbour (Bulgarian 
 """
 
 import re
-from bisect import bisect_right
 from collections.abc import Collection, Mapping
 from enum import StrEnum
-from itertools import islice
+from itertools import pairwise
 from math import lcm
 from types import MappingProxyType
 
@@ -193,8 +192,13 @@ _SCRIPT_STARTS: tuple[tuple[int, str], ...] = (
     (0xF900, "han"),
     (0xFB00, ""),
 )
-_STARTS = tuple(start for start, _ in _SCRIPT_STARTS)
-_FOREIGN = re.compile("[\u0370-\u1fff\u3040-\ud7af\uf900-\ufaff]")
+_BLOCK = 16  # code points; every start above is a multiple of it
+_SCRIPT_OF_BLOCK = tuple(
+    script for (start, script), (end, _) in pairwise(_SCRIPT_STARTS) for _ in range(start // _BLOCK, end // _BLOCK)
+)
+_FOREIGN_LETTER = "[\u0370-\u1fff\u3040-\ud7af\uf900-\ufaff]"
+# A word of them at a time. Not `{1,64}`: only a pattern that begins with a plain set is searched for fast.
+_FOREIGN = re.compile(f"{_FOREIGN_LETTER}{_FOREIGN_LETTER}{{0,63}}")
 _MOST_FOREIGN = 64  # letters looked at: a line of prose
 
 # So many letters weigh as much as one small word of a language in Latin script: they may be a quoted name in it.
@@ -243,7 +247,7 @@ def language_of(text: str, words: set[str]) -> Language:
     latin, weight = _latin(words)
     if text.isascii():
         return latin or (Language.EN if words else Language.OTHER)
-    letters = [found[0] for found in islice(_FOREIGN.finditer(text), _MOST_FOREIGN)]
+    letters = _first_foreign(text)
     distinct = set(letters)
     scripts = _scripts(distinct)
     if scripts:
@@ -252,6 +256,15 @@ def language_of(text: str, words: set[str]) -> Language:
         if len(letters) * _WHOLE >= per_word * weight:
             return _of_script(script, scripts, distinct.union(words))
     return latin or _by_letters(text)
+
+
+def _first_foreign(text: str) -> str:
+    letters = ""
+    for found in _FOREIGN.finditer(text):
+        letters += found[0]
+        if len(letters) >= _MOST_FOREIGN:
+            break
+    return letters[:_MOST_FOREIGN]
 
 
 def _latin(words: set[str]) -> tuple[Language | None, int]:
@@ -274,10 +287,10 @@ _RANK = MappingProxyType({language: rank for rank, language in enumerate(Languag
 
 
 def _scripts(letters: Collection[str]) -> dict[str, int]:
-    """How many of these distinct letters each script has."""
+    """How many of these distinct letters, all of `_FOREIGN`, each script has."""
     found: dict[str, int] = {}
     for letter in letters:
-        script = _SCRIPT_STARTS[bisect_right(_STARTS, ord(letter)) - 1][1]
+        script = _SCRIPT_OF_BLOCK[ord(letter) // _BLOCK]
         if script:
             found[script] = found.get(script, 0) + 1
     return found

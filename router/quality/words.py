@@ -1,7 +1,8 @@
 """The words and the numbers of a text: what the cues of task, language and difficulty are looked up by.
 
-Two ways to the same answer. Most text is ASCII, and there a table of 256 bytes does in one pass of C what a pattern
-does a letter at a time: parting a kilobyte takes 4 us instead of 16, counting its numbers 1 us instead of 5.
+Two ways to the same answer. Most text has no sign beyond Latin-1 (English, German, French, Spanish, ...), and there a
+table of 256 bytes does in one pass of C what a pattern does a letter at a time: parting a kilobyte takes 4 us instead
+of 16, counting its numbers 1 us instead of 5.
 """
 
 import re
@@ -9,20 +10,24 @@ import re
 _WORD = re.compile(r"\w+")
 _NUMBER = re.compile(r"\d[\d.,]*")
 
-_ASCII = [chr(code) if code < 128 else " " for code in range(256)]
-_PARTED = "".join(sign if _WORD.match(sign) else " " for sign in _ASCII).encode("ascii")
-_DIGITS = "".join(sign if sign.isdigit() else " " for sign in _ASCII).encode("ascii")
+_LATIN = [chr(code) for code in range(256)]
+_PARTED = "".join(sign if _WORD.match(sign) else " " for sign in _LATIN).encode("latin-1")
+_DIGITS = "".join(sign if _NUMBER.match(sign) else " " for sign in _LATIN).encode("latin-1")
 
 
 def words_in(text: str) -> set[str]:
     """The distinct words."""
-    if text.isascii():
-        return set(text.encode("ascii").translate(_PARTED).decode("ascii").split())
-    return set(_WORD.findall(text))
+    try:
+        latin = text.encode("latin-1")
+    except UnicodeEncodeError:
+        return set(_WORD.findall(text))
+    return set(latin.translate(_PARTED).decode("latin-1").split())
 
 
 def numbers_in(text: str) -> int:
     """How many numbers there are; `1,000.50` is one."""
-    if text.isascii():
-        return len(text.encode("ascii").translate(_DIGITS, b".,").split())
-    return len(_NUMBER.findall(text))
+    try:
+        latin = text.encode("latin-1")
+    except UnicodeEncodeError:
+        return len(_NUMBER.findall(text))
+    return len(latin.translate(_DIGITS, b".,").split())
