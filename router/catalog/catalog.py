@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Literal, NewType
 
 from router.apis import Api
@@ -31,14 +32,38 @@ class Capability(StrEnum):
 
 
 class Task(StrEnum):
-    """Kinds of work a quality figure speaks of."""
+    """Kinds of work a quality figure speaks of. docs/tasks.md says how each is told, and why it is one."""
 
-    CHAT = "chat"  # everyday questions, writing, summaries, translation: what no other kind claims
+    CHAT = "chat"  # everyday questions, advice, ideas: what no other kind claims
+    WRITING = "writing"  # texts made or made better: letters, stories, another tone
+    TRANSLATION = "translation"
+    SUMMARY = "summary"
     EXTRACTION = "extraction"  # text in, structure out
+    CLASSIFICATION = "classification"  # text in, one of a few words out
     FACTS = "facts"  # recall of particulars
-    REASONING = "reasoning"  # multi-step argument, science, mathematics
-    CODE = "code"  # writing and changing programs
+    MATH = "math"  # sums, word problems, proofs
+    REASONING = "reasoning"  # logic, and science that has to be argued
+    CODE = "code"  # writing, changing and explaining programs
+    TOOL_CALL = "tool_call"  # one call of one of a few tools
     AGENT = "agent"  # tool use over several steps
+    VISION = "vision"  # about pictures that are given
+    LONG_CONTEXT = "long_context"  # about more text than most models read with care
+
+
+# Which figure stands in for a kind that nobody has scored: that of the kind nearest to it in what it takes. One step
+# only, to one of the six kinds for which there is a figure of nearly every model; docs/tasks.md has the reasons.
+TASK_FALLBACKS: Mapping[Task, Task] = MappingProxyType(
+    {
+        Task.WRITING: Task.CHAT,
+        Task.TRANSLATION: Task.CHAT,
+        Task.SUMMARY: Task.CHAT,
+        Task.CLASSIFICATION: Task.EXTRACTION,
+        Task.MATH: Task.REASONING,
+        Task.TOOL_CALL: Task.EXTRACTION,
+        Task.VISION: Task.CHAT,
+        Task.LONG_CONTEXT: Task.REASONING,
+    }
+)
 
 
 class Effort(StrEnum):

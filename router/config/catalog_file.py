@@ -70,11 +70,19 @@ def _model(name: ModelName, section: ModelSection) -> Model:
 def _quality(section: QualitySection) -> dict[Task, Score]:
     scores = {
         Task.CHAT: section.chat,
+        Task.WRITING: section.writing,
+        Task.TRANSLATION: section.translation,
+        Task.SUMMARY: section.summary,
         Task.EXTRACTION: section.extraction,
+        Task.CLASSIFICATION: section.classification,
         Task.FACTS: section.facts,
+        Task.MATH: section.math,
         Task.REASONING: section.reasoning,
         Task.CODE: section.code,
+        Task.TOOL_CALL: section.tool_call,
         Task.AGENT: section.agent,
+        Task.VISION: section.vision,
+        Task.LONG_CONTEXT: section.long_context,
     }
     return {task: _score(score) for task, score in scores.items() if score is not None}
 

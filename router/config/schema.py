@@ -426,14 +426,22 @@ class ScoreSection(Section):
 
 
 class QualitySection(Section):
-    """One figure for each kind of task; a model without one is not chosen where a floor is set for that task."""
+    """One figure for each kind of task. A kind without one takes that of the kind it is nearest to (docs/tasks.md)."""
 
     chat: ScoreSection | None = None
+    writing: Annotated[ScoreSection | None, Field(description="without it: as chat")] = None
+    translation: Annotated[ScoreSection | None, Field(description="without it: as chat")] = None
+    summary: Annotated[ScoreSection | None, Field(description="without it: as chat")] = None
     extraction: ScoreSection | None = None
+    classification: Annotated[ScoreSection | None, Field(description="without it: as extraction")] = None
     facts: ScoreSection | None = None
+    math: Annotated[ScoreSection | None, Field(description="without it: as reasoning")] = None
     reasoning: ScoreSection | None = None
     code: ScoreSection | None = None
+    tool_call: Annotated[ScoreSection | None, Field(description="without it: as extraction")] = None
     agent: ScoreSection | None = None
+    vision: Annotated[ScoreSection | None, Field(description="without it: as chat")] = None
+    long_context: Annotated[ScoreSection | None, Field(description="without it: as reasoning")] = None
 
 
 class RatesSection(Section):

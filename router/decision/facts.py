@@ -126,11 +126,19 @@ class Experience(Protocol):
 # have. Only the ranking uses them; what is held is bounded by the request's own limit.
 _USUAL_OUTPUT_TOKENS = {
     Task.CHAT: 350,
+    Task.WRITING: 450,
+    Task.TRANSLATION: 250,
+    Task.SUMMARY: 200,
     Task.EXTRACTION: 250,
+    Task.CLASSIFICATION: 20,
     Task.FACTS: 150,
+    Task.MATH: 1_000,
     Task.REASONING: 1_500,
     Task.CODE: 900,
+    Task.TOOL_CALL: 80,
     Task.AGENT: 300,
+    Task.VISION: 300,
+    Task.LONG_CONTEXT: 700,
 }
 _USUAL_REASONING_TOKENS = 1_200  # on top, when the request asks the model to reason
 

@@ -34,7 +34,8 @@ def profile_of(
 ) -> RequestProfile:
     """The profile of a request whose tokens have been counted. `system` remembers what system messages say."""
     kinds = _part_kinds(request)
-    features = features_of(request, system=system, opening=count.opening)
+    longest_tokens = count.longest_tokens or count.input_tokens  # of several prompts, each is read by itself
+    features = features_of(request, input_tokens=longest_tokens, system=system, opening=count.opening)
     return RequestProfile(
         alias=request.model,
         input_tokens=count.input_tokens,

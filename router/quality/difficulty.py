@@ -17,10 +17,18 @@ from router.wire.requests import ModelRequest
 _START: Mapping[Task, float] = MappingProxyType(
     {
         Task.CHAT: 0.10,
+        Task.SUMMARY: 0.10,
+        Task.TRANSLATION: 0.10,
+        Task.CLASSIFICATION: 0.15,
         Task.EXTRACTION: 0.15,
+        Task.WRITING: 0.15,
+        Task.TOOL_CALL: 0.20,
         Task.FACTS: 0.25,
+        Task.VISION: 0.25,
+        Task.LONG_CONTEXT: 0.35,
         Task.AGENT: 0.40,
         Task.CODE: 0.40,
+        Task.MATH: 0.40,
         Task.REASONING: 0.45,
     }
 )
@@ -39,8 +47,10 @@ _CONDITION_WORDS = (
 )
 _CONDITIONS = frozenset(_CONDITION_WORDS.split())
 _STEPS = re.compile(r"^\s*(?:[-*•]|\d{1,2}[.)])\s", re.MULTILINE)  # items of a list: several things are asked
-_HAS_SIGNS = frozenset({Task.REASONING, Task.CODE})
-_HARD_SIGNS = ("\\frac", "\\int", "\\sum", "^{", "∀", "∃", "≤", "o(n", "n log")
+_HAS_SIGNS = frozenset({Task.REASONING, Task.MATH, Task.CODE})
+_HARD_COMMANDS = ("\\frac", "\\int", "\\sum")
+_HARD_SIGNS = ("^{", "o(n", "n log")
+_HARD_FOREIGN_SIGNS = ("∀", "∃", "≤")
 
 _MOST_CONDITIONS = 8
 _MOST_STEPS = 8
@@ -56,7 +66,7 @@ def difficulty_of(request: ModelRequest, task: Task, *, text: str, words: set[st
     if "\n" in text:
         points += 0.15 * _share(len(_STEPS.findall(text)), _MOST_STEPS)
     if task in _HAS_SIGNS:
-        points += 0.10 * _share(sum(sign in text for sign in _HARD_SIGNS), _MOST_SIGNS)
+        points += 0.10 * _share(_signs_in(text), _MOST_SIGNS)
     points += 0.15 * _share(len(text), _LONG_CHARS)
     points += 0.10 * _share(len(request.messages), _MANY_MESSAGES)
     if request.asks_reasoning:
@@ -64,6 +74,16 @@ def difficulty_of(request: ModelRequest, task: Task, *, text: str, words: set[st
     if request.response_format is not None and request.response_format.type == "json_schema":
         points += 0.05
     return round(min(points, 1.0), 2)
+
+
+def _signs_in(text: str) -> int:
+    """How many of the signs are there; those that cannot be are not looked for."""
+    found = sum([sign in text for sign in _HARD_SIGNS])
+    if "\\" in text:
+        found += sum([command in text for command in _HARD_COMMANDS])
+    if not text.isascii():
+        found += sum([sign in text for sign in _HARD_FOREIGN_SIGNS])
+    return found
 
 
 def _share(count: int, most: int) -> float:

@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from router.catalog.catalog import Effort, Model, Task
+from router.catalog.catalog import TASK_FALLBACKS, Effort, Model, Task
 from router.quality.signals import TextSignals
 
 _FURTHEST = 30.0  # log-odds: beyond it nothing changes that anybody could tell
@@ -63,18 +63,20 @@ class QualityPredictor(Protocol):
 class TablePredictor:
     """The catalog's own scores, moved by what has been learned.
 
-    Where a model has no score for a task its lowest score stands in, and where it has none at all, 0: what nobody has
-    measured must not win a request by being unmeasured.
+    Where a model has no score for a task, that of the related task stands in (`TASK_FALLBACKS`). Where it lacks that
+    too, or there is none, its lowest score does, and where it has none at all, 0: what nobody has measured must not win
+    a request by being unmeasured.
     """
 
     def forecast(self, model: Model, _: Effort | None, asked: Asked, lesson: Lesson) -> Forecast:
-        score = model.quality.get(asked.task)
+        own = model.quality.get(asked.task)
+        score = own or model.quality.get(TASK_FALLBACKS.get(asked.task, asked.task))
         if score is not None:
             prior = score.value
         else:
             prior = min((known.value for known in model.quality.values()), default=0.0)
         probability = moved(prior, lesson.shift)
-        return Forecast(probability, probability, probability, is_known=score is not None)
+        return Forecast(probability, probability, probability, is_known=own is not None)
 
 
 def moved(probability: float, shift: float) -> float:

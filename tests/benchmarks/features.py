@@ -18,7 +18,12 @@ CALLS_PER_ROUND = 100
 PROSE = {
     "en": "The committee asked why the bridge had been closed, and she answered that the pillar must be replaced. ",
     "de": "Die Kommission fragte, warum die Brücke gesperrt war, und sie sagte, der Pfeiler müsse ersetzt werden. ",
+    "es": "La comisión preguntó por qué el puente estaba cerrado y ella respondió que había que reemplazar el pilar. ",
+    "pl": "Komisja zapytała, dlaczego most został zamknięty, a ona odpowiedziała, że filar należy wymienić zimą. ",
     "ru": "Комиссия спросила, почему мост закрыт, и она ответила, что опору нужно заменить до зимы. ",
+    "ar": "سألت اللجنة لماذا أغلق الجسر، فأجابت بأنه يجب استبدال الدعامة قبل الشتاء لأن الماء تسرب إلى الأساس. ",
+    "hi": "समिति ने पूछा कि पुल क्यों बंद किया गया था और उसने उत्तर दिया कि खंभे को सर्दियों से पहले बदलना होगा। ",
+    "ja": "委員会はなぜ橋が閉鎖されたのかを尋ね、彼女は冬の前に橋脚を交換しなければならないと答えた。",
     "zh": "委员会询问为什么桥梁被关闭，她回答说北侧的桥墩必须在冬天之前更换，因为水已经渗入地基。",
     "code": "def transfer(a, b, amount):\n    a.balance -= amount\n    b.balance += amount\n",
 }

@@ -2,7 +2,16 @@
 
 from decimal import Decimal
 
-from router.catalog.catalog import Catalog, Deployment, Model, ModelName, Provider, ProviderName
+from router.catalog.catalog import (
+    TASK_FALLBACKS,
+    Catalog,
+    Deployment,
+    Model,
+    ModelName,
+    Provider,
+    ProviderName,
+    Task,
+)
 from router.catalog.prices import Price, PriceEntry, PriceList, Rates
 
 FLASH = Model(
@@ -45,3 +54,10 @@ def test_a_model_the_catalog_does_not_know_has_no_deployments() -> None:
 
     assert catalog.of(ModelName("openai/gpt-9")) == ()
     assert "openai/gpt-9" not in catalog
+
+
+def test_what_stands_in_for_a_kind_of_task_stands_on_its_own() -> None:
+    own = {Task.CHAT, Task.EXTRACTION, Task.FACTS, Task.REASONING, Task.CODE, Task.AGENT}
+
+    assert set(TASK_FALLBACKS.values()) <= own
+    assert set(TASK_FALLBACKS) == set(Task) - own

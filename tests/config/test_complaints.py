@@ -81,14 +81,14 @@ from tests.config.conftest import MAIN, MODELS, TEAM, Write, loaded, problems_of
         (
             "task: code",
             "task: cod",
-            "13:22: expected chat, extraction, facts, reasoning, code or agent, got the text 'cod'; "
-            "did you mean 'code'?",
+            "13:22: expected chat, writing, translation, summary, extraction, classification, facts, math, reasoning, "
+            "code, tool_call, agent, vision or long_context, got the text 'cod'; did you mean 'code'?",
         ),
         (
             "task: code",
             "task: [code, cod]",
-            "13:29: expected chat, extraction, facts, reasoning, code or agent, got the text 'cod'; "
-            "did you mean 'code'?",
+            "13:29: expected chat, writing, translation, summary, extraction, classification, facts, math, reasoning, "
+            "code, tool_call, agent, vision or long_context, got the text 'cod'; did you mean 'code'?",
         ),
         (
             "{task: code}",

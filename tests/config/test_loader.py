@@ -76,6 +76,15 @@ def test_models_yaml_becomes_the_catalog(write: Write) -> None:
     )
 
 
+@pytest.mark.parametrize("task", Task)
+def test_a_model_may_be_scored_for_every_kind_of_task(write: Write, task: Task) -> None:
+    scored = MODELS.replace("      chat: {score", f"      {task}: {{score")
+
+    deployment, *_ = loaded(write(models=scored)).catalog.of(FLASH)
+
+    assert deployment.model.quality == {task: Score(0.864, "a paper", date(2026, 11, 23))}
+
+
 def test_a_deployment_may_be_smaller_than_its_model(write: Write) -> None:
     smaller = MODELS.replace(
         "upstream_model: flash-q4",

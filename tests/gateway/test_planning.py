@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.catalog.catalog import Capability, Effort
+from router.catalog.catalog import Capability, Effort, Task
 from router.decision.data_rules import NO_DATA_RULES, DataRules
 from router.decision.facts import NO_TIGHTENING
 from router.errors import InvalidRequest
@@ -14,6 +14,7 @@ from router.gateway.conversation import conversation_seed
 from router.gateway.profile import profile_of, tightening_of
 from router.gateway.shadow import falls_into
 from router.keys import TeamName
+from router.quality.features import LONG_CONTEXT_TOKENS
 from router.quotas import shadow_tag, shadowed_policy
 from router.tokens.count import TokenCounter
 from router.tokens.vocabulary import load_encoding
@@ -138,6 +139,19 @@ def test_how_hard_a_client_asks_to_think(members: dict[str, object], effort: Eff
 
     assert profile.effort is effort
     assert ("reasoning" in profile.needs) is asks
+
+
+def test_the_longest_of_several_prompts_says_whether_there_is_very_much_input() -> None:
+    request = read(QUESTION)
+    counted = COUNTER.count_now(request)
+
+    def task(**figures: int) -> Task:
+        count = replace(counted, **figures)
+        return profile_of(request, count, NO_CONTROLS, team=TeamName("search")).task
+
+    assert task(input_tokens=LONG_CONTEXT_TOKENS - 1) is Task.CHAT
+    assert task(input_tokens=LONG_CONTEXT_TOKENS) is Task.LONG_CONTEXT
+    assert task(input_tokens=3 * LONG_CONTEXT_TOKENS, prompts=4, longest_tokens=LONG_CONTEXT_TOKENS - 1) is Task.CHAT
 
 
 PICTURE = {"type": "image_url", "image_url": {"url": "https://example.org/1.png"}}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.catalog.catalog import Model, ModelName, Score, Task
+from router.catalog.catalog import TASK_FALLBACKS, Model, ModelName, Score, Task
 from router.quality.predictor import NO_LESSON, Forecast, Lesson, TablePredictor, moved
 from router.quality.signals import NO_SIGNALS, TextSignals
 
@@ -43,7 +43,29 @@ def test_a_known_score_is_the_probability() -> None:
     assert forecast.is_known
 
 
-def test_a_missing_score_falls_back_to_the_lowest_known_one() -> None:
+@pytest.mark.parametrize(("task", "related"), TASK_FALLBACKS.items())
+def test_a_missing_score_is_that_of_the_related_kind_and_not_known(task: Task, related: Task) -> None:
+    forecast = _forecast(_model(**{related: 0.9, "facts": 0.3}), task)
+
+    assert forecast.probability == 0.9
+    assert not forecast.is_known
+
+
+def test_a_score_of_its_own_wins_over_that_of_the_related_kind() -> None:
+    forecast = _forecast(_model(translation=0.7, chat=0.9), Task.TRANSLATION)
+
+    assert forecast.probability == 0.7
+    assert forecast.is_known
+
+
+def test_where_the_related_kind_is_not_scored_either_the_lowest_score_stands_in() -> None:
+    forecast = _forecast(_model(code=0.9, chat=0.6), Task.MATH)
+
+    assert forecast.probability == 0.6
+    assert not forecast.is_known
+
+
+def test_a_missing_score_without_a_related_kind_falls_back_to_the_lowest_known_one() -> None:
     forecast = _forecast(_model(code=0.9, chat=0.6), Task.FACTS)
 
     assert forecast.probability == 0.6
@@ -58,11 +80,11 @@ def test_a_model_without_any_score_is_good_for_nothing() -> None:
 
 
 @given(quality=st.dictionaries(st.sampled_from([task.value for task in Task]), probabilities))
-def test_a_fallback_is_never_above_any_known_score(quality: dict[str, float]) -> None:
+def test_a_fallback_is_the_related_kinds_score_or_above_none(quality: dict[str, float]) -> None:
     for task in Task:
         forecast = _forecast(_model(**quality), task)
         assert 0 <= forecast.probability <= 1
-        if not forecast.is_known:
+        if not forecast.is_known and TASK_FALLBACKS.get(task) not in quality:
             assert all(forecast.probability <= value for value in quality.values())
 
 
