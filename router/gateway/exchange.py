@@ -403,25 +403,30 @@ class Exchange:
         call.is_sent = True
         provider = call.candidate.deployment.provider.name
         spoken = spoken_to(self.request, call.candidate.deployment)
-        # As anyio.fail_after, at half its price.
-        with anyio.CancelScope(deadline=anyio.current_time() + self._patience_s(provider)) as patience:
-            reply = await self._gateway.client.ask(call.candidate.deployment, spoken, body, is_stream=is_stream)
+        if is_stream:
+            # As anyio.fail_after, at half its price.
+            with anyio.CancelScope(deadline=anyio.current_time() + self._patience_s(provider)) as patience:
+                reply = await self._gateway.client.ask(call.candidate.deployment, spoken, body, is_stream=True)
+                self._name_generation(call, reply.generation_id)
+                if reply.is_stream:
+                    await self._begin_stream(call, reply, spoken, patience)
+                else:
+                    await self._read_whole(call, reply, spoken)
+            if patience.cancelled_caught:
+                raise UpstreamTimeout(f"{provider} did not answer in time.", provider=provider)
+        else:
+            reply = await self._gateway.client.ask(call.candidate.deployment, spoken, body, is_stream=False)
             self._name_generation(call, reply.generation_id)
-            if is_stream and reply.is_stream:
-                await self._begin_stream(call, reply, spoken, patience)
-            else:
-                await self._read_whole(call, reply, spoken)
-        if patience.cancelled_caught:
-            raise UpstreamTimeout(f"{provider} did not answer in time.", provider=provider)
+            await self._read_whole(call, reply, spoken)
         call.is_answered = True
         self._first_byte_s = self._gateway.monotonic_s()
 
     def _patience_s(self, provider: ProviderName) -> float:
-        """How long until a whole answer is there, or a stream has begun."""
+        """How long until a stream has begun."""
         assert self._plan is not None
-        is_stream, first_token_s = self.request.is_stream, self._plan.policy.first_token_timeout_s
-        patience_s = self._gateway.client.patience_s(provider, is_stream=is_stream)
-        return min(patience_s, first_token_s) if is_stream and first_token_s is not None else patience_s
+        first_token_s = self._plan.policy.first_token_timeout_s
+        patience_s = self._gateway.client.patience_s(provider, is_stream=True)
+        return patience_s if first_token_s is None else min(patience_s, first_token_s)
 
     async def _read_whole(self, call: Call, reply: UpstreamReply, spoken: Api) -> None:
         provider = call.candidate.deployment.provider.name

@@ -190,9 +190,11 @@ class UpstreamClient:
         )
 
     def patience_s(self, provider: ProviderName, *, is_stream: bool) -> float:
-        """How long the beginning of a stream, or the whole of an answer, may take, whatever trickles in meanwhile."""
-        first_byte_s = self._endpoints[provider].first_byte_s
-        return first_byte_s if is_stream else 2 * first_byte_s
+        """How long the beginning of a stream, or the whole of an answer, may take, whatever trickles in meanwhile.
+
+        `ask` keeps to it for what is asked for whole, and for streams whoever asks.
+        """
+        return _patience_s(self._endpoints[provider], is_stream=is_stream)
 
     def keeps_records(self, provider: ProviderName) -> bool:
         """Whether the provider can be asked afterwards what a call cost."""
@@ -270,7 +272,13 @@ class _Route:
             self.headers.append((b"authorization", f"Bearer {endpoint.api_key.reveal()}".encode()))
         self._head: PreparedHead | None = None
         connect_s, between_s = endpoint.connect_s, endpoint.between_bytes_s
-        self.timeouts = Timeouts(connect_s, read_s=endpoint.first_byte_s, write_s=between_s, pool_s=connect_s)
+        self.timeouts = Timeouts(
+            connect_s,
+            read_s=endpoint.first_byte_s,
+            whole_s=_patience_s(endpoint, is_stream=False),
+            write_s=between_s,
+            pool_s=connect_s,
+        )
         self.stream_timeouts = Timeouts(connect_s, read_s=between_s, write_s=between_s, pool_s=connect_s)
 
     def head(self) -> PreparedHead:
@@ -284,6 +292,10 @@ class _Route:
         port = url.port or DEFAULT_PORTS.get(url.scheme, 0)
         origin = Origin(url.scheme, url.raw_host.decode("ascii"), port)
         return PreparedHead(origin, self.method.encode("ascii"), url.raw_path, self.headers)
+
+
+def _patience_s(endpoint: Endpoint, *, is_stream: bool) -> float:
+    return endpoint.first_byte_s if is_stream else 2 * endpoint.first_byte_s
 
 
 def _fields(headers: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -33,9 +33,10 @@ class Timeouts:
     """How long one request may wait for each thing, in seconds; None waits for ever."""
 
     connect_s: float | None = None  # name resolution, TCP and TLS together
-    read_s: float | None = None  # from one read to the next, the first included; not the whole answer
+    read_s: float | None = None  # from one read to the next, the first included
     write_s: float | None = None  # without the upstream taking any byte of the request
     pool_s: float | None = None  # for a connection while all are in use
+    whole_s: float | None = None  # for the whole answer, from sending the request to reading the last byte
 
 
 class ConnectionOwner(Protocol):
@@ -60,6 +61,7 @@ class RawResponse:
     __slots__ = (
         "_buffered_bytes",
         "_connection",
+        "_due_s",
         "_error",
         "_is_complete",
         "_pieces",
@@ -77,6 +79,7 @@ class RawResponse:
         self._pieces: list[bytes] = []
         self._buffered_bytes = 0
         self._is_complete = False
+        self._due_s = math.inf  # by the loop's clock: all of it must have come by then
         self._error: Exception | None = None
         # Here and not on the connection, which may serve the next request before this one's reader has woken up.
         self._waiter: asyncio.Future[None] | None = None
@@ -205,6 +208,8 @@ class Connection(asyncio.BufferedProtocol):
         assert transport is not None, "exchange needs a connected connection"
         response = self._response = RawResponse(self)
         self._timeouts = timeouts
+        if timeouts.whole_s is not None:
+            response._due_s = self._loop.time() + timeouts.whole_s
         self._is_head_request = is_head_request
         self._fruitless_bytes = 0
         if len(body) > MAX_JOINED_WRITE_BYTES:
@@ -406,10 +411,13 @@ class Connection(asyncio.BufferedProtocol):
 
     def _restart_deadline(self) -> None:
         timeout_s = self._timeouts.write_s if self._has_unsent_bytes else self._timeouts.read_s
-        if timeout_s is None:
+        deadline = math.inf if timeout_s is None else self._loop.time() + timeout_s
+        if self._response is not None and self._response._due_s < deadline:
+            deadline = self._response._due_s
+        if deadline == math.inf:
             self._deadline = math.inf
         else:
-            self._arm(self._loop.time() + timeout_s)
+            self._arm(deadline)
 
     def _arm(self, deadline: float) -> None:
         self._deadline = deadline
@@ -430,6 +438,8 @@ class Connection(asyncio.BufferedProtocol):
             self.abort(httpx2.ReadError("idle for too long"))
         elif self._response._waiter is None:
             return  # the reader is busy elsewhere; its next wait arms the timer again
+        elif self._loop.time() >= self._response._due_s:
+            self.abort(httpx2.ReadTimeout(f"the answer was not whole within {self._timeouts.whole_s} s"))
         elif self._has_unsent_bytes and self._count_unsent_bytes() < self._unsent_bytes:
             self._unsent_bytes = self._count_unsent_bytes()
             self._restart_deadline()

@@ -1,6 +1,9 @@
 """Any of httpx2's transports in the place of our own: `ThroughHttpx2`."""
 
-from collections.abc import Callable, Sequence
+import asyncio
+import math
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 
 import httpx2
 
@@ -37,7 +40,9 @@ class ThroughHttpx2:
                 }
             },
         )
-        return Httpx2Answer(await self._transport.handle_async_request(request))
+        due_s = math.inf if timeouts.whole_s is None else asyncio.get_running_loop().time() + timeouts.whole_s
+        async with _in_time(due_s):
+            return Httpx2Answer(await self._transport.handle_async_request(request), due_s)
 
     async def aclose(self) -> None:
         await self._transport.aclose()
@@ -46,8 +51,10 @@ class ThroughHttpx2:
 class Httpx2Answer:
     """An answer whose head is here."""
 
-    def __init__(self, response: httpx2.Response) -> None:
+    def __init__(self, response: httpx2.Response, due_s: float) -> None:
+        """`due_s`, by the loop's clock, is when all of it must have come."""
         self._response = response
+        self._due_s = due_s
         assert isinstance(response.stream, httpx2.AsyncByteStream)
         self._pieces = aiter(response.stream)
 
@@ -60,7 +67,8 @@ class Httpx2Answer:
         return self._response.headers.raw
 
     async def read_chunk(self) -> bytes | None:
-        return await anext(self._pieces, None)
+        async with _in_time(self._due_s):
+            return await anext(self._pieces, None)
 
     async def pump(self, sink: Callable[[bytes], bool]) -> bool:
         while (chunk := await self.read_chunk()) is not None:
@@ -70,3 +78,12 @@ class Httpx2Answer:
 
     async def aclose(self) -> None:
         await self._response.aclose()
+
+
+@asynccontextmanager
+async def _in_time(due_s: float) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout_at(None if due_s == math.inf else due_s):
+            yield
+    except TimeoutError as error:
+        raise httpx2.ReadTimeout("the answer was not whole in time") from error

@@ -613,6 +613,23 @@ async def test_any_transport_of_httpx2_may_carry_the_requests() -> None:
     assert seen[0].endswith(b'\r\n\r\n{"model":"m"}')
 
 
+async def test_another_transport_keeps_to_the_time_for_a_whole_answer_as_ours_does() -> None:
+    async with httpx2.AsyncHTTPTransport() as transport, faulty_server(trickling) as server:
+        for each in (ThroughHttpx2(transport), UpstreamTransport()):
+            upstream = Provider(server.origin.port, each, first_byte_s=SHORT_S, between_bytes_s=DEADLINE_S)
+            assert type(await upstream.failure()) is UpstreamTimeout
+            await each.aclose()
+
+
+async def trickling(peer: Peer) -> None:
+    """Answers without end, each piece long before the next is missed."""
+    await peer.request()
+    await peer.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+    while True:
+        await peer.send(b"1\r\nx\r\n")
+        await anyio.sleep(SHORT_S / 10)
+
+
 async def test_what_goes_wrong_in_another_transport_is_told_alike() -> None:
     async with httpx2.AsyncHTTPTransport() as transport, faulty_server(Peer.until_closed) as server:
         upstream = Provider(

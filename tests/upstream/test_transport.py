@@ -735,6 +735,34 @@ async def test_the_read_timeout_counts_from_read_to_read_and_not_over_the_whole_
         assert await read_all(response) == b"x" * 12
 
 
+async def trickling(peer: Peer) -> None:
+    """Answers without end, a byte now and then."""
+    await peer.request()
+    await peer.send(CHUNKED_HEAD)
+    while True:
+        await peer.send(b"1\r\nx\r\n")
+        await pass_time(SHORT_S / 5)
+
+
+async def test_an_answer_that_trickles_is_a_read_timeout_when_its_whole_is_due() -> None:
+    async with faulty_server(trickling) as server, UpstreamTransport() as transport:
+        timeouts = Timeouts(read_s=DEADLINE_S, whole_s=SHORT_S)
+        response = await send(transport, server.origin, timeouts=timeouts)
+        with pytest.raises(httpx2.ReadTimeout, match="whole"):
+            await read_all(response)
+
+        assert transport.open_connections == 0
+
+
+async def test_what_was_due_of_one_answer_is_not_due_of_the_next_on_its_connection() -> None:
+    async with faulty_server(echo) as server, UpstreamTransport() as transport:
+        await read_all(await send(transport, server.origin, timeouts=Timeouts(whole_s=SHORT_S)))
+
+        await pass_time(2 * SHORT_S)
+        assert await read_all(await send(transport, server.origin, body=b"x")) == b"x"
+        assert server.connections == 1
+
+
 async def test_a_reader_that_takes_its_time_is_not_a_read_timeout() -> None:
     go_on = anyio.Event()
 
@@ -790,6 +818,23 @@ async def test_an_upstream_that_takes_the_request_slowly_is_not_a_write_timeout(
 
             assert response.status == 200
             assert loop.time() - started_s > 0.5
+
+
+async def test_a_request_that_is_never_taken_whole_ends_when_its_answer_is_due() -> None:
+    loop = asyncio.get_running_loop()
+
+    async def take_for_ever(listener: socket.socket) -> None:
+        peer, _ = await loop.sock_accept(listener)
+        with peer:
+            while await loop.sock_recv(peer, 10_000):
+                await pass_time(SHORT_S / 10)
+
+    with listening_socket() as (listener, origin), anyio.fail_after(DEADLINE_S):
+        async with UpstreamTransport() as transport, anyio.create_task_group() as tasks:
+            tasks.start_soon(take_for_ever, listener)
+            with pytest.raises(httpx2.ReadTimeout, match="whole"):
+                await send(transport, origin, body=LARGE_BODY, timeouts=Timeouts(write_s=1.0, whole_s=0.3))
+            tasks.cancel_scope.cancel()
 
 
 async def test_an_answer_to_a_request_not_taken_in_full_is_read_and_the_connection_not_used_again() -> None:
