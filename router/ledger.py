@@ -98,7 +98,10 @@ class LedgerEntry(msgspec.Struct, frozen=True, gc=False):
         if self.outcome is Outcome.CUT:
             return self.attempts[-1]
         # After an answer that failed a check, the better model may have failed altogether.
-        return next((each for each in reversed(self.attempts) if each.outcome in _GAVE_AN_ANSWER), self.attempts[-1])
+        for each in reversed(self.attempts):
+            if each.outcome in _GAVE_AN_ANSWER:
+                return each
+        return self.attempts[-1]
 
 
 _GAVE_AN_ANSWER = frozenset({"ok", FAILED_VERIFICATION})

@@ -5,12 +5,11 @@ from hashlib import blake2b
 from router.decision.facts import RequestProfile
 from router.tokens.prefix import session_id
 from router.wire.controls import Controls
-from router.wire.requests import ModelRequest, is_given
+from router.wire.requests import ModelRequest, conversation_name
 
 _SEED_BYTES = 6  # 48 bits: exact in every reader of JSON
 _PROMPTS = ("prompt", "input")
 _PROMPT_BYTES = 4096
-_NAMES = ("session_id", "prompt_cache_key")  # the client's own for a conversation (openrouter.md §1.1)
 
 
 def conversation_seed(request: ModelRequest, profile: RequestProfile, controls: Controls) -> int:
@@ -18,7 +17,8 @@ def conversation_seed(request: ModelRequest, profile: RequestProfile, controls: 
 
     The client's name for it counts; otherwise how it began, up to the end of its first question.
     """
-    named = next((bytes(request.members[name]) for name in _NAMES if is_given(request.members.get(name))), b"")
+    given = conversation_name(request.members)
+    named = b"" if given is None else bytes(given)
     name = named or (controls.session_id or session_id(request, profile.prefix) or "").encode() or _prompt(request)
     digest = blake2b(f"{profile.team}\n".encode() + name, digest_size=_SEED_BYTES)
     return int.from_bytes(digest.digest())

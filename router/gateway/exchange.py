@@ -430,8 +430,10 @@ class Exchange:
 
     async def _read_whole(self, call: Call, reply: UpstreamReply, spoken: Api) -> None:
         provider = call.candidate.deployment.provider.name
-        async with aclosing(reply):
+        try:  # as aclosing
             body = await reply.body()
+        finally:
+            await reply.aclose()
         facts = self._gateway.facts[spoken](body)
         if facts is None:
             raise UpstreamBroken(f"{provider} answered with something other than a completion.", provider=provider)
@@ -514,8 +516,10 @@ class Exchange:
         if call.generation_id is not None or generation_id is None:
             return
         call.generation_id = generation_id
-        with suppress(JournalUnwritable):  # the call is under way: all that can be lost is a way to ask about it
+        try:  # noqa: SIM105 - suppress costs a microsecond, and this is done for each request
             self._gateway.journal.write(Head(call.id, generation_id), request_id=self.request_id)
+        except JournalUnwritable:  # the call is under way: all that can be lost is a way to ask about it
+            pass
 
     async def _end(self, call: Call) -> None:
         """The call has failed, and another may follow: what is known of its cost is settled now."""

@@ -4,8 +4,7 @@
 told what the exchange yields, and leaving the exchange closes the books, whatever happened in between.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Protocol
 
 import anyio
@@ -68,13 +67,11 @@ class Underway:
         self._clients: set[Client] = set()
         self.is_cut_off = False  # nobody is served any more
 
-    @contextmanager
-    def serving(self, client: Client) -> Iterator[None]:
+    def enter(self, client: Client) -> None:
         self._clients.add(client)
-        try:
-            yield
-        finally:
-            self._clients.remove(client)
+
+    def leave(self, client: Client) -> None:
+        self._clients.remove(client)
 
     async def cut_off(self) -> None:
         """End every request under way: with an error, or a stream with an error event. What they cost is settled."""
@@ -177,7 +174,8 @@ class ModelEndpoint:
             send_now=send_now,
         )
         async with exchange:
-            with self._underway.serving(client):
+            self._underway.enter(client)
+            try:
                 if not exchange.request.is_stream:
                     await self._serve(exchange, client)
                     return
@@ -185,6 +183,8 @@ class ModelEndpoint:
                     tasks.start_soon(client.watch)
                     await self._serve(exchange, client)
                     tasks.cancel_scope.cancel()
+            finally:
+                self._underway.leave(client)
 
     async def _serve(self, exchange: Exchange, client: Client) -> None:
         try:

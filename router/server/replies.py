@@ -64,12 +64,13 @@ async def read_body(scope: Scope, receive: Receive, *, limit_bytes: int) -> byte
 
 def one_header(scope: Scope, name: bytes) -> str | None:
     """The header's value, or None. Raises InvalidRequest if it was sent twice: two readings of one request differ."""
-    values = [value for each, value in scope["headers"] if each == name]
-    if len(values) > 1:
-        raise InvalidRequest(
-            f"Header {name.decode()} was sent {len(values)} times; send it once.", code="invalid_header"
-        )
-    return values[0].decode("latin-1") if values else None
+    found: bytes | None = None
+    for each, value in scope["headers"]:
+        if each == name:
+            if found is not None:
+                raise InvalidRequest(f"Header {name.decode()} was sent twice; send it once.", code="invalid_header")
+            found = value
+    return None if found is None else found.decode("latin-1")
 
 
 async def send_body(send: Send, body: bytes, *, status: int = 200, headers: Headers = (JSON_TYPE,)) -> None:

@@ -25,6 +25,7 @@ MAX_LISTING_BYTES = 32 * 1024 * 1024  # of one page of a list of models; OpenRou
 _MAX_ERROR_BYTES = 64 * 1024
 _ERROR_TEXT_S = 5.0
 _CODING_CHARS = 40  # of a coding's name, in our message
+_CODING_HEADERS = (b"content-encoding", b"transfer-encoding")
 _PLAIN_CODINGS = frozenset({"", "identity", "chunked"})
 _SECONDS = re.compile("[0-9]{1,9}")
 
@@ -90,18 +91,25 @@ class UpstreamReply:
         self._headers = _fields(raw.headers)
         self._is_plain: bool | None = None  # not looked yet
         self.status = raw.status
-        self.generation_id = self._headers.get("x-generation-id")
-        self.is_stream = self.header("content-type").lower().startswith("text/event-stream")
+        generation_id = self._headers.get(b"x-generation-id")
+        self.generation_id = None if generation_id is None else generation_id.decode("latin-1")
+        self.is_stream = self.header(b"content-type").lower().startswith("text/event-stream")
 
-    def header(self, name: str) -> str:
+    def header(self, name: bytes) -> str:
         """The value of the header of that lower-case name, or nothing; several as one, as RFC 9110 has it (5.3)."""
-        return self._headers.get(name, "")
+        return self._headers.get(name, b"").decode("latin-1")
 
     @property
     def encoding(self) -> str | None:
         """How the body is compressed although identity was asked for; None if it is not."""
-        codings = f"{self.header('content-encoding')},{self.header('transfer-encoding')}".lower().split(",")
-        return next((each for each in map(str.strip, codings) if each not in _PLAIN_CODINGS), None)
+        for name in _CODING_HEADERS:
+            value = self._headers.get(name)
+            if value is None or value == b"chunked":
+                continue
+            for coding in value.decode("latin-1").lower().split(","):
+                if coding.strip() not in _PLAIN_CODINGS:
+                    return coding.strip()
+        return None
 
     async def next_chunk(self) -> bytes | None:
         """What has arrived of the body since the last call, and at least a byte; None at its end.
@@ -298,12 +306,15 @@ def _patience_s(endpoint: Endpoint, *, is_stream: bool) -> float:
     return endpoint.first_byte_s if is_stream else 2 * endpoint.first_byte_s
 
 
-def _fields(headers: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
+def _fields(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     """By lower-case name."""
-    fields: dict[str, str] = {}
+    fields = {name.lower(): value for name, value in headers}
+    if len(fields) == len(headers):
+        return fields
+    fields = {}  # some came several times
     for name, value in headers:
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-        fields[key] = f"{fields[key]}, {text}" if key in fields else text
+        key = name.lower()
+        fields[key] = b"%b, %b" % (fields[key], value) if key in fields else value
     return fields
 
 
@@ -335,11 +346,11 @@ def _retry_after_s(reply: UpstreamReply) -> float | None:
 
     A date is measured by the provider's own clock, which the Date header tells.
     """
-    told = reply.header("retry-after").strip()
+    told = reply.header(b"retry-after").strip()
     if _SECONDS.fullmatch(told):
         return float(told)
     try:
-        wait = parsedate_to_datetime(told) - parsedate_to_datetime(reply.header("date"))
+        wait = parsedate_to_datetime(told) - parsedate_to_datetime(reply.header(b"date"))
     except (ValueError, TypeError, OverflowError):  # of no date, of one with and one without a zone, of an absurd zone
         return None
     return max(wait.total_seconds(), 0.0)

@@ -13,6 +13,7 @@ import msgspec
 from router.errors import InvalidRequest
 
 _PREFIX = b"x-penstock-"
+_PREFIX_BYTES = len(_PREFIX)
 _OTHERS = frozenset({b"x-session-id", b"cache-control"})
 _MOST_SESSION_CHARS = 256  # OpenRouter's limit (openrouter.md §1.1)
 _TAG = re.compile(r"[A-Za-z0-9_.:/=-]{1,64}")
@@ -43,7 +44,7 @@ NO_CONTROLS = Controls()
 
 def controls_from(headers: Iterable[tuple[bytes, bytes]]) -> Controls:
     """The controls among raw headers (names in lower case). Raises InvalidRequest naming the header at fault."""
-    found = [(name, value) for name, value in headers if name.startswith(_PREFIX) or name in _OTHERS]
+    found = [header for header in headers if header[0][:_PREFIX_BYTES] == _PREFIX or header[0] in _OTHERS]
     if not found:
         return NO_CONTROLS
     given: dict[str, str] = {}

@@ -104,13 +104,6 @@ class _ChatBody(Struct):
     service_tier: str | None = None
     cache_control: Raw | UnsetType = UNSET
     provider: dict[str, Raw] | None = None
-    models: Raw | UnsetType = UNSET
-    plugins: Raw | UnsetType = UNSET
-    web_search_options: Raw | UnsetType = UNSET
-    route: Raw | UnsetType = UNSET
-    preset: Raw | UnsetType = UNSET
-    stop_server_tools_when: Raw | UnsetType = UNSET
-    deferred_tools: Raw | UnsetType = UNSET
 
 
 class DataPreferences(Struct, frozen=True):
@@ -264,7 +257,7 @@ class ChatReader:
     def read(self, body: bytes) -> ModelRequest:
         """The request in `body`. Raises InvalidRequest naming the member at fault and what was expected there."""
         members, typed = self._bodies.read(body)
-        _refuse_what_cannot_be_bounded(typed)
+        _refuse_what_cannot_be_bounded(typed, members)
         return ModelRequest(
             model=typed.model,
             messages=_non_empty(typed.messages),
@@ -281,7 +274,7 @@ class ChatReader:
             asks_cache=b'"cache_control"' in body,  # escaped or quoted, it misleads a forecast and no hold
             asks_one_hour_cache=_asks_one_hour(body),
             caches_prompt=is_given(typed.cache_control),
-            names_conversation=any(is_given(members.get(name)) for name in _CONVERSATION_NAMES),
+            names_conversation=conversation_name(members) is not None,
             output_modalities=typed.modalities or (),
             provider_preferences=typed.provider or {},
             data_preferences=_data_preferences(typed.provider or {}),
@@ -313,8 +306,18 @@ class ChatReader:
         )
 
 
-# By either, OpenRouter sends the requests of a conversation to one provider (openrouter.md §6).
+# By either, OpenRouter sends the requests of a conversation to one provider (openrouter.md §1.1, §6).
 _CONVERSATION_NAMES = ("session_id", "prompt_cache_key")
+
+
+def conversation_name(members: Mapping[str, Raw]) -> Raw | None:
+    """The client's own name for its conversation, among the members of a body."""
+    for name in _CONVERSATION_NAMES:
+        member = members.get(name)
+        if is_given(member):
+            return member
+    return None
+
 
 # OpenAI's own limit for `n` (its API reference, 2026).
 MOST_CHOICES = 128
@@ -444,11 +447,11 @@ _CATALOG_PRICED_TIERS = frozenset({"auto", "default", "flex"})
 _CLIENT_TOOLS = frozenset({"function", "custom"})
 
 
-def _refuse_what_cannot_be_bounded(typed: _ChatBody) -> None:
-    for name, reason in _UNBOUNDED.items():
-        value = getattr(typed, name)
-        if value is not UNSET and bytes(value) not in (b"null", b"[]"):
-            raise InvalidRequest(f"`{name}` is not accepted: {reason}.", param=name, code="unsupported_parameter")
+def _refuse_what_cannot_be_bounded(typed: _ChatBody, members: Mapping[str, Raw]) -> None:
+    if not _UNBOUNDED.keys().isdisjoint(members):
+        for name, reason in _UNBOUNDED.items():
+            if name in members and bytes(members[name]) not in (b"null", b"[]"):
+                raise InvalidRequest(f"`{name}` is not accepted: {reason}.", param=name, code="unsupported_parameter")
     if typed.service_tier is not None and typed.service_tier not in _CATALOG_PRICED_TIERS:
         raise InvalidRequest(
             f"`service_tier` {typed.service_tier[:60]!r} is not accepted: it may be billed above the catalog's prices; "
