@@ -47,7 +47,7 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
     finish_reason: str | None = None  # as the reply gives it; `length` means that the limit cut the answer off
     version: str | None = None  # of the model, as the reply named it or as the name stood for then; None: not known
     verification: str | None = None  # the check that its answer failed, else `passed`, `unknown`; None: not verified
-    effort: Effort | None = None  # it was told by the policy; None: as the client asks. Learned from, not kept
+    effort: Effort | None = None  # it was told by the policy; None: as the client asks
     held_at: datetime | None = None  # when its hold was made: in whose windows it counts; None: with its request
 
 

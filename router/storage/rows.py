@@ -11,7 +11,7 @@ from operator import itemgetter
 from typing import Any
 
 from router.catalog.book import PriceRow
-from router.catalog.catalog import ModelName, ProviderName
+from router.catalog.catalog import Effort, ModelName, ProviderName
 from router.catalog.tariffs import as_data, from_data
 from router.keys import ApiKey, KeyId, TeamName
 from router.ledger import Attempt, DoubtfulCall, LedgerEntry, Outcome, Page, Period, Place, SpendRow
@@ -296,6 +296,7 @@ class _Texts:
 
 
 _OUTCOMES = {each.value: each for each in Outcome}
+_EFFORTS = {each.value: each for each in Effort}
 _SOURCES = {each.value: each for each in CostSource}
 _ENTRY_WIDTH = 22  # columns of an entry in statements._WHOLE; those of a call follow
 
@@ -336,7 +337,9 @@ def _rejection(text: str) -> tuple[ModelName, str]:
 
 def _attempt(request_id: str, found: Found) -> Attempt:
     number, model, provider, outcome, served_model, generation_id, input_tokens, cached, written, output, *rest = found
-    reasoning, held, cost, source, duration_s, first_token_s, finish_reason, version, verification, held_at = rest
+    reasoning, held, cost, source, duration_s, first_token_s, finish_reason, version, verification, held_at, effort = (
+        rest
+    )
     return Attempt(
         id=f"{request_id}.{number}",
         model=ModelName(model),
@@ -362,6 +365,7 @@ def _attempt(request_id: str, found: Found) -> Attempt:
         version=version,
         verification=verification,
         held_at=None if held_at is None else moment(held_at),
+        effort=None if effort is None else _EFFORTS.get(effort),
     )
 
 
@@ -382,6 +386,7 @@ def _attempt_row(attempt: Attempt) -> Row:
         attempt.version,
         attempt.verification,
         None if attempt.held_at is None else moment_text(attempt.held_at),
+        None if attempt.effort is None else attempt.effort.value,
     )
 
 

@@ -121,6 +121,7 @@ SQLITE: tuple[str, ...] = (
     ) WITHOUT ROWID, STRICT;
     CREATE INDEX answers_by_expiry ON answers (expires_at);
     """,
+    "ALTER TABLE attempts ADD COLUMN effort TEXT",
 )
 
 # Text is compared byte by byte, as SQLite does, whatever the language of the database.
@@ -227,6 +228,7 @@ POSTGRES: tuple[str, ...] = (
     );
     CREATE INDEX answers_by_expiry ON answers (expires_at);
     """,
+    'ALTER TABLE attempts ADD COLUMN effort TEXT COLLATE "C"',
 )
 
 _LOCK = 0x50454E53544F434B  # "PENSTOCK" in ASCII; of two processes that migrate one database, one waits

@@ -48,6 +48,7 @@ ATTEMPT_COLUMNS = (
     "version",
     "verification",
     "held_at",
+    "effort",
 )
 
 

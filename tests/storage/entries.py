@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import strategies as st
 
-from router.catalog.catalog import ModelName, ProviderName
+from router.catalog.catalog import Effort, ModelName, ProviderName
 from router.decision.eligibility import Reason
 from router.keys import KeyId, TeamName
 from router.ledger import Attempt, LedgerEntry, Outcome
@@ -108,6 +108,7 @@ attempts = st.builds(
     version=st.none() | st.text(max_size=20),
     verification=st.sampled_from([None, "passed", "unknown", "json_schema"]),
     held_at=st.none() | _moments,
+    effort=st.none() | st.sampled_from(Effort),
 )
 
 entries = st.builds(

@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 
-from router.catalog.catalog import ModelName, ProviderName
+from router.catalog.catalog import Effort, ModelName, ProviderName
 from router.keys import KeyId, Secret, TeamName
 from router.ledger import Attempt, LedgerEntry, Outcome
 from router.storage.postgres import PostgresStore
@@ -116,7 +116,7 @@ def _entry(row: tuple[Any, ...], calls: list[tuple[Any, ...]]) -> LedgerEntry:
 
 def _attempt(request_id: str, call: tuple[Any, ...]) -> Attempt:
     _, number, model, provider, outcome, served_model, generation_id, *rest = call
-    *tokens, held, cost, source, duration_s, first_token_s, finish_reason, version, verification, held_at = rest
+    *tokens, held, cost, source, duration_s, first_token_s, finish_reason, version, verification, held_at, effort = rest
     return Attempt(
         id=f"{request_id}.{number}",
         model=ModelName(model),
@@ -134,4 +134,5 @@ def _attempt(request_id: str, call: tuple[Any, ...]) -> Attempt:
         version=version,
         verification=verification,
         held_at=None if held_at is None else moment(held_at),
+        effort=None if effort is None else Effort(effort),
     )
