@@ -1,11 +1,11 @@
 """The catalog: which models there are, who serves each, what each can do, how well, and at what price."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Literal, NewType
+from typing import Literal, NamedTuple, NewType
 
 from router.apis import Api
 from router.catalog.prices import PriceList
@@ -14,6 +14,8 @@ from router.catalog.prompt_caches import PromptCaching, prompt_caching
 ModelName = NewType("ModelName", str)  # the catalog id, `author/slug`
 ProviderName = NewType("ProviderName", str)
 DeploymentId = NewType("DeploymentId", str)  # `provider:model`
+ArmName = NewType("ArmName", str)  # `model@effort`: a model that is asked to think just so hard
+Named = ModelName | ArmName  # a candidate, as the configuration writes it
 
 
 class Capability(StrEnum):
@@ -78,6 +80,25 @@ class Effort(StrEnum):
     MAX = "max"
 
 
+class Arm(NamedTuple):
+    """What a policy chooses among: a model, at an effort of its own or as each request and its policy have it."""
+
+    name: Named
+    model: ModelName
+    effort: Effort | None  # None: the name says nothing
+
+
+def arm_of(name: Named) -> Arm:
+    """The arm that is called `model` or `model@effort`. Raises ValueError if what follows the @ is no effort."""
+    model, at, effort = name.rpartition("@")
+    return Arm(name, ModelName(model), Effort(effort)) if at else Arm(name, ModelName(name), None)
+
+
+def models_of(names: Iterable[Named]) -> tuple[ModelName, ...]:
+    """The models of these arms, each once, in the order of the first of its arms."""
+    return tuple(dict.fromkeys(ModelName(name.partition("@")[0]) for name in names))
+
+
 @dataclass(frozen=True, slots=True)
 class Score:
     """How likely an answer of this kind is good: a probability from 0 to 1, with where the figure comes from."""
@@ -85,6 +106,8 @@ class Score:
     value: float
     source: str
     checked: date
+    is_estimated: bool = False  # derived from other figures, not measured
+    is_own: bool = False  # a team's, of what it uses
 
 
 # By which a model can be asked that writes text; one for another purpose says so in the catalog.
@@ -98,11 +121,14 @@ class Model:
     max_output_tokens: int  # 0: it writes no text
     capabilities: frozenset[Capability]
     token_ratio: float  # tokens of this family's vocabulary per o200k_base token, on English prose
-    quality: Mapping[Task, Score]
+    quality: Mapping[Task, Score]  # at its default effort
     efforts: frozenset[Effort] = frozenset()  # it can be asked for; none: not known
     default_effort: Effort | None = None  # where a request says nothing; None: not known
     apis: frozenset[Api] = TEXT_APIS
     released: date | None = None  # by its maker, as far as the operator has said
+    quality_at: Mapping[Task, Mapping[Effort, Score]] = field(default_factory=dict)  # at efforts that are named
+    rated_version: str | None = None  # for which version of the model the scores hold; None: nobody has said
+    is_as_rated: bool = True  # False: its name stands for another version now
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,12 +182,15 @@ class Deployment:
     capabilities: frozenset[Capability] = field(init=False, repr=False, compare=False)  # here
     apis: frozenset[Api] = field(init=False, repr=False, compare=False)  # by which the model can be asked here
     caching: PromptCaching = field(init=False, repr=False, compare=False)
+    rated: Model = field(init=False, repr=False, compare=False)  # the model as its scores may be trusted here
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "id", DeploymentId(f"{self.provider.name}:{self.model.name}"))
         object.__setattr__(self, "capabilities", self.model.capabilities - self.lacks)
         object.__setattr__(self, "apis", self.model.apis & self.provider.apis)
         object.__setattr__(self, "caching", prompt_caching(self.model.name))
+        is_as_rated = self.version is None or self.model.rated_version in (None, self.version)
+        object.__setattr__(self, "rated", self.model if is_as_rated else replace(self.model, is_as_rated=False))
 
 
 @dataclass(frozen=True, slots=True)
