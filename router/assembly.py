@@ -21,7 +21,7 @@ from starlette.types import ASGIApp
 
 from router.apis import Api
 from router.catalog.book import PriceBook, with_book
-from router.catalog.catalog import Catalog, DeploymentId, ModelName, ProviderName
+from router.catalog.catalog import Catalog, DeploymentId, ModelName, ProviderName, arm_of
 from router.catalog.listing import ListingReader
 from router.config.snapshot import ProviderAccess, Server, Settings, Snapshot
 from router.decision.facts import Experience
@@ -43,7 +43,7 @@ from router.limits.functions import ROOT, BudgetFunctions
 from router.limits.gate import Gate
 from router.limits.memory import MemoryGate
 from router.limits.redis import RedisGate
-from router.quality.predictor import TablePredictor
+from router.quality.predictor import QualityPredictor, TablePredictor
 from router.replay.replay import Faculties
 from router.sandbox.app import sandbox_app
 from router.server.admin import Budgets, MetricsPage, Requests, RequireAdminToken, Spend
@@ -147,7 +147,9 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
     )
     prices = live_prices(snapshot, store, client, listeners)
     shadows = Shadows(
-        skipped=lambda plan, shadow, why: metrics.shadow_skipped(plan.team.name, plan.policy.name, shadow.model, why),
+        skipped=lambda plan, shadow, why: metrics.shadow_skipped(
+            plan.team.name, plan.policy.name, arm_of(shadow.model).model, why
+        ),
         outer_edge=OuterEdge,
     )
     jitter = random.Random()  # noqa: S311 - spreads retries in time, and decides nothing else
@@ -207,7 +209,7 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
         snapshot,
         planner=gateway.planner,
         again=DecideAgain(
-            snapshot, catalog=lambda: with_book(snapshot.catalog, prices.book, {}), quality=TablePredictor()
+            snapshot, catalog=lambda: with_book(snapshot.catalog, prices.book, {}), quality=make_quality(snapshot)
         ),
         history=store,
         max_body_bytes=settings.max_body_bytes,
@@ -385,7 +387,7 @@ def make_planner(
     return Planner(
         snapshot,
         catalog=catalog,
-        quality=TablePredictor(),
+        quality=make_quality(snapshot),
         counter=TokenCounter(load_encoding("o200k_base")),
         now=utc_now,
         unavailable=unavailable(snapshot),
@@ -395,10 +397,15 @@ def make_planner(
     )
 
 
+def make_quality(snapshot: Snapshot) -> QualityPredictor:
+    """What tells how good answers will be under that configuration."""
+    return TablePredictor({team.name: team.quality for team in snapshot.teams.values() if team.quality})
+
+
 def make_faculties(against: Snapshot) -> Faculties:
     """What decides and learns in a replay under that configuration, as in production."""
     return Faculties(
-        quality=TablePredictor(),
+        quality=make_quality(against),
         learner=make_experience(against),
         memory_then=Warmth(against.catalog),
         memory_now=Warmth(against.catalog),

@@ -10,6 +10,7 @@ from router.catalog.catalog import (
     Catalog,
     DataHandling,
     Deployment,
+    Effort,
     Model,
     ModelName,
     Provider,
@@ -21,10 +22,11 @@ from router.catalog.prices import Price, PriceEntry, PriceList, Rates, Tier
 from router.config.price_data import GENAI_PRICES_VERSION, published
 from router.config.schema import (
     DeploymentSection,
+    EffortsSection,
+    FiguresSection,
     ModelSection,
     ModelsFile,
     PriceSection,
-    QualitySection,
     RatesSection,
     ScoreSection,
 )
@@ -59,7 +61,9 @@ def _model(name: ModelName, section: ModelSection) -> Model:
         max_output_tokens=section.max_output_tokens or 0,
         capabilities=frozenset(section.capabilities),
         token_ratio=section.tokens_per_o200k,
-        quality=_quality(section.quality),
+        quality=plain_scores(section.quality),
+        quality_at=scores_by_effort(section.quality),
+        rated_version=section.quality.version,
         efforts=frozenset(section.reasoning.efforts if section.reasoning else ()),
         default_effort=section.reasoning.default if section.reasoning else None,
         apis=TEXT_APIS if section.apis is None else frozenset(section.apis),
@@ -67,8 +71,25 @@ def _model(name: ModelName, section: ModelSection) -> Model:
     )
 
 
-def _quality(section: QualitySection) -> dict[Task, Score]:
-    scores = {
+def plain_scores(section: FiguresSection, *, are_own: bool = False) -> dict[Task, Score]:
+    """The figures that name no effort; `are_own`: they are a team's."""
+    cells = _cells(section)
+    return {task: _score(cell, are_own) for task, cell in cells.items() if isinstance(cell, ScoreSection)}
+
+
+def scores_by_effort(section: FiguresSection, *, are_own: bool = False) -> dict[Task, dict[Effort, Score]]:
+    """The others."""
+    return {
+        task: {
+            effort: _score(score, are_own) for effort in Effort if (score := getattr(cell, effort.value)) is not None
+        }
+        for task, cell in _cells(section).items()
+        if isinstance(cell, EffortsSection)
+    }
+
+
+def _cells(section: FiguresSection) -> dict[Task, ScoreSection | EffortsSection]:
+    cells = {
         Task.CHAT: section.chat,
         Task.WRITING: section.writing,
         Task.TRANSLATION: section.translation,
@@ -84,12 +105,12 @@ def _quality(section: QualitySection) -> dict[Task, Score]:
         Task.VISION: section.vision,
         Task.LONG_CONTEXT: section.long_context,
     }
-    return {task: _score(score) for task, score in scores.items() if score is not None}
+    return {task: cell for task, cell in cells.items() if cell is not None}
 
 
-def _score(section: ScoreSection) -> Score:
+def _score(section: ScoreSection, is_own: bool) -> Score:
     source = f"estimated: {section.source}" if section.estimated else section.source
-    return Score(value=section.score, source=source, checked=section.checked)
+    return Score(section.score, source, section.checked, is_estimated=section.estimated, is_own=is_own)
 
 
 def _deployments(

@@ -9,7 +9,7 @@ from typing import Annotated, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from router.config.schema import FAULT
+from router.config.schema import CASES, FAULT
 from router.config.yaml_source import Document, KeyPath
 from router.errors import Problem
 
@@ -37,7 +37,7 @@ _LONGEST_SHOWN = 60  # characters of a value repeated in a message
 def problems(error: ValidationError, document: Document, model: type[BaseModel]) -> Iterator[Problem]:
     """What pydantic found wrong with a document, without what its reader already complained of."""
     for detail in error.errors(include_url=False):
-        path = tuple(part for part in detail["loc"] if part != _OF_KEY)
+        path = tuple(part for part in detail["loc"] if part != _OF_KEY and part not in CASES)
         if not document.is_faulty(path):
             yield _problem(detail, document, model, path)
 
@@ -68,7 +68,7 @@ def _problem(detail: ErrorDetails, document: Document, model: type[BaseModel], p
     if detail["type"] == "missing":
         return document.at_key(path[:-1], f"the key '{path[-1]}' is missing")
     if detail["type"] == "extra_forbidden":
-        return document.at_key(path, _unknown_key(str(path[-1]), _keys_at(model, path[:-1])))
+        return document.at_key(path, _unknown_key(str(path[-1]), _keys_at(model, detail["loc"][:-1])))
     context = detail.get("ctx", {})
     message = str(context["message"]) if detail["type"] == FAULT else _sentence(detail)
     if _OF_KEY in detail["loc"]:
@@ -117,10 +117,10 @@ def _is_quoted_number(kind: str, value: object) -> bool:
 
 
 def _keys_at(model: type[BaseModel], path: Sequence[str | int]) -> list[str]:
-    """The keys allowed in the mapping that stands at `path`."""
+    """The keys allowed in the mapping that stands at `path`, as pydantic writes it."""
     annotation: object = model
     for part in path:
-        annotation = _child(_bare(annotation), part)
+        annotation = CASES[str(part)] if part in CASES else _child(_bare(annotation), part)
     section = _bare(annotation)
     if isinstance(section, type) and issubclass(section, BaseModel):
         return [field.alias or name for name, field in section.model_fields.items()]

@@ -140,9 +140,11 @@ def _problems_between(main: Document | None, models: Document | None, teams: Seq
     known_models = references.names_in(models, "models")
     if models is not None:
         yield from references.problems_of_models(models, providers)
-    regions = references.regions_in(main, models)
+    regions, efforts = references.regions_in(main, models), references.efforts_in(models)
     for team in teams:
-        yield from references.problems_of_team(team, models=known_models, providers=providers, regions=regions)
+        yield from references.problems_of_team(
+            team, models=known_models, efforts=efforts, providers=providers, regions=regions
+        )
     yield from _problems_of_team_names(teams)
 
 

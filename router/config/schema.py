@@ -5,6 +5,7 @@ What can be judged by looking at one value, or at one entry, is judged here; wha
 """
 
 import re
+from collections.abc import Mapping
 from datetime import date, time
 from decimal import Decimal
 from itertools import pairwise
@@ -12,7 +13,17 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic import Tag as Case
 from pydantic_core import PydanticCustomError
 
 from router.apis import Api
@@ -171,7 +182,7 @@ def _base_url(text: str) -> str:
 def _without_repeats(names: list[str]) -> list[str]:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise _fault(f"expected each model once, got '{twice}' twice")
+        raise _fault(f"expected each candidate once, got '{twice}' twice")
     return names
 
 
@@ -425,23 +436,67 @@ class ScoreSection(Section):
     estimated: Annotated[bool, Field(description="true if derived from other figures, not measured")] = False
 
 
-class QualitySection(Section):
-    """One figure for each kind of task. A kind without one takes that of the kind it is nearest to (docs/tasks.md)."""
+class EffortsSection(Section):
+    """A figure for each effort; one that is missing is filled from the nearest (docs/quality.md)."""
 
-    chat: ScoreSection | None = None
-    writing: Annotated[ScoreSection | None, Field(description="without it: as chat")] = None
-    translation: Annotated[ScoreSection | None, Field(description="without it: as chat")] = None
-    summary: Annotated[ScoreSection | None, Field(description="without it: as chat")] = None
-    extraction: ScoreSection | None = None
-    classification: Annotated[ScoreSection | None, Field(description="without it: as extraction")] = None
-    facts: ScoreSection | None = None
-    math: Annotated[ScoreSection | None, Field(description="without it: as reasoning")] = None
-    reasoning: ScoreSection | None = None
-    code: ScoreSection | None = None
-    tool_call: Annotated[ScoreSection | None, Field(description="without it: as extraction")] = None
-    agent: ScoreSection | None = None
-    vision: Annotated[ScoreSection | None, Field(description="without it: as chat")] = None
-    long_context: Annotated[ScoreSection | None, Field(description="without it: as reasoning")] = None
+    none: ScoreSection | None = None
+    minimal: ScoreSection | None = None
+    low: ScoreSection | None = None
+    medium: ScoreSection | None = None
+    high: ScoreSection | None = None
+    xhigh: ScoreSection | None = None
+    max: ScoreSection | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "EffortsSection":
+        if all(getattr(self, effort.value) is None for effort in Effort):
+            raise _fault("expected a figure for some effort, got none")
+        return self
+
+
+# How pydantic marks in the path of an error which of the two it took a mapping for; no key looks like this.
+CASES: Mapping[str, type[Section]] = {"[figure]": ScoreSection, "[by effort]": EffortsSection}
+_ABOUT_A_SCORE = frozenset(ScoreSection.model_fields)
+
+
+def _case_of(value: object) -> str:
+    """What makes a mapping a figure is any key that only figures have; all else is judged as figures by effort."""
+    keys = value if isinstance(value, dict) else getattr(value, "model_fields_set", ())
+    return "[figure]" if _ABOUT_A_SCORE.intersection(keys) else "[by effort]"
+
+
+# One figure, or one for each effort that has any.
+Cell = Annotated[
+    Annotated[ScoreSection, Case("[figure]")] | Annotated[EffortsSection, Case("[by effort]")],
+    Discriminator(_case_of),
+]
+Cells = Annotated[Cell | None, Field(description="one figure, at the model's default effort, or one for each effort")]
+
+
+class FiguresSection(Section):
+    """A kind without a figure takes that of the kind it is nearest to (docs/quality.md), and it is said so."""
+
+    chat: Cells = None
+    writing: Annotated[Cells, Field(description="without it: as chat")] = None
+    translation: Annotated[Cells, Field(description="without it: as chat")] = None
+    summary: Annotated[Cells, Field(description="without it: as chat")] = None
+    extraction: Cells = None
+    classification: Annotated[Cells, Field(description="without it: as extraction")] = None
+    facts: Cells = None
+    math: Annotated[Cells, Field(description="without it: as reasoning")] = None
+    reasoning: Cells = None
+    code: Cells = None
+    tool_call: Annotated[Cells, Field(description="without it: as extraction")] = None
+    agent: Cells = None
+    vision: Annotated[Cells, Field(description="without it: as chat")] = None
+    long_context: Annotated[Cells, Field(description="without it: as reasoning")] = None
+
+
+class QualitySection(FiguresSection):
+    version: Annotated[
+        Text | None,
+        Field(description="which version of the model the figures are of, as its provider's list calls it"),
+    ] = None
 
 
 class RatesSection(Section):
@@ -613,7 +668,9 @@ class AliasSection(Section):
     """What a client's `model` stands for: a policy, or one model."""
 
     policy: Annotated[Text | None, Field(description="a policy of this file")] = None
-    model: Annotated[Text | None, Field(description="a model of models.yaml, always this one")] = None
+    model: Annotated[
+        Text | None, Field(description="a model of models.yaml, always this one; model@effort to have it think so hard")
+    ] = None
 
     @model_validator(mode="after")
     def _either(self) -> "AliasSection":
@@ -769,7 +826,7 @@ class DataSection(Section):
 class ShadowSection(Section):
     """A model that is asked the same, unseen by the client, to be measured."""
 
-    model: Annotated[Text, Field(description="a model of models.yaml")]
+    model: Annotated[Text, Field(description="a model of models.yaml, or model@effort")]
     share: Annotated[Share, Field(description="of the answered requests, 0..1")]
     budget_usd: Annotated[LimitUsd, Field(description="its own, beside the team's budgets; when spent, no more copies")]
     per: PerWord = Per.DAY
@@ -777,7 +834,7 @@ class ShadowSection(Section):
 
 Weights = Annotated[
     dict[Text, Share],
-    Field(min_length=1, description="model → share of the requests; what they leave to 1 the objective chooses"),
+    Field(min_length=1, description="candidate → share of the requests; what they leave to 1 the objective chooses"),
 ]
 OnlyProviders = Annotated[list[Text], Field(min_length=1)]
 MaxLatency = Annotated[
@@ -823,7 +880,10 @@ class RuleSection(Section):
 
 
 class PolicySection(Section):
-    candidates: Annotated[Candidates, Field(description="models that may be chosen")]
+    candidates: Annotated[
+        Candidates,
+        Field(description="what may be chosen: model, or model@effort; a model may stand here at several efforts"),
+    ]
     objective: ObjectiveWord = Objective.CHEAPEST
     quality: Annotated[FloorSection | None, Field(description="how good is good enough")] = None
     max_cost_usd: Annotated[Usd | None, Field(description="what one request may cost at worst")] = None
@@ -887,6 +947,14 @@ class CacheSection(Section):
     ] = "temperature_zero"
 
 
+def _says_efforts_once(sections: dict[str, FiguresSection]) -> dict[str, FiguresSection]:
+    for name, section in sections.items():
+        for kind in FiguresSection.model_fields:
+            if "@" in name and isinstance(getattr(section, kind), EffortsSection):
+                raise _fault(f"expected one figure, got figures by effort, as '{name}' names one already", name, kind)
+    return sections
+
+
 class TeamFile(Section):
     """`teams/NAME.yaml`: what one team may spend, on what, and how good is good enough for it."""
 
@@ -917,4 +985,9 @@ class TeamFile(Section):
         DataSection | None, Field(description="how every prompt of the team must be handled, pinned models included")
     ] = None
     aliases: Annotated[dict[AliasName, AliasSection], Field(min_length=1, description="what clients write in `model`")]
+    quality: Annotated[
+        dict[Text, FiguresSection],
+        AfterValidator(_says_efforts_once),
+        Field(description="model or model@effort → the team's own figures, in place of those of models.yaml"),
+    ] = {}
     policies: dict[Name, PolicySection] = {}

@@ -1,13 +1,13 @@
 """One whole configuration, validated and immutable. A request keeps the snapshot it began with."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from router.catalog.catalog import Catalog, ModelName, Provider, ProviderName
+from router.catalog.catalog import Catalog, ModelName, Named, Provider, ProviderName, Score, Task, models_of
 from router.decision.policy import NO_GUARD, Guard, Policy, named_by_client
 from router.keys import Secret, TeamName
 from router.quotas import Allowance, Budget, Limits, OutageAllowance
@@ -115,18 +115,21 @@ class Team:
     policies: Mapping[str, Policy]
     cache: Caching | None = None
     guard: Guard = NO_GUARD  # of the whole team: policies and aliases are held to it already
+    quality: Mapping[Named, Mapping[Task, Score]] = field(default_factory=dict)  # its own figures of models
 
-    def pin(self, model: ModelName) -> Policy:
+    def pin(self, arm: Named) -> Policy:
         """The policy of a client that names a model itself: held to the strictest of all it is offered under."""
-        return named_by_client(model, (*self.policies.values(), *self.aliases.values())).within(self.guard)
+        return named_by_client(arm, (*self.policies.values(), *self.aliases.values())).within(self.guard)
 
     def models(self) -> frozenset[ModelName]:
         """Every model that some policy or alias of this team may choose."""
         return frozenset(
-            model
-            for policy in (*self.policies.values(), *self.aliases.values())
-            for candidates in (policy.candidates, *(rule.candidates or () for rule in policy.rules))
-            for model in candidates
+            models_of(
+                name
+                for policy in (*self.policies.values(), *self.aliases.values())
+                for candidates in (policy.candidates, *(rule.candidates or () for rule in policy.rules))
+                for name in candidates
+            )
         )
 
 

@@ -1,16 +1,19 @@
 """`teams/NAME.yaml` as a `Team`."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import time
 from zoneinfo import ZoneInfo
 
-from router.catalog.catalog import ModelName, ProviderName
+from router.catalog.catalog import ArmName, ModelName, Named, ProviderName, Score, Task, arm_of
+from router.config.catalog_file import plain_scores, scores_by_effort
 from router.config.schema import (
     AliasSection,
     AllowanceSection,
     BudgetSection,
     CheckSection,
     DataSection,
+    FiguresSection,
     FloorSection,
     LimitsSection,
     PolicySection,
@@ -52,14 +55,26 @@ def team(file: TeamFile) -> Team:
         policies=policies,
         cache=None if file.cache is None else Caching(file.cache.ttl_s, is_always=file.cache.when == "always"),
         guard=guard,
+        quality=_own_figures(file.quality),
     )
+
+
+def _own_figures(sections: dict[str, FiguresSection]) -> dict[Named, dict[Task, Score]]:
+    """By arm; figures by effort become those of an arm each."""
+    figures: defaultdict[Named, dict[Task, Score]] = defaultdict(dict)
+    for name, section in sections.items():
+        figures[ArmName(name)].update(plain_scores(section, are_own=True))
+        for task, scores in scores_by_effort(section, are_own=True).items():
+            for effort, score in scores.items():
+                figures[ArmName(f"{arm_of(ArmName(name)).model}@{effort.value}")][task] = score
+    return dict(figures)
 
 
 def _target(section: AliasSection, policies: dict[str, Policy], guard: Guard) -> Policy:
     if section.policy is not None:
         return policies[section.policy]
     assert section.model is not None  # the schema demands one of the two
-    return pinned(ModelName(section.model)).within(guard)
+    return pinned(ArmName(section.model)).within(guard)
 
 
 def _budget(section: BudgetSection) -> Budget:
@@ -81,7 +96,7 @@ def _allowance(section: AllowanceSection) -> Allowance:
 def _policy(name: str, section: PolicySection, zone: ZoneInfo) -> Policy:
     return Policy(
         name=name,
-        candidates=_models(section.candidates),
+        candidates=_arms(section.candidates),
         objective=section.objective,
         floor=_floor(section.quality),
         max_cost_usd=section.max_cost_usd,
@@ -108,7 +123,7 @@ def _rule(section: RuleSection, zone: ZoneInfo) -> Rule:
     return Rule(
         name=section.name,
         when=_match(section.when, zone),
-        candidates=None if section.candidates is None else _models(section.candidates),
+        candidates=None if section.candidates is None else _arms(section.candidates),
         objective=section.objective,
         floor=_floor(section.quality),
         max_cost_usd=section.max_cost_usd,
@@ -167,11 +182,11 @@ def _data(section: DataSection | None) -> DataRules:
 
 def _shadow(section: ShadowSection) -> Shadow:
     budget = Budget(limit_nano_usd=nano_usd(section.budget_usd), per=section.per)
-    return Shadow(model=ModelName(section.model), share=section.share, budget=budget)
+    return Shadow(model=ArmName(section.model), share=section.share, budget=budget)
 
 
 def _weights(section: dict[str, float]) -> Weights:
-    return tuple((ModelName(model), share) for model, share in section.items())
+    return tuple((ArmName(name), share) for name, share in section.items())
 
 
 def _only(names: Sequence[str] | None) -> frozenset[ProviderName] | None:
@@ -186,6 +201,10 @@ def _floor(section: FloorSection | None) -> QualityFloor | None:
     if section is None:
         return None
     return QualityFloor(at_least=section.at_least, of=section.of or "one")
+
+
+def _arms(names: list[str]) -> tuple[Named, ...]:
+    return tuple(ArmName(name) for name in names)
 
 
 def _models(names: list[str]) -> tuple[ModelName, ...]:

@@ -4,28 +4,28 @@ from collections.abc import Collection, Sequence
 from hashlib import blake2b
 from math import log
 
-from router.catalog.catalog import ModelName
+from router.catalog.catalog import Named
 
 _BYTES = 8
 _LEAST = 1e-9  # of a share: what is left of 0.1 + 0.2 + 0.7 by the rules of floats is no arm
 
-Weights = Sequence[tuple[ModelName, float]]
+Weights = Sequence[tuple[Named, float]]
 
 
-def drawn(weights: Weights, eligible: Collection[ModelName], *, seed: int, experiment: str) -> ModelName | None:
+def drawn(weights: Weights, eligible: Collection[Named], *, seed: int, experiment: str) -> Named | None:
     """The arm that the seed falls to, among those that may serve; None: to what the shares leave to the objective.
 
     An arm that may not serve leaves its share to the others, in proportion to theirs; whoever was in another arm stays
     there (weighted rendezvous hashing: each arm draws -ln(u) / share, and the lowest wins).
     """
-    best: ModelName | None = None
+    best: Named | None = None
     left = 1.0 - sum(share for _, share in weights)
     lowest = _draw("", left, seed, experiment) if left > _LEAST else None
-    for model, share in weights:
-        if model in eligible:
-            draw = _draw(model, share, seed, experiment)
+    for arm, share in weights:
+        if arm in eligible:
+            draw = _draw(arm, share, seed, experiment)
             if lowest is None or draw < lowest:
-                best, lowest = model, draw
+                best, lowest = arm, draw
     return best
 
 

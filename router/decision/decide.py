@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import msgspec
 
-from router.catalog.catalog import Catalog, Deployment, ModelName
+from router.catalog.catalog import Arm, Catalog, Deployment, DeploymentId, Effort, Named
 from router.decision.arms import drawn
-from router.decision.effort import effort_to_set
+from router.decision.effort import effort_asked, effort_to_set
 from router.decision.eligibility import (
     Candidate,
     Checks,
@@ -34,7 +34,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     rejected: tuple[Rejection, ...]
     quality_bar: float  # what was good enough here
     catalog_version: str
-    arm: ModelName | None = None  # of the experiment, by `terms.weights`; None: the objective has chosen
+    arm: Named | None = None  # of the experiment, by `terms.weights`; None: the objective has chosen
 
     @property
     def chosen(self) -> Candidate | None:
@@ -61,12 +61,14 @@ def decide(
     serve: then `ranked` is empty and `rejected` says why.
     """
     terms = policy.terms_for(profile, tightening, conditions.now)
-    case = _Case(profile, policy, catalog, conditions, quality)
+    case = _Case(profile, policy, catalog, conditions, quality, effort_asked(profile))
     able, rejected = case.screened(terms)
     measure = able
     if tightening is not NO_TIGHTENING and tightening != NO_TIGHTENING:
         able, measure = case.still_able(able, terms, rejected)
     bar = quality_bar(measure, terms)
+    if terms.has_twins:
+        able = _each_once(able)
     eligible: list[Candidate] = []
     for candidate in able:
         refused = below_bar(candidate, bar)
@@ -77,9 +79,9 @@ def decide(
     order = ranked(eligible, terms.objective, seed=conditions.seed)
     arm = None
     if terms.weights:
-        models = {candidate.deployment.model.name for candidate in order}
-        arm = drawn(terms.weights, models, seed=conditions.seed, experiment=f"{policy.name}/{terms.rule or ''}")
-        order = tuple(sorted(order, key=lambda candidate: arm is not None and candidate.deployment.model.name != arm))
+        arms = {candidate.arm.name for candidate in order}
+        arm = drawn(terms.weights, arms, seed=conditions.seed, experiment=f"{policy.name}/{terms.rule or ''}")
+        order = tuple(sorted(order, key=lambda candidate: arm is not None and candidate.arm.name != arm))
     return Decision(
         policy=policy.name,
         terms=terms,
@@ -91,6 +93,15 @@ def decide(
     )
 
 
+def _each_once(candidates: list[Candidate]) -> list[Candidate]:
+    """The candidates without those that would think as hard as an earlier one of their deployment: what a client asks
+    for, or a cap, makes one of several arms of a model."""
+    first: dict[tuple[DeploymentId, Effort | None], Candidate] = {}
+    for candidate in candidates:
+        first.setdefault((candidate.deployment.id, candidate.effort_in_force), candidate)
+    return list(first.values())
+
+
 class _Case(msgspec.Struct, frozen=True, gc=False):
     """What the candidates of one decision have in common, whatever the terms."""
 
@@ -99,6 +110,7 @@ class _Case(msgspec.Struct, frozen=True, gc=False):
     catalog: Catalog
     conditions: Conditions
     quality: QualityPredictor
+    asked: Effort | None  # by the client
 
     def screened(self, terms: Terms) -> tuple[list[Candidate], list[Rejection]]:
         """Who passes every check under these terms, and why the others do not."""
@@ -111,9 +123,9 @@ class _Case(msgspec.Struct, frozen=True, gc=False):
             max_cost_usd=terms.max_cost_usd,
         )
         checks = checks_for(terms)
-        for model in terms.candidates:
-            for deployment in self.catalog.of(model):
-                candidate = self._examined(deployment, terms, estimator, checks)
+        for arm in terms.arms:
+            for deployment in self.catalog.of(arm.model):
+                candidate = self._examined(arm, deployment, terms, estimator, checks)
                 if isinstance(candidate, Rejection):
                     rejected.append(candidate)
                 else:
@@ -133,31 +145,41 @@ class _Case(msgspec.Struct, frozen=True, gc=False):
         if policy_terms == replace(terms, min_quality=None):
             return able, able
         admitted, refused = self.screened(policy_terms)
-        refusals = {refusal.deployment: refusal for refusal in refused}
-        rejected.extend(refusals[each.deployment.id] for each in able if each.deployment.id in refusals)
-        return [each for each in able if each.deployment.id not in refusals], admitted
+        refusals = {(refusal.deployment, refusal.effort): refusal for refusal in refused}
+        still: list[Candidate] = []
+        for candidate in able:
+            refusal = refusals.get((candidate.deployment.id, candidate.arm.effort))
+            if refusal is None:
+                still.append(candidate)
+            else:
+                rejected.append(refusal)
+        return still, admitted
 
     def _examined(
-        self, deployment: Deployment, terms: Terms, estimator: Estimator, checks: Checks
+        self, arm: Arm, deployment: Deployment, terms: Terms, estimator: Estimator, checks: Checks
     ) -> Candidate | Rejection:
-        effort, wish, most = None, terms.reasoning_effort, terms.max_reasoning_effort
+        effort, wish, most = None, arm.effort or terms.reasoning_effort, terms.max_reasoning_effort
         if wish is not None or most is not None:
             effort = effort_to_set(self.profile, deployment, wish=wish, most=most)
         # What it would cost is no question for whom nobody may ask.
         is_available = deployment.id not in self.conditions.unavailable
-        forecast = estimator.at(deployment, effort=effort) if is_available else None
-        question = Question(deployment, forecast, self.profile, self.policy, terms, self.conditions, effort)
+        estimate = estimator.at(deployment, effort=effort) if is_available else None
+        question = Question(deployment, estimate, self.profile, self.policy, terms, self.conditions, arm, effort)
         refused = rejection(question, checks)
         if refused is not None:
             return refused
-        assert forecast is not None  # the check `priced` refuses what has no estimate
-        lesson = self.conditions.experience.quality(deployment.model, self.profile, effort)
-        quality = self.quality.forecast(deployment.model, effort, self.profile, lesson)
+        assert estimate is not None  # the check `priced` refuses what has no estimate
+        in_force = effort or self.asked or deployment.model.default_effort
+        lesson = self.conditions.experience.quality(deployment.model, self.profile, in_force)
+        forecast = self.quality.forecast(deployment.rated, in_force, self.profile, lesson)
         return Candidate(
             deployment=deployment,
-            quality=quality.probability,
-            quality_is_known=quality.is_known,
-            estimate=forecast,
+            arm=arm,
+            quality=forecast.probability,
+            quality_is_known=forecast.is_known,
+            estimate=estimate,
             effort=effort,
             latency_ms=None if terms.max_latency_ms is None else expected_latency_ms(question),
+            effort_in_force=in_force,
+            forecast=forecast,
         )

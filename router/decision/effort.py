@@ -1,6 +1,9 @@
-"""How hard a model is to think: what the client asked, the policy would like, and at most allows, made one."""
+"""How hard a model is to think: what the client asked, the policy would like, and at most allows, made one.
 
-from router.catalog.catalog import Capability, Deployment, Effort
+A candidate that stands in a policy with an effort (`model@effort`) has this for its wish, in place of the policy's.
+"""
+
+from router.catalog.catalog import Capability, Deployment, Effort, Model
 from router.decision.facts import RequestProfile
 
 _STRENGTH = {effort: strength for strength, effort in enumerate(Effort)}
@@ -43,6 +46,18 @@ def effort_to_set(
         return None
     known = _known(deployment, level)  # under a cap also of what was asked: it may be rounded up past the cap
     return None if known is asked else known
+
+
+def efforts_of(model: Model) -> tuple[Effort, ...]:
+    """What the model can be asked for, weakest first: all of them where that is not known; none if it cannot think."""
+    if Capability.REASONING not in model.capabilities:
+        return ()
+    return tuple(effort for effort in Effort if not model.efforts or effort in model.efforts)
+
+
+def effort_asked(profile: RequestProfile) -> Effort | None:
+    """How hard the client asks to think; None: it says nothing, and each model does as it does by default."""
+    return profile.effort or (_UNSAID if Capability.REASONING in profile.needs else None)
 
 
 def above_most(deployment: Deployment, most: Effort | None) -> Effort | None:

@@ -9,12 +9,13 @@ from math import ceil
 
 import msgspec
 
-from router.catalog.catalog import Deployment, DeploymentId, Effort, ModelName
+from router.catalog.catalog import Arm, Deployment, DeploymentId, Effort, ModelName
 from router.decision.data_rules import NO_DATA_RULES, unmet
 from router.decision.effort import above_most
 from router.decision.estimate import COUNT_MARGIN, Estimate, with_margin
 from router.decision.facts import Conditions, RequestProfile
 from router.decision.policy import Policy, Terms
+from router.quality.predictor import Forecast
 
 
 class Reason(StrEnum):
@@ -39,17 +40,26 @@ class Rejection(msgspec.Struct, frozen=True, gc=False):
     model: ModelName
     reason: Reason
     detail: str  # one sentence with both figures
+    effort: Effort | None = None  # that the policy names with the model
 
 
 class Candidate(msgspec.Struct, frozen=True, gc=False):
     """A deployment that is asked whether it may serve, and what it would make of the request."""
 
     deployment: Deployment
+    arm: Arm  # of the policy: its model, at the effort that is named with it
     quality: float  # predicted probability that its answer is good
     quality_is_known: bool  # False: the figure stands in for a missing one
     estimate: Estimate
     effort: Effort | None = None  # to be written into the request; None: as the client sent it
     latency_ms: int | None = None  # as expected, where a limit was set; None there: not known
+    effort_in_force: Effort | None = None  # how hard it will think, whoever says so; None: not known
+    forecast: Forecast | None = None  # where `quality` comes from
+
+    @property
+    def id(self) -> str:
+        """`provider:model`, with `@effort` where one is written into the request: nobody else of a decision has it."""
+        return self.deployment.id if self.effort is None else f"{self.deployment.id}@{self.effort.value}"
 
 
 class Question(msgspec.Struct, frozen=True, gc=False):
@@ -61,6 +71,7 @@ class Question(msgspec.Struct, frozen=True, gc=False):
     policy: Policy
     terms: Terms
     conditions: Conditions
+    arm: Arm
     effort: Effort | None = None  # to be written into the request; None: as the client sent it
 
 
@@ -218,7 +229,7 @@ def rejection(question: Question, checks: Checks = CHECKS) -> Rejection | None:
     for reason, check in checks:
         detail = check(question)
         if detail is not None:
-            return _rejection(question.deployment, reason, detail)
+            return _rejection(question.deployment, reason, detail, question.arm.effort)
     return None
 
 
@@ -236,8 +247,8 @@ def below_bar(candidate: Candidate, bar: float) -> Rejection | None:
     if candidate.quality >= bar:
         return None
     detail = f"predicted quality {candidate.quality:.4f} is below {bar:.4f}"
-    return _rejection(candidate.deployment, Reason.BELOW_QUALITY, detail)
+    return _rejection(candidate.deployment, Reason.BELOW_QUALITY, detail, candidate.arm.effort)
 
 
-def _rejection(deployment: Deployment, reason: Reason, detail: str) -> Rejection:
-    return Rejection(deployment=deployment.id, model=deployment.model.name, reason=reason, detail=detail)
+def _rejection(deployment: Deployment, reason: Reason, detail: str, effort: Effort | None) -> Rejection:
+    return Rejection(deployment=deployment.id, model=deployment.model.name, reason=reason, detail=detail, effort=effort)

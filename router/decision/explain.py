@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from router.catalog.catalog import Effort
 from router.decision.decide import Decision
 from router.decision.eligibility import Candidate, Rejection
 from router.decision.estimate import Estimate
@@ -28,7 +29,7 @@ def as_data(decision: Decision, profile: RequestProfile) -> dict[str, Any]:
         if chosen is None
         else {"model": chosen.deployment.model.name, "provider": chosen.deployment.provider.name},
         "policy": decision.policy,
-        **_fields_of(decision.terms, Terms, _TERMS_NAMES, without=_VERIFIED),
+        **_fields_of(decision.terms, Terms, _TERMS_NAMES, without=_TOLD_OTHERWISE),
         "quality_bar": round(decision.quality_bar, 6),
         "verify": _verification(decision, profile),
         "arm": decision.arm,
@@ -105,7 +106,13 @@ def notes(decision: Decision) -> tuple[str, ...]:
 
 def rejections_as_data(rejected: Sequence[Rejection]) -> list[dict[str, Any]]:
     return [
-        {"deployment": each.deployment, "model": each.model, "reason": each.reason.value, "detail": each.detail}
+        {
+            "deployment": each.deployment,
+            "model": each.model,
+            "effort": None if each.effort is None else each.effort.value,
+            "reason": each.reason.value,
+            "detail": each.detail,
+        }
         for each in rejected
     ]
 
@@ -152,8 +159,12 @@ def candidates_told(decision: Decision) -> Told:
 def rejections_told(rejected: Sequence[Rejection]) -> Told:
     return Told(
         ("deployment", "reason", "detail"),
-        tuple((each.deployment, each.reason.value, each.detail) for each in rejected),
+        tuple((_at_effort(each.deployment, each.effort), each.reason.value, each.detail) for each in rejected),
     )
+
+
+def _at_effort(name: str, effort: Effort | None) -> str:
+    return name if effort is None else f"{name}@{effort.value}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +176,7 @@ class _Column:
 
 _COLUMNS = (
     _Column("rank", lambda rank, _: f"{rank} ←" if rank == 1 else str(rank)),
-    _Column("model", lambda _, each: each.deployment.model.name),
+    _Column("model", lambda _, each: _at_effort(each.deployment.model.name, each.arm.effort and each.effort_in_force)),
     _Column("provider", lambda _, each: each.deployment.provider.name),
     _Column("quality", lambda _, each: f"{each.quality:.3f}{'' if each.quality_is_known else ' ?'}"),
     _Column("expected $", lambda _, each: f"{each.estimate.expected_usd:.6f}"),
@@ -183,8 +194,8 @@ def _later(usd: Decimal) -> str:
     return f"{usd:.6f}" if usd else "0"
 
 
-# These terms are told together, under `verify`.
-_VERIFIED = ("verify", "max_escalations", "buffers_streams")
+# The first three are told together, under `verify`; the others are the candidates once more.
+_TOLD_OTHERWISE = ("verify", "max_escalations", "buffers_streams", "arms", "has_twins")
 
 # What a field is called where its own name would not say enough.
 _TERMS_NAMES = {"floor": "quality_floor", "candidates": "considered"}
@@ -197,7 +208,8 @@ def _candidate(rank: int, candidate: Candidate) -> dict[str, Any]:
         "model": deployment.model.name,
         "provider": deployment.provider.name,
         "upstream_model": deployment.upstream_model,
-        **_fields_of(candidate, Candidate, without=("deployment", "estimate")),
+        "candidate": candidate.arm.name,
+        **_fields_of(candidate, Candidate, without=("deployment", "arm", "estimate", "forecast")),
         **_fields_of(candidate.estimate, Estimate, without=("dearest_rates",)),
     }
 

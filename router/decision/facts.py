@@ -140,13 +140,25 @@ _USUAL_OUTPUT_TOKENS = {
     Task.VISION: 300,
     Task.LONG_CONTEXT: 700,
 }
-_USUAL_REASONING_TOKENS = 1_200  # on top, when the request asks the model to reason
-
-_USUAL = {task: OutputForecast(tokens, 0) for task, tokens in _USUAL_OUTPUT_TOKENS.items()}
-_USUAL_THINKING = {
-    task: OutputForecast(tokens + _USUAL_REASONING_TOKENS, _USUAL_REASONING_TOKENS)
-    for task, tokens in _USUAL_OUTPUT_TOKENS.items()
+# On top, when the request asks the model to reason: 1,200 tokens at medium effort, and at others in proportion to the
+# share of the output limit that OpenRouter allots them: .1, .2, .5, .8, .95 (openrouter.md §1.1).
+_USUAL_REASONING_TOKENS = {
+    Effort.NONE: 0,
+    Effort.MINIMAL: 240,
+    Effort.LOW: 480,
+    Effort.MEDIUM: 1_200,
+    Effort.HIGH: 1_920,
+    Effort.XHIGH: 2_280,
+    Effort.MAX: 2_280,
 }
+_USUAL = {
+    effort: {
+        task: OutputForecast(tokens + reasoning_tokens, reasoning_tokens)
+        for task, tokens in _USUAL_OUTPUT_TOKENS.items()
+    }
+    for effort, reasoning_tokens in _USUAL_REASONING_TOKENS.items()
+}
+_USUAL_THOUGHTLESS, _USUAL_THINKING = _USUAL[Effort.NONE], _USUAL[Effort.MEDIUM]
 
 
 def is_thinking(profile: RequestProfile, effort: Effort | None) -> bool:
@@ -154,9 +166,11 @@ def is_thinking(profile: RequestProfile, effort: Effort | None) -> bool:
     return Capability.REASONING in profile.needs if effort is None else effort is not Effort.NONE
 
 
-def usual_output(task: Task, *, is_thinking: bool) -> OutputForecast:
-    """What to expect of such a request at any model, before anything has been learned."""
-    return (_USUAL_THINKING if is_thinking else _USUAL)[task]
+def usual_output(profile: RequestProfile, effort: Effort | None) -> OutputForecast:
+    """What to expect of such a request at any model, before anything has been learned; `effort` as `is_thinking`."""
+    if effort is not None:
+        return _USUAL[effort][profile.task]
+    return (_USUAL_THINKING if Capability.REASONING in profile.needs else _USUAL_THOUGHTLESS)[profile.task]
 
 
 class NoExperience:
@@ -166,7 +180,7 @@ class NoExperience:
         return model.token_ratio
 
     def output(self, _: Deployment, profile: RequestProfile, effort: Effort | None) -> OutputForecast:
-        return usual_output(profile.task, is_thinking=is_thinking(profile, effort))
+        return usual_output(profile, effort)
 
     def latency(self, _: Deployment, __: RequestProfile) -> Latency | None:
         return None

@@ -7,7 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Literal, TypeVar
 
-from router.catalog.catalog import Capability, Effort, ModelName, ProviderName
+from router.catalog.catalog import Arm, Capability, Effort, ModelName, Named, ProviderName, arm_of
 from router.decision.arms import Weights
 from router.decision.data_rules import NO_DATA_RULES, DataRules, stricter
 from router.decision.effort import weaker
@@ -42,7 +42,7 @@ class Rule:
 
     name: str
     when: Match
-    candidates: tuple[ModelName, ...] | None = None
+    candidates: tuple[Named, ...] | None = None
     objective: Objective | None = None
     floor: QualityFloor | None = None
     max_cost_usd: Decimal | None = None
@@ -75,7 +75,7 @@ NO_GUARD = Guard()
 class Shadow:
     """A model that is asked the same beside the one that answers, for a share of the requests, only to be measured."""
 
-    model: ModelName
+    model: Named
     share: float  # of the requests that were answered
     budget: Budget  # its own: nobody else's money is touched
 
@@ -83,7 +83,7 @@ class Shadow:
 @dataclass(frozen=True, slots=True)
 class Policy:
     name: str
-    candidates: tuple[ModelName, ...]
+    candidates: tuple[Named, ...]
     objective: Objective = Objective.CHEAPEST
     floor: QualityFloor | None = None
     max_cost_usd: Decimal | None = None  # what one request may cost at worst
@@ -99,7 +99,7 @@ class Policy:
     first_token_timeout_s: float | None = None  # a stream that has not begun by then has failed: the next is asked
     reasoning_effort: Effort | None = None  # where the client says nothing
     max_reasoning_effort: Effort | None = None  # whatever the client says
-    weights: Weights = ()  # shares of requests by model; what they leave to 1 is chosen by the objective
+    weights: Weights = ()  # shares of requests by candidate; what they leave to 1 is chosen by the objective
     only_providers: frozenset[ProviderName] | None = None  # None: any
     data: DataRules = NO_DATA_RULES
     shadow: Shadow | None = None
@@ -126,7 +126,7 @@ class Policy:
 
     def terms_with(self, model: ModelName) -> "list[Terms]":
         """All terms under which the model is a candidate: the policy's own, and those of its rules."""
-        return [each for each in self._terms if model in each.candidates]
+        return [each for each in self._terms if any(arm.model == model for arm in each.arms)]
 
     def _terms_under(self, rule: Rule | None, tightening: Tightening) -> "Terms":
         named = rule or _SILENT
@@ -177,7 +177,7 @@ class Terms:
     """What holds for one request."""
 
     rule: str | None  # the rule that applied, or None for the policy's own terms
-    candidates: tuple[ModelName, ...]
+    candidates: tuple[Named, ...]
     objective: Objective
     floor: QualityFloor | None
     min_quality: float | None  # the request's own floor, an absolute probability
@@ -191,6 +191,14 @@ class Terms:
     verify: tuple[Check, ...] = ()
     max_escalations: int = 1
     buffers_streams: bool = False
+    # What every decision asks of the candidates, worked out once.
+    arms: tuple[Arm, ...] = field(init=False, repr=False, compare=False)
+    has_twins: bool = field(init=False, repr=False, compare=False)  # some model stands among them more than once
+
+    def __post_init__(self) -> None:
+        arms = tuple([arm_of(name) for name in self.candidates])
+        object.__setattr__(self, "arms", arms)
+        object.__setattr__(self, "has_twins", len({arm.model for arm in arms}) < len(arms))
 
     def checks_for(self, profile: RequestProfile) -> tuple[Check, ...]:
         """The checks that an answer to this request is put to; none if the client gets it as it comes."""
@@ -209,22 +217,27 @@ def _concerns(kind: CheckKind, profile: RequestProfile) -> bool:
             return True
 
 
-def pinned(model: ModelName) -> Policy:
+def pinned(arm: Named) -> Policy:
     """The policy of an alias that names one model: that model at its cheapest deployment, no questions asked."""
-    return Policy(name=f"pinned {model}", candidates=(model,))
+    return Policy(name=f"pinned {arm}", candidates=(arm,))
 
 
-def named_by_client(model: ModelName, offers: Iterable[Policy]) -> Policy:
+def named_by_client(arm: Named, offers: Iterable[Policy]) -> Policy:
     """The policy of a client that names a model itself: held to the strictest of all terms under which `offers`, the
     policies of its team, may choose that model. Naming it is no way around what the team has laid down.
 
-    Relative floors are left out: they are measured against candidates that a named model does not have.
+    An effort that it names with the model is its own word, as one in the body of the request would be: a cap on efforts
+    holds, and no policy's wish. Relative floors are left out: they are measured against candidates that a named model
+    does not have.
     """
-    policy = pinned(model)
+    model = arm_of(arm).model
+    policy = replace(pinned(arm), name=f"pinned {model}")  # it labels metrics, and those are the configuration's
     effort: Effort | None = None
     for offer in offers:
         for terms in offer.terms_with(model):
-            effort = weaker(effort, terms.reasoning_effort)
+            for each in terms.arms:
+                if each.model == model:
+                    effort = weaker(effort, each.effort or terms.reasoning_effort)
             policy = _strictest(policy.within(replace(offer.guard, data=terms.data)), offer, terms)
     # A cap alone leaves a model be whose default effort is not known.
     return policy if policy.max_reasoning_effort is None else replace(policy, reasoning_effort=effort)

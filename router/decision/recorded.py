@@ -4,6 +4,8 @@ Together with the profile it is everything `decide` depends on but the configura
 the answers that the decision asked for: the rest of it cannot have mattered.
 """
 
+from collections.abc import Mapping
+
 import msgspec
 from msgspec.structs import replace
 
@@ -21,7 +23,8 @@ from router.decision.facts import (
 )
 from router.quality.predictor import NO_LESSON, Lesson
 
-VERSION = 1  # of the record; a reader that does not know it must not guess
+VERSION = 2  # of the record; a reader that does not know it must not guess
+_BEFORE_ARMS = 1  # the same but for `ranked`, which names deployments, with their efforts in `efforts`
 
 WAS_UNAVAILABLE = "it was unavailable when the request was decided"
 
@@ -39,11 +42,10 @@ class Answers(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 class DecisionRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The conditions of a decision, and whom it preferred. Numbers, enums and names of the configuration; no text."""
 
-    version: int
-    ranked: tuple[DeploymentId, ...]  # the eligible in their order: the decision itself
+    version: int  # by which it was written
+    ranked: tuple[str, ...]  # the ids of the eligible candidates in their order: the decision itself
     tightening: Tightening = NO_TIGHTENING
     policy: str | None = None  # the header x-penstock-policy, if it was sent
-    efforts: dict[DeploymentId, Effort] = {}  # that the policy told of the ranked; those not named: as the client asked
     is_downgraded: bool = False  # a spent budget had put the policy's cheapest models in place of the good enough
     seed: int = 0
     unavailable: tuple[DeploymentId, ...] = ()
@@ -52,6 +54,11 @@ class DecisionRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     growth_tokens: int = 0
     later_tokens: dict[DeploymentId, int] = {}
     answers: Answers | None = None  # None: nothing had been learned, the priors spoke
+
+    @property
+    def keeps_efforts_with_calls(self) -> bool:
+        """Whether the ledger has the effort of each call of the request; else it is that of its candidate."""
+        return self.version != _BEFORE_ARMS
 
     def conditions(self, conditions: Conditions) -> Conditions:
         """The conditions of then. `conditions` tells the moment, what nobody asked for then, and where the prompt is
@@ -171,7 +178,6 @@ def record_of(
         ranked=ids(decision),
         tightening=NO_TIGHTENING if tightening == NO_TIGHTENING else tightening,
         policy=policy,
-        efforts={each.deployment.id: each.effort for each in decision.ranked if each.effort is not None},
         is_downgraded=is_downgraded,
         seed=conditions.seed,
         unavailable=tuple(conditions.unavailable),
@@ -183,9 +189,9 @@ def record_of(
     )
 
 
-def ids(decision: Decision) -> tuple[DeploymentId, ...]:
+def ids(decision: Decision) -> tuple[str, ...]:
     """Whom the decision prefers, in order."""
-    return tuple([candidate.deployment.id for candidate in decision.ranked])
+    return tuple([candidate.id for candidate in decision.ranked])
 
 
 def profile_json(profile: RequestProfile) -> bytes:
@@ -205,14 +211,28 @@ def read_record(content: bytes) -> DecisionRecord | None:
     """The record as JSON; None if there is none, or one that this version does not understand."""
     try:
         record = _RECORDS.decode(content)
+        if record.version == VERSION:
+            return record
+        return _with_arms(record, _EFFORTS.decode(content).efforts) if record.version == _BEFORE_ARMS else None
     except msgspec.DecodeError:
         return None
-    return record if record.version == VERSION else None
+
+
+class _Efforts(msgspec.Struct, frozen=True, gc=False):
+    """What a record of version 1 says beside the rest."""
+
+    efforts: dict[str, Effort] = {}  # that the policy told of the ranked; those not named: as the client asked
+
+
+def _with_arms(record: DecisionRecord, efforts: Mapping[str, Effort]) -> DecisionRecord:
+    ranked = tuple([f"{each}@{efforts[each].value}" if each in efforts else each for each in record.ranked])
+    return replace(record, ranked=ranked)
 
 
 _SORTED = msgspec.json.Encoder(order="deterministic")  # what a request needs is a set
 _PROFILES = msgspec.json.Decoder(RequestProfile)
 _RECORDS = msgspec.json.Decoder(DecisionRecord)
+_EFFORTS = msgspec.json.Decoder(_Efforts)
 
 
 def _arm_key(name: DeploymentId | ModelName, effort: Effort | None) -> str:

@@ -2,17 +2,19 @@
 
 from collections.abc import Collection, Iterator
 
-from router.catalog.catalog import DeploymentId
 from router.decision.eligibility import Candidate
 from router.gateway.planning import Plan
 
 
 def better_candidates(
-    plan: Plan, *, than: Candidate, asked: Collection[DeploymentId], spent_nano_usd: int
+    plan: Plan, *, than: Candidate, asked: Collection[str], spent_nano_usd: int
 ) -> Iterator[Candidate]:
-    """Those of the decision with a higher predicted quality, in its order, that were not asked yet."""
+    """Those of the decision with a higher predicted quality, in its order, whose ids are not among those `asked`.
+
+    The same model that thinks harder is a better one.
+    """
     for candidate in plan.decision.ranked:
-        if candidate.deployment.id in asked or candidate.quality <= than.quality:
+        if candidate.id in asked or candidate.quality <= than.quality:
             continue
         affordable = plan.within_ceiling(candidate, spent_nano_usd=spent_nano_usd)
         if affordable is not None:

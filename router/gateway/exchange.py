@@ -354,7 +354,7 @@ class Exchange:
         for candidate in better_candidates(
             plan,
             than=failed.candidate,
-            asked=[call.candidate.deployment.id for call in self._calls],
+            asked=[call.candidate.id for call in self._calls],
             spent_nano_usd=self._spent_nano_usd(),
         ):
             if self._has_tried_enough():

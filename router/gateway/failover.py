@@ -51,6 +51,12 @@ class Failover:
             self._left.clear()
         elif error.kind is FailureKind.TOO_LONG:
             self._least_context_tokens = candidate.deployment.context_tokens + 1
+        else:
+            # What has failed once is likelier to fail again than who was not asked, however hard it is to think.
+            twins = [each for each in self._left if each.deployment.id == candidate.deployment.id]
+            if twins:
+                others = [each for each in self._left if each.deployment.id != candidate.deployment.id]
+                self._left = deque((*others, *twins))
 
     def nobody(self) -> UpstreamBusy:
         """Everybody has said when to come again, and that is later."""

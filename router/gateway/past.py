@@ -7,7 +7,7 @@ from typing import Self
 
 from msgspec.structs import replace
 
-from router.catalog.catalog import Catalog, Deployment, DeploymentId, ModelName
+from router.catalog.catalog import Catalog, Deployment, Effort, models_of
 from router.config.snapshot import Snapshot, Team
 from router.decision.decide import decide
 from router.decision.facts import Conditions, RequestProfile
@@ -71,17 +71,17 @@ class Past:
         record = read_record(entry.conditions_json)
         if record is None:
             raise CannotDecideAgain(Obstacle.NO_CONDITIONS, "")
-        return cls(_with_efforts(entry, record) if record.efforts else entry, profile, record)
+        return cls(entry if record.keeps_efforts_with_calls else _with_efforts(entry, record), profile, record)
 
 
 def _with_efforts(entry: LedgerEntry, record: DecisionRecord) -> LedgerEntry:
-    """The entry as it was when it was booked: efforts are not kept with calls."""
+    """The entry as it was when it was booked, where efforts were not kept with calls."""
+    efforts = {
+        deployment: Effort(effort) for each in record.ranked for deployment, at, effort in [each.rpartition("@")] if at
+    }
     return replace(
         entry,
-        attempts=tuple(
-            replace(each, effort=record.efforts.get(DeploymentId(f"{each.provider}:{each.model}")))
-            for each in entry.attempts
-        ),
+        attempts=tuple(replace(each, effort=efforts.get(f"{each.provider}:{each.model}")) for each in entry.attempts),
     )
 
 
@@ -127,7 +127,7 @@ class DecideAgain:
     def candidates(self, past: Past) -> Sequence[Deployment]:
         """Every deployment that would be considered. Raises CannotDecideAgain."""
         policy = self._policy(self._team(past), past)
-        models = policy.terms_for(past.profile, past.record.tightening, past.entry.at).candidates
+        models = models_of(policy.terms_for(past.profile, past.record.tightening, past.entry.at).candidates)
         catalog = self._catalog()
         return [deployment for model in models for deployment in catalog.of(model)]
 
@@ -150,7 +150,7 @@ class DecideAgain:
         try:
             policy = policy_for(team, alias, chosen=record.policy)
         except UnknownModel as error:
-            if ModelName(alias) in self._snapshot.catalog:
+            if alias.partition("@")[0] in self._snapshot.catalog:
                 raise CannotDecideAgain(Obstacle.MODEL_NOT_ALLOWED, alias) from error
             # A model is called author/name.
             raise CannotDecideAgain(Obstacle.MODEL_GONE if "/" in alias else Obstacle.ALIAS_GONE, alias) from error

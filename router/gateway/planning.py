@@ -9,9 +9,20 @@ import msgspec
 from msgspec.structs import replace
 
 from router.apis import Api
-from router.catalog.catalog import TEXT_APIS, Catalog, Deployment, DeploymentId, ModelName
+from router.catalog.catalog import (
+    TEXT_APIS,
+    ArmName,
+    Catalog,
+    Deployment,
+    DeploymentId,
+    Effort,
+    ModelName,
+    arm_of,
+    models_of,
+)
 from router.config.snapshot import Snapshot, Team
 from router.decision.decide import Decision, decide
+from router.decision.effort import efforts_of
 from router.decision.eligibility import Candidate, Reason
 from router.decision.estimate import shortened
 from router.decision.explain import rejections_as_data
@@ -176,7 +187,7 @@ class Planner:
             experience=remembered(self._experience),
         )
         if self._caches is not None:
-            models = policy.terms_for(profile, tightening, conditions.now).candidates
+            models = models_of(policy.terms_for(profile, tightening, conditions.now).candidates)
             candidates = (deployment for model in models for deployment in catalog.of(model))
             conditions = await self._caches.outlook(profile, conditions, candidates)
         plan = self._decided(team, policy, profile, conditions, tightening, catalog)
@@ -195,7 +206,10 @@ class Planner:
         model = request.model
         policy = self._policies.get((team.name, model, chosen))
         if policy is None:
-            policy = self._policies[team.name, model, chosen] = policy_for(team, model, chosen=chosen, api=request.api)
+            policy = policy_for(team, model, chosen=chosen, api=request.api)
+            if "@" in model and model not in team.aliases:
+                _require_effort(model, self._catalog())
+            self._policies[team.name, model, chosen] = policy
         if request.api is Api.EMBEDDINGS and policy.name in team.policies:
             raise InvalidRequest(
                 f"{model[:100]!r} leads to the policy {policy.name!r}, which chooses among models, and vectors of "
@@ -251,13 +265,12 @@ class Planner:
 def policy_for(team: Team, model: str, *, chosen: str | None, api: Api = Api.CHAT) -> Policy:
     """The policy behind what the client wrote in `model`. Raises UnknownModel, InvalidRequest.
 
-    An alias of the team counts first; then any model that the team's policies may choose, which is thereby pinned.
+    An alias of the team counts first; then any model that the team's policies may choose, with `@effort` or without,
+    which is thereby pinned.
     `chosen`, from the header `x-penstock-policy`, puts another policy of the same team in place of an alias's; it
     cannot unpin a model.
     """
-    policy = team.aliases.get(model)
-    if policy is None and ModelName(model) in team.models():
-        policy = team.pin(ModelName(model))
+    policy = team.aliases.get(model) or _pinned_by_client(team, model)
     if policy is None:
         raise UnknownModel(
             f"Team {team.name} has no alias and may use no model {model[:100]!r}. "
@@ -280,6 +293,30 @@ def policy_for(team: Team, model: str, *, chosen: str | None, api: Api = Api.CHA
             code="invalid_control",
         )
     return replacement
+
+
+def _pinned_by_client(team: Team, name: str) -> Policy | None:
+    model, at, effort = name.rpartition("@")
+    if not at:
+        return team.pin(ModelName(name)) if ModelName(name) in team.models() else None
+    if ModelName(model) not in team.models():
+        return None
+    if effort not in _EFFORTS:
+        raise UnknownModel(f"{name[:100]!r} names no effort: {', '.join(_EFFORTS)} can stand after the @.")
+    return team.pin(ArmName(name))
+
+
+_EFFORTS = [effort.value for effort in Effort]
+
+
+def _require_effort(name: str, catalog: Catalog) -> None:
+    """Raises UnknownModel if the client asks a model for an effort that it does not know: it would get another one."""
+    arm = arm_of(ArmName(name))
+    deployments = catalog.of(arm.model)
+    if arm.effort is None or not deployments or arm.effort in efforts_of(deployments[0].model):
+        return
+    told = ", ".join(effort.value for effort in efforts_of(deployments[0].model)) or "none at all"
+    raise UnknownModel(f"{arm.model} cannot be asked for the effort {arm.effort.value}. It knows: {told}.")
 
 
 def _how_to_serve(api: Api) -> str:

@@ -183,4 +183,4 @@ def _groups(profile: RequestProfile, effort: Effort | None) -> tuple[str, str]:
 
 
 def _prior(profile: RequestProfile, effort: Effort | None) -> OutputForecast:
-    return usual_output(profile.task, is_thinking=is_thinking(profile, effort))
+    return usual_output(profile, effort)

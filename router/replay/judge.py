@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from router.catalog.catalog import Catalog, Deployment, DeploymentId, ModelName
 from router.catalog.prices import Price, cost
 from router.config.snapshot import Snapshot
+from router.decision.effort import effort_asked
 from router.decision.eligibility import Candidate, Reason
 from router.decision.facts import Conditions
 from router.errors import PricingError
@@ -52,8 +53,8 @@ class Judged:
     """What a request cost, and would cost."""
 
     team: TeamName
-    then: DeploymentId | None  # whom the decision preferred; None: nobody might serve it
-    now: DeploymentId | None
+    then: str | None  # the candidate that the decision preferred; None: nobody might serve it
+    now: str | None
     spent: Calls
     would_spend: Calls
     is_same: bool  # the whole decision, to the letter
@@ -146,7 +147,7 @@ class Judge:
         return Judged(
             team=entry.team,
             then=past.record.ranked[0] if past.record.ranked else None,
-            now=chosen.deployment.id if chosen else None,
+            now=chosen.id if chosen else None,
             spent=_booked(entry.attempts),
             would_spend=would_spend,
             is_same=same,
@@ -159,11 +160,11 @@ class Judge:
         """What the other configuration would have expected of the model that answered."""
         if not known:
             return None
-        model = known[0].model
-        lesson = past.record.conditions(Conditions(past.entry.at, experience=self._learner)).experience.quality(
-            model, past.profile, served.effort
-        )
-        return self._quality.forecast(model, served.effort, past.profile, lesson).probability
+        deployment = known[0]
+        effort = served.effort or effort_asked(past.profile) or deployment.model.default_effort
+        experience = past.record.conditions(Conditions(past.entry.at, experience=self._learner)).experience
+        lesson = experience.quality(deployment.model, past.profile, effort)
+        return self._quality.forecast(deployment.rated, effort, past.profile, lesson).probability
 
     def _cost(self, past: Past, plan: Plan, warmth: Mapping[DeploymentId, int]) -> tuple[Calls, Error | None]:
         """The calls now, and how far their sum may be off. Raises _NotKnownError."""
@@ -179,12 +180,11 @@ class Judge:
             unknown = Unknown.UNPRICED if Reason.UNPRICED in reasons else Unknown.NOBODY_MAY_SERVE
             raise _NotKnownError(unknown, ", ".join(reasons))
         deployment, served = chosen.deployment, entry.served_by
-        answers = [call for call in entry.attempts if call is served and _deployment_id(call) == deployment.id]
+        answers = [call for call in entry.attempts if call is served and _candidate_id(call) == chosen.id]
         # The same choice takes the same course, failures and better models asked after it included; another may be the
         # one that answered in the end.
-        course = entry.attempts if deployment.id == preferred else answers
-        is_as_then = past.record.efforts.get(deployment.id) == chosen.effort
-        if is_as_then and (deployment.id == preferred or answers):
+        course = entry.attempts if chosen.id == preferred else answers
+        if chosen.id == preferred or answers:
             warmer = _warmer(served, deployment, past, warmth)
             return _booked(
                 replace(call, cost_nano_usd=call.cost_nano_usd + warmer) if call is served else call for call in course
@@ -289,3 +289,9 @@ def _nano_usd(usage: Usage, price: Price, model: ModelName) -> int:
 
 def _deployment_id(attempt: Attempt) -> DeploymentId:
     return DeploymentId(f"{attempt.provider}:{attempt.model}")
+
+
+def _candidate_id(attempt: Attempt) -> str:
+    """As `Candidate.id`."""
+    deployment = _deployment_id(attempt)
+    return deployment if attempt.effort is None else f"{deployment}@{attempt.effort.value}"

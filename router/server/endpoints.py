@@ -224,6 +224,8 @@ class ModelEndpoint:
             deployment = call.candidate.deployment
             headers.append((b"x-penstock-model", deployment.model.name.encode()))
             headers.append((b"x-penstock-provider", deployment.provider.name.encode()))
+            if call.candidate.effort_in_force is not None:
+                headers.append((b"x-penstock-effort", call.candidate.effort_in_force.value.encode()))
             if exchange.verdict is not None:
                 headers.append((b"x-penstock-verified", _verified(exchange.verdict)))
             if call.ended_s is not None:

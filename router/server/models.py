@@ -14,7 +14,7 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 
 from router.apis import Api
-from router.catalog.catalog import Capability, Catalog, Deployment, DeploymentId, Effort, Model, ModelName
+from router.catalog.catalog import Capability, Catalog, Deployment, DeploymentId, Effort, Model, ModelName, models_of
 from router.catalog.prices import Price, Rates
 from router.config.snapshot import Snapshot, Team
 from router.decision.policy import Policy
@@ -95,7 +95,7 @@ class Models:
 def _models_of(policy: Policy) -> Sequence[ModelName]:
     """Every model that the policy or one of its rules may choose, in the order of the configuration."""
     named = [*policy.candidates, *(model for rule in policy.rules for model in rule.candidates or ())]
-    return [model for model in dict.fromkeys(named) if model not in policy.banned_models]
+    return [model for model in models_of(named) if model not in policy.banned_models]
 
 
 def _object(

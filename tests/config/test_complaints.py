@@ -62,7 +62,7 @@ from tests.config.conftest import MAIN, MODELS, TEAM, Write, loaded, problems_of
         (
             "candidates: [deepseek/deepseek-v4-flash]",
             "candidates: [deepseek/deepseek-v4-flash, deepseek/deepseek-v4-flash]",
-            "9:17: expected each model once, got 'deepseek/deepseek-v4-flash' twice",
+            "9:17: expected each candidate once, got 'deepseek/deepseek-v4-flash' twice",
         ),
         ("policies:\n  balanced:", "policies:\n  Balanced:", "8:3: expected a name of a-z, 0-9, _ and -"),
         (

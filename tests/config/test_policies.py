@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from router.catalog.catalog import Capability, DataHandling, Effort, ModelName, ProviderName
+from router.catalog.catalog import ArmName, Capability, DataHandling, Effort, ModelName, ProviderName, Task
 from router.config.loader import load
 from router.decision.data_rules import DataRules
 from router.decision.matching import Match, Modality, Schedule, Weekday
@@ -278,3 +278,160 @@ def test_a_slip_in_what_a_provider_promises(write: Write, line: str, expected: s
     [problem] = problems_of(write(main=main))
 
     assert problem.startswith(f"config/penstock.yaml:{expected}")
+
+
+THINKER = MODELS.replace(
+    "    quality:\n",
+    "    capabilities: [reasoning]\n    reasoning: {efforts: [none, high], default: high}\n    quality:\n",
+)
+EFFORTS = """\
+team: search
+aliases:
+  auto: {policy: balanced}
+  deep: {model: deepseek/deepseek-v4-flash@high}
+policies:
+  balanced:
+    candidates: [deepseek/deepseek-v4-flash@none, deepseek/deepseek-v4-flash@high]
+    weights: {deepseek/deepseek-v4-flash@none: 0.5}
+    shadow: {model: deepseek/deepseek-v4-flash@none, share: 0.05, budget_usd: 2.5}
+    rules:
+      - {name: code, when: {task: code}, candidates: [deepseek/deepseek-v4-flash@high]}
+quality:
+  deepseek/deepseek-v4-flash@none:
+    code: {score: 0.7, source: our own, checked: 2026-11-23}
+  deepseek/deepseek-v4-flash:
+    chat: {none: {score: 0.8, source: our own, checked: 2026-11-23}}
+"""
+NONE_OF_FLASH, HIGH_OF_FLASH = ArmName(f"{FLASH}@none"), ArmName(f"{FLASH}@high")
+
+
+def test_a_model_may_stand_among_the_candidates_at_several_efforts(write: Write) -> None:
+    team = loaded(write(models=THINKER, team=EFFORTS)).teams[TeamName("search")]
+    policy = team.policies["balanced"]
+
+    assert policy.candidates == (NONE_OF_FLASH, HIGH_OF_FLASH)
+    assert policy.weights == ((NONE_OF_FLASH, 0.5),)
+    assert policy.shadow is not None
+    assert policy.shadow.model == NONE_OF_FLASH
+    assert policy.rules[0].candidates == (HIGH_OF_FLASH,)
+    assert team.aliases["deep"] == pinned(HIGH_OF_FLASH)
+    assert team.models() == {FLASH}
+
+
+def test_a_team_may_have_figures_of_its_own(write: Write) -> None:
+    team = loaded(write(models=THINKER, team=EFFORTS)).teams[TeamName("search")]
+
+    own = {name: {task: score.value for task, score in scores.items()} for name, scores in team.quality.items()}
+    assert own == {NONE_OF_FLASH: {Task.CODE: 0.7, Task.CHAT: 0.8}, FLASH: {}}
+    assert all(score.is_own for scores in team.quality.values() for score in scores.values())
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (
+            "flash@none, deepseek/deepseek-v4-flash@high]",
+            "flash@none, deepseek/deepseek-v4-flash@low]",
+            "7:51: unknown effort 'low' of deepseek/deepseek-v4-flash; it knows none, high",
+        ),
+        (
+            "deep: {model: deepseek/deepseek-v4-flash@high}",
+            "deep: {model: deepseek/deepseek-v4-flash@hihg}",
+            "4:17: unknown effort 'hihg' of deepseek/deepseek-v4-flash; it knows none, high",
+        ),
+        (
+            "shadow: {model: deepseek/deepseek-v4-flash@none",
+            "shadow: {model: deepseek/deepseek-v4-flash@xhigh",
+            "9:21: unknown effort 'xhigh' of deepseek/deepseek-v4-flash; it knows none, high",
+        ),
+        (
+            "candidates: [deepseek/deepseek-v4-flash@high]",
+            "candidates: [deepseek/deepseek-v4-flash@]",
+            "11:55: unknown effort '' of deepseek/deepseek-v4-flash; it knows none, high",
+        ),
+        (
+            "candidates: [deepseek/deepseek-v4-flash@high]",
+            "candidates: [deepseek/deepseek-v4-falsh@high]",
+            "11:55: unknown model 'deepseek/deepseek-v4-falsh'; did you mean 'deepseek/deepseek-v4-flash'?",
+        ),
+        (
+            "weights: {deepseek/deepseek-v4-flash@none: 0.5}",
+            "weights: {deepseek/deepseek-v4-flash: 0.5}",
+            "8:43: expected a candidate, got 'deepseek/deepseek-v4-flash'",
+        ),
+        (
+            "  deepseek/deepseek-v4-flash@none:\n",
+            "  deepseek/deepseek-v4-flash@medium:\n",
+            "13:3: unknown effort 'medium' of deepseek/deepseek-v4-flash; it knows none, high",
+        ),
+        (
+            "  deepseek/deepseek-v4-flash:\n",
+            "  deepseek/deepseek-v4-flash@high:\n",
+            "16:11: expected one figure, got figures by effort, as 'deepseek/deepseek-v4-flash@high' names one already",
+        ),
+        ("code: {score", "cod: {score", "14:5: unknown key 'cod'; did you mean 'code'?"),
+        ("chat: {none: {", "chat: {non: {", "16:12: unknown key 'non'; did you mean 'none'?"),
+        ("chat: {none: {score: 0.8,", "chat: {none: {score: 8,", "16:26: expected a number of at most 1, got 8"),
+    ],
+)
+def test_a_slip_in_an_effort_or_in_a_teams_own_figures(write: Write, before: str, after: str, expected: str) -> None:
+    assert before in EFFORTS
+
+    problems = problems_of(write(models=THINKER, team=EFFORTS.replace(before, after)))
+
+    assert any(problem.startswith(f"config/teams/search.yaml:{expected}") for problem in problems), problems
+
+
+def test_a_model_without_thought_has_no_efforts(write: Write) -> None:
+    named = TEAM.replace("candidates: [deepseek/deepseek-v4-flash]", "candidates: [deepseek/deepseek-v4-flash@none]")
+
+    (problem,) = problems_of(write(team=named))
+
+    assert problem == (
+        "config/teams/search.yaml:9:18: deepseek/deepseek-v4-flash cannot be asked to think: "
+        "it lacks the capability reasoning; leave out '@none'"
+    )
+
+
+LADDER = THINKER.replace(
+    "chat: {score: 0.864, source: a paper, checked: 2026-11-23}",
+    "chat: {none: {score: 0.83, source: a paper, checked: 2026-11-23}}\n      version: v4-20260423",
+)
+
+
+def test_a_figure_may_be_given_for_each_effort_and_for_which_version_they_are(write: Write) -> None:
+    (model, *_) = loaded(write(models=LADDER)).catalog.of(FLASH)
+
+    assert model.model.quality_at[Task.CHAT][Effort.NONE].value == 0.83
+    assert model.model.rated_version == "v4-20260423"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (
+            "chat: {none:",
+            "chat: {low:",
+            "8:14: unknown effort 'low' of deepseek/deepseek-v4-flash; it knows none, high",
+        ),
+        ("chat: {none:", "chat: {nnoe:", "8:14: unknown key 'nnoe'; did you mean 'none'?"),
+        (
+            "chat: {none: {score: 0.83, source: a paper, checked: 2026-11-23}}",
+            "chat: {}",
+            "8:13: expected a figure for some effort, got none",
+        ),
+        (
+            "chat: {none: {score: 0.83, source: a paper, checked: 2026-11-23}}",
+            "chat: 0.83",
+            "8:13: expected a mapping (key: value), got the number 0.83",
+        ),
+        ("source: a paper, ", "", "8:14: the key 'source' is missing"),
+        ("version: v4-20260423", "version: 4", "9:16: expected text, got the number 4; put it in quotes"),
+    ],
+)
+def test_a_slip_in_figures_by_effort(write: Write, before: str, after: str, expected: str) -> None:
+    assert before in LADDER
+
+    problems = problems_of(write(models=LADDER.replace(before, after)))
+
+    assert any(problem.startswith(f"config/models.yaml:{expected}") for problem in problems), problems

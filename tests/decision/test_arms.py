@@ -5,18 +5,18 @@ from math import sqrt
 
 import pytest
 
-from router.catalog.catalog import ModelName
+from router.catalog.catalog import ModelName, Named
 from router.decision.arms import Weights, drawn
 
 A, B, C = (ModelName(name) for name in ("flash", "pro", "opus"))
 SEEDS = range(20_000)
 
 
-def drawing(weights: Weights, eligible: set[ModelName], *, experiment: str = "balanced/") -> list[ModelName | None]:
+def drawing(weights: Weights, eligible: set[ModelName], *, experiment: str = "balanced/") -> list[Named | None]:
     return [drawn(weights, eligible, seed=seed, experiment=experiment) for seed in SEEDS]
 
 
-def assert_within_chance(counts: Counter[ModelName | None], expected: dict[ModelName | None, float]) -> None:
+def assert_within_chance(counts: Counter[Named | None], expected: dict[ModelName | None, float]) -> None:
     """Five standard deviations: one run in a million would fail by chance, and these seeds are always the same."""
     for arm, share in expected.items():
         deviation = sqrt(len(SEEDS) * share * (1 - share))

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from router.apis import Api
-from router.catalog.catalog import Capability, Catalog, DeploymentId, ModelName, Task
+from router.catalog.catalog import Capability, Catalog, DeploymentId, ModelName, Task, arm_of
 from router.catalog.prices import PriceList
 from router.decision.decide import Decision, decide
 from router.decision.eligibility import Candidate, Reason, Rejection
@@ -13,7 +13,7 @@ from router.decision.estimate import Estimate
 from router.decision.facts import NO_TIGHTENING, Conditions, RequestProfile, Tightening
 from router.decision.matching import Match
 from router.decision.policy import Objective, Policy, QualityFloor, Rule, Terms, pinned
-from router.quality.predictor import TablePredictor
+from router.quality.predictor import NO_LESSON, TablePredictor
 from tests.decision.builders import CHAT, NOON, always, at, catalog, model, per_mtok, policy
 from tests.replacing import replace
 
@@ -62,8 +62,10 @@ def test_a_decision_says_who_serves_in_which_order_who_does_not_and_why() -> Non
         ranked=(
             Candidate(
                 deployment=FLASH,
+                arm=arm_of(FLASH.model.name),
                 quality=0.7,
                 quality_is_known=True,
+                forecast=TablePredictor().forecast(FLASH.model, None, CHAT, NO_LESSON),
                 estimate=Estimate(
                     input_tokens=1_000,
                     output_tokens=350,
@@ -78,8 +80,10 @@ def test_a_decision_says_who_serves_in_which_order_who_does_not_and_why() -> Non
             ),
             Candidate(
                 deployment=OPUS,
+                arm=arm_of(OPUS.model.name),
                 quality=0.9,
                 quality_is_known=True,
+                forecast=TablePredictor().forecast(OPUS.model, None, CHAT, NO_LESSON),
                 estimate=Estimate(
                     input_tokens=1_000,
                     output_tokens=350,

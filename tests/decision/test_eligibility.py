@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from router.catalog.catalog import Capability, Deployment, DeploymentId, ModelName, ProviderName, Task
+from router.catalog.catalog import Capability, Deployment, DeploymentId, ModelName, ProviderName, Task, arm_of
 from router.catalog.prices import PriceList
 from router.decision.eligibility import (
     CHECKS,
@@ -42,7 +42,7 @@ def verdict(
         default_max_output_tokens=rules.default_max_output_tokens,
         max_cost_usd=terms.max_cost_usd,
     )
-    return rejection(Question(where, forecast, profile, rules, terms, conditions))
+    return rejection(Question(where, forecast, profile, rules, terms, conditions, arm_of(where.model.name)))
 
 
 def refused(reason: Reason, detail: str) -> Rejection:
@@ -264,7 +264,7 @@ def test_every_reason_but_quality_has_its_check() -> None:
 def candidate(quality: float) -> Candidate:
     forecast = estimate(CHAT, FLASH, conditions=NOON, default_max_output_tokens=1_000)
     assert forecast is not None
-    return Candidate(FLASH, quality=quality, quality_is_known=True, estimate=forecast)
+    return Candidate(FLASH, arm_of(FLASH.model.name), quality=quality, quality_is_known=True, estimate=forecast)
 
 
 def asking(floor: QualityFloor | None = None, *, min_quality: float | None = None) -> Terms:

@@ -99,6 +99,7 @@ def test_a_decision_as_data() -> None:
                 "model": "maker/flash",
                 "provider": "cloud",
                 "upstream_model": "upstream/maker/flash",
+                "candidate": "maker/flash",
                 "quality": 0.7,
                 "quality_is_known": True,
                 "expected_usd": "0.0001700",
@@ -112,6 +113,7 @@ def test_a_decision_as_data() -> None:
                 "input_tokens_bound": 4_000,
                 "max_output_tokens": 1_000,
                 "effort": None,
+                "effort_in_force": None,
                 "latency_ms": None,
             },
             {
@@ -119,6 +121,7 @@ def test_a_decision_as_data() -> None:
                 "model": "maker/pro",
                 "provider": "local",
                 "upstream_model": "upstream/maker/pro",
+                "candidate": "maker/pro",
                 "quality": 0.8,
                 "quality_is_known": False,
                 "expected_usd": "0.002500",
@@ -132,6 +135,7 @@ def test_a_decision_as_data() -> None:
                 "input_tokens_bound": 4_000,
                 "max_output_tokens": 1_000,
                 "effort": None,
+                "effort_in_force": None,
                 "latency_ms": None,
             },
         ],
@@ -139,6 +143,7 @@ def test_a_decision_as_data() -> None:
             {
                 "deployment": "cloud:maker/opus",
                 "model": "maker/opus",
+                "effort": None,
                 "reason": "below_quality",
                 "detail": "predicted quality 0.4000 is below 0.6000",
             }
@@ -235,11 +240,13 @@ def test_every_field_of_an_estimate_and_of_the_terms_is_in_the_data() -> None:
 
     (first, *_) = data["candidates"]
     assert set(Estimate.__struct_fields__) - set(first) == {"dearest_rates"}
-    assert set(Candidate.__struct_fields__) - set(first) == {"deployment", "estimate"}
+    assert set(Candidate.__struct_fields__) - set(first) == {"deployment", "arm", "estimate", "forecast"}
     assert {each.name for each in fields(Terms)} - set(data) == {
         "floor",  # which is called quality_floor
         "max_escalations",  # both told under verify
         "buffers_streams",
+        "arms",  # the candidates once more
+        "has_twins",
     }
 
 

@@ -224,7 +224,7 @@ def test_every_candidate_is_either_ranked_or_rejected_and_only_once(
     decision = decided(profile, rules, among, when, tightening)
 
     judged = Counter([*ranked_ids(decision), *(each.deployment for each in decision.rejected)])
-    assert judged == Counter(each.id for name in decision.terms.candidates for each in among.of(name))
+    assert judged == Counter(each.id for arm in decision.terms.arms for each in among.of(arm.model))
 
 
 @given(profiles(), policies(), catalogs(), conditions, tightenings)

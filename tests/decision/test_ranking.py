@@ -7,6 +7,7 @@ from itertools import permutations
 import msgspec
 import pytest
 
+from router.catalog.catalog import arm_of
 from router.decision.eligibility import Candidate
 from router.decision.estimate import estimate
 from router.decision.policy import Objective
@@ -20,6 +21,7 @@ def candidate(name: str, *, usd: str, quality: float, provider: str = "cloud") -
     assert forecast is not None
     return Candidate(
         deployment,
+        arm_of(deployment.model.name),
         quality=quality,
         quality_is_known=True,
         estimate=msgspec.structs.replace(forecast, expected_usd=Decimal(usd)),

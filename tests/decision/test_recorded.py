@@ -123,7 +123,7 @@ def test_a_decision_made_again_from_its_record_is_the_same_to_the_last_figure() 
         assert read == profile
         again = decided(read, record.conditions(Conditions(NOON.now, experience=Learned(99))), record.tightening)
 
-        assert record.ranked == tuple(each.deployment.id for each in decision.ranked)
+        assert record.ranked == tuple(each.id for each in decision.ranked)
         assert again.ranked == decision.ranked
         assert [(each.deployment, each.reason) for each in again.rejected] == [
             (each.deployment, each.reason) for each in decision.rejected
@@ -177,7 +177,7 @@ def test_answers_within_one_plan_do_not_change() -> None:
     assert answers() == answers()
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"no JSON", b'{"version":2,"ranked":[]}', b'{"version":1}'])
+@pytest.mark.parametrize("content", [b"", b"{}", b"no JSON", b'{"version":3,"ranked":[]}', b'{"version":1}'])
 def test_a_record_that_is_not_understood_is_none(content: bytes) -> None:
     assert read_record(content) is None
 

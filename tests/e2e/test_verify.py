@@ -39,11 +39,11 @@ WEATHER = {
 POLICIES = f"""
 policies:
   checked:
-    candidates: [{FLASH}, {PRO}, {GPT}]
+    candidates: [{FLASH}, {PRO}, {GPT}@xhigh]
     verify: [json_schema, tool_arguments, non_empty]
     buffer: true
   patient:
-    candidates: [{FLASH}, {PRO}, {GPT}]
+    candidates: [{FLASH}, {PRO}, {GPT}@xhigh]
     verify: json_schema
     max_escalations: 3
   streaming:

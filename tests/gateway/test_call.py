@@ -8,7 +8,7 @@ import anyio
 import msgspec
 import pytest
 
-from router.catalog.catalog import Deployment, Effort, Provider, ProviderName
+from router.catalog.catalog import Deployment, Effort, Provider, ProviderName, arm_of
 from router.catalog.prices import PriceList
 from router.decision.eligibility import Candidate
 from router.errors import UpstreamBroken, UpstreamError, UpstreamRefused
@@ -38,7 +38,7 @@ def anyio_backend() -> str:
 
 
 def call_of(its: Deployment = PRICED, *, held_nano_usd: int = HELD, is_sent: bool = True) -> Call:
-    candidate = Candidate(deployment=its, quality=0.5, quality_is_known=True, estimate=estimate())
+    candidate = Candidate(its, arm_of(its.model.name), quality=0.5, quality_is_known=True, estimate=estimate())
     call = Call(candidate, Reservation("req_1.1", held_nano_usd, windows=(), held_at=AT), started_s=10.0)
     call.is_sent = is_sent
     return call

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.catalog.catalog import ModelName
+from router.catalog.catalog import Capability, Effort, ModelName, Task
 from router.config.snapshot import Team
 from router.decision.decide import decide
 from router.decision.facts import RequestProfile
@@ -17,7 +17,7 @@ from router.keys import TeamName
 from router.quality.predictor import TablePredictor
 from router.quotas import NO_ALLOWANCE, Limits
 from router.units import usd
-from tests.decision.builders import CHAT, NOON, always, at, catalog, model, per_mtok, policy
+from tests.decision.builders import CHAT, NOON, always, at, catalog, model, per_mtok, policy, scores
 from tests.replacing import replace
 
 LIMITED = replace(CHAT, max_output_tokens=1_000)
@@ -53,9 +53,7 @@ def _plan(profile: RequestProfile = LIMITED, *, max_cost_usd: str | None = None,
 def _names(plan: Plan, *asked: str, spent_nano_usd: int = 0) -> list[str]:
     """The models that may come after the last of those asked."""
     calls = [next(each for each in plan.decision.ranked if each.deployment.model.name == name) for name in asked]
-    found = better_candidates(
-        plan, than=calls[-1], asked=[each.deployment.id for each in calls], spent_nano_usd=spent_nano_usd
-    )
+    found = better_candidates(plan, than=calls[-1], asked=[each.id for each in calls], spent_nano_usd=spent_nano_usd)
     return [each.deployment.model.name for each in found]
 
 
@@ -99,3 +97,21 @@ def test_an_output_limit_of_our_own_is_lowered_to_what_is_left_and_the_clients_i
 
     assert large.estimate.max_output_tokens == 6_500  # ($0.300 - 4,000 bytes at $10) / $40 a million
     assert _names(_plan(LIMITED, max_cost_usd="0.085"), "maker/small", spent_nano_usd=10_000_000) == ["maker/middle"]
+
+
+def test_the_same_model_that_thinks_harder_is_a_better_one() -> None:
+    what = replace(
+        model("maker/thinker", quality={}, capabilities=frozenset({Capability.REASONING})),
+        quality_at={Task.CHAT: {effort: scores({Task.CHAT: value})[Task.CHAT] for effort, value in _LADDER.items()}},
+    )
+    among = catalog(at("cloud", what, always(per_mtok("1", "4"))))
+    rules = policy("maker/thinker@none", "maker/thinker@high")
+    decision = decide(LIMITED, rules, among, NOON, quality=TablePredictor())
+    plan = Plan(team=TEAM, policy=rules, profile=LIMITED, conditions=NOON, decision=decision, catalog=among)
+    first, second = decision.ranked
+
+    assert list(better_candidates(plan, than=first, asked=[first.id], spent_nano_usd=0)) == [second]
+    assert not list(better_candidates(plan, than=second, asked=[first.id, second.id], spent_nano_usd=0))
+
+
+_LADDER = {Effort.NONE: 0.4, Effort.HIGH: 0.7}

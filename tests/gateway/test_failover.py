@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from router.catalog.catalog import Effort, arm_of
 from router.decision.eligibility import Candidate
 from router.errors import FailureKind, Unavailable, UpstreamBroken, UpstreamError, UpstreamRefused
 from router.gateway.failover import Failover, once_more, wait_s
@@ -19,7 +20,7 @@ PRICE = always(per_mtok("1", "2"))
 def candidate(name: str, *, context_tokens: int = 100_000) -> Candidate:
     its = at("cloud", model(f"maker/{name}"), PRICE)
     its = replace(its, context_tokens=context_tokens)
-    return Candidate(deployment=its, quality=0.5, quality_is_known=True, estimate=estimate())
+    return Candidate(its, arm_of(its.model.name), quality=0.5, quality_is_known=True, estimate=estimate())
 
 
 SMALL, LARGE = candidate("small", context_tokens=8_000), candidate("large", context_tokens=64_000)
@@ -57,6 +58,12 @@ class Board:
 @pytest.mark.parametrize("kind", [FailureKind.UNSENT, FailureKind.BROKEN, FailureKind.BUSY, FailureKind.DECLINED])
 def test_what_is_no_fault_of_the_request_goes_to_the_next_each_once(kind: FailureKind) -> None:
     assert Board().asked(kind) == list(ALL)
+
+
+def test_what_has_failed_is_asked_to_think_otherwise_only_after_all_others() -> None:
+    harder = replace(SMALL, effort=Effort.HIGH)
+
+    assert Board().asked(FailureKind.DECLINED, (SMALL, harder, LARGE)) == [SMALL, LARGE, harder]
 
 
 def test_a_request_that_is_too_long_goes_to_larger_windows_only() -> None:
