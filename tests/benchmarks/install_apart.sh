@@ -5,7 +5,7 @@ set -eu
 requirements=$1
 target=$2
 cmp -s "$requirements" "$target/installed.txt" && exit 0
-echo "Installing $(tr '\n' ' ' < "$requirements" | sed 's/#[^0-9]*\. //') into $target …"
+echo "Installing $(grep -v '^#' "$requirements" | tr '\n' ' ')into $target …"
 rm -rf "$target"
 ${PYTHON:-python3} -m pip --disable-pip-version-check -qq install --no-deps --target "$target" -r "$requirements"
 cp "$requirements" "$target/installed.txt"
