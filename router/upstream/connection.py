@@ -61,7 +61,6 @@ class RawResponse:
     __slots__ = (
         "_buffered_bytes",
         "_connection",
-        "_due_s",
         "_error",
         "_is_complete",
         "_pieces",
@@ -79,7 +78,6 @@ class RawResponse:
         self._pieces: list[bytes] = []
         self._buffered_bytes = 0
         self._is_complete = False
-        self._due_s = math.inf  # by the loop's clock: all of it must have come by then
         self._error: Exception | None = None
         # Here and not on the connection, which may serve the next request before this one's reader has woken up.
         self._waiter: asyncio.Future[None] | None = None
@@ -172,6 +170,7 @@ class Connection(asyncio.BufferedProtocol):
 
         self._response: RawResponse | None = None
         self._timeouts = Timeouts()
+        self._due_s = math.inf  # by the loop's clock: all of the answer must have come by then
         self._is_head_request = False
         self._can_be_reused = False
         self._fruitless_bytes = 0  # received since a head was finished or a body byte came
@@ -208,8 +207,7 @@ class Connection(asyncio.BufferedProtocol):
         assert transport is not None, "exchange needs a connected connection"
         response = self._response = RawResponse(self)
         self._timeouts = timeouts
-        if timeouts.whole_s is not None:
-            response._due_s = self._loop.time() + timeouts.whole_s
+        self._due_s = math.inf if timeouts.whole_s is None else self._loop.time() + timeouts.whole_s
         self._is_head_request = is_head_request
         self._fruitless_bytes = 0
         if len(body) > MAX_JOINED_WRITE_BYTES:
@@ -411,9 +409,11 @@ class Connection(asyncio.BufferedProtocol):
 
     def _restart_deadline(self) -> None:
         timeout_s = self._timeouts.write_s if self._has_unsent_bytes else self._timeouts.read_s
-        deadline = math.inf if timeout_s is None else self._loop.time() + timeout_s
-        if self._response is not None and self._response._due_s < deadline:
-            deadline = self._response._due_s
+        deadline = self._due_s
+        if timeout_s is not None:
+            next_due = self._loop.time() + timeout_s
+            if next_due < deadline:
+                deadline = next_due
         if deadline == math.inf:
             self._deadline = math.inf
         else:
@@ -438,7 +438,7 @@ class Connection(asyncio.BufferedProtocol):
             self.abort(httpx2.ReadError("idle for too long"))
         elif self._response._waiter is None:
             return  # the reader is busy elsewhere; its next wait arms the timer again
-        elif self._loop.time() >= self._response._due_s:
+        elif self._loop.time() >= self._due_s:
             self.abort(httpx2.ReadTimeout(f"the answer was not whole within {self._timeouts.whole_s} s"))
         elif self._has_unsent_bytes and self._count_unsent_bytes() < self._unsent_bytes:
             self._unsent_bytes = self._count_unsent_bytes()
