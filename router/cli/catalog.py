@@ -9,13 +9,14 @@ import click
 
 from router.assembly import prices_to_refresh, utc_now
 from router.catalog.book import PriceBook, name_of, with_book
-from router.catalog.catalog import Deployment
+from router.catalog.catalog import Deployment, Task
 from router.catalog.prices import Origin
 from router.cli.configuration import book_of, books_options, hint_at_demo, loaded
 from router.cli.output import as_json, counted, table
 from router.config.snapshot import Snapshot
 from router.errors import InvalidRequest
 from router.gateway.live_prices import LivePrices
+from router.quality.prior import prior_of
 
 
 @click.command()
@@ -26,8 +27,10 @@ def models(config: Path | None, *, refresh: bool, is_sandbox: bool, is_json: boo
     """List the catalog with the prices in force now, in dollars per million tokens.
 
     `price_from` says whose figure it is, `checked` when it was last compared with its source (UTC), `version` what the
-    provider's name for the model stands for. A running server takes up what --refresh has found within 15 seconds.
-    A price that leaps by a factor of three or more is read twice, a minute apart, before it is believed.
+    provider's name for the model stands for, `rated` for how many kinds of task models.yaml has a figure at its default
+    effort; the others are filled from these (docs/quality.md). A running server takes up what --refresh has found
+    within 15 seconds. A price that leaps by a factor of three or more is read twice, a minute apart, before it is
+    believed.
 
     Example: penstock models --refresh --json
     """
@@ -96,6 +99,7 @@ def _row(deployment: Deployment, book: PriceBook, now: datetime) -> dict[str, st
         "model": deployment.model.name,
         "provider": deployment.provider.name,
         "version": deployment.version,
+        "rated": _rated(deployment),
         "context": deployment.context_tokens,
         "max_output": deployment.max_output_tokens,
         "input": _per_mtok(rates.input) if rates else None,
@@ -105,6 +109,15 @@ def _row(deployment: Deployment, book: PriceBook, now: datetime) -> dict[str, st
         "price_from": entry.source if entry and rates else "unknown: never chosen",
         "checked": _checked(deployment, book, now),
     }
+
+
+def _rated(deployment: Deployment) -> str | None:
+    """For how many kinds of task there is a figure at the model's default effort, estimates included."""
+    model = deployment.model
+    if not model.quality and not model.quality_at:
+        return None
+    known = sum(prior_of(model, None, task).is_known for task in Task)
+    return f"{known} of {len(Task)}" + ("" if deployment.rated is model else f", of version {model.rated_version}")
 
 
 def _checked(deployment: Deployment, book: PriceBook, now: datetime) -> str | None:

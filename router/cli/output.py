@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from router.decision.decide import Decision
-from router.decision.explain import candidates_told, notes, rejections_told, summary
+from router.decision.explain import candidates_told, notes, qualities_told, rejections_told, summary
 from router.decision.facts import RequestProfile
 
 
@@ -33,6 +33,8 @@ def explanation(decision: Decision, profile: RequestProfile) -> str:
         "\n".join(summary(decision, profile)),
         table(candidates.headings, candidates.rows) if candidates.rows else "nobody may serve this request",
     ]
+    if (qualities := qualities_told(decision)).rows:
+        parts.append(table(qualities.headings, qualities.rows))
     if told := notes(decision):
         parts.append("\n".join(told))
     if rejected.rows:

@@ -854,6 +854,17 @@ def _judge_weights(weights: dict[str, float], candidates: list[str], *where: str
         raise _fault(f"expected shares of at most 1 together, got {sum(weights.values()):g}", *where, "weights")
 
 
+UsdPerPoint = Annotated[
+    Annotated[Decimal, BeforeValidator(_exact), Field(gt=0), WithJsonSchema({"type": "number", "exclusiveMinimum": 0})]
+    | None,
+    Field(description="to objective value: dollars that one percentage point (0.01) of the chance to be good is worth"),
+]
+Confidence = Annotated[
+    Annotated[float, BeforeValidator(_ratio), Field(ge=0.5, le=0.99)] | None,
+    Field(description="that a candidate is as good as the floor asks: 0.5 to 0.99; 0.5 takes its figure as it is"),
+]
+
+
 class RuleSection(Section):
     """Replaces single terms of its policy for the requests it matches; the first rule that applies is the only one."""
 
@@ -870,6 +881,8 @@ class RuleSection(Section):
     only_providers: Annotated[OnlyProviders | None, Field(description="these alone, of those the policy allows")] = None
     data: Annotated[DataSection | None, Field(description="on top of the policy's")] = None
     verify: Checks | None = None
+    confidence: Confidence = None
+    usd_per_point: UsdPerPoint = None
 
     @model_validator(mode="after")
     def _changes_something(self) -> "RuleSection":
@@ -886,6 +899,8 @@ class PolicySection(Section):
     ]
     objective: ObjectiveWord = Objective.CHEAPEST
     quality: Annotated[FloorSection | None, Field(description="how good is good enough")] = None
+    confidence: Confidence = None
+    usd_per_point: UsdPerPoint = None
     max_cost_usd: Annotated[Usd | None, Field(description="what one request may cost at worst")] = None
     default_max_output_tokens: Annotated[
         Tokens, Field(description="set on requests that name no limit, so that a bound can be held")

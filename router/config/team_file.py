@@ -26,7 +26,7 @@ from router.config.snapshot import Caching, Team
 from router.decision.arms import Weights
 from router.decision.data_rules import NO_DATA_RULES, DataRules
 from router.decision.matching import Match, Schedule
-from router.decision.policy import Guard, Policy, QualityFloor, Rule, Shadow, pinned
+from router.decision.policy import MIDDLE, USD_PER_POINT, Guard, Policy, QualityFloor, Rule, Shadow, pinned
 from router.keys import TeamName
 from router.quality.verify import Check
 from router.quotas import Allowance, Budget, Limits
@@ -116,6 +116,8 @@ def _policy(name: str, section: PolicySection, zone: ZoneInfo) -> Policy:
         only_providers=_only(section.only_providers),
         data=_data(section.data),
         shadow=None if section.shadow is None else _shadow(section.shadow),
+        usd_per_point=section.usd_per_point or USD_PER_POINT,
+        confidence=section.confidence or MIDDLE,
     )
 
 
@@ -134,6 +136,8 @@ def _rule(section: RuleSection, zone: ZoneInfo) -> Rule:
         weights=None if section.weights is None else _weights(section.weights),
         only_providers=_only(section.only_providers),
         data=_data(section.data),
+        usd_per_point=section.usd_per_point,
+        confidence=section.confidence,
     )
 
 

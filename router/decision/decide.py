@@ -17,6 +17,7 @@ from router.decision.eligibility import (
     expected_latency_ms,
     quality_bar,
     rejection,
+    too_unsure,
 )
 from router.decision.estimate import Estimator
 from router.decision.facts import NO_TIGHTENING, Conditions, RequestProfile, Tightening
@@ -70,13 +71,16 @@ def decide(
     if terms.has_twins:
         able = _each_once(able)
     eligible: list[Candidate] = []
+    best = max([each.quality for each in measure], default=0.0) if terms.caution else 0.0
     for candidate in able:
         refused = below_bar(candidate, bar)
+        if refused is None and terms.caution:
+            refused = too_unsure(candidate, bar, terms, best)
         if refused is None:
             eligible.append(candidate)
         else:
             rejected.append(refused)
-    order = ranked(eligible, terms.objective, seed=conditions.seed)
+    order = ranked(eligible, terms.objective, seed=conditions.seed, usd_per_point=terms.usd_per_point)
     arm = None
     if terms.weights:
         arms = {candidate.arm.name for candidate in order}

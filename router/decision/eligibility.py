@@ -250,5 +250,21 @@ def below_bar(candidate: Candidate, bar: float) -> Rejection | None:
     return _rejection(candidate.deployment, Reason.BELOW_QUALITY, detail, candidate.arm.effort)
 
 
+def too_unsure(candidate: Candidate, bar: float, terms: Terms, best: float) -> Rejection | None:
+    """Whether it is good enough with the confidence that the terms ask.
+
+    `best` is the quality of whoever a relative bar was measured by, who passes it: measured against itself the best is
+    good enough, and where little is known of anybody a request would else be left with nobody.
+    """
+    is_measure = terms.floor is not None and terms.floor.of == "best_candidate" and terms.min_quality is None
+    if candidate.forecast is None or (is_measure and candidate.quality >= best):
+        return None
+    quality = candidate.forecast.at_least(terms.caution)
+    if quality >= bar:
+        return None
+    detail = f"with confidence {terms.confidence:g} its quality is {quality:.4f} at least, below {bar:.4f}"
+    return _rejection(candidate.deployment, Reason.BELOW_QUALITY, detail, candidate.arm.effort)
+
+
 def _rejection(deployment: Deployment, reason: Reason, detail: str, effort: Effort | None) -> Rejection:
     return Rejection(deployment=deployment.id, model=deployment.model.name, reason=reason, detail=detail, effort=effort)

@@ -1,8 +1,8 @@
 """A `Decision` in words: the one object that the command, dry runs, the admin port and the console show.
 
-`as_data` is the object for machines; `summary`, `candidates_told` and `rejections_told` are its words for people, which
-each outlet lays out in its own way. A new field of `Estimate` or `Terms` is in the data by itself; a new column for
-people is a line in `_COLUMNS`.
+`as_data` is the object for machines; `summary`, `candidates_told`, `qualities_told` and `rejections_told` are its words
+for people, which each outlet lays out in its own way. A new field of `Estimate` or `Terms` is in the data by itself; a
+new column for people is a line in `_COLUMNS`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,8 @@ from router.decision.decide import Decision
 from router.decision.eligibility import Candidate, Rejection
 from router.decision.estimate import Estimate
 from router.decision.facts import RequestProfile
-from router.decision.policy import Terms
+from router.decision.policy import MIDDLE, Objective, Terms
+from router.quality.predictor import Forecast
 
 
 def as_data(decision: Decision, profile: RequestProfile) -> dict[str, Any]:
@@ -128,8 +129,8 @@ class Told:
 def summary(decision: Decision, profile: RequestProfile) -> tuple[str, ...]:
     """A line on the terms, a line on the request, and one on what its answer is verified by, if anything."""
     lines: tuple[str, ...] = (
-        f"policy {decision.name} · objective {decision.terms.objective.value} · "
-        f"good enough: {_bar(decision.quality_bar)} · catalog {decision.catalog_version}",
+        f"policy {decision.name} · objective {_objective(decision.terms)} · "
+        f"good enough: {_bar(decision.quality_bar, decision.terms)} · catalog {decision.catalog_version}",
         f"request: {profile.input_tokens} input tokens (o200k), task {profile.task.value}, "
         f"language {profile.language.value}, difficulty {profile.difficulty:.2f}, "
         f"needs {', '.join(sorted(profile.needs)) or 'nothing special'}",
@@ -140,8 +141,16 @@ def summary(decision: Decision, profile: RequestProfile) -> tuple[str, ...]:
     return lines
 
 
-def _bar(quality: float) -> str:
-    return f"{quality:.4f}" if quality else "any quality"
+def _objective(terms: Terms) -> str:
+    if terms.objective is Objective.VALUE:
+        return f"value at ${terms.usd_per_point.normalize():f} a point"
+    return terms.objective.value
+
+
+def _bar(quality: float, terms: Terms) -> str:
+    if not quality:
+        return "any quality"
+    return f"{quality:.4f}" if terms.confidence == MIDDLE else f"{quality:.4f} with confidence {terms.confidence:g}"
 
 
 def candidates_told(decision: Decision) -> Told:
@@ -154,6 +163,24 @@ def candidates_told(decision: Decision) -> Told:
     ]
     rows = zip(*(cells for _, cells in columns), strict=True)
     return Told(tuple(heading for heading, _ in columns), tuple(rows))
+
+
+def qualities_told(decision: Decision) -> Told:
+    """Of the eligible in their order: how good, between what in four cases of five, and what moved that most."""
+    rows = [
+        (
+            candidate.id,
+            f"{candidate.quality:.3f}",
+            f"{candidate.forecast.low:.2f} to {candidate.forecast.high:.2f}",
+            "; ".join(part.words for part in candidate.forecast.parts[:_MOST_PARTS]),
+        )
+        for candidate in decision.ranked
+        if candidate.forecast is not None
+    ]
+    return Told(("candidate", "quality", "80 % of cases", "moved most by"), tuple(rows))
+
+
+_MOST_PARTS = 3
 
 
 def rejections_told(rejected: Sequence[Rejection]) -> Told:
@@ -194,8 +221,8 @@ def _later(usd: Decimal) -> str:
     return f"{usd:.6f}" if usd else "0"
 
 
-# The first three are told together, under `verify`; the others are the candidates once more.
-_TOLD_OTHERWISE = ("verify", "max_escalations", "buffers_streams", "arms", "has_twins")
+# The first three are told together, under `verify`; the others are said already, by other names.
+_TOLD_OTHERWISE = ("verify", "max_escalations", "buffers_streams", "arms", "has_twins", "caution")
 
 # What a field is called where its own name would not say enough.
 _TERMS_NAMES = {"floor": "quality_floor", "candidates": "considered"}
@@ -210,7 +237,20 @@ def _candidate(rank: int, candidate: Candidate) -> dict[str, Any]:
         "upstream_model": deployment.upstream_model,
         "candidate": candidate.arm.name,
         **_fields_of(candidate, Candidate, without=("deployment", "arm", "estimate", "forecast")),
+        "forecast": None if candidate.forecast is None else _forecast(candidate.forecast),
         **_fields_of(candidate.estimate, Estimate, without=("dearest_rates",)),
+    }
+
+
+def _forecast(forecast: Forecast) -> dict[str, Any]:
+    """The interval of 80 %, and what moved the probability most."""
+    return {
+        "low": round(forecast.low, 4),
+        "high": round(forecast.high, 4),
+        "parts": [
+            {"name": part.name, "log_odds": round(part.log_odds, 4), "words": part.words}
+            for part in forecast.parts[:_MOST_PARTS]
+        ],
     }
 
 

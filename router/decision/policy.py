@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from statistics import NormalDist
 from typing import Literal, TypeVar
 
 from router.catalog.catalog import Arm, Capability, Effort, ModelName, Named, ProviderName, arm_of
@@ -16,13 +17,18 @@ from router.decision.matching import Match
 from router.quality.verify import Check, CheckKind
 from router.quotas import Budget
 
+# What a percentage point of the probability to be good is worth where nobody says: a cent for a good answer.
+USD_PER_POINT = Decimal("0.0001")
+
+MIDDLE = 0.5  # confidence: as likely better as worse
+
 _Figure = TypeVar("_Figure", Decimal, int, float)
 
 
 class Objective(StrEnum):
     CHEAPEST = "cheapest"  # least expected cost among the good enough
     BEST = "best"  # highest quality, the cheaper on a tie
-    VALUE = "value"  # least expected cost per good answer: cost divided by the probability that it is good
+    VALUE = "value"  # most worth after costs: the points of its probability to be good, at what one is worth, less cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,8 @@ class Rule:
     weights: Weights | None = None
     only_providers: frozenset[ProviderName] | None = None
     data: DataRules = NO_DATA_RULES
+    usd_per_point: Decimal | None = None
+    confidence: float | None = None
 
 
 _SILENT = Rule("", Match())  # names no term, so that every one is the policy's
@@ -103,6 +111,8 @@ class Policy:
     only_providers: frozenset[ProviderName] | None = None  # None: any
     data: DataRules = NO_DATA_RULES
     shadow: Shadow | None = None
+    usd_per_point: Decimal = USD_PER_POINT  # of quality, to the objective `value`
+    confidence: float = MIDDLE  # that an answer is as good as the floor asks, at least
     # What most requests ask, worked out once: the terms under no rule and under each, where the request adds nothing.
     _terms: tuple["Terms", ...] = field(init=False, repr=False, compare=False)
 
@@ -148,6 +158,8 @@ class Policy:
             weights=self.weights if named.weights is None else named.weights,
             only_providers=both_allow(self.only_providers, named.only_providers),
             data=stricter(stricter(self.data, named.data), tightening.data),
+            usd_per_point=self.usd_per_point if named.usd_per_point is None else named.usd_per_point,
+            confidence=self.confidence if named.confidence is None else named.confidence,
         )
 
     def downgraded(self) -> "Policy":
@@ -191,12 +203,17 @@ class Terms:
     verify: tuple[Check, ...] = ()
     max_escalations: int = 1
     buffers_streams: bool = False
-    # What every decision asks of the candidates, worked out once.
+    usd_per_point: Decimal = USD_PER_POINT
+    confidence: float = MIDDLE
+    # What every decision asks, worked out once.
+    caution: float = field(init=False, repr=False, compare=False)  # `confidence` in standard deviations
     arms: tuple[Arm, ...] = field(init=False, repr=False, compare=False)
     has_twins: bool = field(init=False, repr=False, compare=False)  # some model stands among them more than once
 
     def __post_init__(self) -> None:
         arms = tuple([arm_of(name) for name in self.candidates])
+        caution = 0.0 if self.confidence == MIDDLE else NormalDist().inv_cdf(self.confidence)
+        object.__setattr__(self, "caution", caution)
         object.__setattr__(self, "arms", arms)
         object.__setattr__(self, "has_twins", len({arm.model for arm in arms}) < len(arms))
 
@@ -254,6 +271,7 @@ def _strictest(policy: Policy, offer: Policy, terms: Terms) -> Policy:
         max_latency_ms=_lower(policy.max_latency_ms, terms.max_latency_ms),
         first_token_timeout_s=_lower(policy.first_token_timeout_s, offer.first_token_timeout_s),
         max_reasoning_effort=weaker(policy.max_reasoning_effort, terms.max_reasoning_effort),
+        confidence=max(policy.confidence, terms.confidence),
         only_providers=both_allow(policy.only_providers, terms.only_providers),
     )
 

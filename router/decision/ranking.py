@@ -7,10 +7,7 @@ from operator import itemgetter
 from typing import Any
 
 from router.decision.eligibility import Candidate
-from router.decision.policy import Objective
-
-# A probability of zero would make a good answer infinitely dear; it is ranked as one in a million instead.
-_LEAST_QUALITY = Decimal("0.000001")
+from router.decision.policy import USD_PER_POINT, Objective
 
 
 def cheapest(candidate: Candidate) -> tuple[Any, ...]:
@@ -21,24 +18,35 @@ def best(candidate: Candidate) -> tuple[Any, ...]:
     return (-candidate.quality, candidate.estimate.ranked_usd)
 
 
-def value(candidate: Candidate) -> tuple[Any, ...]:
-    """Expected dollars per good answer."""
-    quality = max(Decimal(repr(candidate.quality)), _LEAST_QUALITY)
-    return (candidate.estimate.ranked_usd / quality, -candidate.quality)
+def value(usd_per_point: Decimal) -> Callable[[Candidate], tuple[Any, ...]]:
+    """Points of quality that are not worth their expected cost, less those that are: the least is worth most."""
 
+    def loss(candidate: Candidate) -> tuple[Any, ...]:
+        points = 100 * Decimal(repr(candidate.quality))
+        return (candidate.estimate.ranked_usd / usd_per_point - points, -candidate.quality)
 
-_KEYS: dict[Objective, Callable[[Candidate], tuple[Any, ...]]] = {
-    Objective.CHEAPEST: cheapest,
-    Objective.BEST: best,
-    Objective.VALUE: value,
-}
+    return loss
+
 
 _first = itemgetter(0)
 
 
-def ranked(candidates: Iterable[Candidate], objective: Objective, *, seed: int) -> tuple[Candidate, ...]:
+def key_of(objective: Objective, usd_per_point: Decimal) -> Callable[[Candidate], tuple[Any, ...]]:
+    """By what the candidates are put in order; the least comes first."""
+    match objective:
+        case Objective.CHEAPEST:
+            return cheapest
+        case Objective.BEST:
+            return best
+        case Objective.VALUE:
+            return value(usd_per_point)
+
+
+def ranked(
+    candidates: Iterable[Candidate], objective: Objective, *, seed: int, usd_per_point: Decimal = USD_PER_POINT
+) -> tuple[Candidate, ...]:
     """The candidates in order of preference. Exact ties are broken by the seed, the same way everywhere."""
-    key = _KEYS[objective]
+    key = key_of(objective, usd_per_point)
     keyed = sorted([(key(candidate), candidate) for candidate in candidates], key=_first)
     begun = 0  # the first of those that are equal so far
     for number in range(1, len(keyed) + 1):

@@ -77,11 +77,15 @@ class Forecast(msgspec.Struct, frozen=True, gc=False):
     @property
     def low(self) -> float:
         """The truth is between this and `high` four times in five."""
-        return moved(self.probability, -_EIGHTY_PERCENT * self.variance**0.5)
+        return self.at_least(_EIGHTY_PERCENT)
 
     @property
     def high(self) -> float:
-        return moved(self.probability, _EIGHTY_PERCENT * self.variance**0.5)
+        return self.at_least(-_EIGHTY_PERCENT)
+
+    def at_least(self, deviations: float) -> float:
+        """So many standard deviations below the middle: what the truth exceeds as often as a normal variate does."""
+        return moved(self.probability, -deviations * self.variance**0.5)
 
     @property
     def parts(self) -> tuple[Part, ...]:

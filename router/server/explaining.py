@@ -15,7 +15,7 @@ import anyio.to_thread
 from starlette.types import Receive, Scope, Send
 
 from router.config.snapshot import Snapshot
-from router.decision.explain import Told, as_data, candidates_told, notes, rejections_told, summary
+from router.decision.explain import Told, as_data, candidates_told, notes, qualities_told, rejections_told, summary
 from router.decision.facts import Conditions
 from router.errors import InvalidRequest, PenstockError
 from router.gateway.past import DecideAgain, Past, is_same
@@ -199,8 +199,14 @@ def _sections(explained: Explained) -> list[str]:
         _told(
             "Eligible", candidates_told(plan.decision), empty="Nobody may serve this request, for the reasons below."
         ),
+        *_quality(plan),
         _told("Rejected", rejections_told(plan.decision.rejected), empty="Nobody: every candidate may serve it."),
     ]
+
+
+def _quality(plan: Plan) -> list[str]:
+    told = qualities_told(plan.decision)
+    return [_told("How good", told, empty="")] if told.rows else []
 
 
 def _told(title: str, told: Told, *, empty: str) -> str:

@@ -110,7 +110,8 @@ from tests.config.conftest import MAIN, MODELS, TEAM, Write, loaded, problems_of
             "        objective: best\n",
             "",
             "12:9: expected at least one of candidates, objective, quality, max_cost_usd, max_latency_ms, "
-            "reasoning_effort, max_reasoning_effort, weights, only_providers, data, verify: the rule changes nothing",
+            "reasoning_effort, max_reasoning_effort, weights, only_providers, data, verify, confidence, usd_per_point: "
+            "the rule changes nothing",
         ),
         (
             "        objective: best\n",

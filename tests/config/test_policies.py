@@ -2,6 +2,7 @@
 
 import re
 from datetime import time
+from decimal import Decimal
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -10,12 +11,14 @@ import pytest
 from router.catalog.catalog import ArmName, Capability, DataHandling, Effort, ModelName, ProviderName, Task
 from router.config.loader import load
 from router.decision.data_rules import DataRules
+from router.decision.facts import NO_TIGHTENING
 from router.decision.matching import Match, Modality, Schedule, Weekday
 from router.decision.policy import NO_GUARD, Guard, Policy, Rule, Shadow, pinned
 from router.keys import TeamName
 from router.quality.language import Language
 from router.quotas import Budget, Per
 from tests.config.conftest import MAIN, MODELS, TEAM, Write, loaded, problems_of
+from tests.decision.builders import CHAT, NOON
 from tests.replacing import replace
 
 ROOT = Path(__file__).parents[2]
@@ -302,6 +305,9 @@ quality:
   deepseek/deepseek-v4-flash:
     chat: {none: {score: 0.8, source: our own, checked: 2026-11-23}}
 """
+VALUED = EFFORTS.replace("    shadow:", "    confidence: 0.8\n    usd_per_point: 0.002\n    shadow:").replace(
+    "when: {task: code}", "when: {task: code}, confidence: 0.95, usd_per_point: 0.01"
+)
 NONE_OF_FLASH, HIGH_OF_FLASH = ArmName(f"{FLASH}@none"), ArmName(f"{FLASH}@high")
 
 
@@ -316,6 +322,16 @@ def test_a_model_may_stand_among_the_candidates_at_several_efforts(write: Write)
     assert policy.rules[0].candidates == (HIGH_OF_FLASH,)
     assert team.aliases["deep"] == pinned(HIGH_OF_FLASH)
     assert team.models() == {FLASH}
+
+
+def test_confidence_and_what_a_point_is_worth_are_terms_that_a_rule_may_replace(write: Write) -> None:
+    policy = loaded(write(models=THINKER, team=VALUED)).teams[TeamName("search")].policies["balanced"]
+
+    assert (policy.confidence, policy.usd_per_point) == (0.8, Decimal("0.002"))
+    code = policy.terms_for(replace(CHAT, task=Task.CODE), NO_TIGHTENING, NOON.now)
+    assert (code.confidence, code.usd_per_point) == (0.95, Decimal("0.01"))
+    usual = loaded(write(models=THINKER, team=EFFORTS)).teams[TeamName("search")].policies["balanced"]
+    assert (usual.confidence, usual.usd_per_point) == (0.5, Decimal("0.0001"))
 
 
 def test_a_team_may_have_figures_of_its_own(write: Write) -> None:
@@ -358,6 +374,26 @@ def test_a_team_may_have_figures_of_its_own(write: Write) -> None:
             "weights: {deepseek/deepseek-v4-flash@none: 0.5}",
             "weights: {deepseek/deepseek-v4-flash: 0.5}",
             "8:43: expected a candidate, got 'deepseek/deepseek-v4-flash'",
+        ),
+        (
+            "    shadow:",
+            "    confidence: 0.4\n    shadow:",
+            "9:17: expected a number of at least 0.5, got 0.4",
+        ),
+        (
+            "    shadow:",
+            "    confidence: 1\n    shadow:",
+            "9:17: expected a number of at most 0.99, got 1",
+        ),
+        (
+            "    shadow:",
+            "    usd_per_point: 0\n    shadow:",
+            "9:20: expected a number of more than 0, got 0",
+        ),
+        (
+            "    shadow:",
+            "    usd_per_point: dear\n    shadow:",
+            "9:20: expected a number, got the text 'dear'",
         ),
         (
             "  deepseek/deepseek-v4-flash@none:\n",

@@ -198,7 +198,7 @@ def test_images_go_to_a_model_that_sees(shipped: Snapshot, team: str, task: Task
 @pytest.mark.parametrize(
     ("team", "input_tokens", "model"),
     [
-        ("search", 200_000, "deepseek/deepseek-v4-flash"),  # Opus may cost too much, GPT-5.4 does not think: .847 will do
+        ("search", 200_000, "deepseek/deepseek-v4-flash"),  # Opus may cost too much, and GPT-5.4 does not think
         ("search", 200_001, "deepseek/deepseek-v4-pro"),
         ("research", 200_001, "google/gemini-3.1-pro-preview"),
         ("search", 900_000, "deepseek/deepseek-v4-pro"),

@@ -6,6 +6,7 @@ import pytest
 
 from router.catalog.catalog import Capability, Deployment, DeploymentId, ModelName, ProviderName, Task, arm_of
 from router.catalog.prices import PriceList
+from router.decision.decide import decide
 from router.decision.eligibility import (
     CHECKS,
     Candidate,
@@ -15,11 +16,14 @@ from router.decision.eligibility import (
     below_bar,
     quality_bar,
     rejection,
+    too_unsure,
 )
 from router.decision.estimate import estimate
 from router.decision.facts import Conditions, RequestProfile, Tightening
 from router.decision.policy import Policy, QualityFloor, Terms
-from tests.decision.builders import CHAT, NOON, always, at, model, per_mtok, policy
+from router.quality.predictor import Forecast, TablePredictor
+from router.quality.prior import Prior
+from tests.decision.builders import CHAT, NOON, always, at, catalog, model, per_mtok, policy
 from tests.replacing import replace
 
 TOOLS = frozenset({Capability.TOOLS})
@@ -318,3 +322,48 @@ def test_the_usual_answer_of_a_reasoning_task_needs_its_room_too() -> None:
 
     assert verdict(profile=thinking, rules=roomy) is None  # 98,500 + 1,500
     assert verdict(profile=replace(thinking, input_tokens=98_501), rules=roomy) is not None
+
+
+def of(probability: float, variance: float) -> Candidate:
+    prior = Prior(probability, variance, is_known=True, words="a test")
+    return replace(candidate(probability), forecast=Forecast(probability, is_known=True, prior=prior))
+
+
+def cautious(floor: QualityFloor, confidence: float, *, min_quality: float | None = None) -> Terms:
+    rules = replace(ANY, floor=floor, confidence=confidence)
+    return rules.terms_for(CHAT, Tightening(min_quality=min_quality), NOON.now)
+
+
+def test_who_is_good_enough_only_perhaps_is_not_good_enough_with_confidence() -> None:
+    terms = cautious(QualityFloor(0.7), 0.9)
+
+    # 1.2816 deviations of 0.3 are 0.3845 in log-odds: .8 has odds of 4, times e^-.3845 = .6808 they are 2.723: .7314.
+    assert too_unsure(of(0.8, 0.09), 0.7, terms, best=0.9) is None
+    refused = too_unsure(of(0.75, 0.09), 0.7, terms, best=0.9)
+    assert refused is not None
+    assert refused.detail == "with confidence 0.9 its quality is 0.6713 at least, below 0.7000"
+
+
+def test_by_whom_a_bar_is_measured_is_good_enough_however_little_is_known() -> None:
+    relative = QualityFloor(0.95, of="best_candidate")
+
+    assert too_unsure(of(0.8, 4.0), 0.76, cautious(relative, 0.9), best=0.8) is None
+    assert too_unsure(of(0.79, 4.0), 0.76, cautious(relative, 0.9), best=0.8) is not None
+    assert too_unsure(of(0.8, 4.0), 0.76, cautious(relative, 0.9, min_quality=0.5), best=0.8) is not None
+    assert too_unsure(of(0.8, 4.0), 0.76, cautious(QualityFloor(0.76), 0.9), best=0.8) is not None
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_decision_is_cautious_where_the_policy_is(known: bool) -> None:
+    """Both are within 95 % of the best; of the one that is only estimated that is not sure enough."""
+    near = model("near", quality=0.88)
+    near = replace(near, quality={task: replace(score, is_estimated=not known) for task, score in near.quality.items()})
+    among = catalog(
+        at("cloud", near, always(per_mtok("1", "1"))),
+        at("cloud", model("best", quality=0.9), always(per_mtok("9", "9"))),
+    )
+    rules = replace(policy("near", "best"), floor=QualityFloor(0.95, of="best_candidate"), confidence=0.75)
+
+    decision = decide(CHAT, rules, among, NOON, quality=TablePredictor())
+
+    assert [each.deployment.model.name for each in decision.ranked] == (["near", "best"] if known else ["best"])

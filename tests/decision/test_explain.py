@@ -14,13 +14,14 @@ from router.decision.explain import (
     as_data,
     candidates_told,
     profile_as_data,
+    qualities_told,
     rejections_as_data,
     rejections_told,
     summary,
 )
 from router.decision.facts import PrefixMark, RequestProfile
 from router.decision.matching import Match
-from router.decision.policy import Policy, QualityFloor, Rule, Terms
+from router.decision.policy import Objective, Policy, QualityFloor, Rule, Terms
 from router.quality.language import Language
 from router.quality.predictor import TablePredictor
 from tests.decision.builders import CHAT, NOON, always, at, catalog, model, per_mtok, policy
@@ -59,6 +60,8 @@ def test_a_decision_as_data() -> None:
         "max_latency_ms": None,
         "reasoning_effort": None,
         "max_reasoning_effort": None,
+        "usd_per_point": "0.0001",
+        "confidence": 0.5,
         "weights": [],
         "only_providers": None,
         "data": {"zdr": False, "deny_collection": False, "regions": None, "only": None, "ignore": []},
@@ -115,6 +118,14 @@ def test_a_decision_as_data() -> None:
                 "effort": None,
                 "effort_in_force": None,
                 "latency_ms": None,
+                "forecast": {
+                    # 1.2816 deviations of 0.3 in log-odds: odds of 2.3333 over and times e^.3845 = 1.4688.
+                    "low": 0.6137,
+                    "high": 0.7741,
+                    "parts": [
+                        {"name": "prior", "log_odds": 0.8473, "words": "prior for chat 0.700 (a test, 2026-11-23)"}
+                    ],
+                },
             },
             {
                 "rank": 2,
@@ -137,6 +148,18 @@ def test_a_decision_as_data() -> None:
                 "effort": None,
                 "effort_in_force": None,
                 "latency_ms": None,
+                "forecast": {
+                    # 1.2816 deviations of 1.2: odds of 4 over and times e^1.5379 = 4.6549.
+                    "low": 0.4622,
+                    "high": 0.949,
+                    "parts": [
+                        {
+                            "name": "prior",
+                            "log_odds": 1.3863,
+                            "words": "prior for chat, which has no figure: its lowest, 0.800 for code",
+                        }
+                    ],
+                },
             },
         ],
         "rejections": [
@@ -240,13 +263,14 @@ def test_every_field_of_an_estimate_and_of_the_terms_is_in_the_data() -> None:
 
     (first, *_) = data["candidates"]
     assert set(Estimate.__struct_fields__) - set(first) == {"dearest_rates"}
-    assert set(Candidate.__struct_fields__) - set(first) == {"deployment", "arm", "estimate", "forecast"}
+    assert set(Candidate.__struct_fields__) - set(first) == {"deployment", "arm", "estimate"}
     assert {each.name for each in fields(Terms)} - set(data) == {
         "floor",  # which is called quality_floor
         "max_escalations",  # both told under verify
         "buffers_streams",
         "arms",  # the candidates once more
         "has_twins",
+        "caution",  # which is called confidence
     }
 
 
@@ -288,3 +312,19 @@ def test_the_terms_and_the_request_in_a_line_each() -> None:
         "request: 1000 input tokens (o200k), task chat, language other, difficulty 0.50, needs nothing special",
     )
     assert summary(decided(), seeing)[1].endswith("needs image_input, tools")
+
+
+def test_how_good_each_is_in_words() -> None:
+    (first, second) = qualities_told(decided()).rows
+
+    assert first == ("cloud:maker/flash", "0.700", "0.61 to 0.77", "prior for chat 0.700 (a test, 2026-11-23)")
+    assert second[2:] == ("0.46 to 0.95", "prior for chat, which has no figure: its lowest, 0.800 for code")
+
+
+def test_the_terms_of_value_and_confidence_in_words() -> None:
+    rules = replace(RULED, objective=Objective.VALUE, usd_per_point=Decimal("0.0020"), confidence=0.9, rules=())
+
+    (first, _) = summary(decided(rules), CHAT)
+
+    assert "objective value at $0.002 a point" in first
+    assert "good enough: 0.6000 with confidence 0.9" in first

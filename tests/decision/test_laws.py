@@ -26,7 +26,7 @@ from router.decision.explain import as_data
 from router.decision.facts import NO_TIGHTENING, Conditions, RequestProfile, Tightening
 from router.decision.matching import Match
 from router.decision.policy import Objective, Policy, QualityFloor, Rule
-from router.decision.ranking import best, cheapest, value
+from router.decision.ranking import key_of
 from router.quality.predictor import TablePredictor
 from router.units import Usage
 from tests.decision.builders import CHAT, NOON, always, at, catalog, model, per_mtok, policy
@@ -262,7 +262,7 @@ def test_nobody_is_ranked_before_one_the_objective_prefers(
 ) -> None:
     decision = decided(profile, rules, among, when, tightening)
 
-    key = {Objective.CHEAPEST: cheapest, Objective.BEST: best, Objective.VALUE: value}[decision.terms.objective]
+    key = key_of(decision.terms.objective, decision.terms.usd_per_point)
     assert all(key(first) <= key(second) for first, second in pairwise(decision.ranked))
 
 

@@ -28,8 +28,13 @@ def candidate(name: str, *, usd: str, quality: float, provider: str = "cloud") -
     )
 
 
+A_TENTH_CENT = Decimal("0.001")
+
+
 def order(candidates: list[Candidate], objective: Objective, *, seed: int = 0) -> list[str]:
-    return [str(each.deployment.model.name) for each in ranked(candidates, objective, seed=seed)]
+    return [
+        str(each.deployment.model.name) for each in ranked(candidates, objective, seed=seed, usd_per_point=A_TENTH_CENT)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -37,7 +42,7 @@ def order(candidates: list[Candidate], objective: Objective, *, seed: int = 0) -
     [
         (Objective.CHEAPEST, ["flash", "pro", "opus"]),
         (Objective.BEST, ["opus", "pro", "flash"]),
-        # Dollars per good answer: pro 0.02 / 0.8 = 0.025, flash 0.01 / 0.25 = 0.04, opus 0.10 / 0.9 = 0.111.
+        # Points less what they cost, at $0.001 each: pro 80 - 20 = 60, flash 25 - 10 = 15, opus 90 - 100 = -10.
         (Objective.VALUE, ["pro", "flash", "opus"]),
     ],
 )
@@ -69,11 +74,13 @@ def test_of_two_free_models_the_better_is_the_better_value() -> None:
     assert order(candidates, Objective.VALUE) == ["better", "worse"]
 
 
-def test_a_model_that_is_never_good_is_poor_value_but_no_division_by_zero() -> None:
-    candidates = [candidate("hopeless", usd="0.01", quality=0.0), candidate("dear", usd="9999", quality=1.0)]
+@pytest.mark.parametrize(("dollars_apart", "first"), [("0.0099", "better"), ("0.0100", "better"), ("0.0101", "worse")])
+def test_ten_points_more_are_worth_what_ten_points_are_worth(dollars_apart: str, first: str) -> None:
+    """$0.01 at $0.001 a point; of two that come to the same the better is preferred."""
+    worse, dearer = candidate("worse", usd="0.01", quality=0.5), Decimal("0.01") + Decimal(dollars_apart)
+    better = candidate("better", usd=str(dearer), quality=0.6)
 
-    # A quality of zero counts as one in a million: 0.01 / 0.000001 = $10,000 per good answer.
-    assert order(candidates, Objective.VALUE) == ["dear", "hopeless"]
+    assert order([worse, better], Objective.VALUE)[0] == first
 
 
 @pytest.mark.parametrize("objective", list(Objective))
