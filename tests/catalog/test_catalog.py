@@ -13,6 +13,8 @@ from router.catalog.catalog import (
     Task,
 )
 from router.catalog.prices import Price, PriceEntry, PriceList, Rates
+from tests.decision.builders import always, at, model, per_mtok
+from tests.replacing import replace
 
 FLASH = Model(
     name=ModelName("deepseek/deepseek-v4-flash"),
@@ -61,3 +63,15 @@ def test_what_stands_in_for_a_kind_of_task_stands_on_its_own() -> None:
 
     assert set(TASK_FALLBACKS.values()) <= own
     assert set(TASK_FALLBACKS) == set(Task) - own
+
+
+def test_scores_are_not_trusted_where_the_name_stands_for_another_version() -> None:
+    rated = replace(model("maker/model"), rated_version="v1")
+    deployment = at("cloud", rated, always(per_mtok("1", "1")))
+
+    assert [replace(deployment, version=version).rated.is_as_rated for version in (None, "v1", "v2")] == [
+        True,
+        True,
+        False,
+    ]
+    assert replace(at("cloud", model("maker/model"), deployment.prices), version="v2").rated.is_as_rated

@@ -125,6 +125,8 @@ def policies(draw: st.DrawFn, floor: st.SearchStrategy[QualityFloor | None] = fl
         objective=st.none() | st.sampled_from(Objective),
         floor=floor,
         max_cost_usd=ceilings,
+        usd_per_point=st.none() | st.sampled_from([Decimal("0.000001"), Decimal("0.01")]),
+        confidence=st.none() | st.sampled_from([0.5, 0.9]),
     )
     return Policy(
         name="law",
@@ -136,6 +138,7 @@ def policies(draw: st.DrawFn, floor: st.SearchStrategy[QualityFloor | None] = fl
         banned_models=draw(st.sampled_from([frozenset(), frozenset(), frozenset(MODELS[:1])])),
         banned_providers=draw(st.sampled_from([frozenset(), frozenset(), frozenset({ProviderName("local")})])),
         rules=tuple(draw(st.lists(rule, max_size=2))),
+        confidence=draw(st.sampled_from([0.5, 0.5, 0.75, 0.99])),
     )
 
 

@@ -207,6 +207,8 @@ def policy(chance: random.Random) -> Policy:
         weights=weights(chance) or (),
         only_providers=only(chance),
         data=data_rules(chance),
+        confidence=chance.choice((0.5, 0.5, 0.8, 0.99)),
+        usd_per_point=chance.choice((Decimal("0.00001"), Decimal("0.01"))),
     )
 
 
