@@ -70,16 +70,8 @@ def decide(
     bar = quality_bar(measure, terms)
     if terms.has_twins:
         able = _each_once(able)
-    eligible: list[Candidate] = []
-    best = max([each.quality for each in measure], default=0.0) if terms.caution else 0.0
-    for candidate in able:
-        refused = below_bar(candidate, bar)
-        if refused is None and terms.caution:
-            refused = too_unsure(candidate, bar, terms, best)
-        if refused is None:
-            eligible.append(candidate)
-        else:
-            rejected.append(refused)
+    eligible, not_good_enough = _judged(able, bar, terms, measure)
+    rejected.extend(not_good_enough)
     order = ranked(eligible, terms.objective, seed=conditions.seed, usd_per_point=terms.usd_per_point)
     arm = None
     if terms.weights:
@@ -95,6 +87,24 @@ def decide(
         catalog_version=catalog.version,
         arm=arm,
     )
+
+
+def _judged(
+    candidates: list[Candidate], bar: float, terms: Terms, measure: list[Candidate]
+) -> tuple[list[Candidate], list[Rejection]]:
+    """Who is good enough, and why the others are not; a relative bar was measured by the best of `measure`."""
+    good: list[Candidate] = []
+    refusals: list[Rejection] = []
+    best = max([each.quality for each in measure], default=0.0) if terms.caution else 0.0
+    for candidate in candidates:
+        refused = below_bar(candidate, bar)
+        if refused is None and terms.caution:
+            refused = too_unsure(candidate, bar, terms, best)
+        if refused is None:
+            good.append(candidate)
+        else:
+            refusals.append(refused)
+    return good, refusals
 
 
 def _each_once(candidates: list[Candidate]) -> list[Candidate]:
@@ -149,6 +159,9 @@ class _Case(msgspec.Struct, frozen=True, gc=False):
         if policy_terms == replace(terms, min_quality=None):
             return able, able
         admitted, refused = self.screened(policy_terms)
+        # A cap may make a candidate think harder, where it knows nothing as weak as the client asks: then it is better
+        # than under the policy alone, by which it stays refused.
+        refused.extend(_judged(admitted, quality_bar(admitted, policy_terms), policy_terms, admitted)[1])
         refusals = {(refusal.deployment, refusal.effort): refusal for refusal in refused}
         still: list[Candidate] = []
         for candidate in able:
