@@ -27,6 +27,7 @@ class Outcome(StrEnum):
 
 
 FAILED_VERIFICATION = "failed_verification"  # the outcome of a call whose answer failed a check of the policy
+SECOND_OPINION = "second_opinion"  # of a call whose answer was only compared with another's: the client never gets it
 
 
 class Attempt(msgspec.Struct, frozen=True, gc=False):
@@ -35,7 +36,7 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
     id: str  # of the hold behind it: request id and number
     model: ModelName
     provider: ProviderName
-    outcome: str  # `ok`, `failed_verification`, or the code of the error
+    outcome: str  # `ok`, `failed_verification`, `second_opinion`, or the code of the error
     served_model: str | None  # what the reply says served it; providers re-point names
     generation_id: str | None  # the provider's own id of the call
     usage: Usage | None  # None: the provider never told

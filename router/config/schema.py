@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from datetime import date, time
 from decimal import Decimal
+from importlib.util import find_spec
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -30,6 +31,7 @@ from router.apis import Api
 from router.catalog.catalog import TEXT_APIS, Capability, Effort, Task
 from router.decision.matching import Modality, Weekday
 from router.decision.policy import Objective
+from router.quality.code import CodeLanguage
 from router.quality.language import Language
 from router.quality.schemas import CannotVerify, compiled_pattern
 from router.quality.verify import CheckKind
@@ -770,22 +772,39 @@ class WhenSection(Section):
 
 
 class CheckSection(Section):
-    """An entry of `verify`: a word, or `regex` with its pattern."""
+    """An entry of `verify`: a word, `regex` with its pattern, or `code` with its languages."""
 
     kind: Annotated[CheckKind, Field(strict=False)]
     pattern: str | None = None
+    languages: list[CodeLanguage] = []
 
 
 def _check(value: object) -> CheckSection:
     if isinstance(value, str) and value in _CHECK_WORDS:
         return CheckSection(kind=CheckKind(value))
+    if isinstance(value, dict) and set(value) == {"code"}:
+        return CheckSection(kind=CheckKind.CODE, languages=_code_languages(value["code"]))
     if not isinstance(value, dict) or set(value) != {"regex"} or not isinstance(value["regex"], str):
         hint = f"'{value}'" if isinstance(value, str) else "something else"
-        raise _fault(f"expected {', '.join(_CHECK_WORDS)} or {{regex: PATTERN}}, got {hint}")
+        raise _fault(f"expected {', '.join(_CHECK_WORDS)}, {{code: LANGUAGES}} or {{regex: PATTERN}}, got {hint}")
     return CheckSection(kind=CheckKind.REGEX, pattern=_pattern(value["regex"]))
 
 
-_CHECK_WORDS = tuple(kind.value for kind in CheckKind if kind is not CheckKind.REGEX)
+def _code_languages(value: object) -> list[CodeLanguage]:
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list) or not names or not all(name in _CODE_LANGUAGES for name in names):
+        raise _fault(f"expected one or more of {', '.join(_CODE_LANGUAGES)}, got {str(value)[:100]!r}")
+    languages = [CodeLanguage(name) for name in dict.fromkeys(names)]
+    for language, package in _PARSED_BY.items():
+        if language in languages and find_spec(package) is None:
+            raise _fault(f"{language.value} is parsed by a package that is not installed: pip install 'penstock[code]'")
+    return languages
+
+
+_CODE_LANGUAGES = tuple(language.value for language in CodeLanguage)
+# What an installation without the extra `code` lacks.
+_PARSED_BY = {CodeLanguage.SQL: "polyglot_sql", CodeLanguage.JAVASCRIPT: "esprima"}
+_CHECK_WORDS = tuple(kind.value for kind in CheckKind if kind not in (CheckKind.REGEX, CheckKind.CODE))
 _CHECK_SCHEMA = {
     "anyOf": [
         {"enum": list(_CHECK_WORDS), "type": "string"},
@@ -795,6 +814,24 @@ _CHECK_SCHEMA = {
                 "regex": {"type": "string", "description": "found anywhere; write ^ and $ for the whole text"}
             },
             "required": ["regex"],
+            "additionalProperties": False,
+        },
+        {
+            "type": "object",
+            "properties": {
+                "code": {
+                    "description": "languages: code of these in the answer must parse",
+                    "anyOf": [
+                        {"enum": list(_CODE_LANGUAGES), "type": "string"},
+                        {
+                            "items": {"enum": list(_CODE_LANGUAGES), "type": "string"},
+                            "minItems": 1,
+                            "type": "array",
+                        },
+                    ],
+                }
+            },
+            "required": ["code"],
             "additionalProperties": False,
         },
     ]

@@ -142,7 +142,7 @@ def _rule(section: RuleSection, zone: ZoneInfo) -> Rule:
 
 
 def _checks(sections: list[CheckSection]) -> tuple[Check, ...]:
-    return tuple(Check(section.kind, section.pattern) for section in sections)
+    return tuple(Check(section.kind, section.pattern, tuple(section.languages)) for section in sections)
 
 
 def _match(section: WhenSection, zone: ZoneInfo) -> Match:

@@ -50,7 +50,12 @@ def _verification(decision: Decision, profile: RequestProfile) -> dict[str, Any]
     applying = terms.checks_for(profile)
     return {
         "checks": [
-            {"check": check.kind.value, "pattern": check.pattern, "applies": check in applying}
+            {
+                "check": check.kind.value,
+                "pattern": check.pattern,
+                "languages": [language.value for language in check.languages],
+                "applies": check in applying,
+            }
             for check in terms.verify
         ],
         "max_escalations": terms.max_escalations,

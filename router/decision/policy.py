@@ -230,7 +230,9 @@ def _concerns(kind: CheckKind, profile: RequestProfile) -> bool:
             return not profile.needs.isdisjoint({Capability.JSON_SCHEMA, Capability.JSON_OBJECT})
         case CheckKind.TOOL_ARGUMENTS:
             return Capability.TOOLS in profile.needs
-        case CheckKind.REGEX | CheckKind.NON_EMPTY | CheckKind.NOT_TRUNCATED:
+        case CheckKind.AGREEMENT:
+            return profile.choices == 1 and Capability.TOOLS not in profile.needs
+        case CheckKind.REGEX | CheckKind.NON_EMPTY | CheckKind.NOT_TRUNCATED | CheckKind.CODE:
             return True
 
 

@@ -10,7 +10,7 @@ from router.catalog.catalog import ModelName
 from router.decision.eligibility import Candidate
 from router.errors import UpstreamError
 from router.gateway.settlement import NOTHING_OWED, Charge, charge_for, is_believed, version_served
-from router.ledger import FAILED_VERIFICATION, Attempt
+from router.ledger import FAILED_VERIFICATION, SECOND_OPINION, Attempt
 from router.limits.gate import Reservation
 from router.quality.verify import Verdict
 from router.units import CostSource, Usage
@@ -41,6 +41,7 @@ class Call:
         "first_token_s",
         "generation_id",
         "is_answered",
+        "is_opinion",
         "is_sent",
         "reservation",
         "served_model",
@@ -61,6 +62,7 @@ class Call:
         self.error: UpstreamError | None = None
         self.is_sent = False  # from here on the provider may have it, and bill it
         self.is_answered = False  # the client got this call's answer, or the beginning of it
+        self.is_opinion = False  # its answer was only to be compared with that of another
         self.charge: Charge | None = None
         self.verdict: Verdict | None = None  # of the policy's checks, if its answer was put to them
 
@@ -74,6 +76,8 @@ class Call:
             return self.error.outcome
         if self.verdict is not None and self.verdict.failed is not None:
             return FAILED_VERIFICATION
+        if self.is_opinion:
+            return SECOND_OPINION
         return "ok" if self.is_answered else "abandoned"
 
     def charge_told(self, at: datetime, *, images: int, one_hour_cache: bool = False) -> Charge | None:
@@ -147,8 +151,11 @@ class Call:
 
 
 def last_usage(calls: Sequence[Call]) -> tuple[ModelName, Usage] | None:
-    """What the last call used that is booked and told it, and which model that was; None if none did."""
+    """What the last call used that is booked and told it, and which model that was; None if none did.
+
+    A second opinion is left out: without us nobody would have asked for one.
+    """
     for call in reversed(calls):
-        if call.charge is not None and call.bill is not None:
+        if call.charge is not None and call.bill is not None and not call.is_opinion:
             return call.candidate.deployment.model.name, call.bill.usage
     return None

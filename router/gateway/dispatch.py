@@ -17,6 +17,8 @@ from router.gateway.planning import Plan, Planner
 from router.gateway.settlement import Books
 from router.keys import Caller
 from router.limits.gate import Gate, Quota, Scope
+from router.quality.code import CodeLanguage, Parses
+from router.quality.verify import NO_PARSERS
 from router.quotas import NO_ALLOWANCE, NO_LIMITS, Allowance, ScopeId, ScopeKind, shadow_tag, shadowed_policy
 from router.storage.journal import Journal, Record
 from router.upstream.breaker import Availability, RetryBudget
@@ -62,6 +64,7 @@ class Gateway:
         jitter: random.Random,
         copy_to_shadow: CopyToShadow,
         cache: AnswerCache,
+        parsers: Mapping[CodeLanguage, Parses] = NO_PARSERS,
     ) -> None:
         self.planner = planner
         self.gate = gate
@@ -77,6 +80,7 @@ class Gateway:
         self.jitter = jitter
         self.copy_to_shadow = copy_to_shadow
         self.cache = cache
+        self.parsers = parsers  # of the languages that policies check, but for those that need none
         self.monotonic_s = clock.monotonic_s
         self.sleep = clock.sleep
         self.config_version = snapshot.version

@@ -1,4 +1,7 @@
-"""Who is asked next when an answer has failed a check: a better model that the request's money can still pay for."""
+"""Who is asked next: a better model when an answer has failed a check, or another cheap one for a second opinion.
+
+Both only as far as the request's money can still pay for.
+"""
 
 from collections.abc import Collection, Iterator
 
@@ -16,6 +19,27 @@ def better_candidates(
     for candidate in plan.decision.ranked:
         if candidate.id in asked or candidate.quality <= than.quality:
             continue
+        affordable = plan.within_ceiling(candidate, spent_nano_usd=spent_nano_usd)
+        if affordable is not None:
+            yield affordable
+
+
+def second_opinions(
+    plan: Plan, *, on: Candidate, asked: Collection[str], spent_nano_usd: int
+) -> Iterator[Candidate]:
+    """Those of another model than `on` that were not asked yet, the cheapest first.
+
+    Never the model with the highest predicted quality: who would be asked if the two disagree? So nobody, where the
+    decision has only two models.
+    """
+    ranked = plan.decision.ranked
+    judge = max(ranked, key=lambda each: each.quality).deployment.model.name
+    others = [
+        each
+        for each in ranked
+        if each.id not in asked and each.deployment.model.name not in (on.deployment.model.name, judge)
+    ]
+    for candidate in sorted(others, key=lambda each: each.estimate.expected_usd):
         affordable = plan.within_ceiling(candidate, spent_nano_usd=spent_nano_usd)
         if affordable is not None:
             yield affordable

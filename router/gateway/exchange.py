@@ -4,7 +4,7 @@ The response object in `server` enters it as a context manager. Leaving it settl
 exactly once, shielded from cancellation, whoever hung up and wherever it broke.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing, suppress
 from itertools import count
 from types import TracebackType
@@ -31,7 +31,7 @@ from router.gateway.answer import StreamedAnswer, Take, takes_nothing
 from router.gateway.cache import Recall, Remembered
 from router.gateway.call import Call, last_usage
 from router.gateway.dispatch import Gateway
-from router.gateway.escalation import better_candidates
+from router.gateway.escalation import better_candidates, second_opinions
 from router.gateway.failover import Failover, once_more, wait_s
 from router.gateway.planning import Plan
 from router.gateway.settlement import baseline_nano_usd
@@ -45,6 +45,7 @@ from router.units import Usage, nano_usd
 from router.upstream.client import MAX_BODY_BYTES, UpstreamReply
 from router.upstream.orders import Orders
 from router.upstream.outgoing import outgoing_body, spoken_to
+from router.wire.answers import Answer
 from router.wire.controls import Controls
 from router.wire.dialect import Dialect
 from router.wire.requests import ModelRequest
@@ -336,29 +337,66 @@ class Exchange:
         checks = terms.checks_for(self._plan.profile)
         if not checks or self.client_is_gone:  # half an answer says nothing of its model
             return
-        verifier = Verifier(checks, self.request)
+        verifier = Verifier(checks, self.request, self._gateway.parsers)
         for left in range(terms.max_escalations, -1, -1):
             call = self.answered
             assert call is not None
-            dialect, events = self.dialect, self._collected
-            said = dialect.said(self.body or b"") if events is None else dialect.said_in_events(events)
-            call.verdict = self._verdict = verifier.verdict(said)
+            said = self._said()
+            verdict = verifier.verdict(said)
+            if verifier.wants_second_opinion and verdict.failed is None and left == terms.max_escalations:
+                await self._end(call)
+                verdict = verifier.compared(verdict, said, await self._second_opinion(quota, self._plan, call))
+            call.verdict = self._verdict = verdict
             if self._verdict.failed is None or not left:
                 return
             await self._end(call)
             if not await self._ask_better(quota, self._plan, call):
                 return
 
+    def _said(self) -> Sequence[Answer]:
+        """What the answer that there is says."""
+        dialect, events = self.dialect, self._collected
+        return dialect.said(self.body or b"") if events is None else dialect.said_in_events(events)
+
+    async def _second_opinion(self, quota: Quota, plan: Plan, first: Call) -> Sequence[Answer]:
+        """What another cheap model says to the same, booked like every call; nothing if none could be asked.
+
+        The client's answer stays the first.
+        """
+        kept = (self.body, self._collected, self._first_byte_s)
+        opinions = second_opinions(
+            plan,
+            on=first.candidate,
+            asked=[call.candidate.id for call in self._calls],
+            spent_nano_usd=self._spent_nano_usd(),
+        )
+        opinion = await self._ask_first(quota, opinions)
+        if opinion is None:
+            return ()
+        opinion.is_answered, opinion.is_opinion = False, True
+        said = self._said()
+        self.body, self._collected, self._first_byte_s = kept
+        await self._end(opinion)
+        return said
+
     async def _ask_better(self, quota: Quota, plan: Plan, failed: Call) -> bool:
         """Whether a better model has given another answer in place of one that failed a check."""
-        for candidate in better_candidates(
+        better = better_candidates(
             plan,
             than=failed.candidate,
             asked=[call.candidate.id for call in self._calls],
             spent_nano_usd=self._spent_nano_usd(),
-        ):
+        )
+        if await self._ask_first(quota, better) is None:
+            return False
+        failed.is_answered = False
+        return True
+
+    async def _ask_first(self, quota: Quota, candidates: Iterable[Candidate]) -> Call | None:
+        """The call of the first of these that answers, beside an answer that there is; None if nobody does."""
+        for candidate in candidates:
             if self._has_tried_enough():
-                return False
+                return None
             if not self._gateway.availability.may_be_asked(candidate.deployment, is_last=False):
                 continue
             try:
@@ -366,11 +404,10 @@ class Exchange:
             except (BudgetExhausted, UpstreamError):
                 continue
             except PenstockError:  # the journal cannot be written, or the counters are closed
-                return False
+                return None
             else:
-                failed.is_answered = False
-                return True
-        return False
+                return self._calls[-1]
+        return None
 
     def _failures(self) -> list[tuple[Candidate, UpstreamError]]:
         return [(call.candidate, call.error) for call in self._calls if call.error is not None]

@@ -14,13 +14,13 @@ from router.decision.facts import Latency, OutputForecast, RequestProfile
 from router.learning.latencies import Latencies
 from router.learning.outputs import Outputs
 from router.learning.ratios import Ratios
-from router.ledger import FAILED_VERIFICATION, Attempt, LedgerEntry, Outcome
+from router.ledger import FAILED_VERIFICATION, SECOND_OPINION, Attempt, LedgerEntry, Outcome
 from router.quality.predictor import NO_LESSON, Lesson
 
 VERSION = 2  # of the data; what another version wrote is not read
 
 CUT_SHORT = frozenset({"length", "max_tokens", "MAX_TOKENS"})  # reasons for finishing that mean "at least"
-_WHOLE = frozenset({"ok", FAILED_VERIFICATION})
+_WHOLE = frozenset({"ok", FAILED_VERIFICATION, SECOND_OPINION})
 _NOT_AN_ANSWER = frozenset({"error", "content_filter"})
 
 

@@ -8,5 +8,10 @@ signals     what a trained head tells of its words
 prior       what to expect of a model at an effort before anything was learned: the table, and how it is filled
 predictor   the probability that a model's answer is good: the prior, moved by the words and by what was learned
 schemas     JSON Schemas from strangers, within bounds
+code        whether the code in an answer parses
+sql         the parser of SQL, imported only where it is wanted
+javascript  the parser of JavaScript, likewise
+agreement   whether two answers come to the same
 verify      the checks of an answer
+cascade     what a cheap answer that is checked, and a better one where it fails, are worth together
 """

@@ -1,16 +1,18 @@
-"""Checks of an answer that need no second model: is it there, is it whole, is it what was asked for?
+"""Checks of an answer: is it there, is it whole, is it what was asked for, does another model say the same?
 
-Pure functions of the request and the answer. A check that does not concern an answer passes it: a tool call has no
+Pure functions of the request and the answers. A check that does not concern an answer passes it: a tool call has no
 text to match. All choices of a reply must pass.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 import msgspec
 from msgspec import Raw, Struct
 
+from router.quality.agreement import agree
+from router.quality.code import CodeChecker, CodeLanguage, Parses
 from router.quality.schemas import CannotVerify, CompiledSchema, Patience, compiled, compiled_pattern, read_json
 from router.wire.answers import Answer
 from router.wire.requests import ModelRequest, ResponseFormat, Tool
@@ -24,12 +26,15 @@ class CheckKind(StrEnum):
     REGEX = "regex"  # the pattern is found in the text
     NON_EMPTY = "non_empty"  # there is text, a tool call or media
     NOT_TRUNCATED = "not_truncated"  # it did not end because of the output limit
+    CODE = "code"  # the code in its text parses
+    AGREEMENT = "agreement"  # a second cheap model comes to the same short answer
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
     kind: CheckKind
     pattern: str | None = None  # of `regex`
+    languages: tuple[CodeLanguage, ...] = ()  # of `code`
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +54,32 @@ class Verdict:
         return self.failed.value if self.failed else "passed" if self.is_known else "unknown"
 
 
+NO_PARSERS: Mapping[CodeLanguage, Parses] = {}
+
+
 class Verifier:
     """The checks of one request; schemas are compiled once, when they are first needed.
 
     All of one reply is looked at with one `Patience`, however many choices and calls there are.
     """
 
-    def __init__(self, checks: Sequence[Check], request: ModelRequest) -> None:
-        self._checks = checks
+    def __init__(
+        self, checks: Sequence[Check], request: ModelRequest, parsers: Mapping[CodeLanguage, Parses] = NO_PARSERS
+    ) -> None:
+        """`parsers`: of the languages that only few policies check."""
+        self._checks = [check for check in checks if check.kind is not CheckKind.AGREEMENT]
+        self.wants_second_opinion = len(self._checks) < len(checks)
+        self._code = CodeChecker(parsers)
         self._tools = {tool.function.name: tool for tool in request.tools if tool.function is not None}
         self._format = request.response_format
         self._schemas: dict[tuple[str, str], CompiledSchema] = {}
         self._patience = Patience()
 
     def verdict(self, answers: Sequence[Answer]) -> Verdict:
-        """The first check that an answer fails, in the order of the policy. A reply without answers fails the first."""
+        """The first check that an answer fails, in the order of the policy. A reply without answers fails the first.
+
+        `agreement` is left out: see `compared`.
+        """
         is_known = True
         self._patience = Patience()
         for check in self._checks:
@@ -75,6 +91,14 @@ class Verifier:
             except CannotVerify:
                 is_known = False
         return Verdict(is_known=is_known)
+
+    def compared(self, verdict: Verdict, answers: Sequence[Answer], opinion: Sequence[Answer]) -> Verdict:
+        """The verdict on an answer, given what another model said to the same; no answers if it could not be asked."""
+        try:
+            is_same = agree(_only_text(answers), _only_text(opinion), Patience())
+        except CannotVerify:
+            return Verdict(failed=verdict.failed, is_known=False)
+        return verdict if is_same else Verdict(failed=CheckKind.AGREEMENT)
 
     def _passes(self, check: Check, answer: Answer) -> bool:
         match check.kind:
@@ -88,6 +112,12 @@ class Verifier:
                 return self._matches(check.pattern or "", answer)
             case CheckKind.JSON_SCHEMA:
                 return self._is_formatted(answer)
+            case CheckKind.CODE:
+                if answer.calls and not answer.text:
+                    return True
+                return self._code.passes(answer.text or "", check.languages, self._patience)
+            case CheckKind.AGREEMENT:
+                return True  # `compared` says
 
     def _matches(self, pattern: str, answer: Answer) -> bool:
         if answer.calls and not answer.text:
@@ -130,6 +160,13 @@ class Verifier:
         if key not in self._schemas:
             self._schemas[key] = make()
         return self._schemas[key]
+
+
+def _only_text(answers: Sequence[Answer]) -> str:
+    """The text of a reply that is nothing but that. Raises CannotVerify."""
+    if len(answers) != 1 or answers[0].calls or not answers[0].text or answers[0].finish_reason == "length":
+        raise CannotVerify("not one whole text that could be compared")
+    return answers[0].text
 
 
 class _JsonSchemaFormat(Struct):

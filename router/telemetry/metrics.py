@@ -6,6 +6,7 @@ client. Metric names and labels are listed in docs/metrics.md, and a test holds 
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 from prometheus_client import CollectorRegistry, Gauge, Info
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -17,7 +18,7 @@ from prometheus_client.registry import Collector
 
 from router.catalog.catalog import DeploymentId
 from router.decision.eligibility import Reason
-from router.ledger import FAILED_VERIFICATION, Attempt, DoubtfulCall, LedgerEntry, Outcome
+from router.ledger import FAILED_VERIFICATION, SECOND_OPINION, Attempt, DoubtfulCall, LedgerEntry, Outcome
 from router.quotas import BudgetState, ScopeKind
 from router.telemetry.events import EventCounter, EventHistogram
 from router.telemetry.money import NanoUsdCounter
@@ -240,7 +241,9 @@ class Metrics:
             self._spend.add((entry.team, attempt.model, attempt.provider, attempt.source), attempt.cost_nano_usd)
             if attempt.usage is not None:
                 self._observe_tokens(entry, attempt.model, attempt.usage)
-        for failed, following in zip(entry.attempts, entry.attempts[1:], strict=False):
+        # Nobody was asked for a second opinion because another had failed.
+        attempts = [each for each in entry.attempts if each.outcome != SECOND_OPINION]
+        for failed, following in pairwise(attempts):
             if failed.outcome == FAILED_VERIFICATION:
                 self._fallbacks.add((failed.model, following.model, "verification"))
                 self._escalations.add((entry.team, entry.policy, failed.verification or _NONE))

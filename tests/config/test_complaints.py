@@ -127,14 +127,21 @@ from tests.config.conftest import MAIN, MODELS, TEAM, Write, loaded, problems_of
         (
             "objective: best",
             "verify: json_shema",
-            "14:17: expected json_schema, tool_arguments, non_empty, not_truncated or {regex: PATTERN}, got "
-            "'json_shema'",
+            "14:17: expected json_schema, tool_arguments, non_empty, not_truncated, agreement, {code: LANGUAGES} or "
+            "{regex: PATTERN}, got 'json_shema'",
         ),
         (
             "objective: best",
             "verify: [non_empty, {regex: x, flags: i}]",
-            "14:29: expected json_schema, tool_arguments, non_empty, not_truncated or {regex: PATTERN}, got something",
+            "14:29: expected json_schema, tool_arguments, non_empty, not_truncated, agreement, {code: LANGUAGES} or "
+            "{regex: PATTERN}, got something",
         ),
+        (
+            "objective: best",
+            "verify: {code: [python, cobol]}",
+            "14:17: expected one or more of python, json, sql, javascript, got",
+        ),
+        ("objective: best", "verify: {code: []}", "14:17: expected one or more of python, json, sql, javascript, got"),
         (
             "objective: best",
             "verify: {regex: '(?=a)b'}",

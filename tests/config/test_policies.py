@@ -15,7 +15,9 @@ from router.decision.facts import NO_TIGHTENING
 from router.decision.matching import Match, Modality, Schedule, Weekday
 from router.decision.policy import NO_GUARD, Guard, Policy, Rule, Shadow, pinned
 from router.keys import TeamName
+from router.quality.code import CodeLanguage
 from router.quality.language import Language
+from router.quality.verify import Check, CheckKind
 from router.quotas import Budget, Per
 from tests.config.conftest import MAIN, MODELS, TEAM, Write, loaded, problems_of
 from tests.decision.builders import CHAT, NOON
@@ -43,6 +45,7 @@ policies:
     weights: {deepseek/deepseek-v4-flash: 0.25}
     shadow: {model: deepseek/deepseek-v4-flash, share: 0.05, budget_usd: 2.5, per: week}
     only_providers: [openrouter, local]
+    verify: [non_empty, {code: [python, sql]}, {regex: a}, agreement]
     data: {zdr: true, regions: [eu], only: [deepinfra/fp8, azure], ignore: [novita]}
     rules:
       - name: all of it
@@ -58,6 +61,7 @@ policies:
         max_reasoning_effort: max
         weights: {deepseek/deepseek-v4-flash: 1}
         only_providers: [openrouter]
+        verify: {code: json}
         data: {only: [azure]}
 """
 IN_EUROPE = MAIN.replace("/v1/\n", "/v1/\n    zdr: true\n    data_collection: deny\n    region: eu\n")
@@ -75,6 +79,12 @@ def test_every_key_of_a_policy_arrives(write: Write) -> None:
         weights=((FLASH, 0.25),),
         shadow=Shadow(FLASH, 0.05, Budget(2_500_000_000, Per.WEEK)),
         only_providers=frozenset({OPENROUTER, LOCAL}),
+        verify=(
+            Check(CheckKind.NON_EMPTY),
+            Check(CheckKind.CODE, languages=(CodeLanguage.PYTHON, CodeLanguage.SQL)),
+            Check(CheckKind.REGEX, pattern="a"),
+            Check(CheckKind.AGREEMENT),
+        ),
         data=DataRules(
             zdr=True,
             regions=frozenset({"eu"}),
@@ -101,6 +111,7 @@ def test_every_key_of_a_policy_arrives(write: Write) -> None:
                 max_reasoning_effort=Effort.MAX,
                 weights=((FLASH, 1.0),),
                 only_providers=frozenset({OPENROUTER}),
+                verify=(Check(CheckKind.CODE, languages=(CodeLanguage.JSON,)),),
                 data=DataRules(only=frozenset({"azure"})),
             ),
         ),

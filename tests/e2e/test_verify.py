@@ -54,6 +54,16 @@ policies:
     verify: not_truncated
     rules:
       - {{name: code, when: {{task: code}}, verify: {{regex: "^def "}}}}
+  coded:
+    candidates: [{FLASH}, {PRO}]
+    verify: {{code: [json, sql, javascript]}}
+  agreed:
+    candidates: [{FLASH}, {PRO}, {GPT}]
+    verify: [json_schema, agreement]
+    buffer: true
+  couple:
+    candidates: [{FLASH}, {GPT}]
+    verify: agreement
 """
 
 
@@ -223,9 +233,114 @@ def test_the_ceiling_of_a_request_is_for_all_its_calls_together(own_proxy: Proxy
     _assert_books_agree(own_proxy, own_sandbox)
 
 
+def test_code_that_does_not_parse_is_written_by_a_better_model(own_proxy: Proxy, own_sandbox: Sandbox) -> None:
+    good = own_proxy.chat("search", _body(QUESTION, response_format=JSON_WANTED) | {"model": "coded"})
+    bad = own_proxy.chat("search", _body(BAD_FLASH + QUESTION, response_format=JSON_WANTED) | {"model": "coded"})
+    prose = own_proxy.chat("search", _body(QUESTION) | {"model": "coded"})
+
+    assert (good.headers["x-penstock-model"], good.headers["x-penstock-verified"]) == (FLASH, "true")
+    assert (bad.headers["x-penstock-model"], bad.headers["x-penstock-verified"]) == (PRO, "true")
+    assert prose.headers["x-penstock-verified"] == "false"
+    assert [each["verification"] for each in _attempts(own_proxy, prose.headers)] == ["code", "code"]
+    _assert_books_agree(own_proxy, own_sandbox)
+
+
+def _one_word(*words: str) -> dict[str, object]:
+    """The format of an answer that is one of these words; every model of the sandbox picks its own."""
+    schema = {"type": "object", "properties": {"city": {"enum": words}}, "required": ["city"]}
+    return {"type": "json_schema", "json_schema": {"name": "place", "schema": schema}}
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_an_answer_that_another_cheap_model_gives_too_is_accepted(
+    own_proxy: Proxy, own_sandbox: Sandbox, *, is_stream: bool
+) -> None:
+    before = own_sandbox.bill_nano_usd()
+    body = _body(QUESTION, response_format=_one_word("Lisbon"), stream=is_stream) | {"model": "agreed"}
+    reply = own_proxy.chat("search", body)
+
+    assert reply.headers["x-penstock-model"] == FLASH
+    assert reply.headers["x-penstock-verified"] == "true"
+    assert "Lisbon" in reply.text
+    assert FLASH in reply.text
+    assert PRO not in reply.text
+    assert [(each["model"], each["outcome"], each["verification"]) for each in _attempts(own_proxy, reply.headers)] == [
+        (FLASH, "ok", "passed"),
+        (PRO, "second_opinion", None),
+    ]
+    _assert_books_agree(own_proxy, own_sandbox)
+    if not is_stream:
+        assert round(float(reply.headers["x-penstock-cost-usd"]) * 1e9) == own_sandbox.bill_nano_usd() - before
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_where_two_cheap_models_disagree_a_better_one_is_asked(
+    own_proxy: Proxy, own_sandbox: Sandbox, *, is_stream: bool
+) -> None:
+    words = _one_word(*(f"city number {number}" for number in range(1000)))
+    body = _body(QUESTION, response_format=words, stream=is_stream) | {"model": "agreed"}
+    reply = own_proxy.chat("search", body)
+
+    assert reply.headers["x-penstock-model"] == GPT
+    assert reply.headers["x-penstock-verified"] == "true"
+    assert [(each["model"], each["outcome"], each["verification"]) for each in _attempts(own_proxy, reply.headers)] == [
+        (FLASH, "failed_verification", "agreement"),
+        (PRO, "second_opinion", None),
+        (GPT, "ok", "passed"),
+    ]
+    metrics = own_proxy.metrics()
+    assert f'penstock_fallbacks_total{{from_model="{FLASH}",reason="verification",to_model="{GPT}"}}' in metrics
+    assert 'penstock_escalations_total{check="agreement",policy="agreed",team="search"}' in metrics
+    _assert_books_agree(own_proxy, own_sandbox)
+
+
+def test_nobody_is_asked_for_a_second_opinion_on_an_answer_that_failed_another_check(own_proxy: Proxy) -> None:
+    body = _body(BAD_FLASH + QUESTION, response_format=_one_word("Lisbon")) | {"model": "agreed"}
+    reply = own_proxy.chat("search", body)
+
+    assert reply.headers["x-penstock-verified"] == "true"
+    assert [each["outcome"] for each in _attempts(own_proxy, reply.headers)] == ["failed_verification", "ok"]
+
+
+def test_without_a_second_opinion_or_a_short_answer_agreement_is_unknown(
+    own_proxy: Proxy, own_sandbox: Sandbox
+) -> None:
+    wanted = _one_word("Lisbon")
+    down = own_proxy.chat(
+        "search", _body(f"[sandbox:fault=503@{PRO}] {QUESTION}", response_format=wanted) | {"model": "agreed"}
+    )
+    two = own_proxy.chat("search", _body(QUESTION, response_format=wanted) | {"model": "couple"})
+    long = own_proxy.chat("search", _body("Tell me everything about tea, in many words.") | {"model": "agreed"})
+
+    for reply in (down, two, long):
+        assert reply.headers["x-penstock-model"] == FLASH
+        assert reply.headers["x-penstock-verified"] == "unknown"
+    assert [each["outcome"] for each in _attempts(own_proxy, down.headers)] == ["ok", "upstream_503"]
+    assert [each["outcome"] for each in _attempts(own_proxy, two.headers)] == ["ok"]
+    assert [each["outcome"] for each in _attempts(own_proxy, long.headers)] == ["ok", "second_opinion"]
+    _assert_books_agree(own_proxy, own_sandbox)
+
+
+def test_a_ceiling_without_room_for_a_second_opinion_leaves_the_first_answer(
+    own_proxy: Proxy, own_sandbox: Sandbox
+) -> None:
+    body = _body(QUESTION, response_format=_one_word("Lisbon"), max_tokens=400) | {"model": "agreed"}
+    candidates = own_proxy.chat("search", body, x_penstock_dry_run="1").json()["candidates"]
+    worst_usd = {each["model"]: float(each["worst_usd"]) for each in candidates}
+
+    reply = own_proxy.chat("search", body, x_penstock_max_cost_usd=f"{worst_usd[GPT]:.9f}")
+    just_one = own_proxy.chat("search", body, x_penstock_max_cost_usd=f"{worst_usd[PRO]:.9f}")
+
+    assert [each["outcome"] for each in _attempts(own_proxy, reply.headers)] == ["ok", "second_opinion"]
+    assert just_one.headers["x-penstock-verified"] == "unknown"
+    assert [each["outcome"] for each in _attempts(own_proxy, just_one.headers)] == ["ok"]
+    _assert_books_agree(own_proxy, own_sandbox)
+
+
 def test_a_budget_without_room_for_a_second_call_leaves_the_first_answer(
     own_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
+    """Bills the sandbox for another proxy: from here on the books of `own_proxy` are not all there is."""
     body = _body(BAD_FLASH + QUESTION, response_format=JSON_WANTED, max_tokens=400)
 
     def with_little_money(config: Path) -> None:
@@ -288,9 +403,9 @@ def test_a_dry_run_shows_the_checks_and_which_of_them_apply(own_proxy: Proxy) ->
 
     assert decision["verify"] == {
         "checks": [
-            {"check": "json_schema", "pattern": None, "applies": True},
-            {"check": "tool_arguments", "pattern": None, "applies": False},
-            {"check": "non_empty", "pattern": None, "applies": True},
+            {"check": "json_schema", "pattern": None, "languages": [], "applies": True},
+            {"check": "tool_arguments", "pattern": None, "languages": [], "applies": False},
+            {"check": "non_empty", "pattern": None, "languages": [], "applies": True},
         ],
         "max_escalations": 1,
         "buffer": True,
@@ -300,7 +415,7 @@ def test_a_dry_run_shows_the_checks_and_which_of_them_apply(own_proxy: Proxy) ->
 def _with_policies(config: Path) -> None:
     """Adds the policies of this file to the search team, and its aliases of the same names."""
     team = config / "teams" / "search.yaml"
-    names = ("checked", "patient", "streaming", "brief")
+    names = ("checked", "patient", "streaming", "brief", "coded", "agreed", "couple")
     aliases = "".join(f"  {name}: {{policy: {name}}}\n" for name in names)
     text = team.read_text().replace("aliases:\n", f"aliases:\n{aliases}").replace("\npolicies:\n", POLICIES)
     team.write_text(text)

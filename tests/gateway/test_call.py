@@ -14,7 +14,7 @@ from router.decision.eligibility import Candidate
 from router.errors import UpstreamBroken, UpstreamError, UpstreamRefused
 from router.gateway.call import LOST, RECORD_WAITS_S, Call, last_usage
 from router.gateway.settlement import NOTHING_OWED, Charge
-from router.ledger import FAILED_VERIFICATION, Attempt
+from router.ledger import FAILED_VERIFICATION, SECOND_OPINION, Attempt
 from router.limits.gate import Reservation
 from router.quality.verify import CheckKind, Verdict
 from router.units import CostSource, Usage
@@ -331,6 +331,17 @@ def test_a_call_is_kept_with_what_the_checks_said(verdict: Verdict | None, word:
     call.ended_s, call.charge = 11.0, NOTHING_OWED
 
     assert (call.attempt().verification, call.attempt().outcome) == (word, "ok")
+
+
+def test_a_second_opinion_is_no_answer_and_no_measure_of_what_was_saved() -> None:
+    call = call_of()
+    call.ended_s, call.charge, call.bill = 11.0, NOTHING_OWED, bill()
+    assert last_usage([call]) is not None
+
+    call.is_opinion = True
+
+    assert call.attempt().outcome == SECOND_OPINION
+    assert last_usage([call]) is None
 
 
 @pytest.mark.parametrize(

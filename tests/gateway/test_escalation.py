@@ -11,7 +11,7 @@ from router.config.snapshot import Team
 from router.decision.decide import decide
 from router.decision.facts import RequestProfile
 from router.decision.policy import Objective
-from router.gateway.escalation import better_candidates
+from router.gateway.escalation import better_candidates, second_opinions
 from router.gateway.planning import Plan
 from router.keys import TeamName
 from router.quality.predictor import TablePredictor
@@ -115,3 +115,35 @@ def test_the_same_model_that_thinks_harder_is_a_better_one() -> None:
 
 
 _LADDER = {Effort.NONE: 0.4, Effort.HIGH: 0.7}
+
+
+def _opinions(plan: Plan, *asked: str, spent_nano_usd: int = 0) -> list[str]:
+    """The models that may be asked the same as the first of those asked."""
+    calls = [next(each for each in plan.decision.ranked if each.deployment.model.name == name) for name in asked]
+    found = second_opinions(
+        plan, on=calls[0], asked=[each.id for each in calls], spent_nano_usd=spent_nano_usd
+    )
+    return [each.deployment.model.name for each in found]
+
+
+def test_a_second_opinion_is_the_cheapest_other_models_and_never_the_bests() -> None:
+    assert _opinions(_plan(), "maker/small") == ["maker/odd", "maker/middle"]
+    assert _opinions(_plan(best_first=True), "maker/large") == ["maker/small", "maker/odd", "maker/middle"]
+    assert _opinions(_plan(), "maker/small", "maker/odd") == ["maker/middle"]
+
+
+def test_two_models_leave_nobody_for_a_second_opinion() -> None:
+    rules = policy("maker/small", "maker/large")
+    decision = decide(LIMITED, rules, CATALOG, NOON, quality=TablePredictor())
+    plan = Plan(team=TEAM, policy=rules, profile=LIMITED, conditions=NOON, decision=decision, catalog=CATALOG)
+
+    assert _opinions(plan, "maker/small") == []
+
+
+def test_a_second_opinion_must_fit_what_the_request_may_cost_in_all() -> None:
+    worst = {str(each.deployment.model.name): each.estimate.worst_nano_usd for each in _plan().decision.ranked}
+    ceiling = worst["maker/large"]
+    plan = _plan(max_cost_usd=str(usd(ceiling)))
+
+    assert _opinions(plan, "maker/small", spent_nano_usd=ceiling - worst["maker/odd"]) == ["maker/odd"]
+    assert _opinions(plan, "maker/small", spent_nano_usd=ceiling - worst["maker/odd"] + 1) == []

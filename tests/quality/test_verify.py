@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from router.quality.code import CodeLanguage
 from router.quality.verify import Check, CheckKind, Verdict, Verifier
 from router.wire.answers import Answer, Called
 from router.wire.requests import ChatReader, ModelRequest
@@ -155,3 +156,37 @@ def test_many_choices_and_calls_are_looked_at_no_longer_than_one() -> None:
     many = _verdict(CheckKind.JSON_SCHEMA, _wanting({"items": {"type": "integer"}}), *[_said(numbers)] * 100)
 
     assert (one.word, many.word) == ("passed", "unknown")
+
+
+def test_code_must_parse_where_there_is_text() -> None:
+    check = [Check(CheckKind.CODE, languages=(CodeLanguage.PYTHON,))]
+    verifier = Verifier(check, _request(), {})
+
+    assert verifier.verdict([_said("```python\nx = 1\n```")]).passed
+    assert verifier.verdict([_said("```python\nx = \n```")]).failed is CheckKind.CODE
+    assert verifier.verdict([_said(None)]).failed is CheckKind.CODE
+    assert verifier.verdict([_called("ping", "{}")]).passed
+    assert verifier.verdict([_said("x = 1\n" * 5_000)]).word == "unknown"
+
+
+def test_a_second_opinion_is_wanted_for_agreement_only_and_decides_it() -> None:
+    verifier = Verifier([Check(CheckKind.AGREEMENT), Check(CheckKind.NON_EMPTY)], _request())
+    one, other = [_said("The answer is 42.")], [_said("**42**")]
+    passed = verifier.verdict(one)
+
+    assert passed == Verdict()  # of the other checks
+    assert verifier.wants_second_opinion
+    assert not Verifier([Check(CheckKind.NON_EMPTY)], _request()).wants_second_opinion
+    assert verifier.compared(passed, one, other) == Verdict()
+    assert verifier.compared(passed, one, [_said("41")]) == Verdict(failed=CheckKind.AGREEMENT)
+    assert verifier.compared(Verdict(is_known=False), one, other).word == "unknown"
+
+
+@pytest.mark.parametrize(
+    "opinion", [[], [_said("42")] * 2, [_called("ping", "{}")], [_said(None)], [Answer("42", finish_reason="length")]]
+)
+def test_what_is_no_whole_text_is_no_second_opinion(opinion: list[Answer]) -> None:
+    verifier = Verifier([Check(CheckKind.AGREEMENT)], _request())
+
+    assert verifier.compared(Verdict(), [_said("42")], opinion) == Verdict(is_known=False)
+    assert verifier.compared(Verdict(), opinion, [_said("42")]) == Verdict(is_known=False)

@@ -1,0 +1,171 @@
+"""Whether the code in an answer parses: `CodeChecker`. Nothing is ever run.
+
+The code of an answer is its fenced blocks, or all of it where there is none. What parses Python and JSON is here; for
+SQL and JavaScript a parser is given, since only few policies want one. Every parser holds the interpreter's lock, so
+what it would take at worst is spent from `Patience` before: the figures are the most that hostile code took of each
+parser, per byte and per sign, over thousands of patterns repeated and mixed (docs/decisions/0008-code-that-parses.md).
+"""
+
+import ast
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from textwrap import dedent
+from typing import NamedTuple
+
+import msgspec
+
+from router.quality.schemas import CannotVerify, Patience, read_json
+
+MAX_ANSWER_CHARS = 512 * 1024  # looked through for blocks
+_MOST_BLOCKS = 64
+
+Parses = Callable[[str], bool]
+"""Whether a text is a program of the language. Raises CannotVerify if the parser gives up on it."""
+
+
+class CodeLanguage(StrEnum):
+    """The name of a language in the configuration."""
+
+    PYTHON = "python"
+    JSON = "json"
+    SQL = "sql"
+    JAVASCRIPT = "javascript"
+
+
+class Block(NamedTuple):
+    """A fenced block of an answer."""
+
+    tag: str  # what is written behind the fence, in lower case; "" where nothing is
+    code: str
+
+
+_TAGS: Mapping[str, CodeLanguage] = {
+    **dict.fromkeys(("python", "py", "python3", "py3"), CodeLanguage.PYTHON),
+    **dict.fromkeys(("json",), CodeLanguage.JSON),
+    **dict.fromkeys(
+        ("sql", "postgresql", "postgres", "pgsql", "mysql", "sqlite", "sqlite3", "tsql", "bigquery", "snowflake"),
+        CodeLanguage.SQL,
+    ),
+    **dict.fromkeys(("javascript", "js", "jsx", "mjs", "cjs", "node", "nodejs"), CodeLanguage.JAVASCRIPT),
+}
+
+_FENCE = re.compile(r"^([ \t]*(?:>[ \t]*)?)(`{3,}|~{3,})[ \t]*([^\s`{}]*)[^`\n]*$")
+
+
+class _Cost(NamedTuple):
+    """What parsing takes at worst, in nanoseconds."""
+
+    byte: float
+    sign: float = 0.0  # for each byte that is no letter, digit, blank or underscore, and for each line
+
+
+# Measured on one core of 2026, 16 kB (4 kB of JavaScript) of hostile code each, and rounded up. Of ordinary code Python
+# takes 0.5 us a byte, SQL 0.13 and JavaScript 2.1: so what is looked at is 10 kB, 4 kB and 3 kB of it.
+_COSTS: Mapping[CodeLanguage, _Cost] = {
+    CodeLanguage.PYTHON: _Cost(byte=600, sign=2_500),
+    CodeLanguage.SQL: _Cost(byte=2_500),
+    CodeLanguage.JAVASCRIPT: _Cost(byte=1_500, sign=13_000),
+}
+_SEARCH_CHAR_NS = 5.0
+_SIGNS = re.compile(rb"[^A-Za-z0-9_ \t\x80-\xff]")
+
+
+class CodeChecker:
+    """Looks for code of some languages in answers."""
+
+    def __init__(self, parsers: Mapping[CodeLanguage, Parses]) -> None:
+        """`parsers` of SQL and JavaScript; a language without one cannot be verified."""
+        self._parsers = {CodeLanguage.PYTHON: _parses_python, **parsers}
+
+    def passes(self, text: str, languages: Sequence[CodeLanguage], patience: Patience) -> bool:
+        """Whether the code in an answer parses.
+
+        - Every block that is tagged with one of the languages must parse as that.
+        - Where none is tagged so, one of the blocks without a tag must parse as one of the languages; blocks of other
+          languages are no concern of the check.
+        - An answer without any block is itself taken for code.
+
+        Raises CannotVerify if finding out would take long.
+        """
+        blocks = fenced_blocks(text, patience)
+        if not blocks:
+            return self._is_any(text, languages, patience)
+        tagged = [(block, language) for block in blocks if (language := _TAGS.get(block.tag)) in languages]
+        if tagged:
+            return all(self._is(language, block.code, patience) for block, language in tagged if language is not None)
+        bare = [block for block in blocks if not block.tag]
+        return not bare or any(self._is_any(block.code, languages, patience) for block in bare)
+
+    def _is_any(self, code: str, languages: Sequence[CodeLanguage], patience: Patience) -> bool:
+        return any(self._is(language, code, patience) for language in languages)
+
+    def _is(self, language: CodeLanguage, code: str, patience: Patience) -> bool:
+        if not code.strip():
+            return False
+        if language is CodeLanguage.JSON:
+            return _parses_json(code, patience)
+        parses = self._parsers.get(language)
+        if parses is None:
+            raise CannotVerify(f"nothing is installed that parses {language.value}")
+        try:
+            content = code.encode()
+        except UnicodeEncodeError:  # half of a surrogate pair, as JSON can write it
+            return False
+        cost = _COSTS[language]
+        patience.spend(len(content) * cost.byte)
+        patience.spend(len(_SIGNS.findall(content)) * cost.sign)
+        return parses(code)
+
+
+def fenced_blocks(text: str, patience: Patience) -> list[Block]:
+    """The blocks between fences of Markdown, less what they are indented by. One that is not closed is one too.
+
+    Raises CannotVerify if there is too much to look at.
+    """
+    if len(text) > MAX_ANSWER_CHARS:
+        raise CannotVerify(f"{len(text)} characters; at most {MAX_ANSWER_CHARS} are looked through for code")
+    patience.spend(len(text) * _SEARCH_CHAR_NS)
+    if "```" not in text and "~~~" not in text:
+        return []
+    blocks: list[Block] = []
+    fence, indent, tag = "", "", ""
+    lines: list[str] = []
+    for line in text.splitlines():
+        found = _FENCE.match(line) if "```" in line or "~~~" in line else None
+        if not fence:
+            if found is not None:
+                indent, fence, tag = found[1], found[2], found[3].lower()
+                lines = []
+        elif found is not None and not found[3] and found[2][0] == fence[0] and len(found[2]) >= len(fence):
+            blocks.append(Block(tag, "\n".join(lines)))
+            fence = ""
+        else:
+            lines.append(line.removeprefix(indent))
+    if fence:
+        blocks.append(Block(tag, "\n".join(lines)))
+    if len(blocks) > _MOST_BLOCKS:
+        raise CannotVerify(f"{len(blocks)} blocks of code; at most {_MOST_BLOCKS} are looked at")
+    return blocks
+
+
+def _parses_python(code: str) -> bool:
+    """By the parser of the Python that we run on: what is newer fails, and Python 2 does."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of strings like "\d", to whoever runs us
+        try:
+            compile(dedent(code), "<answer>", "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
+        except (SyntaxError, ValueError):  # ValueError: a null byte, or a number of thousands of digits
+            return False
+        except (RecursionError, MemoryError) as error:  # how it says that its stack, which is bounded, is full
+            raise CannotVerify("Python nested deeper than its parser goes") from error
+    return True
+
+
+def _parses_json(code: str, patience: Patience) -> bool:
+    try:
+        read_json(code, patience)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return False
+    return True
