@@ -1,0 +1,92 @@
+"""The arithmetic of a cascade: its laws, two sums by hand, and that every check has a prior."""
+
+from math import isclose
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router.catalog.catalog import Task
+from router.quality.cascade import PRIOR_VERIFIERS, Accuracy, cascade, together
+from router.quality.verify import CheckKind
+
+SHARES = st.floats(0, 1)
+ACCURACIES = st.builds(Accuracy, SHARES, SHARES)
+_NEARLY = 1e-9
+
+
+@given(cheap=SHARES, strong=SHARES, accuracy=ACCURACIES, overlap=SHARES)
+def test_what_comes_out_are_shares(cheap: float, strong: float, accuracy: Accuracy, overlap: float) -> None:
+    came = cascade(cheap, strong, accuracy, overlap=overlap)
+
+    assert -_NEARLY <= came.probability <= 1 + _NEARLY
+    assert -_NEARLY <= came.escalated <= 1 + _NEARLY
+
+
+@given(cheap=SHARES, strong=SHARES, accuracy=ACCURACIES, better=SHARES, overlap=SHARES)
+def test_a_check_that_is_right_more_often_makes_no_answer_worse(
+    cheap: float, strong: float, accuracy: Accuracy, better: float, overlap: float
+) -> None:
+    now = cascade(cheap, strong, accuracy, overlap=overlap).probability
+    passes_more = accuracy._replace(sensitivity=max(accuracy.sensitivity, better))
+    rejects_more = accuracy._replace(specificity=max(accuracy.specificity, better))
+
+    assert cascade(cheap, strong, passes_more, overlap=overlap).probability >= now - _NEARLY
+    assert cascade(cheap, strong, rejects_more, overlap=overlap).probability >= now - _NEARLY
+
+
+@given(cheap=SHARES, strong=SHARES, overlap=SHARES)
+def test_a_perfect_check_is_at_least_as_good_as_either_model(cheap: float, strong: float, overlap: float) -> None:
+    perfect = cascade(cheap, strong, Accuracy(1, 1), overlap=overlap)
+
+    assert perfect.probability >= max(cheap, strong) - _NEARLY
+    assert isclose(perfect.escalated, 1 - cheap, abs_tol=_NEARLY)
+
+
+@given(cheap=SHARES, strong=SHARES, share=SHARES, overlap=SHARES)
+def test_a_check_that_throws_dice_mixes_the_two_models(
+    cheap: float, strong: float, share: float, overlap: float
+) -> None:
+    dice = cascade(cheap, strong, Accuracy(sensitivity=1 - share, specificity=share), overlap=overlap)
+
+    assert isclose(dice.escalated, share, abs_tol=_NEARLY)
+    assert isclose(dice.probability, (1 - share) * cheap + share * strong, abs_tol=_NEARLY)
+
+
+@given(cheap=SHARES, strong=SHARES, accuracy=ACCURACIES, less=SHARES, more=SHARES)
+def test_models_that_fail_together_help_each_other_less(
+    cheap: float, strong: float, accuracy: Accuracy, less: float, more: float
+) -> None:
+    accuracy = Accuracy(max(accuracy), max(1 - accuracy.sensitivity, accuracy.specificity))  # no worse than dice
+    less, more = sorted((less, more))
+
+    apart = cascade(cheap, strong, accuracy, overlap=less).probability
+    alike = cascade(cheap, strong, accuracy, overlap=more).probability
+
+    assert alike <= apart + _NEARLY
+
+
+def test_two_cascades_by_hand() -> None:
+    # 0.6 * 0.9 stays; of 0.06 good ones sent on 0.8 are good; of 0.32 bad ones sent on 0.8 are good.
+    independent = cascade(0.6, 0.8, Accuracy(0.9, 0.8), overlap=0)
+    assert independent.probability == pytest.approx(0.54 + 0.06 * 0.8 + 0.32 * 0.8)
+    assert independent.escalated == pytest.approx(0.06 + 0.32)
+
+    # both good: 0.48 + 0.5 * sqrt(0.6 * 0.4 * 0.8 * 0.2) = 0.57798; so the strong is good in 0.22202 of the 0.4 bad.
+    alike = cascade(0.6, 0.8, Accuracy(0.9, 0.8), overlap=0.5)
+    assert alike.probability == pytest.approx(0.54 + 0.57798 * 0.1 + 0.22202 * 0.8, abs=1e-5)
+
+
+def test_several_checks_pass_less_and_see_what_the_best_of_them_sees() -> None:
+    assert together([Accuracy(0.5, 0.2), Accuracy(0.75, 0.5)]) == Accuracy(0.375, 0.5)
+    assert together([]) == Accuracy(1, 0)
+
+
+@pytest.mark.parametrize("check", CheckKind)
+@pytest.mark.parametrize("task", Task)
+def test_every_check_has_a_prior_for_every_kind_of_task_that_is_better_than_dice(check: CheckKind, task: Task) -> None:
+    prior = PRIOR_VERIFIERS.accuracy(check, task)
+
+    assert 0 < prior.sensitivity < 1
+    assert 0 < prior.specificity < 1
+    assert prior.balanced > 0.5
