@@ -6,6 +6,7 @@ import msgspec
 
 from router.catalog.catalog import Arm, Catalog, Deployment, DeploymentId, Effort, Named
 from router.decision.arms import drawn
+from router.decision.cascading import CascadeArm, cascaded
 from router.decision.effort import effort_asked, effort_to_set
 from router.decision.eligibility import (
     Candidate,
@@ -36,6 +37,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     quality_bar: float  # what was good enough here
     catalog_version: str
     arm: Named | None = None  # of the experiment, by `terms.weights`; None: the objective has chosen
+    cascade: CascadeArm | None = None  # its first is the first of `ranked`, though it is not good enough by itself
 
     @property
     def chosen(self) -> Candidate | None:
@@ -78,6 +80,15 @@ def decide(
         arms = {candidate.arm.name for candidate in order}
         arm = drawn(terms.weights, arms, seed=conditions.seed, experiment=f"{policy.name}/{terms.rule or ''}")
         order = tuple(sorted(order, key=lambda candidate: arm is not None and candidate.arm.name != arm))
+    cascade = None
+    if not_good_enough and terms.verify and not terms.weights:
+        good = {each.id for each in eligible}
+        below = [each for each in able if each.id not in good]
+        cascade = cascaded(order, below, bar, terms=terms, profile=profile, conditions=conditions)
+        if cascade is not None:
+            order = (cascade.first, *order)
+            whose = (cascade.first.deployment.id, cascade.first.arm.effort)
+            rejected = [each for each in rejected if (each.deployment, each.effort) != whose]
     return Decision(
         policy=policy.name,
         terms=terms,
@@ -86,6 +97,7 @@ def decide(
         quality_bar=bar,
         catalog_version=catalog.version,
         arm=arm,
+        cascade=cascade,
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from router.catalog.catalog import Effort
+from router.decision.cascading import CascadeArm
 from router.decision.decide import Decision
 from router.decision.eligibility import Candidate, Rejection
 from router.decision.estimate import Estimate
@@ -34,6 +35,7 @@ def as_data(decision: Decision, profile: RequestProfile) -> dict[str, Any]:
         "quality_bar": round(decision.quality_bar, 6),
         "verify": _verification(decision, profile),
         "arm": decision.arm,
+        "cascade": _cascade(decision.cascade),
         "notes": list(notes(decision)),
         "catalog_version": decision.catalog_version,
         "profile": profile_as_data(profile),
@@ -60,6 +62,22 @@ def _verification(decision: Decision, profile: RequestProfile) -> dict[str, Any]
         ],
         "max_escalations": terms.max_escalations,
         "buffer": terms.buffers_streams,
+    }
+
+
+def _cascade(arm: CascadeArm | None) -> dict[str, Any] | None:
+    """Who is asked first, and who where a check fails."""
+    if arm is None:
+        return None
+    return {
+        "first": arm.first.id,
+        "then": arm.then.id,
+        "opinion": None if arm.opinion is None else arm.opinion.id,
+        "quality": round(arm.probability, 6),
+        "escalated": round(arm.escalated, 6),
+        "expected_usd": f"{arm.expected_usd:.12f}",
+        "sensitivity": round(arm.accuracy.sensitivity, 6),
+        "specificity": round(arm.accuracy.specificity, 6),
     }
 
 
@@ -102,6 +120,13 @@ def notes(decision: Decision) -> tuple[str, ...]:
         shares = ", ".join(f"{model} {share:g}" for model, share in terms.weights)
         fell = f"this request falls to {decision.arm}" if decision.arm else "this request is left to the objective"
         told.append(f"shares {shares}: {fell}")
+    arm = decision.cascade
+    if arm is not None:
+        opinion = "" if arm.opinion is None else f", and {arm.opinion.id} for a second opinion"
+        told.append(
+            f"{arm.first.id} is asked first{opinion}, and {arm.then.id} where a check fails "
+            f"({arm.escalated:.0%} of such requests): together {arm.probability:.3f} good for ${arm.expected_usd:.6f}"
+        )
     for candidate in decision.ranked:
         if candidate.effort is not None:
             told.append(f"{candidate.deployment.id} is asked for reasoning effort {candidate.effort.value}")

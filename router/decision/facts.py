@@ -12,9 +12,11 @@ import msgspec
 from router.apis import Api
 from router.catalog.catalog import TEXT_APIS, Capability, Deployment, DeploymentId, Effort, Model, Task
 from router.decision.data_rules import NO_DATA_RULES, DataRules
+from router.quality.cascade import Accuracy, prior_accuracy
 from router.quality.language import Language
 from router.quality.predictor import NO_LESSON, Lesson
 from router.quality.signals import NO_SIGNALS, TextSignals
+from router.quality.verify import CheckKind
 
 
 class PrefixMark(NamedTuple):
@@ -121,6 +123,10 @@ class Experience(Protocol):
         """How much better or worse its answers to such requests have been than expected beforehand."""
         ...
 
+    def accuracy(self, check: CheckKind, profile: RequestProfile, /) -> Accuracy:
+        """How often the check is right about answers to such requests."""
+        ...
+
 
 # Output tokens to expect where nothing has been learned yet: our judgement, from the lengths such answers usually
 # have. Only the ranking uses them; what is held is bounded by the request's own limit.
@@ -187,6 +193,9 @@ class NoExperience:
 
     def quality(self, _: Model, __: RequestProfile, ___: Effort | None) -> Lesson:
         return NO_LESSON
+
+    def accuracy(self, check: CheckKind, profile: RequestProfile) -> Accuracy:
+        return prior_accuracy(check, profile.task)
 
 
 NO_EXPERIENCE: Experience = NoExperience()

@@ -21,7 +21,9 @@ from router.decision.facts import (
     RequestProfile,
     Tightening,
 )
+from router.quality.cascade import Accuracy
 from router.quality.predictor import NO_LESSON, Lesson
+from router.quality.verify import CheckKind
 
 VERSION = 2  # of the record; a reader that does not know it must not guess
 _BEFORE_ARMS = 1  # the same but for `ranked`, which names deployments, with their efforts in `efforts`
@@ -37,6 +39,7 @@ class Answers(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     outputs: dict[str, tuple[int, int]] = {}  # output and reasoning tokens, by `deployment effort`
     latencies: dict[DeploymentId, tuple[float, float] | None] = {}  # s to the first token, tokens per s
     lessons: dict[str, tuple[float, float, float]] = {}  # shift, variance, labels, by `model effort`; no entry: none
+    accuracies: dict[CheckKind, tuple[float, float]] = {}  # sensitivity and specificity
 
 
 class DecisionRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -47,6 +50,7 @@ class DecisionRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     tightening: Tightening = NO_TIGHTENING
     policy: str | None = None  # the header x-penstock-policy, if it was sent
     is_downgraded: bool = False  # a spent budget had put the policy's cheapest models in place of the good enough
+    cascade: tuple[str, ...] = ()  # ids: asked first, where a check fails, for an opinion
     seed: int = 0
     unavailable: tuple[DeploymentId, ...] = ()
     warm_tokens: dict[DeploymentId, int] = {}
@@ -85,6 +89,7 @@ class Remembering:
         self._outputs: dict[tuple[DeploymentId, Effort | None], OutputForecast] = {}
         self._latencies: dict[DeploymentId, Latency | None] = {}
         self._lessons: dict[tuple[ModelName, Effort | None], Lesson] = {}
+        self._accuracies: dict[CheckKind, Accuracy] = {}
 
     def input_ratio(self, model: Model, profile: RequestProfile) -> float:
         known = self._input_ratios.get(model.name)
@@ -111,6 +116,12 @@ class Remembering:
             known = self._lessons[key] = self._experience.quality(model, profile, effort)
         return known
 
+    def accuracy(self, check: CheckKind, profile: RequestProfile) -> Accuracy:
+        known = self._accuracies.get(check)
+        if known is None:
+            known = self._accuracies[check] = self._experience.accuracy(check, profile)
+        return known
+
     def answers(self) -> Answers:
         """What has been asked so far."""
         return Answers(
@@ -128,6 +139,7 @@ class Remembering:
                 for (model, effort), lesson in self._lessons.items()
                 if lesson is not NO_LESSON
             },
+            accuracies={check: (known.sensitivity, known.specificity) for check, known in self._accuracies.items()},
         )
 
 
@@ -157,6 +169,10 @@ class Recalled:
         known = self._answers.lessons.get(_arm_key(model.name, effort))
         return NO_LESSON if known is None else Lesson(*known)
 
+    def accuracy(self, check: CheckKind, profile: RequestProfile) -> Accuracy:
+        known = self._answers.accuracies.get(check)
+        return self._otherwise.accuracy(check, profile) if known is None else Accuracy(*known)
+
 
 def remembered(experience: Experience) -> Experience:
     """The same experience, and what it is asked is kept for the record. Priors can be asked again at any time."""
@@ -179,6 +195,7 @@ def record_of(
         tightening=NO_TIGHTENING if tightening == NO_TIGHTENING else tightening,
         policy=policy,
         is_downgraded=is_downgraded,
+        cascade=cascade_ids(decision),
         seed=conditions.seed,
         unavailable=tuple(conditions.unavailable),
         warm_tokens={deployment: count for deployment, count in conditions.warm_tokens.items() if count},
@@ -192,6 +209,14 @@ def record_of(
 def ids(decision: Decision) -> tuple[str, ...]:
     """Whom the decision prefers, in order."""
     return tuple([candidate.id for candidate in decision.ranked])
+
+
+def cascade_ids(decision: Decision) -> tuple[str, ...]:
+    """Of the decision's cascade: the first, the one behind it, and whose opinion is asked, if anybody's."""
+    arm = decision.cascade
+    if arm is None:
+        return ()
+    return tuple([each.id for each in (arm.first, arm.then, arm.opinion) if each is not None])
 
 
 def profile_json(profile: RequestProfile) -> bytes:

@@ -76,6 +76,8 @@ class Call:
             return self.error.outcome
         if self.verdict is not None and self.verdict.failed is not None:
             return FAILED_VERIFICATION
+        if self.verdict is not None and not self.verdict.passed and not self.is_answered:
+            return FAILED_VERIFICATION  # it could not be verified, and had to be
         if self.is_opinion:
             return SECOND_OPINION
         return "ok" if self.is_answered else "abandoned"

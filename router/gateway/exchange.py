@@ -31,7 +31,7 @@ from router.gateway.answer import StreamedAnswer, Take, takes_nothing
 from router.gateway.cache import Recall, Remembered
 from router.gateway.call import Call, last_usage
 from router.gateway.dispatch import Gateway
-from router.gateway.escalation import better_candidates, second_opinions
+from router.gateway.escalation import better_candidates, has_better, must_pass, second_opinions
 from router.gateway.failover import Failover, once_more, wait_s
 from router.gateway.planning import Plan
 from router.gateway.settlement import baseline_nano_usd
@@ -343,11 +343,13 @@ class Exchange:
             assert call is not None
             said = self._said()
             verdict = verifier.verdict(said)
-            if verifier.wants_second_opinion and verdict.failed is None and left == terms.max_escalations:
+            is_first = verifier.wants_second_opinion and left == terms.max_escalations
+            if is_first and verdict.failed is None and has_better(self._plan, call.candidate):
                 await self._end(call)
                 verdict = verifier.compared(verdict, said, await self._second_opinion(quota, self._plan, call))
             call.verdict = self._verdict = verdict
-            if self._verdict.failed is None or not left:
+            is_good = verdict.passed if must_pass(self._plan, call.candidate) else verdict.failed is None
+            if is_good or not left:
                 return
             await self._end(call)
             if not await self._ask_better(quota, self._plan, call):
@@ -610,6 +612,8 @@ class Exchange:
         if self.recall is None or answered is None or plan is None or answered.charge is None:
             return
         if self._verdict is not None and self._verdict.failed is not None:
+            return
+        if self._verdict is not None and must_pass(plan, answered.candidate) and not self._verdict.passed:
             return
         if plan.is_downgraded or answered.candidate not in plan.decision.ranked:
             return  # money was short: a better or longer answer is to be had when it is not

@@ -12,7 +12,7 @@ from router.config.snapshot import Snapshot, Team
 from router.decision.decide import decide
 from router.decision.facts import Conditions, RequestProfile
 from router.decision.policy import Policy
-from router.decision.recorded import DecisionRecord, ids, read_profile, read_record
+from router.decision.recorded import DecisionRecord, cascade_ids, ids, read_profile, read_record
 from router.errors import CallerError, InvalidRequest, UnknownModel
 from router.gateway.planning import Plan, policy_for
 from router.keys import TeamName
@@ -164,6 +164,7 @@ def is_same(past: Past, plan: Plan) -> bool:
     entry, decision = past.entry, plan.decision
     return (
         past.record.ranked == ids(decision)
+        and past.record.cascade == cascade_ids(decision)
         and (entry.policy, entry.rule) == (decision.policy, decision.terms.rule)
         and entry.rejected == tuple((each.model, each.reason.value) for each in decision.rejected)
     )

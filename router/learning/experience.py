@@ -15,7 +15,9 @@ from router.learning.latencies import Latencies
 from router.learning.outputs import Outputs
 from router.learning.ratios import Ratios
 from router.ledger import FAILED_VERIFICATION, SECOND_OPINION, Attempt, LedgerEntry, Outcome
+from router.quality.cascade import Accuracy, prior_accuracy
 from router.quality.predictor import NO_LESSON, Lesson
+from router.quality.verify import CheckKind
 
 VERSION = 2  # of the data; what another version wrote is not read
 
@@ -47,6 +49,9 @@ class LearnedExperience:
 
     def quality(self, _: Model, __: RequestProfile, ___: Effort | None) -> Lesson:
         return NO_LESSON
+
+    def accuracy(self, check: CheckKind, profile: RequestProfile) -> Accuracy:
+        return prior_accuracy(check, profile.task)
 
     def observe(self, entry: LedgerEntry) -> None:
         """`learn` from an entry that was kept. One without a readable profile is let be."""

@@ -15,7 +15,7 @@ Two models fail on the same requests more often than chance has it, so the last 
 from collections.abc import Iterable, Mapping
 from math import prod, sqrt
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from router.catalog.catalog import Task
 from router.quality.verify import CheckKind
@@ -45,12 +45,6 @@ class Cascade(NamedTuple):
     escalated: float  # share of requests that ask both
 
 
-class Verifiers(Protocol):
-    """What is known of the checks: shipped priors, or what has been counted in use."""
-
-    def accuracy(self, check: CheckKind, task: Task, /) -> Accuracy: ...
-
-
 def cascade(cheap: float, strong: float, accuracy: Accuracy, *, overlap: float = OVERLAP) -> Cascade:
     """The probability of a good answer and the share escalated, given those of the two models, each from 0 to 1.
 
@@ -73,15 +67,14 @@ def together(accuracies: Iterable[Accuracy]) -> Accuracy:
     return Accuracy(prod(each.sensitivity for each in known), max((each.specificity for each in known), default=0.0))
 
 
-class PriorVerifiers:
-    """Before anything has been counted. Cautious: a check that sees form is taken to see few of the answers that are
-    wrong, since most of these have the right form."""
+def prior_accuracy(check: CheckKind, task: Task) -> Accuracy:
+    """Of a check before anything has been counted.
 
-    def accuracy(self, check: CheckKind, task: Task) -> Accuracy:
-        return _OF_TASK.get((check, task)) or _PRIORS[check]
+    Cautious: a check that sees form is taken to see few of the answers that are wrong, since most of these have the
+    right form.
+    """
+    return _OF_TASK.get((check, task)) or _PRIORS[check]
 
-
-PRIOR_VERIFIERS: Verifiers = PriorVerifiers()
 
 # Judgements, but for agreement. There sensitivity is P(second right | first right), measured on the shipped data
 # (2026-11-30): MMLU-Pro 0.66 and 0.80, GSM8K 0.86 and 0.92, MATH level 5 0.48, CRUXEval 0.70 and 0.76. Specificity

@@ -9,6 +9,8 @@ from msgspec.structs import replace
 from router.catalog.catalog import Catalog, Deployment, DeploymentId, ModelName
 from router.catalog.prices import Price, cost
 from router.config.snapshot import Snapshot
+from router.decision.cascading import CascadeArm
+from router.decision.decide import Decision
 from router.decision.effort import effort_asked
 from router.decision.eligibility import Candidate, Reason
 from router.decision.facts import Conditions
@@ -139,6 +141,7 @@ class Judge:
         same = is_same(past, plan)
         try:
             would_spend, error = self._cost(past, plan, warmth)
+            beside, beside_error = self._cost_beside(past, plan.decision.cascade)
         except _NotKnownError as why:
             return NotJudged(entry.team, entry.cost_nano_usd, why.reason.value, why.about, is_same=same)
         chosen, served = plan.decision.chosen, entry.served_by
@@ -149,11 +152,11 @@ class Judge:
             then=past.record.ranked[0] if past.record.ranked else None,
             now=chosen.id if chosen else None,
             spent=_booked(entry.attempts),
-            would_spend=would_spend,
+            would_spend=would_spend + beside,
             is_same=same,
-            error=error,
+            error=error or beside_error,
             quality_then=self._quality_then(past, served, known) if served and is_text else None,
-            quality_now=chosen.quality if chosen and served and is_text else None,
+            quality_now=_quality(plan.decision) if served and is_text else None,
         )
 
     def _quality_then(self, past: Past, served: Attempt, known: tuple[Deployment, ...]) -> float | None:
@@ -196,6 +199,22 @@ class Judge:
         total, error = self._elsewhere(past, served, served.usage, chosen)
         return ((deployment.model.name, total),), error
 
+    def _cost_beside(self, past: Past, arm: CascadeArm | None) -> tuple[Calls, Error | None]:
+        """What the other calls of a cascade are expected to cost. Raises _NotKnownError.
+
+        Nothing where its first was preferred then too: the course of then has them.
+        """
+        served = past.entry.served_by
+        if arm is None or served is None or served.usage is None or past.record.ranked[:1] == (arm.first.id,):
+            return (), None
+        calls: list[tuple[ModelName, int]] = []
+        error: Error | None = None
+        for candidate, share in ((arm.opinion, 1.0), (arm.then, arm.escalated)):
+            if candidate is not None:
+                total, error = self._elsewhere(past, served, served.usage, candidate)
+                calls.append((candidate.deployment.model.name, round(total * share)))
+        return tuple(calls), error
+
     def _elsewhere(self, past: Past, served: Attempt, usage: Usage, chosen: Candidate) -> tuple[int, Error]:
         """The answer of then, given by another deployment."""
         now, known = chosen.deployment, self._catalog.of(served.model)
@@ -227,6 +246,12 @@ class Judge:
             cause=(served.model, now.model.name),
         )
         return total, error
+
+
+def _quality(decision: Decision) -> float | None:
+    if decision.cascade is not None:
+        return decision.cascade.probability
+    return None if decision.chosen is None else decision.chosen.quality
 
 
 def _as_sent_now(entry: LedgerEntry, plan: Plan) -> LedgerEntry:

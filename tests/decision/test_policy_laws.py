@@ -42,8 +42,10 @@ from router.decision.facts import (
 from router.decision.matching import Match, Modality, Schedule, Weekday
 from router.decision.policy import Guard, Objective, Policy, QualityFloor, Rule
 from router.decision.recorded import Remembering
+from router.quality.cascade import Accuracy
 from router.quality.language import Language
 from router.quality.predictor import NO_LESSON, Lesson, TablePredictor
+from router.quality.verify import CheckKind
 from tests.decision.builders import CHAT, always, at, model, per_mtok
 from tests.replacing import replace
 
@@ -77,6 +79,9 @@ class Learned:
 
     def quality(self, _: Model, __: RequestProfile, ___: Effort | None) -> Lesson:
         return NO_LESSON
+
+    def accuracy(self, check: CheckKind, profile: RequestProfile) -> Accuracy:
+        return NO_EXPERIENCE.accuracy(check, profile)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,9 @@ from router.decision.recorded import (
     record_of,
     remembered,
 )
+from router.quality.cascade import Accuracy
 from router.quality.predictor import Lesson, TablePredictor
+from router.quality.verify import CheckKind
 from tests.decision.builders import CHAT, NOON, always, at, catalog, model, per_mtok, policy
 from tests.replacing import replace
 
@@ -57,6 +59,9 @@ class Learned:
 
     def quality(self, _: Model, __: RequestProfile, ___: Effort | None) -> Lesson:
         return Lesson(0.25, 0.01, 80.0)
+
+    def accuracy(self, _: CheckKind, __: RequestProfile) -> Accuracy:
+        return Accuracy(self._chance.uniform(0.5, 1), self._chance.uniform(0.5, 1))
 
 
 def cases() -> Iterator[tuple[RequestProfile, Conditions, Tightening]]:

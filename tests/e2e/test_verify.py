@@ -61,6 +61,10 @@ policies:
     candidates: [{FLASH}, {PRO}, {GPT}]
     verify: [json_schema, agreement]
     buffer: true
+  cascade:
+    candidates: [{FLASH}, {PRO}, {GPT}]
+    quality: {{at_least: 0.999, of: best_candidate}}
+    verify: [json_schema, agreement]
   couple:
     candidates: [{FLASH}, {GPT}]
     verify: agreement
@@ -294,6 +298,47 @@ def test_where_two_cheap_models_disagree_a_better_one_is_asked(
     _assert_books_agree(own_proxy, own_sandbox)
 
 
+def test_models_below_the_bar_answer_where_they_agree_and_the_one_above_it_where_they_do_not(
+    own_proxy: Proxy, own_sandbox: Sandbox
+) -> None:
+    same = _body(QUESTION, response_format=_one_word("Lisbon")) | {"model": "cascade"}
+    many = _one_word(*(f"city number {number}" for number in range(1000)))
+    other = _body(QUESTION, response_format=many) | {"model": "cascade"}
+
+    decision = own_proxy.chat("search", same, x_penstock_dry_run="1").json()
+    agreed, differed = own_proxy.chat("search", same), own_proxy.chat("search", other)
+    open_ended = own_proxy.chat("search", _body("Hello there!") | {"model": "cascade"})
+
+    cascade = decision["cascade"]
+    # Both are asked, whoever comes first; with the better of them first, fewer requests go on to the third.
+    assert (cascade["first"], cascade["opinion"]) == (f"openrouter:{PRO}", f"openrouter:{FLASH}")
+    assert cascade["then"] == f"openrouter:{GPT}"
+    assert decision["candidates"][0]["quality"] < decision["quality_bar"] <= cascade["quality"]
+    assert float(cascade["expected_usd"]) < float(decision["candidates"][1]["expected_usd"])
+    assert (agreed.headers["x-penstock-model"], agreed.headers["x-penstock-verified"]) == (PRO, "true")
+    assert (differed.headers["x-penstock-model"], differed.headers["x-penstock-verified"]) == (GPT, "true")
+    calls = _attempts(own_proxy, differed.headers)
+    assert {each["model"] for each in calls[:2]} == {FLASH, PRO}  # who comes first, the longer schema decides
+    assert [each["outcome"] for each in calls] == ["failed_verification", "second_opinion", "ok"]
+    assert open_ended.headers["x-penstock-model"] == GPT  # no cascade: two models seldom say the same to that
+    _assert_books_agree(own_proxy, own_sandbox)
+
+
+def test_an_answer_below_the_bar_that_cannot_be_verified_is_not_good_enough(
+    own_proxy: Proxy, own_sandbox: Sandbox
+) -> None:
+    body = _body(f"[sandbox:fault=503@{FLASH}] {QUESTION}", response_format=_one_word("Lisbon")) | {"model": "cascade"}
+    reply = own_proxy.chat("search", body)
+
+    assert reply.headers["x-penstock-model"] == GPT
+    assert [(each["model"], each["outcome"], each["verification"]) for each in _attempts(own_proxy, reply.headers)] == [
+        (PRO, "failed_verification", "unknown"),
+        (FLASH, "upstream_503", None),
+        (GPT, "ok", "passed"),
+    ]
+    _assert_books_agree(own_proxy, own_sandbox)
+
+
 def test_nobody_is_asked_for_a_second_opinion_on_an_answer_that_failed_another_check(own_proxy: Proxy) -> None:
     body = _body(BAD_FLASH + QUESTION, response_format=_one_word("Lisbon")) | {"model": "agreed"}
     reply = own_proxy.chat("search", body)
@@ -415,7 +460,7 @@ def test_a_dry_run_shows_the_checks_and_which_of_them_apply(own_proxy: Proxy) ->
 def _with_policies(config: Path) -> None:
     """Adds the policies of this file to the search team, and its aliases of the same names."""
     team = config / "teams" / "search.yaml"
-    names = ("checked", "patient", "streaming", "brief", "coded", "agreed", "couple")
+    names = ("checked", "patient", "streaming", "brief", "coded", "agreed", "cascade", "couple")
     aliases = "".join(f"  {name}: {{policy: {name}}}\n" for name in names)
     text = team.read_text().replace("aliases:\n", f"aliases:\n{aliases}").replace("\npolicies:\n", POLICIES)
     team.write_text(text)

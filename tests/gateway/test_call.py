@@ -333,6 +333,13 @@ def test_a_call_is_kept_with_what_the_checks_said(verdict: Verdict | None, word:
     assert (call.attempt().verification, call.attempt().outcome) == (word, "ok")
 
 
+def test_an_answer_that_had_to_be_verified_and_could_not_be_has_failed_once_a_better_one_is_there() -> None:
+    call = call_of()
+    call.verdict, call.ended_s, call.charge = Verdict(is_known=False), 11.0, NOTHING_OWED
+
+    assert (call.attempt().verification, call.attempt().outcome) == ("unknown", FAILED_VERIFICATION)
+
+
 def test_a_second_opinion_is_no_answer_and_no_measure_of_what_was_saved() -> None:
     call = call_of()
     call.ended_s, call.charge, call.bill = 11.0, NOTHING_OWED, bill()

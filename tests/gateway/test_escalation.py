@@ -10,11 +10,12 @@ from router.catalog.catalog import Capability, Effort, ModelName, Task
 from router.config.snapshot import Team
 from router.decision.decide import decide
 from router.decision.facts import RequestProfile
-from router.decision.policy import Objective
-from router.gateway.escalation import better_candidates, second_opinions
+from router.decision.policy import Objective, QualityFloor
+from router.gateway.escalation import better_candidates, has_better, must_pass, second_opinions
 from router.gateway.planning import Plan
 from router.keys import TeamName
 from router.quality.predictor import TablePredictor
+from router.quality.verify import Check, CheckKind
 from router.quotas import NO_ALLOWANCE, Limits
 from router.units import usd
 from tests.decision.builders import CHAT, NOON, always, at, catalog, model, per_mtok, policy, scores
@@ -120,16 +121,22 @@ _LADDER = {Effort.NONE: 0.4, Effort.HIGH: 0.7}
 def _opinions(plan: Plan, *asked: str, spent_nano_usd: int = 0) -> list[str]:
     """The models that may be asked the same as the first of those asked."""
     calls = [next(each for each in plan.decision.ranked if each.deployment.model.name == name) for name in asked]
-    found = second_opinions(
-        plan, on=calls[0], asked=[each.id for each in calls], spent_nano_usd=spent_nano_usd
-    )
+    found = second_opinions(plan, on=calls[0], asked=[each.id for each in calls], spent_nano_usd=spent_nano_usd)
     return [each.deployment.model.name for each in found]
 
 
 def test_a_second_opinion_is_the_cheapest_other_models_and_never_the_bests() -> None:
     assert _opinions(_plan(), "maker/small") == ["maker/odd", "maker/middle"]
-    assert _opinions(_plan(best_first=True), "maker/large") == ["maker/small", "maker/odd", "maker/middle"]
+    assert _opinions(_plan(best_first=True), "maker/middle") == ["maker/small", "maker/odd"]
     assert _opinions(_plan(), "maker/small", "maker/odd") == ["maker/middle"]
+
+
+def test_nobody_is_better_than_the_best() -> None:
+    plan = _plan(best_first=True)
+    large, *others = plan.decision.ranked
+
+    assert not has_better(plan, large)
+    assert all(has_better(plan, each) for each in others)
 
 
 def test_two_models_leave_nobody_for_a_second_opinion() -> None:
@@ -147,3 +154,31 @@ def test_a_second_opinion_must_fit_what_the_request_may_cost_in_all() -> None:
 
     assert _opinions(plan, "maker/small", spent_nano_usd=ceiling - worst["maker/odd"]) == ["maker/odd"]
     assert _opinions(plan, "maker/small", spent_nano_usd=ceiling - worst["maker/odd"] + 1) == []
+
+
+def _cascade() -> Plan:
+    """Small first with odd for a second opinion, large behind it; middle would be cheaper, and is not good enough."""
+    rules = replace(
+        policy("maker/small", "maker/odd", "maker/middle", "maker/large"),
+        floor=QualityFloor(0.72),
+        verify=(Check(CheckKind.AGREEMENT),),
+    )
+    profile = replace(LIMITED, task=Task.REASONING)
+    decision = decide(profile, rules, CATALOG, NOON, quality=TablePredictor())
+    return Plan(team=TEAM, policy=rules, profile=profile, conditions=NOON, decision=decision, catalog=CATALOG)
+
+
+def test_a_cascade_asks_whom_the_decision_names_and_its_first_must_pass() -> None:
+    plan = _cascade()
+    arm = plan.decision.cascade
+    assert arm is not None
+    assert arm.opinion is not None
+
+    better = better_candidates(plan, than=arm.first, asked=[arm.first.id], spent_nano_usd=0)
+    opinions = second_opinions(plan, on=arm.first, asked=[arm.first.id], spent_nano_usd=0)
+
+    assert list(better) == [arm.then]
+    assert list(opinions) == [arm.opinion]
+    assert must_pass(plan, arm.first)
+    assert not must_pass(plan, arm.then)
+    assert not must_pass(_plan(), _plan().decision.ranked[0])

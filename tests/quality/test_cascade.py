@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.catalog.catalog import Task
-from router.quality.cascade import PRIOR_VERIFIERS, Accuracy, cascade, together
+from router.quality.cascade import Accuracy, cascade, prior_accuracy, together
 from router.quality.verify import CheckKind
 
 SHARES = st.floats(0, 1)
@@ -85,7 +85,7 @@ def test_several_checks_pass_less_and_see_what_the_best_of_them_sees() -> None:
 @pytest.mark.parametrize("check", CheckKind)
 @pytest.mark.parametrize("task", Task)
 def test_every_check_has_a_prior_for_every_kind_of_task_that_is_better_than_dice(check: CheckKind, task: Task) -> None:
-    prior = PRIOR_VERIFIERS.accuracy(check, task)
+    prior = prior_accuracy(check, task)
 
     assert 0 < prior.sensitivity < 1
     assert 0 < prior.specificity < 1

@@ -15,10 +15,13 @@ from router.config.snapshot import Snapshot
 from router.decision.decide import decide
 from router.decision.explain import profile_as_data
 from router.decision.facts import Conditions, PrefixMark, RequestProfile
+from router.decision.policy import QualityFloor
 from router.decision.recorded import read_profile, record_of
 from router.learning.warmth import Warmth
 from router.ledger import LedgerEntry, Outcome
+from router.quality.cascade import cascade, prior_accuracy
 from router.quality.predictor import TablePredictor
+from router.quality.verify import Check, CheckKind
 from router.replay.judge import Error, Judged, NotJudged
 from router.replay.learned import PromptMemory
 from router.units import CostSource, Usage
@@ -127,6 +130,24 @@ def test_another_model_costs_the_same_tokens_at_its_own_price() -> None:
     )
     assert (verdict.quality_then, verdict.quality_now) == (0.9, 0.6)
     assert not verdict.is_same
+
+
+def test_a_cascade_costs_its_first_and_the_share_of_the_one_behind_it() -> None:
+    checked = replace(CHEAPEST, floor=QualityFloor(0.62), verify=(Check(CheckKind.REGEX, "x"),))
+    accuracy = prior_accuracy(CheckKind.REGEX, PROFILE.task)
+    together = cascade(0.6, 0.9, accuracy)
+
+    verdict = judged(booked(), house(checked))
+
+    assert verdict.now == CHEAP.id
+    assert verdict.would_spend == (
+        (CHEAP.model.name, 1_020_000),
+        (DEAR.model.name, round(10_200_000 * together.escalated)),
+    )
+    assert verdict.quality_now == together.probability
+    same = judged(booked(checked, cost_nano_usd=123), house(checked))
+    assert (same.would_spend, same.is_same) == (((CHEAP.model.name, 123),), True)
+    assert not judged(booked(checked), house(CHEAPEST)).is_same  # the order alone does not tell the two apart
 
 
 def test_another_vocabulary_makes_other_tokens_of_the_same_text() -> None:
