@@ -95,12 +95,21 @@ _OF_TASK: Mapping[tuple[CheckKind, Task], Accuracy] = MappingProxyType(
     {
         # Where the form is the work, more of the bad answers show.
         (CheckKind.JSON_SCHEMA, Task.EXTRACTION): Accuracy(0.99, 0.30),
+        (CheckKind.JSON_SCHEMA, Task.CLASSIFICATION): Accuracy(0.99, 0.20),
         (CheckKind.TOOL_ARGUMENTS, Task.AGENT): Accuracy(0.99, 0.25),
+        (CheckKind.TOOL_ARGUMENTS, Task.TOOL_CALL): Accuracy(0.99, 0.25),
         (CheckKind.CODE, Task.CODE): Accuracy(0.96, 0.15),
-        (CheckKind.AGREEMENT, Task.REASONING): Accuracy(0.78, 0.65),
+        (CheckKind.AGREEMENT, Task.REASONING): Accuracy(0.72, 0.65),
+        (CheckKind.AGREEMENT, Task.MATH): Accuracy(0.78, 0.65),
         (CheckKind.AGREEMENT, Task.EXTRACTION): Accuracy(0.75, 0.65),
+        (CheckKind.AGREEMENT, Task.CLASSIFICATION): Accuracy(0.78, 0.65),
         # Nobody says the same about an open question in the same words.
-        (CheckKind.AGREEMENT, Task.CHAT): Accuracy(0.40, 0.65),
-        (CheckKind.AGREEMENT, Task.CODE): Accuracy(0.40, 0.65),
+        **dict.fromkeys(
+            [
+                (CheckKind.AGREEMENT, task)
+                for task in (Task.CHAT, Task.WRITING, Task.TRANSLATION, Task.SUMMARY, Task.CODE, Task.AGENT)
+            ],
+            Accuracy(0.40, 0.65),
+        ),
     }
 )
