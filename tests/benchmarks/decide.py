@@ -5,8 +5,9 @@
 
 The request asks for tools and sets no limit, the policy has rules, a ceiling and a relative floor, and every model has
 a long-context tier and an hour-of-day price: the dearest path that an ordinary request takes. The figure is the best of
-many short rounds, because whatever else runs on the machine can only add to it. The last column is the same decision
-with an experience that knows every candidate from fifty answers.
+many short rounds, because whatever else runs on the machine can only add to it. Then the same decision with an
+experience that knows every candidate from fifty answers; and where the answer is put to a check, so that cascades are
+compared with what is chosen.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from router.decision.matching import Match
 from router.decision.policy import Policy, QualityFloor, Rule
 from router.learning.experience import LearnedExperience
 from router.quality.predictor import TablePredictor
+from router.quality.verify import Check, CheckKind
 from tests.decision.builders import CHAT, NOON, at, catalog, model, per_mtok, policy
 from tests.learning.families import answered
 from tests.replacing import replace
@@ -31,6 +33,7 @@ from tests.replacing import replace
 TARGETS_US = {4: 40, 40: 200}  # by number of candidates
 ROUNDS = 40
 CALLS_PER_ROUND = 100
+_FEW = 4
 
 REQUEST = replace(CHAT, input_tokens=2_500, input_bytes=11_000, needs=frozenset({Capability.TOOLS}), task=Task.CODE)
 
@@ -40,19 +43,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.decide", description="Measures decide().")
     parser.add_argument("--profile", action="store_true", help="print where the time goes")
     profile = parser.parse_args().profile
-    print("candidates  CPU us  target us  eligible  experienced us")
+    print("candidates  CPU us  target us  eligible  experienced us  checked us")
     for candidates, target_us in TARGETS_US.items():
         call = _case(candidates)
         print(
             f"{candidates:>10}  {_best_us(call):>6.1f}  {target_us:>9}  {len(call().ranked):>8}  "
-            f"{_best_us(_case(candidates, is_experienced=True)):>14.1f}"
+            f"{_best_us(_case(candidates, is_experienced=True)):>14.1f}  "
+            f"{_best_us(_case(candidates, is_checked=True)):>10.1f}"
         )
         if profile:
             _profile(call)
 
 
-def _case(candidates: int, *, is_experienced: bool = False) -> Callable[[], Decision]:
+def _case(candidates: int, *, is_experienced: bool = False, is_checked: bool = False) -> Callable[[], Decision]:
     among, rules = _catalog(candidates), _policy(candidates)
+    if is_checked:  # so that half of four candidates are below the bar too
+        best = max(each.model.quality[REQUEST.task].value for each in among)
+        floor = QualityFloor(best - 0.015) if candidates <= _FEW else rules.floor
+        rules = replace(rules, floor=floor, verify=(Check(CheckKind.TOOL_ARGUMENTS),))
     quality = TablePredictor()
     when = replace(NOON, experience=_experience(among)) if is_experienced else NOON
     return lambda: decide(REQUEST, rules, among, when, quality=quality)
