@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from router.decision.eligibility import Reason
 from router.decision.explain import as_data, notes
 from router.decision.facts import NO_EXPERIENCE, Conditions, Latency, OutputForecast, RequestProfile, Tightening
 from router.decision.policy import Objective, Policy, QualityFloor
-from router.decision.recorded import cascade_ids, record_of, remembered
+from router.decision.recorded import cascade_ids, read_record, record_of, remembered
 from router.quality.cascade import Accuracy, cascade
 from router.quality.predictor import Lesson, TablePredictor
 from router.quality.verify import Check, CheckKind
@@ -201,6 +202,7 @@ def test_a_cascade_is_recorded_with_the_accuracies_it_was_decided_by_and_decided
     assert record.cascade == cascade_ids(decision) == ("cloud:maker/small", "cloud:maker/large")
     assert record.answers is not None
     assert record.answers.accuracies == {CheckKind.REGEX: (0.95, 0.9)}
+    assert read_record(msgspec.json.encode(record)) == record
     again = _decided(when=record.conditions(NOON))
     assert again == decision
     assert record_of(_decided(when=NOON), NOON).cascade == ()
