@@ -171,6 +171,16 @@ def test_the_request_may_ask_for_more_than_a_cascade_gives() -> None:
     assert _decided(tightening=Tightening(min_quality=0.99)).cascade is None
 
 
+def test_who_must_be_sure_takes_both_models_for_as_good_as_they_are_at_least() -> None:
+    two = (ModelName("maker/small"), ModelName("maker/huge"))
+    demanding = replace(CHECKED, candidates=two, floor=QualityFloor(0.92))
+    sure = _decided(replace(demanding, confidence=0.9))
+
+    assert _decided(demanding).cascade is not None
+    assert _names(sure) == ["huge"]  # 0.928 at least; small, 0.731 at least, and huge are 0.909 together
+    assert sure.cascade is None
+
+
 def test_the_best_is_a_cascade_only_if_the_whole_is_better_than_the_best() -> None:
     best = replace(CHECKED, objective=Objective.BEST)
     perfect = replace(NOON, experience=Verified(1.0, 1.0))
