@@ -3,7 +3,7 @@
 The code of an answer is its fenced blocks, or all of it where there is none. What parses Python and JSON is here; for
 SQL and JavaScript a parser is given, since only few policies want one. Every parser holds the interpreter's lock, so
 what it would take at worst is spent from `Patience` before: the figures are the most that hostile code took of each
-parser, per byte and per sign, over thousands of patterns repeated and mixed (docs/decisions/0008-code-that-parses.md).
+parser, per byte and per sign, over thousands of patterns repeated and mixed (docs/decisions/0010-code-that-parses.md).
 """
 
 import ast
