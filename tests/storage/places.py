@@ -66,7 +66,7 @@ def kept_entries(place: str) -> list[LedgerEntry]:
         place,
         "SELECT entry_id, number, model, provider, outcome, served_model, generation_id, input_tokens,"
         " output_tokens, cached_tokens, cache_write_tokens, reasoning_tokens, held_nano_usd, cost_nano_usd, source,"
-        " duration_s, first_token_s, finish_reason, version, verification, held_at FROM attempts"
+        " duration_s, first_token_s, finish_reason, version, verification, held_at, effort FROM attempts"
         " ORDER BY entry_id, number",
     )
     return [_entry(row, [call for call in calls if call[0] == row[0]]) for row in found]
