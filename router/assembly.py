@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from importlib import import_module
 from importlib.metadata import version
@@ -29,16 +29,20 @@ from router.decision.facts import Experience
 from router.errors import PenstockError
 from router.gateway.cache import AnswerCache, Shelf
 from router.gateway.dispatch import Clock, Gateway, Quotas
+from router.gateway.feedback import Feedback
 from router.gateway.idempotency import Idempotency
+from router.gateway.labelling import Labeller
 from router.gateway.live_prices import Listeners, LivePrices
 from router.gateway.past import DecideAgain
 from router.gateway.planning import Board, Planner, PromptCaches
 from router.gateway.reconcile import Reconciled, Reconciler
 from router.gateway.settlement import Books
 from router.gateway.shadow import Shadows
-from router.keys import Secret
+from router.keys import Secret, TeamName
 from router.learning.experience import LearnedExperience
 from router.learning.keeping import Keeper
+from router.learning.teaching import Limits as LearningLimits
+from router.learning.teaching import Teacher
 from router.learning.warmth import Warmth
 from router.limits.functions import ROOT, BudgetFunctions
 from router.limits.gate import Gate
@@ -48,13 +52,14 @@ from router.quality.code import CodeLanguage, Parses
 from router.quality.predictor import QualityPredictor, TablePredictor
 from router.replay.replay import Faculties
 from router.sandbox.app import sandbox_app
-from router.server.admin import Budgets, MetricsPage, Requests, RequireAdminToken, Spend
+from router.server.admin import Budgets, Labels, MetricsPage, QualityEvents, Requests, RequireAdminToken, Spend
 from router.server.app import PUBLIC, OuterEdge, admin_app, data_app
 from router.server.auth import KeyRing, RequireKey
 from router.server.console import Console
 from router.server.counting import CountTokens
 from router.server.endpoints import ModelEndpoint, RequestReader, Underway
 from router.server.explaining import Explain, Explaining, ExplainPage
+from router.server.feedback import FeedbackEndpoint
 from router.server.life import Life, Step
 from router.server.listen import Stop
 from router.server.models import Models
@@ -142,12 +147,32 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
     client = UpstreamClient(transport, _endpoints(settings), reader)
     experience = make_experience(snapshot)
     keeper = Keeper(experience, store, now=utc_now)
+    learning = settings.learning
     listeners = Listeners(
         price_changed=metrics.price_changed,
         repointed=metrics.repointed,
         forget=(experience.forget, lambda model: warmth.forget(model, now=utc_now())),
     )
     prices = live_prices(snapshot, store, client, listeners)
+    teacher = Teacher(
+        experience.judgements,
+        experience.rates,
+        store,
+        holder=name,
+        now=utc_now,
+        catalog=lambda: prices.catalog,
+        limits=LearningLimits(learning.escalated_share, learning.retried_share, timedelta(days=learning.kept_days)),
+        happened=metrics.quality_learning,
+    )
+    unmoved = unmoved_teams(snapshot)
+    labeller = Labeller(
+        learns=lambda team: team in snapshot.teams and team not in unmoved,
+        policies=lambda team: snapshot.teams[team].policies if team in snapshot.teams else {},
+        catalog=lambda: prices.catalog,
+        quality=make_quality(snapshot),
+        rates=experience.rates,
+        put=teacher.put,
+    )
     shadows = Shadows(
         skipped=lambda plan, shadow, why: metrics.shadow_skipped(
             plan.team.name, plan.policy.name, arm_of(shadow.model).model, why
@@ -184,7 +209,7 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
             journal=journal.done,
             ledger=writer.put,
             metrics=metrics.observe,
-            learning=(warmth.learn, experience.learn),
+            learning=(warmth.learn, experience.learn, labeller.observe),
         ),
         clock=Clock(monotonic_s=time.monotonic, sleep=anyio.sleep),
         availability=availability,
@@ -232,6 +257,7 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
         prices.run,
         reconciler.run,
         keeper.run,
+        teacher.run,
         partial(shadows.run, gateway),
     ]
     # The server has cancelled what is still under way: it is settled before the books are closed.
@@ -254,7 +280,7 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
     life = Life(
         starting=[*starting, in_thread(keeper.load), in_thread(writer.start)],
         beside=beside,
-        stopping=[*stopping, keeper.save, in_thread(writer.close, _FLUSH_S), *closing],
+        stopping=[*stopping, teacher.stop, keeper.save, in_thread(writer.close, _FLUSH_S), *closing],
     )
 
     def not_ready() -> str | None:
@@ -292,6 +318,17 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
                 max_body_bytes=settings.max_body_bytes,
                 refused=metrics.refused,
             ),
+            feedback=FeedbackEndpoint(
+                Feedback(
+                    store,
+                    labeller,
+                    learns=lambda team: team not in unmoved,
+                    now=utc_now,
+                    sleep=anyio.sleep,
+                    counted=metrics.quality_fed_back,
+                ),
+                refused=metrics.refused,
+            ),
             models=Models(
                 snapshot, catalog=lambda: prices.catalog, now=utc_now, unavailable=unavailable(snapshot).keys()
             ),
@@ -308,6 +345,8 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
                 "/admin/spend": Spend(store, now=utc_now),
                 "/admin/requests": Requests(store),
                 "/admin/budgets": Budgets(gate.states),
+                "/admin/labels": Labels(store),
+                "/admin/quality": QualityEvents(store),
                 "/": Console(store, budgets=gate.states, now=utc_now, version=VERSION, config_version=snapshot.version),
             },
             questions={
@@ -385,7 +424,14 @@ def code_parsers(snapshot: Snapshot) -> Mapping[CodeLanguage, Parses]:
 
 def make_experience(snapshot: Snapshot) -> LearnedExperience:
     """An experience that has learned nothing yet."""
-    return LearnedExperience({name: of[0].model.token_ratio for name, of in snapshot.catalog.deployments.items()})
+    ratios = {name: of[0].model.token_ratio for name, of in snapshot.catalog.deployments.items()}
+    return LearnedExperience(ratios, unmoved=unmoved_teams(snapshot))
+
+
+def unmoved_teams(snapshot: Snapshot) -> frozenset[TeamName]:
+    """The teams for which labels teach nothing."""
+    is_on = snapshot.settings.learning.is_on
+    return frozenset(name for name, team in snapshot.teams.items() if not (is_on and team.learns_quality))
 
 
 def kept_experience(snapshot: Snapshot) -> LearnedExperience:

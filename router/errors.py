@@ -9,6 +9,7 @@ PenstockError                   500  server_error           internal_error
 │   ├── Unauthenticated         401  authentication_error   invalid_api_key
 │   ├── Forbidden               403  permission_error       forbidden
 │   ├── UnknownModel            404  invalid_request_error  model_not_found
+│   ├── UnknownRequest          404  invalid_request_error  request_not_found
 │   ├── UnknownRoute            404  invalid_request_error  unknown_route
 │   ├── WrongMethod             405  invalid_request_error  method_not_allowed
 │   ├── BodyTooLarge            413  invalid_request_error  body_too_large
@@ -122,6 +123,14 @@ class UnknownModel(CallerError):
     status = 404
     code = "model_not_found"
     param = "model"
+
+
+class UnknownRequest(CallerError):
+    """No request of this team has that name; whether another team's has is not told."""
+
+    status = 404
+    code = "request_not_found"
+    param = "request_id"
 
 
 class UnknownRoute(CallerError):

@@ -6,7 +6,16 @@ from pathlib import Path
 from router.catalog.catalog import SPOKEN, DataHandling, Provider, ProviderName
 from router.config.schema import OutageSection, PenstockFile, ProviderSection, RedisSection
 from router.config.settings import secret, state_directory
-from router.config.snapshot import Listen, PriceRefresh, ProviderAccess, Server, Settings, StreamTimes, Timeouts
+from router.config.snapshot import (
+    Listen,
+    PriceRefresh,
+    ProviderAccess,
+    QualityLearning,
+    Server,
+    Settings,
+    StreamTimes,
+    Timeouts,
+)
 from router.quotas import OutageAllowance
 from router.units import nano_usd
 
@@ -34,6 +43,12 @@ def settings(file: PenstockFile, *, directory: Path, environment: Mapping[str, s
             between_bytes_s=file.timeouts.between_bytes_s,
         ),
         prices=PriceRefresh(every_s=file.prices.refresh_s or None),
+        learning=QualityLearning(
+            is_on=file.learning.quality,
+            escalated_share=file.learning.escalated_over,
+            retried_share=file.learning.retried_over,
+            kept_days=file.learning.labels_days,
+        ),
         breakers=file.breakers,
         providers={
             ProviderName(name): _access(ProviderName(name), section, directory, environment)

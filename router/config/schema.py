@@ -30,7 +30,7 @@ from pydantic_core import PydanticCustomError
 from router.apis import Api
 from router.catalog.catalog import TEXT_APIS, Capability, Effort, Task
 from router.decision.matching import Modality, Weekday
-from router.decision.policy import Objective
+from router.decision.policy import Objective, Start
 from router.quality.code import CodeLanguage
 from router.quality.language import Language
 from router.quality.schemas import CannotVerify, compiled_pattern
@@ -258,6 +258,7 @@ NeedWord = Annotated[
     BeforeValidator(_need),
     WithJsonSchema({"type": "string", "enum": [*Capability, _VISION]}),
 ]
+StartWord = Annotated[Start, Field(strict=False)]
 EffortWord = Annotated[Effort, Field(strict=False)]
 LanguageWord = Annotated[Language, Field(strict=False)]
 ModalityWord = Annotated[Modality, Field(strict=False)]
@@ -391,6 +392,19 @@ class StreamsSection(Section):
     ] = 300.0
 
 
+class LearningSection(Section):
+    """What labels of answers (feedback, checks, retries) may do to the forecasts of quality."""
+
+    quality: Annotated[bool, Field(description="false: forecasts are the catalog's alone, for all teams")] = True
+    escalated_over: Annotated[
+        Share, Field(description="share of a week's answers that failed a check, beyond which the catalog stands alone")
+    ] = 0.3
+    retried_over: Annotated[
+        Share, Field(description="share of a week's answers that were asked for again, beyond which it does so too")
+    ] = 0.3
+    labels_days: Annotated[int, Field(ge=1, le=3650, description="how long labels are kept")] = 180
+
+
 class PenstockFile(Section):
     """`penstock.yaml`: where Penstock listens, keeps its state, and whom it can ask."""
 
@@ -405,6 +419,7 @@ class PenstockFile(Section):
     timeouts: TimeoutsSection = TimeoutsSection()
     streams: StreamsSection = StreamsSection()
     prices: PricesSection = PricesSection()
+    learning: LearningSection = LearningSection()
     breakers: Annotated[
         bool, Field(description="leave deployments alone for a while that fail, or say that they are busy")
     ] = True
@@ -970,6 +985,18 @@ class PolicySection(Section):
     buffer: Annotated[
         bool, Field(description="collect streamed answers before the client gets them, so that they can be verified")
     ] = False
+    explore: Annotated[
+        float,
+        BeforeValidator(_ratio),
+        Field(ge=0, le=0.2, description="share of requests that go to the second choice, to learn how good it is"),
+    ] = 0.0
+    start: Annotated[
+        StartWord,
+        Field(
+            description="prior: new kinds of work go where the forecast says; strong: to the best model, until labels "
+            "say that less will do",
+        ),
+    ] = Start.PRIOR
 
     @model_validator(mode="after")
     def _weights_are_of_candidates(self) -> "PolicySection":
@@ -1007,6 +1034,12 @@ def _says_efforts_once(sections: dict[str, FiguresSection]) -> dict[str, Figures
     return sections
 
 
+class TeamLearningSection(Section):
+    """What a team's own labels may do."""
+
+    quality: Annotated[bool, Field(description="false: the team's forecasts are the catalog's alone")] = True
+
+
 class TeamFile(Section):
     """`teams/NAME.yaml`: what one team may spend, on what, and how good is good enough for it."""
 
@@ -1033,6 +1066,7 @@ class TeamFile(Section):
         CacheSection | None,
         Field(description="answers that are given again to who asks exactly the same; default: none"),
     ] = None
+    learning: TeamLearningSection = TeamLearningSection()
     data: Annotated[
         DataSection | None, Field(description="how every prompt of the team must be handled, pinned models included")
     ] = None

@@ -53,6 +53,16 @@ class PriceRefresh:
 
 
 @dataclass(frozen=True, slots=True)
+class QualityLearning:
+    """Whether and how far what labels of answers teach may move a forecast (docs/learning.md)."""
+
+    is_on: bool = True
+    escalated_share: float = 0.3  # of seven days' answers; beyond it the catalog's forecast stands alone
+    retried_share: float = 0.3
+    kept_days: int = 180  # labels
+
+
+@dataclass(frozen=True, slots=True)
 class ProviderAccess:
     """A provider and how we reach it."""
 
@@ -88,6 +98,7 @@ class Settings:
     streams: StreamTimes = StreamTimes()
     stop_notice_s: float = 5.0  # of stop_grace_s
     prices: PriceRefresh = PriceRefresh()
+    learning: QualityLearning = QualityLearning()
     breakers: bool = True  # whether deployments that fail, or say "not now", are left alone
     admin_token_from: str | None = None  # the variable or file that should hold it, for messages
 
@@ -114,6 +125,7 @@ class Team:
     aliases: Mapping[str, Policy]  # what its clients may write in `model`
     policies: Mapping[str, Policy]
     cache: Caching | None = None
+    learns_quality: bool = True  # its own answers' labels move its forecasts
     guard: Guard = NO_GUARD  # of the whole team: policies and aliases are held to it already
     quality: Mapping[Named, Mapping[Task, Score]] = field(default_factory=dict)  # its own figures of models
 

@@ -54,6 +54,7 @@ def team(file: TeamFile) -> Team:
         aliases={alias: _target(section, policies, guard) for alias, section in file.aliases.items()},
         policies=policies,
         cache=None if file.cache is None else Caching(file.cache.ttl_s, is_always=file.cache.when == "always"),
+        learns_quality=file.learning.quality,
         guard=guard,
         quality=_own_figures(file.quality),
     )
@@ -118,6 +119,8 @@ def _policy(name: str, section: PolicySection, zone: ZoneInfo) -> Policy:
         shadow=None if section.shadow is None else _shadow(section.shadow),
         usd_per_point=section.usd_per_point or USD_PER_POINT,
         confidence=section.confidence or MIDDLE,
+        explore=section.explore,
+        start=section.start,
     )
 
 

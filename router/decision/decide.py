@@ -21,10 +21,13 @@ from router.decision.eligibility import (
     too_unsure,
 )
 from router.decision.estimate import Estimator
+from router.decision.exploring import explored
 from router.decision.facts import NO_TIGHTENING, Conditions, RequestProfile, Tightening
-from router.decision.policy import Policy, Terms
+from router.decision.policy import Objective, Policy, Start, Terms
 from router.decision.ranking import ranked
 from router.quality.predictor import QualityPredictor
+
+ENOUGH_JUDGED = 50  # labels of a kind of work, before a policy that starts strong takes its forecast at its word
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False):
@@ -38,6 +41,8 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     catalog_version: str
     arm: Named | None = None  # of the experiment, by `terms.weights`; None: the objective has chosen
     cascade: CascadeArm | None = None  # its first is the first of `ranked`, though it is not good enough by itself
+    propensity: float | None = None  # with which the first came to be first; None: nothing was drawn
+    is_new_work: bool = False  # the policy starts new kinds of work at the best, and this is one
 
     @property
     def chosen(self) -> Candidate | None:
@@ -75,13 +80,17 @@ def decide(
     eligible, not_good_enough = _judged(able, bar, terms, measure)
     rejected.extend(not_good_enough)
     order = ranked(eligible, terms.objective, seed=conditions.seed, usd_per_point=terms.usd_per_point)
-    arm = None
+    usual = order[0] if order else None  # whom the policy would choose for work that it knows
+    is_new_work = policy.start is Start.STRONG and conditions.experience.judged(profile) < ENOUGH_JUDGED
+    if is_new_work:
+        order = ranked(eligible, Objective.BEST, seed=conditions.seed, usd_per_point=terms.usd_per_point)
+    arm = propensity = None
     if terms.weights:
         arms = {candidate.arm.name for candidate in order}
         arm = drawn(terms.weights, arms, seed=conditions.seed, experiment=f"{policy.name}/{terms.rule or ''}")
         order = tuple(sorted(order, key=lambda candidate: arm is not None and candidate.arm.name != arm))
     cascade = None
-    if not_good_enough and terms.verify and not terms.weights:
+    if not_good_enough and terms.verify and not terms.weights and not is_new_work:
         good = {each.id for each in eligible}
         below = [each for each in able if each.id not in good]
         cascade = cascaded(order, below, bar, terms=terms, profile=profile, conditions=conditions)
@@ -89,6 +98,14 @@ def decide(
             order = (cascade.first, *order)
             whose = (cascade.first.deployment.id, cascade.first.arm.effort)
             rejected = [each for each in rejected if (each.deployment, each.effort) != whose]
+    if policy.explore and arm is None and cascade is None:
+        order, propensity = explored(
+            order,
+            instead=usual,
+            share=policy.explore,
+            seed=conditions.seed,
+            experiment=f"{policy.name}/{terms.rule or ''}",
+        )
     return Decision(
         policy=policy.name,
         terms=terms,
@@ -96,6 +113,8 @@ def decide(
         rejected=tuple(rejected),
         quality_bar=bar,
         catalog_version=catalog.version,
+        propensity=propensity,
+        is_new_work=is_new_work,
         arm=arm,
         cascade=cascade,
     )

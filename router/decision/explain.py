@@ -36,6 +36,7 @@ def as_data(decision: Decision, profile: RequestProfile) -> dict[str, Any]:
         "verify": _verification(decision, profile),
         "arm": decision.arm,
         "cascade": _cascade(decision.cascade),
+        "propensity": decision.propensity,
         "notes": list(notes(decision)),
         "catalog_version": decision.catalog_version,
         "profile": profile_as_data(profile),
@@ -127,6 +128,10 @@ def notes(decision: Decision) -> tuple[str, ...]:
             f"{arm.first.id} is asked first{opinion}, and {arm.then.id} where a check fails "
             f"({arm.escalated:.0%} of such requests): together {arm.probability:.3f} good for ${arm.expected_usd:.6f}"
         )
+    if decision.is_new_work:
+        told.append("this kind of work has not been judged often enough: it starts at the best (start: strong)")
+    if decision.propensity is not None:
+        told.append(f"with explore, the first was to be the first with a probability of {decision.propensity:g}")
     for candidate in decision.ranked:
         if candidate.effort is not None:
             told.append(f"{candidate.deployment.id} is asked for reasoning effort {candidate.effort.value}")

@@ -127,6 +127,10 @@ class Experience(Protocol):
         """How often the check is right about answers to such requests."""
         ...
 
+    def judged(self, profile: RequestProfile, /) -> float:
+        """How many of its team's answers to this kind of work have been judged, where that moves the forecast."""
+        ...
+
 
 # Output tokens to expect where nothing has been learned yet: our judgement, from the lengths such answers usually
 # have. Only the ranking uses them; what is held is bounded by the request's own limit.
@@ -196,6 +200,9 @@ class NoExperience:
 
     def accuracy(self, check: CheckKind, profile: RequestProfile) -> Accuracy:
         return prior_accuracy(check, profile.task)
+
+    def judged(self, _: RequestProfile) -> float:
+        return 0.0
 
 
 NO_EXPERIENCE: Experience = NoExperience()

@@ -31,6 +31,13 @@ class Objective(StrEnum):
     VALUE = "value"  # most worth after costs: the points of its probability to be good, at what one is worth, less cost
 
 
+class Start(StrEnum):
+    """Where a team's kind of work begins that has not been judged often enough."""
+
+    PRIOR = "prior"  # where the forecast says
+    STRONG = "strong"  # at the best; labels say when less will do
+
+
 @dataclass(frozen=True, slots=True)
 class QualityFloor:
     """What is good enough: `at_least` this probability, or this share of the best candidate's."""
@@ -113,6 +120,8 @@ class Policy:
     shadow: Shadow | None = None
     usd_per_point: Decimal = USD_PER_POINT  # of quality, to the objective `value`
     confidence: float = MIDDLE  # that an answer is as good as the floor asks, at least
+    explore: float = 0.0  # share of conversations that go to the second choice, so that it is judged as well
+    start: Start = Start.PRIOR
     # What most requests ask, worked out once: the terms under no rule and under each, where the request adds nothing.
     _terms: tuple["Terms", ...] = field(init=False, repr=False, compare=False)
 
@@ -165,7 +174,9 @@ class Policy:
     def downgraded(self) -> "Policy":
         """The same candidates and ceilings without quality floor and experiment, the cheapest first."""
         rules = tuple(replace(rule, objective=None, floor=None, weights=None) for rule in self.rules)
-        return replace(self, objective=Objective.CHEAPEST, floor=None, weights=(), rules=rules)
+        return replace(
+            self, objective=Objective.CHEAPEST, floor=None, weights=(), rules=rules, explore=0.0, start=Start.PRIOR
+        )
 
     def within(self, guard: Guard) -> "Policy":
         """The policy, held to a guard as well as to its own."""
@@ -302,6 +313,8 @@ def shadowing(policy: Policy, terms: Terms, shadow: Shadow) -> Policy:
         data=terms.data,
         verify=(),  # nobody reads the answer, so no better one is bought
         shadow=None,
+        explore=0.0,
+        start=Start.PRIOR,
     )
 
 

@@ -38,6 +38,7 @@ class Answers(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     input_ratios: dict[ModelName, float] = {}
     outputs: dict[str, tuple[int, int]] = {}  # output and reasoning tokens, by `deployment effort`
     latencies: dict[DeploymentId, tuple[float, float] | None] = {}  # s to the first token, tokens per s
+    judged: float | None = None  # answers to such work; None: nobody asked
     lessons: dict[str, tuple[float, float, float]] = {}  # shift, variance, labels, by `model effort`; no entry: none
     accuracies: dict[CheckKind, tuple[float, float]] = {}  # sensitivity and specificity
 
@@ -51,6 +52,7 @@ class DecisionRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     policy: str | None = None  # the header x-penstock-policy, if it was sent
     is_downgraded: bool = False  # a spent budget had put the policy's cheapest models in place of the good enough
     cascade: tuple[str, ...] = ()  # ids: asked first, where a check fails, for an opinion
+    propensity: float | None = None  # with which the first of the ranked came to be first; None: nothing was drawn
     seed: int = 0
     unavailable: tuple[DeploymentId, ...] = ()
     warm_tokens: dict[DeploymentId, int] = {}
@@ -90,6 +92,7 @@ class Remembering:
         self._latencies: dict[DeploymentId, Latency | None] = {}
         self._lessons: dict[tuple[ModelName, Effort | None], Lesson] = {}
         self._accuracies: dict[CheckKind, Accuracy] = {}
+        self._judged: float | None = None
 
     def input_ratio(self, model: Model, profile: RequestProfile) -> float:
         known = self._input_ratios.get(model.name)
@@ -122,6 +125,11 @@ class Remembering:
             known = self._accuracies[check] = self._experience.accuracy(check, profile)
         return known
 
+    def judged(self, profile: RequestProfile) -> float:
+        if self._judged is None:
+            self._judged = self._experience.judged(profile)
+        return self._judged
+
     def answers(self) -> Answers:
         """What has been asked so far."""
         return Answers(
@@ -134,6 +142,7 @@ class Remembering:
                 deployment: None if known is None else (known.first_token_s, known.output_tokens_per_s)
                 for deployment, known in self._latencies.items()
             },
+            judged=self._judged,
             lessons={
                 _arm_key(model, effort): (lesson.shift, lesson.variance, lesson.labels)
                 for (model, effort), lesson in self._lessons.items()
@@ -173,6 +182,10 @@ class Recalled:
         known = self._answers.accuracies.get(check)
         return self._otherwise.accuracy(check, profile) if known is None else Accuracy(*known)
 
+    def judged(self, profile: RequestProfile) -> float:
+        known = self._answers.judged
+        return self._otherwise.judged(profile) if known is None else known
+
 
 def remembered(experience: Experience) -> Experience:
     """The same experience, and what it is asked is kept for the record. Priors can be asked again at any time."""
@@ -196,6 +209,7 @@ def record_of(
         policy=policy,
         is_downgraded=is_downgraded,
         cascade=cascade_ids(decision),
+        propensity=decision.propensity,
         seed=conditions.seed,
         unavailable=tuple(conditions.unavailable),
         warm_tokens={deployment: count for deployment, count in conditions.warm_tokens.items() if count},

@@ -4,18 +4,22 @@ Deterministic: the same entries in the same order teach the same, whoever reads 
 from two threads at once.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
-from router.catalog.catalog import Deployment, DeploymentId, Effort, Model, ModelName
+from router.catalog.catalog import Deployment, DeploymentId, Effort, Model, ModelName, Task
 from router.decision.facts import Latency, OutputForecast, RequestProfile
 from router.learning.latencies import Latencies
 from router.learning.outputs import Outputs
+from router.learning.quality import QualityLessons
+from router.learning.rates import Rates
 from router.learning.ratios import Ratios
+from router.learning.signals import CheckAccuracy
 from router.ledger import FAILED_VERIFICATION, SECOND_OPINION, Attempt, LedgerEntry, Outcome
 from router.quality.cascade import Accuracy, prior_accuracy
+from router.quality.labels import SignalAccuracy
 from router.quality.predictor import NO_LESSON, Lesson
 from router.quality.verify import CheckKind
 
@@ -29,13 +33,17 @@ _NOT_AN_ANSWER = frozenset({"error", "content_filter"})
 class LearnedExperience:
     """The `Experience` of one process."""
 
-    def __init__(self, token_ratios: Mapping[ModelName, float]) -> None:
-        """`token_ratios` are the catalog's: what to expect of a model nothing has been learned of."""
+    def __init__(self, token_ratios: Mapping[ModelName, float], *, unmoved: Container[str] = ()) -> None:
+        """`token_ratios` are the catalog's: what to expect of a model nothing has been learned of. The quality that is
+        expected by the teams `unmoved` is the catalog's, whatever their labels say."""
         self._outputs = Outputs()
         self._ratios = Ratios(token_ratios)
         self._latencies = Latencies()
+        self.judgements = QualityLessons()
+        self.rates = Rates()
+        self._unmoved = unmoved
         self._profile = msgspec.json.Decoder(RequestProfile)
-        self.lessons = 0  # how many times anything has been learned, or forgotten, since the start
+        self._lessons = 0
 
     def input_ratio(self, model: Model, profile: RequestProfile) -> float:
         learned = self._ratios.ratio(model.name, profile)
@@ -47,11 +55,27 @@ class LearnedExperience:
     def latency(self, deployment: Deployment, profile: RequestProfile) -> Latency | None:
         return self._latencies.latency(deployment.id, profile.team)
 
-    def quality(self, _: Model, __: RequestProfile, ___: Effort | None) -> Lesson:
-        return NO_LESSON
+    def quality(self, model: Model, profile: RequestProfile, effort: Effort | None) -> Lesson:
+        return NO_LESSON if profile.team in self._unmoved else self.judgements.lesson(model.name, profile, effort)
+
+    def judged(self, profile: RequestProfile) -> float:
+        return 0.0 if profile.team in self._unmoved else self.judgements.judged(profile)
+
+    def check_accuracy(self, team: str, check: str, task: Task, prior: SignalAccuracy) -> CheckAccuracy:
+        """How far a check of a team's answers of that kind can be trusted, by the scores of those it has looked at."""
+        return self.judgements.check_accuracy(team, check, task, prior)
+
+    @property
+    def lessons(self) -> int:
+        """How many times anything has been learned, or forgotten, since the start."""
+        return self._lessons + self.judgements.changes
 
     def accuracy(self, check: CheckKind, profile: RequestProfile) -> Accuracy:
-        return prior_accuracy(check, profile.task)
+        prior = prior_accuracy(check, profile.task)
+        if profile.team in self._unmoved:
+            return prior
+        known = self.check_accuracy(profile.team, check, profile.task, SignalAccuracy(*prior))
+        return Accuracy(known.sensitivity, known.specificity) if known.labels else prior
 
     def observe(self, entry: LedgerEntry) -> None:
         """`learn` from an entry that was kept. One without a readable profile is let be."""
@@ -68,14 +92,15 @@ class LearnedExperience:
             return
         for call in calls:
             self._observe_call(call, profile, is_whole=entry.outcome is Outcome.OK or call is not entry.served_by)
-        self.lessons += 1
+        self._lessons += 1
 
     def forget(self, model: ModelName) -> None:
         """The name stands for another model now: what the old one taught misleads."""
         self._outputs.forget(model)
         self._ratios.forget(model)
         self._latencies.forget({each for each in self._latencies.known() if each.partition(":")[2] == model})
-        self.lessons += 1
+        self.judgements.forget(model)
+        self._lessons += 1
 
     def as_data(self) -> Iterator[tuple[str, list[Any]]]:
         """Everything, piece by piece, each JSON-ready with the name of its kind."""
@@ -83,13 +108,22 @@ class LearnedExperience:
             ("output", self._outputs.as_data()),
             ("ratio", self._ratios.as_data()),
             ("latency", self._latencies.as_data()),
+            ("rate", self.rates.as_data()),
+            ("quality", self.judgements.as_data()),
         ):
             for piece in pieces:
                 yield kind, piece
 
     def take(self, kind: str, piece: list[Any]) -> None:
         """A piece from `as_data`. Raises ValueError, TypeError or KeyError if it is none."""
-        {"output": self._outputs.take, "ratio": self._ratios.take, "latency": self._latencies.take}[kind](piece)
+        takes = {
+            "output": self._outputs.take,
+            "ratio": self._ratios.take,
+            "latency": self._latencies.take,
+            "rate": self.rates.take,
+            "quality": self.judgements.take,
+        }
+        takes[kind](piece)
 
     def _observe_call(self, call: Attempt, profile: RequestProfile, *, is_whole: bool) -> None:
         usage = call.usage

@@ -5,6 +5,7 @@ language    which language a text is written in
 difficulty  how hard a request looks
 features    all three of a request
 signals     what a trained head tells of its words
+labels      what an answer turned out to be worth, and how far who says so can be trusted
 prior       what to expect of a model at an effort before anything was learned: the table, and how it is filled
 predictor   the probability that a model's answer is good: the prior, moved by the words and by what was learned
 schemas     JSON Schemas from strangers, within bounds

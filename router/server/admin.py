@@ -8,10 +8,12 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs
 
 import anyio.to_thread
+from msgspec import to_builtins
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from router.errors import InvalidRequest, PenstockError, Unauthenticated
-from router.keys import Secret
+from router.keys import Secret, TeamName
+from router.learning.teaching import quality_events
 from router.ledger import GROUP_NAMES, SpendRow
 from router.quotas import BudgetState
 from router.server.replies import one_header, send_body, send_error, send_json
@@ -99,6 +101,35 @@ class Requests:
             return
         rows = await anyio.to_thread.run_sync(self._store.latest, int(text))
         await send_json(send, {"requests": rows})
+
+
+class Labels:
+    """`GET /admin/labels?team=search&limit=50`: a team's newest labels of answers, newest first, whole."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        query = parse_qs(scope["query_string"].decode("latin-1"))
+        text, team = query.get("limit", ["50"])[0], query.get("team", [""])[0]
+        if not _is_count(text) or not 1 <= int(text) <= _MOST_REQUESTS or not team:
+            await send_error(
+                send, InvalidRequest(f"`team` must be given, and `limit` be from 1 to {_MOST_REQUESTS}.", param="limit")
+            )
+            return
+        found = await anyio.to_thread.run_sync(self._store.last_labels, TeamName(team), int(text))
+        await send_json(send, {"labels": [{"label": number, **to_builtins(each)} for number, each in reversed(found)]})
+
+
+class QualityEvents:
+    """`GET /admin/quality`: the last refits of what labels have taught, with their figures, newest first."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kept = await anyio.to_thread.run_sync(quality_events, self._store)
+        await send_json(send, {"events": [to_builtins(each) for each in reversed(kept)]})
 
 
 class Budgets:

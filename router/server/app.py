@@ -170,6 +170,7 @@ def data_app(
     *,
     endpoints: Mapping[Api, ASGIApp],
     count_tokens: ASGIApp,
+    feedback: ASGIApp,
     models: ASGIApp,
     not_ready: Callable[[], str | None],
     guard: Callable[[ASGIApp], ASGIApp],
@@ -190,6 +191,7 @@ def data_app(
                 otherwise=Router(
                     [
                         Route("/v1/messages/count_tokens", Methods(POST=count_tokens)),
+                        Route("/v1/feedback", Methods(POST=feedback)),
                         Route("/v1/models", Methods(GET=models)),
                         Route("/v1/models/{model_id:path}", Methods(GET=models)),
                         *_health(not_ready),

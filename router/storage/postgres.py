@@ -14,8 +14,9 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 
 from router.catalog.book import PriceRow
-from router.keys import ApiKey, KeyId, Secret
+from router.keys import ApiKey, KeyId, Secret, TeamName
 from router.ledger import DoubtfulCall, LedgerEntry, Page, Period, Place, SpendRow
+from router.quality.labels import Label
 from router.quotas import ScopeId
 from router.storage import rows, statements
 from router.storage.errors import BadStoreAddress, StoreUnavailable, UnwritableEntry
@@ -28,6 +29,8 @@ _POOL_SIZE = 4  # the ledger's writer, the key ring, and two people looking at f
 _PATIENCE_S = 10.0  # for a batch, or for anything small
 _REPORT_PATIENCE_S = 60.0  # for what reads the ledger from end to end
 _MIGRATION_PATIENCE_S = 600.0  # an index on a large table takes its time, and another process may have begun it
+
+_LABELS_LOCK = 0x4C4142454C53  # "LABELS" in ASCII; one process at a time writes them
 
 _JOIN_TAGS = """
     LEFT JOIN LATERAL (
@@ -177,6 +180,34 @@ class PostgresStore:
     def give_up_claims(self) -> None:
         with self._transaction() as connection:
             connection.execute(_sql(statements.GIVE_UP_CLAIMS))
+
+    def keep_labels(self, labels: Sequence[Label]) -> int:
+        kept = [rows.label_row(each) for each in labels]
+        changed = 0
+        with self._transaction() as connection:
+            # Numbers become visible in their order: who reads up to one would miss a lower one that is committed later.
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LABELS_LOCK,))
+            for key, row in kept:
+                connection.execute(_sql(statements.REPLACE_LABEL), key)
+                changed += connection.execute(_sql(statements.KEEP_LABEL), row).rowcount
+        return changed
+
+    def labels_after(self, number: int, limit: int) -> list[tuple[int, Label]]:
+        with self._transaction() as connection:
+            return rows.labels(connection.execute(_sql(statements.LABELS_AFTER), (number, limit)))
+
+    def last_labels(self, team: TeamName, limit: int) -> list[tuple[int, Label]]:
+        with self._transaction() as connection:
+            return rows.labels(connection.execute(_sql(statements.LAST_LABELS), (team, limit)))[::-1]
+
+    def drop_labels(self, before: datetime) -> int:
+        with self._transaction() as connection:
+            return connection.execute(_sql(statements.DROP_LABELS), (rows.moment_text(before),)).rowcount
+
+    def take_lease(self, name: str, holder: str, *, at: datetime, until: datetime) -> bool:
+        lease = (name, holder, rows.moment_text(until), rows.moment_text(at))
+        with self._transaction() as connection:
+            return connection.execute(_sql(statements.TAKE_LEASE), lease).rowcount == 1
 
     def add(self, key: ApiKey) -> None:
         with self._transaction() as connection:

@@ -4,17 +4,21 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
+import msgspec
+
 from router.catalog.book import PriceRow
 from router.catalog.catalog import Effort, ModelName, ProviderName
 from router.catalog.tariffs import as_data, from_data
 from router.keys import ApiKey, KeyId, TeamName
 from router.ledger import Attempt, DoubtfulCall, LedgerEntry, Outcome, Page, Period, Place, SpendRow
+from router.quality.labels import Label
 from router.quotas import ScopeId, ScopeKind, shadowed_policy
 from router.storage.errors import UnwritableEntry
 from router.storage.store import Claim, Claimed
@@ -400,6 +404,25 @@ def _usage_row(usage: Usage | None) -> tuple[int | None, ...]:
         usage.output_tokens,
         usage.reasoning_tokens,
     )
+
+
+def label_row(label: Label) -> tuple[Row, Row]:
+    """As REPLACE_LABEL and KEEP_LABEL take it. `content` is the whole label; the columns are to find it by."""
+    key = (label.request_id, label.number, label.signal.value)
+    return (*key, label.score), (*key, label.team, moment_text(label.at), label.score, _labels_json(label))
+
+
+def labels(found: Iterable[Found]) -> list[tuple[int, Label]]:
+    """With their numbers. Those that another version has kept in a form of its own are left out."""
+    readable: list[tuple[int, Label]] = []
+    for number, content in found:
+        with suppress(msgspec.DecodeError):
+            readable.append((int(number), _read_label(content)))
+    return readable
+
+
+_labels_json = msgspec.json.Encoder().encode
+_read_label = msgspec.json.Decoder(Label).decode
 
 
 def _json_list(words: Iterable[str]) -> str:

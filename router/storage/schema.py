@@ -122,6 +122,22 @@ SQLITE: tuple[str, ...] = (
     CREATE INDEX answers_by_expiry ON answers (expires_at);
     """,
     "ALTER TABLE attempts ADD COLUMN effort TEXT",
+    """
+    CREATE TABLE labels (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        request_id TEXT NOT NULL,
+        call INTEGER NOT NULL,
+        signal TEXT NOT NULL,
+        team TEXT NOT NULL,
+        at TEXT NOT NULL,
+        score REAL NOT NULL,
+        content BLOB NOT NULL,
+        UNIQUE (request_id, call, signal)
+    ) STRICT;
+    CREATE INDEX labels_by_team ON labels (team, number);
+    CREATE INDEX labels_by_at ON labels (at);
+    CREATE TABLE leases (name TEXT PRIMARY KEY, holder TEXT NOT NULL, until TEXT NOT NULL) WITHOUT ROWID, STRICT;
+    """,
 )
 
 # Text is compared byte by byte, as SQLite does, whatever the language of the database.
@@ -229,6 +245,26 @@ POSTGRES: tuple[str, ...] = (
     CREATE INDEX answers_by_expiry ON answers (expires_at);
     """,
     'ALTER TABLE attempts ADD COLUMN effort TEXT COLLATE "C"',
+    """
+    CREATE TABLE labels (
+        number BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        request_id TEXT COLLATE "C" NOT NULL,
+        call INTEGER NOT NULL,
+        signal TEXT COLLATE "C" NOT NULL,
+        team TEXT COLLATE "C" NOT NULL,
+        at TIMESTAMPTZ NOT NULL,
+        score DOUBLE PRECISION NOT NULL,
+        content BYTEA NOT NULL,
+        UNIQUE (request_id, call, signal)
+    );
+    CREATE INDEX labels_by_team ON labels (team, number);
+    CREATE INDEX labels_by_at ON labels (at);
+    CREATE TABLE leases (
+        name TEXT COLLATE "C" PRIMARY KEY,
+        holder TEXT COLLATE "C" NOT NULL,
+        until TIMESTAMPTZ NOT NULL
+    );
+    """,
 )
 
 _LOCK = 0x50454E53544F434B  # "PENSTOCK" in ASCII; of two processes that migrate one database, one waits

@@ -9,8 +9,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from router.catalog.book import PriceRow
-from router.keys import ApiKey, KeyId
+from router.keys import ApiKey, KeyId, TeamName
 from router.ledger import DoubtfulCall, LedgerEntry, Page, Period, Place, SpendRow
+from router.quality.labels import Label
 from router.quotas import ScopeId
 from router.storage import rows, statements
 from router.storage.errors import StoreUnavailable, UnwritableEntry
@@ -158,6 +159,32 @@ class SqliteStore:
     def give_up_claims(self) -> None:
         with self._connected() as connection:
             connection.execute(statements.GIVE_UP_CLAIMS)
+
+    def keep_labels(self, labels: Sequence[Label]) -> int:
+        kept = [rows.label_row(each) for each in labels]
+        changed = 0
+        with self._transaction() as connection:
+            for key, row in kept:
+                connection.execute(statements.REPLACE_LABEL, key)
+                changed += connection.execute(statements.KEEP_LABEL, row).rowcount
+        return changed
+
+    def labels_after(self, number: int, limit: int) -> list[tuple[int, Label]]:
+        with self._connected() as connection:
+            return rows.labels(connection.execute(statements.LABELS_AFTER, (number, limit)))
+
+    def last_labels(self, team: TeamName, limit: int) -> list[tuple[int, Label]]:
+        with self._connected() as connection:
+            return rows.labels(connection.execute(statements.LAST_LABELS, (team, limit)))[::-1]
+
+    def drop_labels(self, before: datetime) -> int:
+        with self._connected() as connection:
+            return connection.execute(statements.DROP_LABELS, (rows.moment_text(before),)).rowcount
+
+    def take_lease(self, name: str, holder: str, *, at: datetime, until: datetime) -> bool:
+        lease = (name, holder, rows.moment_text(until), rows.moment_text(at))
+        with self._connected() as connection:
+            return connection.execute(statements.TAKE_LEASE, lease).rowcount == 1
 
     def add(self, key: ApiKey) -> None:
         with self._connected() as connection:

@@ -127,6 +127,22 @@ KEEP_ANSWER = "UPDATE answers SET content = ?, expires_at = ? WHERE team = ? AND
 GIVE_UP_CLAIM = "DELETE FROM answers WHERE team = ? AND key_digest = ? AND request_id = ? AND content IS NULL"
 GIVE_UP_CLAIMS = "DELETE FROM answers WHERE content IS NULL"
 
+# A label whose score is the one that is kept stays as it is; another takes its place, under a number of its own, so
+# that whoever has read up to the last number hears of it.
+REPLACE_LABEL = "DELETE FROM labels WHERE request_id = ? AND call = ? AND signal = ? AND score <> ?"
+KEEP_LABEL = """
+    INSERT INTO labels (request_id, call, signal, team, at, score, content) VALUES (?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (request_id, call, signal) DO NOTHING
+"""
+LABELS_AFTER = "SELECT number, content FROM labels WHERE number > ? ORDER BY number LIMIT ?"
+LAST_LABELS = "SELECT number, content FROM labels WHERE team = ? ORDER BY number DESC LIMIT ?"
+DROP_LABELS = "DELETE FROM labels WHERE at < ?"
+TAKE_LEASE = """
+    INSERT INTO leases (name, holder, until) VALUES (?, ?, ?)
+    ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
+    WHERE leases.until <= ? OR leases.holder = excluded.holder
+"""
+
 # A price is never edited: of a row that is there already only the last sight moves on.
 KEEP_PRICE = """
     INSERT INTO prices (provider, upstream_model, starts, version, tariff, source, first_seen, last_seen)

@@ -8,6 +8,7 @@ from typing import Protocol
 from router.catalog.book import PriceRow
 from router.keys import KeyStore, TeamName
 from router.ledger import History, Ledger
+from router.quality.labels import Label
 
 
 class PriceStore(Protocol):
@@ -58,8 +59,31 @@ class AnswerStore(Protocol):
         """The same for every key under which there is none yet: whoever claimed them is gone."""
 
 
-class Store(Ledger, History, KeyStore, PriceStore, AnswerStore, Protocol):
-    """Ledger, keys, prices, answers, what has been learned. Every method raises StoreUnavailable if out of reach."""
+class LabelStore(Protocol):
+    """Where labels of answers are kept, numbered as they came. Implementations block: call them from a thread."""
+
+    def keep_labels(self, labels: Sequence[Label]) -> int:
+        """Keep them, all or none, each in the place of an earlier one of the same signal about the same call.
+
+        How many changed anything: one whose score is the one that is kept does not. Whoever has read up to a number
+        misses none by asking for those after it.
+        """
+
+    def labels_after(self, number: int, limit: int) -> list[tuple[int, Label]]:
+        """The first labels behind that number, in order, with theirs."""
+
+    def last_labels(self, team: TeamName, limit: int) -> list[tuple[int, Label]]:
+        """The newest labels of a team, oldest first."""
+
+    def drop_labels(self, before: datetime) -> int:
+        """Forget those that came before that moment; how many."""
+
+    def take_lease(self, name: str, holder: str, *, at: datetime, until: datetime) -> bool:
+        """Have what only one of many processes may do, until then; False if another has it at that moment."""
+
+
+class Store(Ledger, History, KeyStore, PriceStore, AnswerStore, LabelStore, Protocol):
+    """Ledger, keys, prices, answers, labels, lessons. Every method raises StoreUnavailable if out of reach."""
 
     def booked(self, call_ids: Collection[str]) -> set[str]:
         """Those of the calls (`request id.number`) that the ledger has."""

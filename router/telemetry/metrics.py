@@ -124,6 +124,18 @@ class Metrics:
             "How often a provider has put another version behind a model's name.",
             ("model",),
         )
+        self._feedback = _counter(
+            registry,
+            "quality_feedback",
+            "Scores of answers that clients sent, each once; a changed one again.",
+            ("team", "model", "verdict"),
+        )
+        self._quality_events = _counter(
+            registry,
+            "quality_learning_events",
+            "What became of corrections learned from labels: promoted, refused, silenced, fell_back.",
+            ("team", "event"),
+        )
         self._duration = _histogram(registry, "request_duration_seconds", "From admission to settlement.", _DURATION_S)
         self._first_token = _histogram(
             registry, "time_to_first_token_seconds", "From admission to the first byte for the client.", _FIRST_TOKEN_S
@@ -183,6 +195,14 @@ class Metrics:
 
     def repointed(self, model: str) -> None:
         self._repointed.add((model,))
+
+    def quality_fed_back(self, team: str, model: str, verdict: str) -> None:
+        """Count a score that a client sent."""
+        self._feedback.add((team, model, verdict))
+
+    def quality_learning(self, team: str, event: str) -> None:
+        """Count that what was learned of a team's answers may speak now, or may not."""
+        self._quality_events.add((team, event))
 
     def observe(self, entry: LedgerEntry) -> None:
         """Count everything about one finished request, or about a copy of one."""

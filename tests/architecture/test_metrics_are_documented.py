@@ -65,6 +65,8 @@ def eventful() -> Metrics:
     )
     metrics.price_changed(GPT)
     metrics.repointed(GPT)
+    metrics.quality_fed_back("search", GPT, "good")
+    metrics.quality_learning("search", "promoted")
     metrics.refused("invalid_api_key")
     metrics.observe(entry("saved", rejected=((GPT, Reason.UNPRICED),)))
     metrics.observe(entry("dearer", baseline_nano_usd=0))

@@ -63,6 +63,9 @@ class Learned:
     def accuracy(self, _: CheckKind, __: RequestProfile) -> Accuracy:
         return Accuracy(self._chance.uniform(0.5, 1), self._chance.uniform(0.5, 1))
 
+    def judged(self, _: RequestProfile) -> float:
+        return 60.0
+
 
 def cases() -> Iterator[tuple[RequestProfile, Conditions, Tightening]]:
     for seed in range(100):

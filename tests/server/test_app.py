@@ -58,6 +58,7 @@ def data(
     return data_app(
         endpoints={Api.CHAT: chat or answering("chat"), Api.MESSAGES: messages or answering("messages")},
         count_tokens=answering("count_tokens"),
+        feedback=answering("feedback"),
         models=answering("models"),
         not_ready=not_ready,
         guard=guard,

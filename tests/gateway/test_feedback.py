@@ -1,0 +1,159 @@
+"""Who may score what, until when, how often."""
+
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from router.decision.decide import decide
+from router.decision.recorded import profile_json, record_of
+from router.errors import InvalidRequest, RateLimited, UnknownRequest
+from router.gateway.feedback import MOST_PER_MINUTE, WINDOW, Feedback, Taken
+from router.gateway.labelling import Labeller
+from router.keys import Caller, KeyId, TeamName
+from router.learning.rates import Rates
+from router.ledger import LedgerEntry, Outcome
+from router.quality.labels import Verdict
+from router.quality.predictor import TablePredictor
+from router.storage.sqlite import SqliteStore
+from tests.decision.builders import CHAT, NOON, always, at, catalog, model, per_mtok, policy
+from tests.replacing import replace
+from tests.storage.entries import AT, FLASH, entry
+
+pytestmark = pytest.mark.anyio
+
+SEARCH = Caller(TeamName("search"), KeyId("00c0ffee00c0ffee"))
+CATALOG = catalog(at("openrouter", model(FLASH, quality=0.8), always(per_mtok("1", "2"))))
+DECISION = decide(CHAT, policy(FLASH), CATALOG, NOON, quality=TablePredictor())
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+class Desk:
+    """Feedback with a clock that is moved by hand, and what it has counted."""
+
+    def __init__(self, directory: Path) -> None:
+        self.store = SqliteStore(directory / "penstock.sqlite")
+        self.now = AT + timedelta(minutes=1)
+        self.counted: list[tuple[str, str, str]] = []
+        self.slept_s = 0.0
+        self.before_sleep: list[LedgerEntry] = []
+        labeller = Labeller(
+            learns=lambda _: True,
+            policies=lambda _: {},
+            catalog=lambda: CATALOG,
+            quality=TablePredictor(),
+            rates=Rates(),
+            put=lambda _: None,
+        )
+        self.feedback = Feedback(
+            self.store,
+            labeller,
+            learns=lambda _: True,
+            now=lambda: self.now,
+            sleep=self._sleep,
+            counted=lambda *told: self.counted.append(told),
+        )
+
+    async def _sleep(self, seconds: float) -> None:
+        self.slept_s += seconds
+        self.store.write(self.before_sleep)
+
+    async def score(self, request_id: str = "req_1", score: float = 1, *, caller: Caller = SEARCH) -> Taken:
+        return await self.feedback.take(caller, json.dumps({"request_id": request_id, "score": score}).encode())
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+def answered(request_id: str = "req_1", **changes: object) -> LedgerEntry:
+    kept: Mapping[str, object] = {
+        "profile_json": profile_json(replace(CHAT, team="search")),
+        "conditions_json": msgspec.json.encode(record_of(DECISION, NOON)),
+    }
+    return replace(entry(request_id), **{**kept, **changes})
+
+
+async def test_the_last_score_counts_and_the_same_again_changes_nothing(desk: Desk) -> None:
+    desk.store.write([answered()])
+
+    told = [await desk.score(score=score) for score in (1, 1, 0)]
+
+    assert [(each.verdict, each.is_new) for each in told] == [
+        (Verdict.GOOD, True),
+        (Verdict.GOOD, False),
+        (Verdict.BAD, True),
+    ]
+    assert desk.counted == [("search", FLASH, "good"), ("search", FLASH, "bad")]
+    ((_, kept),) = desk.store.labels_after(0, 10)
+    assert kept.score == 0
+
+
+async def test_an_answer_of_a_moment_ago_is_waited_for(desk: Desk) -> None:
+    desk.before_sleep = [answered()]
+
+    assert (await desk.score()).is_new
+    assert desk.slept_s < 0.1
+
+
+async def test_another_teams_answer_is_not_there_and_takes_as_long_as_none(desk: Desk) -> None:
+    desk.store.write([answered()])
+    other = Caller(TeamName("research"), KeyId("00c0ffee00c0ffef"))
+
+    with pytest.raises(UnknownRequest):
+        await desk.score(caller=other)
+    theirs_s, desk.slept_s = desk.slept_s, 0.0
+    with pytest.raises(UnknownRequest):
+        await desk.score("req_9", caller=other)
+
+    assert theirs_s == desk.slept_s > 0
+    assert desk.store.labels_after(0, 10) == []
+
+
+async def test_answers_are_scored_within_thirty_days(desk: Desk) -> None:
+    desk.store.write([answered()])
+
+    desk.now = AT + WINDOW
+    assert (await desk.score()).is_new
+    desk.now += timedelta(seconds=1)
+    with pytest.raises(InvalidRequest) as refused:
+        await desk.score(score=0)
+    assert refused.value.code == "too_old"
+
+
+@pytest.mark.parametrize("outcome", [Outcome.REFUSED, Outcome.FAILED, Outcome.CACHED, Outcome.SHADOW, Outcome.LOST])
+async def test_what_no_model_answered_has_nothing_to_score(desk: Desk, outcome: Outcome) -> None:
+    desk.store.write([answered(outcome=outcome)])
+
+    with pytest.raises(InvalidRequest) as refused:
+        await desk.score()
+    assert refused.value.code == "not_answered"
+
+
+async def test_scores_of_a_team_are_bounded_by_the_minute(desk: Desk) -> None:
+    desk.store.write([answered()])
+    for _ in range(MOST_PER_MINUTE):
+        await desk.score()
+
+    with pytest.raises(RateLimited) as refused:
+        await desk.score()
+    assert refused.value.retry_after_s == 60
+    desk.now += timedelta(minutes=1)
+    assert not (await desk.score()).is_new
+
+
+async def test_a_request_that_another_version_kept_is_scored_in_vain(desk: Desk) -> None:
+    desk.store.write([answered(conditions_json=b"")])
+
+    told = await desk.score()
+
+    assert not told.is_learned
+    assert desk.store.labels_after(0, 10) == []

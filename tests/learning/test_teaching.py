@@ -1,0 +1,221 @@
+"""Labels on their way from one process through the store to all, refits at night, what is kept for the audit."""
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from router.catalog.catalog import Catalog
+from router.learning.quality import QualityLessons
+from router.learning.rates import Rates
+from router.learning.teaching import Limits, Teacher, quality_events
+from router.quality.labels import Label
+from router.quality.predictor import NO_LESSON
+from router.storage.errors import StoreUnavailable
+from router.storage.sqlite import SqliteStore
+from tests.decision.builders import catalog
+from tests.learning.labels import AT, FLASH, SEARCH, label, profile
+from tests.learning.test_quality import scored
+from tests.replacing import replace
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> SqliteStore:
+    return SqliteStore(tmp_path / "penstock.sqlite")
+
+
+class Process:
+    """One of several, with a clock that is moved by hand."""
+
+    def __init__(self, store: SqliteStore, name: str = "one", *, limits: Limits | None = None) -> None:
+        self.now = AT + timedelta(days=1)
+        self.lessons = QualityLessons()
+        self.rates = Rates()
+        self.happened: list[tuple[str, str]] = []
+        self.teacher = Teacher(
+            self.lessons,
+            self.rates,
+            store,
+            holder=name,
+            now=lambda: self.now,
+            catalog=lambda: EMPTY,
+            limits=limits or Limits(),
+            happened=lambda team, what: self.happened.append((team, what)),
+        )
+
+    def tell(self, labels: Sequence[Label]) -> None:
+        for each in labels:
+            self.teacher.put(each)
+
+    @property
+    def shift(self) -> float:
+        return self.lessons.lesson(FLASH, profile(), None).shift
+
+
+EMPTY: Catalog = catalog()
+
+
+async def test_what_one_process_is_told_all_learn_alike(store: SqliteStore) -> None:
+    one, two = Process(store), Process(store, "two")
+    one.tell(scored(0.4, 30))
+    two.tell(scored(0.4, 30, begins=31))
+
+    for process in (one, two, one):
+        await process.teacher.teach()
+
+    (one_arm,), (two_arm,) = (
+        [piece for piece in process.lessons.as_data() if piece[0] == "arm"] for process in (one, two)
+    )
+    assert one_arm[-1][2] == pytest.approx(two_arm[-1][2], abs=0.5)  # they had worked out weights at different times
+    assert one.lessons.last_number == two.lessons.last_number == 60
+
+
+async def test_five_hundred_labels_are_refit_by_one_process_and_both_speak(store: SqliteStore) -> None:
+    one, two = Process(store), Process(store, "two")
+    one.tell(scored(0.4, 600))
+
+    await one.teacher.teach()
+    await two.teacher.teach()
+
+    assert one.happened == [("search", "promoted")]
+    assert two.happened == []
+    assert one.shift == pytest.approx(two.shift, abs=0.01)
+    assert one.shift < -0.5
+    (event,) = quality_events(store)
+    assert (event.what, event.why, event.at) == ("promoted", "better", one.now)
+    assert event.refit is not None
+    assert event.refit.brier_learned < event.refit.brier_prior - 0.002
+
+
+async def test_the_next_refit_waits_for_the_next_night(store: SqliteStore) -> None:
+    process = Process(store)
+    process.now = datetime(2026, 11, 24, 14, 0, tzinfo=AT.tzinfo)
+    process.tell(scored(0.4, 600))
+    await process.teacher.teach()
+    process.tell(scored(0.4, 600, begins=601))
+
+    process.now = datetime(2026, 11, 25, 2, 59, tzinfo=AT.tzinfo)
+    await process.teacher.teach()
+    assert len(quality_events(store)) == 1
+
+    process.now = datetime(2026, 11, 25, 3, 0, tzinfo=AT.tzinfo)
+    await process.teacher.teach()
+    assert len(quality_events(store)) == 2
+
+
+async def test_a_refit_that_is_not_better_is_refused_and_said(store: SqliteStore) -> None:
+    process = Process(store)
+    process.tell(scored(0.73, 600))
+    await process.teacher.teach()
+
+    (event,) = quality_events(store)
+    assert event.what == "refused"
+    assert event.why in ("not_better", "not_sure")
+    assert process.lessons.lesson(FLASH, profile(), None) is NO_LESSON
+
+
+async def test_labels_that_turn_silence_all_processes(store: SqliteStore) -> None:
+    one, two = Process(store), Process(store, "two")
+    one.tell(scored(0.3, 600))
+    await one.teacher.teach()
+    await two.teacher.teach()
+    one.tell(scored(0.95, 300, begins=601))
+
+    await one.teacher.teach()
+    await two.teacher.teach()
+
+    assert one.happened[-1] == ("search", "silenced")
+    assert one.lessons.lesson(FLASH, profile(), None) is NO_LESSON
+    assert two.lessons.lesson(FLASH, profile(), None) is NO_LESSON
+
+
+@pytest.mark.parametrize(("escalated", "what"), [(60, "promoted"), (61, "refused")])
+async def test_a_team_whose_answers_are_too_often_bought_again_is_not_spoken_for(
+    store: SqliteStore, escalated: int, what: str
+) -> None:
+    process = Process(store, limits=Limits(escalated_share=0.3))
+    answered(process.rates, process.now.date(), 200, escalated)
+    process.tell(scored(0.4, 600))
+
+    await process.teacher.teach()
+
+    assert process.happened == [("search", what)]
+
+
+async def test_what_speaks_falls_back_when_answers_are_asked_for_again_too_often(store: SqliteStore) -> None:
+    process = Process(store, limits=Limits(retried_share=0.1))
+    process.tell(scored(0.4, 600))
+    await process.teacher.teach()
+    answered(process.rates, process.now.date(), 200, 0)
+    for _ in range(21):
+        process.rates.retried(SEARCH, process.now.date())
+
+    await process.teacher.teach()
+
+    assert process.happened[-1] == ("search", "fell_back")
+    assert quality_events(store)[-1].why == "retries"
+    assert process.lessons.lesson(FLASH, profile(), None) is NO_LESSON
+
+
+def answered(rates: Rates, day: date, count: int, escalated: int) -> None:
+    for number in range(count):
+        rates.answered(SEARCH, day, escalated=number < escalated)
+
+
+async def test_labels_wait_while_the_store_is_away(store: SqliteStore) -> None:
+    away = Away(store)
+    process = Process(away)
+    process.tell([label(1)])
+    await process.teacher.teach()
+    assert store.labels_after(0, 10) == []
+
+    away.is_away = False
+    await process.teacher.teach()
+
+    assert [each.request_id for _, each in store.labels_after(0, 10)] == ["req_1"]
+
+
+class Away(SqliteStore):
+    """A store that cannot be reached."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        super().__init__(store._path)
+        self.is_away = True
+
+    def keep_labels(self, labels: Sequence[Label]) -> int:
+        if self.is_away:
+            raise StoreUnavailable("away")
+        return super().keep_labels(labels)
+
+
+async def test_labels_are_kept_for_as_long_as_is_said(store: SqliteStore) -> None:
+    process = Process(store, limits=Limits(kept=timedelta(days=10)))
+    process.tell([label(1), replace(label(2), at=AT + timedelta(days=5))])
+
+    process.now = AT + timedelta(days=10, minutes=1)
+    await process.teacher.teach()
+
+    assert [each.request_id for _, each in store.labels_after(0, 10)] == ["req_2"]
+
+
+def test_rates_are_of_seven_days() -> None:
+    rates = Rates()
+    today = date(2026, 11, 23)
+    for ago in range(10):
+        rates.answered(SEARCH, today - timedelta(days=9 - ago), escalated=True)
+
+    assert rates.week(SEARCH, today).answered == 7
+    again = Rates()
+    for piece in rates.as_data():
+        again.take(piece)
+    assert again.week(SEARCH, today) == rates.week(SEARCH, today)
+    assert rates.week(SEARCH, today).escalated_share == 1
+    assert Rates().week(SEARCH, today).retried_share == 0
