@@ -24,7 +24,9 @@ PenstockError                   500  server_error           internal_error
 ├── Unavailable                 503  server_error           unavailable
 │   └── UpstreamBusy            503  server_error           upstream_busy
 ├── PricingError                500  server_error           pricing_error
-└── ConfigError                 500  server_error           config_error
+├── ConfigError                 500  server_error           config_error
+├── BrokenArtefact              500  server_error           broken_artefact
+└── BadOutcomes                 500  server_error           bad_outcomes
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -343,6 +345,18 @@ class ConfigError(PenstockError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
         self.problems = tuple(problems)
+
+
+class BrokenArtefact(PenstockError):
+    """The file of a text head: damaged, or made by another version."""
+
+    code = "broken_artefact"
+
+
+class BadOutcomes(PenstockError):
+    """A file of prompts and outcomes that cannot be read, or that does not hold what is asked of it."""
+
+    code = "bad_outcomes"
 
 
 def _kind_of(upstream_status: int) -> FailureKind:
