@@ -31,15 +31,20 @@ class Split:
     name: str
     kinds_recur: bool  # the kinds of the judged rows are among those trained on
 
+    @property
+    def leaves_files_out(self) -> bool:
+        """Whether the prompts judged are of another origin than those learned from."""
+        return self.name == "leave-one-dataset-out"
+
     def folds(self, pairs: Pairs) -> Iterator[Fold]:
         """The folds. Raises BadOutcomes if the files do not have what it divides by."""
-        keys = pairs.keys()
         word, _, number = self.name.partition(":")
         groups = _GROUPS[word](pairs, int(number) if number and word != "labels" else FOLDS)
         random = np.random.default_rng(_SEED)
         for group in np.unique(groups):
             test = np.flatnonzero(groups == group)
-            train = np.flatnonzero((groups != group) & ~np.isin(keys, keys[test]))
+            train = np.flatnonzero(groups != group)
+            train = train[~pairs.repeated(train, test)]
             if word == "labels":
                 train = np.sort(random.permutation(train)[: int(number)])
             yield Fold(train, test)

@@ -51,9 +51,31 @@ class Pairs:
         """Whether subjects tell more than the file's name."""
         return len(set(self.subjects)) > len(set(self.datasets))
 
-    def keys(self) -> NDArray[np.str_]:
-        """What is equal for prompts that ask the same."""
-        return np.array([question_key(prompt) for prompt in self.prompts])
+    def repeated(self, rows: Rows, among: Rows) -> NDArray[np.bool_]:
+        """Which of `rows` ask what one of `among` asks: the same prompt, or in another file the same question.
+
+        Within a file many prompts begin with the same words and ask something else; across files, options differ.
+        """
+        prompts = {self.prompts[row] for row in among}
+        several = len(set(self.datasets)) > 1
+        questions = {(self.datasets[row], question_key(self.prompts[row])) for row in among} if several else set()
+        keys = {key for _, key in questions}
+
+        def is_repeated(row: int) -> bool:
+            if self.prompts[row] in prompts:
+                return True
+            if not keys:
+                return False
+            key = question_key(self.prompts[row])
+            return key in keys and any((name, key) in questions for name in self.names if name != self.datasets[row])
+
+        return np.array([is_repeated(row) for row in rows], dtype=bool)
+
+
+def repeats(these: Pairs, others: Pairs) -> NDArray[np.bool_]:
+    """Which of `these` ask the same question as one of `others`, in whatever frame."""
+    keys = {question_key(prompt) for prompt in others.prompts}
+    return np.array([question_key(prompt) in keys for prompt in these.prompts], dtype=bool)
 
 
 def question_key(prompt: str) -> str:

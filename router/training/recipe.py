@@ -1,0 +1,150 @@
+"""What makes a head: which targets, which penalties. The figures behind each choice are in docs/quality.md.
+
+Three heads: whether the cheap model is right, whether the strong one is, and how hard a prompt is for models in the
+middle. Prompts are ranked by what the strong model adds, P(strong right) − P(cheap right), not by how likely the cheap
+one is to fail: much of what is hard for one is hard for both.
+
+An outcome is a coin thrown once. What it was likely to be is told in part by what is known of its row beside the text,
+its subject and how other models fared; so a target is drawn from the outcome towards that. Where the prompts to come
+are of kinds that are new, it is not: what tells one subject from another in training says little about a third.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import csr_matrix, hstack
+from scipy.special import expit
+
+from router.quality.text_head import CHEAP, STRONG
+from router.quality.text_terms import BUCKETS
+from router.training.logistic import Line, fitted
+from router.training.matrix import COLUMNS
+from router.training.outcomes import Floats
+from router.training.pairs import Pairs
+from router.training.quantize import rounded
+
+_LEVELS_OF_OTHERS = 8  # in how many steps it is told how other models fared
+_ROWS_TO_BELIEVE = 10.0  # a subject's mean is drawn to the whole as if by so many rows
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """The numbers that were chosen."""
+
+    word_penalty: float
+    mark_penalty: float
+    own_share: float  # how much of its own outcome a target keeps, against what its row leads to expect
+    strong_weight: float  # prompts are ranked by strong_weight × P(strong right) − P(cheap right)
+
+
+# Of the difficulty head, which is for prompts of other origin.
+_DIFFICULTY_WORD_PENALTY = 16.0
+_DIFFICULTY_MARK_PENALTY = 1.0
+_LEVEL_PENALTY = 1e-3
+_USUAL_ROWS = 2000.0  # a file of so many counts as it is
+DIFFICULTY_SHARE = 0.5  # how far its log-odds move a model's; half of what it claims, for prompts of other origin
+_PRIOR_PENALTY = 0.1
+
+# For kinds of prompts that recur, as those of one application do.
+RECURRING = Recipe(word_penalty=4.0, mark_penalty=1.0, own_share=0.3, strong_weight=1.0)
+# For kinds that were not seen: words weigh less against form, and the strong model's chances less against difficulty.
+NEW = Recipe(word_penalty=64.0, mark_penalty=0.25, own_share=1.0, strong_weight=0.75)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PairHeads:
+    """The heads of a pair, with weights as an artefact carries them."""
+
+    cheap: Line
+    strong: Line
+    recipe: Recipe
+
+    def probabilities(self, matrix: csr_matrix) -> tuple[Floats, Floats]:
+        """That the cheap model is right, and that the strong one is, for each row."""
+        return expit(self.cheap.logits(matrix)), expit(self.strong.logits(matrix))
+
+    def scores(self, matrix: csr_matrix) -> Floats:
+        """By what prompts are ranked: the higher, the more the strong model adds."""
+        cheap, strong = self.probabilities(matrix)
+        return self.recipe.strong_weight * strong - cheap
+
+    def lines(self) -> dict[str, Line]:
+        """By name, for an artefact."""
+        return {CHEAP: self.cheap, STRONG: self.strong}
+
+
+def pair_heads(pairs: Pairs, matrix: csr_matrix, recipe: Recipe, *, prior: Line | None = None) -> PairHeads:
+    """The heads of the pair, from all of its rows.
+
+    `prior` is a difficulty head that was trained elsewhere: each head may lean on it as far as the rows bear it out.
+    """
+    cheap = _head(pairs, matrix, pairs.cheap, recipe, prior)
+    return PairHeads(cheap, _head(pairs, matrix, pairs.strong, recipe, prior), recipe)
+
+
+def _head(pairs: Pairs, matrix: csr_matrix, outcomes: Floats, recipe: Recipe, prior: Line | None) -> Line:
+    penalties = np.full(COLUMNS, recipe.word_penalty)
+    penalties[BUCKETS:] = recipe.mark_penalty
+    targets = targets_of(pairs, outcomes, recipe.own_share)
+    if prior is None:
+        return rounded(fitted(matrix, targets, penalties))
+    said = prior.logits(matrix)
+    middle, spread = float(said.mean()), float(said.std()) or 1.0
+    column = csr_matrix(((said - middle) / spread)[:, None])
+    line = fitted(hstack([matrix, column], format="csr"), targets, np.append(penalties, _PRIOR_PENALTY))
+    share = line.weights[-1] / spread
+    return rounded(
+        Line(line.weights[:-1] + share * prior.weights, line.bias + share * (prior.bias - middle))
+    )
+
+
+def difficulty_head(pairs: Pairs, matrix: csr_matrix) -> Line:
+    """The log-odds that a middling model fails, learned within each file: how hard the files are is not in it.
+
+    Half of the target is the cheap model, half the mean of all others. Files count by the root of their size, so that
+    a large one does not speak for all.
+    """
+    others = np.where(np.isnan(pairs.others), (pairs.cheap + pairs.strong) / 2, pairs.others)
+    files, numbers, sizes = np.unique(pairs.datasets, return_inverse=True, return_counts=True)
+    levels = csr_matrix((np.ones(len(pairs)), (np.arange(len(pairs)), numbers)), shape=(len(pairs), len(files)))
+    penalties = np.concatenate(
+        (
+            np.full(BUCKETS, _DIFFICULTY_WORD_PENALTY),
+            np.full(COLUMNS - BUCKETS, _DIFFICULTY_MARK_PENALTY),
+            np.full(len(files), _LEVEL_PENALTY),
+        )
+    )
+    line = fitted(
+        hstack([matrix, levels], format="csr"),
+        1.0 - (pairs.cheap + others) / 2,
+        penalties,
+        rows=np.sqrt(_USUAL_ROWS / sizes)[numbers],
+    )
+    return rounded(Line(line.weights[:COLUMNS], line.bias + float(line.weights[COLUMNS:].mean())))
+
+
+def shifted(levels: tuple[float, float], difficulty: Floats) -> tuple[Floats, Floats]:
+    """The probabilities of a cheap and a strong model whose mean is known, moved by how hard each prompt looks.
+
+    This is what the proxy does with a pair that it has no labels of: the prior table tells the means, the text the
+    difficulty, in log-odds with 0 for an average prompt. Where even the strong model mostly fails, harder prompts are
+    those where it adds least, and so ranked last.
+    """
+    low, high = (np.log(level / (1 - level)) for level in np.clip(levels, 0.01, 0.99))
+    return expit(low - DIFFICULTY_SHARE * difficulty), expit(high - DIFFICULTY_SHARE * difficulty)
+
+
+def targets_of(pairs: Pairs, outcomes: Floats, own_share: float) -> Floats:
+    """Each outcome, drawn towards what its row leads to expect beside its text."""
+    if own_share >= 1.0:
+        return outcomes
+    subjects = np.unique(pairs.subjects, return_inverse=True)[1]
+    columns = [subjects[:, None] == np.arange(subjects.max() + 1)]
+    if not np.isnan(pairs.others).all():
+        steps = np.nan_to_num(np.minimum(pairs.others * _LEVELS_OF_OTHERS, _LEVELS_OF_OTHERS - 1), nan=-1.0).astype(int)
+        columns.append(steps[:, None] == np.arange(-1, _LEVELS_OF_OTHERS))
+    told = np.hstack(columns).astype(float)
+    mean = outcomes.mean()
+    drawn = told.T @ told + _ROWS_TO_BELIEVE * np.eye(told.shape[1])
+    expected = mean + told @ np.linalg.solve(drawn, told.T @ (outcomes - mean))
+    return np.asarray(np.clip(expected + own_share * (outcomes - expected), 0.0, 1.0))
