@@ -1,0 +1,36 @@
+"""Cost/quality curves as PNG."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from router.evaluation.judging import ORACLE, RANDOM, TEXT, TEXT_AND_SUBJECT, Judgement
+
+_STYLES = {
+    TEXT: {"color": "#1f5fa8", "linewidth": 2.0},
+    TEXT_AND_SUBJECT: {"color": "#0b8457", "linewidth": 2.0},
+    RANDOM: {"color": "#888888", "linestyle": ":"},
+    ORACLE: {"color": "#bbbbbb", "linestyle": "--"},
+}
+
+
+def plot(judgement: Judgement, path: Path, *, title: str, without: Sequence[str] = (ORACLE,)) -> None:
+    """Writes the curves of a judgement: share of strong calls across, mean score up."""
+    figure = Figure(figsize=(5.2, 3.4), dpi=90, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    first = judgement.lines[0].curve
+    for quality, name in ((first.cheap_quality, "always cheap"), (first.strong_quality, "always strong")):
+        axes.axhline(quality, color="#cccccc", linewidth=0.8)
+        axes.annotate(name, (100, quality), ha="right", va="bottom", fontsize=7, color="#888888")
+    for line in judgement.lines:
+        if line.name not in without:
+            label = f"{line.name} ({line.curve.apgr:.3f})"
+            shares = [100 * share for share in line.curve.strong_share]
+            axes.plot(shares, line.curve.quality, label=label, **{"linewidth": 1.2, **_STYLES.get(line.name, {})})
+    axes.set(xlabel="strong calls, %", ylabel="mean score", title=title)
+    axes.title.set_fontsize(9)
+    axes.legend(fontsize=7, title="APGR", title_fontsize=7)
+    figure.savefig(path, metadata={"Software": None})  # the same bytes for the same curves
