@@ -8,7 +8,7 @@ TEST_PROCESSES ?= 2
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-clients check format bench bench-quick bench-guard bench-record bench-profile bench-peers bench-transports bench-servers bench-routing torture-money torture-upstream mutation lock clean
+.PHONY: help run test test-clients check format bench bench-quick bench-guard bench-record bench-profile bench-peers bench-transports bench-servers bench-routing evaluate head torture-money torture-upstream mutation lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -76,6 +76,16 @@ bench-servers: $(VENV)/dev.stamp ## the product on granian and on plain uvicorn,
 
 bench-routing: $(VENV)/dev.stamp ## the sandbox's bill of 500 conversations, with and without prompt-cache memory
 	@$(BIN)/python -m tests.benchmarks.routing
+
+evaluate: $(VENV)/dev.stamp ## how well requests are routed: the shipped sets, fixed splits, beside the targets (minutes)
+	@OMP_NUM_THREADS=1 nice -n 10 $(BIN)/python -m tests.evaluation $(ARGS)
+
+head: $(VENV)/dev.stamp ## train the shipped text head again, from the shipped sets
+	@OMP_NUM_THREADS=1 nice -n 10 $(BIN)/penstock train tests/evaluation/sets/*.jsonl.gz \
+		--out router/quality/heads/difficulty.bin \
+		--cheap gemini-1.5-flash-002,mixtral-8x7b,Mixtral-8x7B-Instruct-v0.1,Meta-Llama-3.1-8B-Instruct \
+		--licence "prompts: MMLU, MMLU-Pro, GSM8K, MATH (MIT); outcomes: Apache-2.0; tests/evaluation/sets/README.md" \
+		--note "difficulty for models in the middle, exam questions of 2020 to 2024 in English"
 
 torture-money: $(VENV)/dev.stamp ## crashes, crowds, outages, clocks, on both kinds of stores: is the money right? (an hour)
 	@sh tests/servers.sh

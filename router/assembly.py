@@ -25,6 +25,7 @@ from router.catalog.book import PriceBook, with_book
 from router.catalog.catalog import Catalog, DeploymentId, ModelName, ProviderName, arm_of
 from router.catalog.listing import ListingReader
 from router.config.snapshot import ProviderAccess, Server, Settings, Snapshot
+from router.config.text_heads import shipped_head
 from router.decision.facts import Experience
 from router.errors import PenstockError
 from router.gateway.cache import AnswerCache, Shelf
@@ -465,6 +466,7 @@ def make_planner(
         now=utc_now,
         unavailable=unavailable(snapshot),
         experience=experience,
+        head=shipped_head(),
         caches=caches or Warmth(snapshot.catalog),
         board=board,
     )

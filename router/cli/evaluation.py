@@ -48,16 +48,17 @@ def train(
 ) -> None:
     """Train a text head on FILES of prompts with outcomes (JSON lines, gzipped or not; docs/quality.md) and write it.
 
-    With --cheap and --strong the head tells that pair apart; without them it tells how hard a prompt is.
+    With --cheap and --strong the head tells that pair apart; without them it tells how hard a prompt is for a model in
+    the middle, and --cheap alone says for whom.
 
     Example: penstock train ours.jsonl --cheap deepseek/deepseek-v4-flash --strong openai/gpt-5.5 --out ours.bin
     """
-    if (cheap is None) != (strong is None):
-        raise BadOutcomes("Give both --cheap and --strong, or neither.")
+    if strong is not None and cheap is None:
+        raise BadOutcomes("With --strong give --cheap too: the pair that is to be told apart.")
     pairs = paired(read_all(files), cheap=cheap, strong=strong)
     content = make_head(
         pairs,
-        is_pair=cheap is not None,
+        is_pair=strong is not None,
         also=paired(read_all(also)) if also else None,
         licence=licence,
         note=note,

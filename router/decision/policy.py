@@ -191,6 +191,11 @@ class Policy:
         )
 
     @property
+    def chooses(self) -> bool:
+        """Whether there may be more than one model to choose from."""
+        return any(len(each.candidates) > 1 for each in self._terms)
+
+    @property
     def guard(self) -> Guard:
         return Guard(self.banned_models, self.banned_providers, self.only_providers, self.data)
 

@@ -21,7 +21,7 @@ from router.training.logistic import Line
 from router.training.matrix import matrix_of
 from router.training.outcomes import Floats
 from router.training.pairs import Pairs, repeats
-from router.training.recipe import NEW, RECURRING, Recipe, difficulty_head, pair_heads, shifted
+from router.training.recipe import Recipe, difficulty_head, pair_heads, recipe_for, shifted
 
 TEXT = "text head"
 TEXT_AND_SUBJECT = "text head, subject given"
@@ -71,7 +71,6 @@ def judge(
     Where whole files are left out, the head is one of difficulty, and the pair's mean on the file judged is taken as
     known, as the prior table knows it.
     """
-    recipe = recipe or (RECURRING if split.kinds_recur else NEW)
     matrix = matrix_of(pairs.prompts)
     told = told_kinds(pairs.prompts)
     gains = pairs.strong - pairs.cheap
@@ -92,9 +91,10 @@ def judge(
             cheap[test], strong[test] = shifted(levels, difficulty - difficulty.mean())
             found[TEXT][test] = strong[test] - cheap[test]
             continue
-        heads = pair_heads(pairs.at(train), matrix[train], recipe, prior=prior)
+        chosen = recipe or recipe_for(len(train), kinds_recur=split.kinds_recur)
+        heads = pair_heads(pairs.at(train), matrix[train], chosen, prior=prior)
         cheap[test], strong[test] = heads.probabilities(matrix[test])
-        found[TEXT][test] = recipe.strong_weight * strong[test] - cheap[test]
+        found[TEXT][test] = chosen.strong_weight * strong[test] - cheap[test]
         both = TableAndText(pairs.subjects[train], gains[train], heads.scores(matrix[train]))
         found[TEXT_AND_SUBJECT][test] = both.scores(pairs.subjects[test], found[TEXT][test])
     names = [TEXT]

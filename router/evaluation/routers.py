@@ -14,6 +14,7 @@ from router.wire.requests import ChatReader
 
 _ROWS_TO_BELIEVE = 10.0  # a kind's gain is drawn to the mean as if by so many prompts
 _LOT_SEED = 7
+_TEXT_SHARE = 0.5  # how much of a head's differences within a kind is believed, beside the table of kinds
 
 
 def told_kinds(prompts: Sequence[str]) -> NDArray[np.str_]:
@@ -49,8 +50,8 @@ class TableAndText:
         self._text = KindTable(kinds, scores)
 
     def scores(self, kinds: NDArray[np.str_], scores: Floats) -> Floats:
-        """One score a prompt: the text's, moved so that its mean in a kind is the kind's gain."""
-        return self._table.scores(kinds) + scores - self._text.scores(kinds)
+        """One score a prompt: the kind's gain, and half of how the text differs from its kind."""
+        return self._table.scores(kinds) + _TEXT_SHARE * (scores - self._text.scores(kinds))
 
 
 def lots(count: int) -> Floats:

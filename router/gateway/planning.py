@@ -35,6 +35,7 @@ from router.gateway.profile import profile_of, tightening_of
 from router.keys import TeamName
 from router.quality.features import SystemCues
 from router.quality.predictor import QualityPredictor
+from router.quality.text_head import TextHead
 from router.quotas import shadow_tag
 from router.tokens.count import TokenCounter
 from router.units import usd
@@ -156,6 +157,7 @@ class Planner:
         now: Callable[[], datetime],
         unavailable: Mapping[DeploymentId, str],
         experience: Experience = NO_EXPERIENCE,
+        head: TextHead | None = None,
         caches: PromptCaches | None = None,
         board: Board | None = None,
     ) -> None:
@@ -169,6 +171,7 @@ class Planner:
         self._caches = caches
         self._board = board
         self._experience = experience
+        self._head = head
         self._policies: dict[tuple[TeamName, str, str | None], Policy] = {}  # as many as the configuration has names
 
     async def plan(self, team_name: TeamName, request: ModelRequest, controls: Controls) -> Plan:
@@ -177,7 +180,8 @@ class Planner:
         policy = self._policy_for(team, request, controls.policy)
         catalog = self._catalog()
         count = await self._counter.count(request, scope=team_name)
-        profile = profile_of(request, count, controls, team=team_name, system=self._system)
+        head = self._head if policy.chooses else None  # a quarter of what telling the rest of the profile takes
+        profile = profile_of(request, count, controls, team=team_name, system=self._system, head=head)
         tightening = tightening_of(controls, request.data_preferences)
         broken, paused = (self._board.broken(), self._board.paused()) if self._board is not None else ({}, {})
         conditions = Conditions(

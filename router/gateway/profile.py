@@ -6,7 +6,9 @@ from router.catalog.catalog import Capability, Effort
 from router.decision.data_rules import NO_DATA_RULES, DataRules
 from router.decision.facts import NO_TIGHTENING, RequestProfile, Tightening
 from router.keys import TeamName
-from router.quality.features import SystemCues, features_of
+from router.quality.features import SystemCues, asked_in, features_of
+from router.quality.signals import NO_SIGNALS
+from router.quality.text_head import TextHead
 from router.tokens.count import TokenCount
 from router.wire.controls import NO_CONTROLS, Controls
 from router.wire.requests import NO_DATA_PREFERENCES, DataPreferences, ModelRequest, is_given
@@ -31,8 +33,12 @@ def profile_of(
     *,
     team: TeamName,
     system: SystemCues | None = None,
+    head: TextHead | None = None,
 ) -> RequestProfile:
-    """The profile of a request whose tokens have been counted. `system` remembers what system messages say."""
+    """The profile of a request whose tokens have been counted.
+
+    `system` remembers what system messages say; `head`, where there is one, says what the question's words tell.
+    """
     kinds = _part_kinds(request)
     longest_tokens = count.longest_tokens or count.input_tokens  # of several prompts, each is read by itself
     features = features_of(request, input_tokens=longest_tokens, system=system, opening=count.opening)
@@ -61,6 +67,7 @@ def profile_of(
         longest_prompt_tokens=count.longest_tokens,
         id_tokens=count.id_tokens,
         echoes_prompt=request.echoes_prompt,
+        signals=NO_SIGNALS if head is None or not request.messages else head.signals(asked_in(request.messages)),
     )
 
 

@@ -6,6 +6,8 @@ difficulty  how hard a request looks
 features    all three of a request
 signals     what a trained head tells of its words
 labels      what an answer turned out to be worth, and how far who says so can be trusted
+text_terms  words, pairs and marks of a prompt, which it is asked with
+text_head   the trained head; `heads` has the one that ships
 prior       what to expect of a model at an effort before anything was learned: the table, and how it is filled
 predictor   the probability that a model's answer is good: the prior, moved by the words and by what was learned
 schemas     JSON Schemas from strangers, within bounds

@@ -142,7 +142,7 @@ def features_of(
     if not request.messages:  # the prompt is there as token ids only, which say nothing
         return _SAY_NOTHING
     asked = _question(request.messages)
-    text = "\n".join([_window(message, HEAD_CHARS, TAIL_CHARS) for message in asked]).strip().lower()
+    text = _windows(asked).lower()
     words = words_in(text)
     language = language_of(text, words) if text else _language_asked_in(request.messages)
     if _is_agents(request):
@@ -293,6 +293,16 @@ def _halved(cues: Iterable[Cue]) -> _Points:
     for cue in cues:
         found[cue.task] = found.get(cue.task, 0) + cue.points
     return tuple([(task, value // 2) for task, value in found.items()])
+
+
+def asked_in(messages: Sequence[Message]) -> str:
+    """The text of the question: of the last user message, and of the one before a very short one. Long ones lose their
+    middle."""
+    return _windows(_question(messages))
+
+
+def _windows(asked: Sequence[Message]) -> str:
+    return "\n".join([_window(message, HEAD_CHARS, TAIL_CHARS) for message in asked]).strip()
 
 
 def _question(messages: Sequence[Message]) -> list[Message]:

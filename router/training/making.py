@@ -8,7 +8,7 @@ from router.training.logistic import Line
 from router.training.matrix import known_words, matrix_of
 from router.training.pairs import Pairs
 from router.training.quantize import as_artefact
-from router.training.recipe import RECURRING, difficulty_head, pair_heads
+from router.training.recipe import difficulty_head, pair_heads, recipe_for
 
 _OFTEN = 3  # prompts with a word, for it to be known
 _LEAST_PROMPTS = 20
@@ -28,8 +28,9 @@ def make_head(pairs: Pairs, *, is_pair: bool, also: Pairs | None = None, licence
         difficulty = difficulty_head(pairs, matrix)
     else:
         difficulty = difficulty_head(also, matrix_of(also.prompts))
+    recipe = recipe_for(len(pairs), kinds_recur=True)
     if is_pair:
-        heads = pair_heads(pairs, matrix, RECURRING, prior=None if also is None else difficulty)
+        heads = pair_heads(pairs, matrix, recipe, prior=None if also is None else difficulty)
         lines.update(heads.lines())
     lines[DIFFICULTY] = difficulty
     names = {pair for pair in pairs.names.values()}
@@ -44,6 +45,6 @@ def make_head(pairs: Pairs, *, is_pair: bool, also: Pairs | None = None, licence
         },
         licence=licence,
         pair=names.pop() if is_pair and len(names) == 1 else ("", ""),
-        strong_weight=RECURRING.strong_weight,
+        strong_weight=recipe.strong_weight,
         note=note,
     )

@@ -90,7 +90,11 @@ def paired(files: Iterable[Outcomes], *, cheap: str | None = None, strong: str |
     benchmarks name one model in many ways. Without them the strong one is who is right most often, and the cheap one
     who comes nearest to the middle between it and the weakest. Raises BadOutcomes.
     """
-    parts = [_part(each, cheap, strong) for each in files]
+    return joined([_part(each, cheap, strong) for each in files])
+
+
+def joined(parts: Sequence[Pairs]) -> Pairs:
+    """All rows, in order."""
     return Pairs(
         [prompt for part in parts for prompt in part.prompts],
         np.concatenate([part.datasets for part in parts]),
@@ -108,8 +112,8 @@ def _part(file: Outcomes, cheap: str | None, strong: str | None) -> Pairs:
         raise BadOutcomes(f"{file.name}: the cheap and the strong model are both {names[0]}; name two.")
     low, high = file.column(names[0]), file.column(names[1])
     kept = np.flatnonzero(~(np.isnan(low) | np.isnan(high)))
-    if len(kept) < 2:
-        raise BadOutcomes(f"{file.name}: fewer than two prompts have outcomes of both {names[0]} and {names[1]}.")
+    if not len(kept):
+        raise BadOutcomes(f"{file.name}: no prompt has outcomes of both {names[0]} and {names[1]}.")
     rest = [number for number, model in enumerate(file.models) if model not in names]
     return Pairs(
         [file.prompts[row] for row in kept],
