@@ -13,14 +13,15 @@ from router.cli.replay import replay_command
 from router.cli.serve import check, sandbox, serve
 from router.errors import PenstockError
 
-
 _LATE = {
     "train": ("router.cli.evaluation", "Train a text head on prompts with outcomes."),
     "evaluate": ("router.cli.evaluation", "Judge routing on prompts whose outcomes are known."),
 }
 
 
-@click.group(cls=LateGroup, late=_LATE, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=LateGroup, late=_LATE, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(VERSION, prog_name="penstock")
 def penstock() -> None:
     """A proxy for the OpenAI API that sends each request to the cheapest model that is good enough.

@@ -94,9 +94,10 @@ def judge(
         chosen = recipe or recipe_for(len(train), kinds_recur=split.kinds_recur)
         heads = pair_heads(pairs.at(train), matrix[train], chosen, prior=prior)
         cheap[test], strong[test] = heads.probabilities(matrix[test])
-        found[TEXT][test] = chosen.strong_weight * strong[test] - cheap[test]
-        both = TableAndText(pairs.subjects[train], gains[train], heads.scores(matrix[train]))
-        found[TEXT_AND_SUBJECT][test] = both.scores(pairs.subjects[test], found[TEXT][test])
+        found[TEXT][test] = heads.scores(matrix[test])
+        low, high = heads.probabilities(matrix[train])
+        both = TableAndText(pairs.subjects[train], gains[train], high - low)
+        found[TEXT_AND_SUBJECT][test] = both.scores(pairs.subjects[test], strong[test] - cheap[test])
     names = [TEXT]
     if split.kinds_recur and pairs.has_subjects:
         names += [TEXT_AND_SUBJECT, SUBJECTS]

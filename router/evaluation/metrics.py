@@ -1,9 +1,9 @@
 """Cost/quality curves of a router between a cheap and a strong model, and what is read off them.
 
-The definitions are RouteLLM's (arXiv 2406.18665 v4; evals/benchmarks.py and evals/evaluate.py, read 2026-11-30), so that
-figures may be compared: thresholds at the ten deciles of the score, eleven points from no strong call to all; PGR is
-the share of the gap between the two models that is recovered; APGR the area under PGR over the share of strong calls,
-½ for a router that draws lots; CPT(x) the share of strong calls at which x of the gap is recovered.
+The definitions are RouteLLM's (arXiv 2406.18665 v4; evals/benchmarks.py and evals/evaluate.py, read 2026-11-30), so
+that figures may be compared: thresholds at the ten deciles of the score, eleven points from no strong call to all; PGR
+is the share of the gap between the two models that is recovered; APGR the area under PGR over the share of strong
+calls, 1/2 for a router that draws lots; CPT(x) the share of strong calls at which x of the gap is recovered.
 """
 
 from collections.abc import Sequence

@@ -8,12 +8,8 @@ from matplotlib.figure import Figure
 
 from router.evaluation.judging import ORACLE, RANDOM, TEXT, TEXT_AND_SUBJECT, Judgement
 
-_STYLES = {
-    TEXT: {"color": "#1f5fa8", "linewidth": 2.0},
-    TEXT_AND_SUBJECT: {"color": "#0b8457", "linewidth": 2.0},
-    RANDOM: {"color": "#888888", "linestyle": ":"},
-    ORACLE: {"color": "#bbbbbb", "linestyle": "--"},
-}
+_COLORS = {TEXT: "#1f5fa8", TEXT_AND_SUBJECT: "#0b8457", RANDOM: "#888888", ORACLE: "#bbbbbb"}
+_OURS = (TEXT, TEXT_AND_SUBJECT)
 
 
 def plot(judgement: Judgement, path: Path, *, title: str, without: Sequence[str] = (ORACLE,)) -> None:
@@ -29,7 +25,14 @@ def plot(judgement: Judgement, path: Path, *, title: str, without: Sequence[str]
         if line.name not in without:
             label = f"{line.name} ({line.curve.apgr:.3f})"
             shares = [100 * share for share in line.curve.strong_share]
-            axes.plot(shares, line.curve.quality, label=label, **{"linewidth": 1.2, **_STYLES.get(line.name, {})})
+            axes.plot(
+                shares,
+                line.curve.quality,
+                label=label,
+                color=_COLORS.get(line.name),
+                linewidth=2.0 if line.name in _OURS else 1.2,
+                linestyle=":" if line.name == RANDOM else "-",
+            )
     axes.set(xlabel="strong calls, %", ylabel="mean score", title=title)
     axes.title.set_fontsize(9)
     axes.legend(fontsize=7, title="APGR", title_fontsize=7)

@@ -121,4 +121,4 @@ def _line_data(line: RouterLine, prices: Prices) -> Mapping[str, object]:
 
 
 def _number(value: float) -> float | None:
-    return None if value != value else value  # nan has no JSON  # noqa: PLR0124
+    return None if value != value else value  # nan has no JSON

@@ -65,13 +65,18 @@ def probabilities_of(head: TextHead, prompts: Sequence[str]) -> tuple[Floats, Fl
     if CHEAP not in names or STRONG not in names:
         return None
     logits = np.array([head.said(prompt).logits for prompt in prompts])
-    return expit(logits[:, names.index(CHEAP)]), expit(logits[:, names.index(STRONG)])
+    cheap, strong = (
+        expit(each.slope * logits[:, number] + each.shift)
+        for number, each in ((names.index(name), head.header.heads[names.index(name)]) for name in (CHEAP, STRONG))
+    )
+    return cheap, strong
 
 
 def scores_of(head: TextHead, prompts: Sequence[str]) -> Floats:
     """How a trained head ranks prompts: by what the strong model adds if it is one of a pair, else by difficulty."""
-    pair = probabilities_of(head, prompts)
-    if pair is not None:
-        return head.header.strong_weight * pair[1] - pair[0]
-    number = [each.name for each in head.header.heads].index(DIFFICULTY)
-    return np.array([head.said(prompt).logits[number] for prompt in prompts])
+    names = [each.name for each in head.header.heads]
+    logits = np.array([head.said(prompt).logits for prompt in prompts])
+    if CHEAP in names and STRONG in names:
+        cheap, strong = expit(logits[:, names.index(CHEAP)]), expit(logits[:, names.index(STRONG)])
+        return np.asarray(head.header.strong_weight * strong - cheap)
+    return np.asarray(logits[:, names.index(DIFFICULTY)])

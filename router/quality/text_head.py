@@ -1,4 +1,4 @@
-"""A text head: what the words of a prompt say about how hard it is, from a trained artefact, in some fifty microseconds.
+"""A text head: what the words of a prompt say about how hard it is, by a trained artefact, in some fifty microseconds.
 
 The artefact is bytes: `read_artefact` checks and reads them, `written` makes them, `TextHead` asks them. Each head is
 logistic regression over the terms of `text_terms`, with weights of one signed byte. A bucket's weights for all heads
@@ -44,6 +44,9 @@ class HeadScales(msgspec.Struct, frozen=True):
     word_scale: float
     mark_scale: float
     mean_logit: float  # over what it was trained on: what an average prompt gets
+    # Log-odds that rank best are too flat to be believed: P = 1 ÷ (1 + exp(−slope × logit − shift)).
+    slope: float = 1.0
+    shift: float = 0.0
 
 
 class Header(msgspec.Struct, frozen=True, omit_defaults=True):

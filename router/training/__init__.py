@@ -1,4 +1,4 @@
-"""Making text heads from prompts with outcomes. Needs the packages of `penstock[train]`; nothing that serves imports it.
+"""Making text heads from prompts with outcomes. Needs the packages of `penstock[train]`; no server imports it.
 
 outcomes    prompts and which models were right, from files of JSON lines
 pairs       two models of such files side by side: what is trained on and judged by

@@ -18,10 +18,16 @@ class Line:
 
     weights: Floats  # one a column
     bias: float
+    slope: float = 1.0  # what makes log-odds that are borne out of those that rank best
+    shift: float = 0.0
 
     def logits(self, matrix: csr_matrix) -> Floats:
-        """The log-odds of each row."""
+        """The log-odds of each row, by which rows are ranked."""
         return np.asarray(matrix @ self.weights + self.bias)
+
+    def probabilities(self, matrix: csr_matrix) -> Floats:
+        """The probability of each row, as far as it can be relied on."""
+        return np.asarray(expit(self.slope * self.logits(matrix) + self.shift))
 
 
 def fitted(matrix: csr_matrix, targets: Floats, penalties: Floats, *, rows: Floats | None = None) -> Line:

@@ -24,16 +24,13 @@ def make_head(pairs: Pairs, *, is_pair: bool, also: Pairs | None = None, licence
         raise BadOutcomes(f"{len(pairs)} prompts are too few to learn from; give {_LEAST_PROMPTS} or more.")
     matrix = matrix_of(pairs.prompts)
     lines: dict[str, Line] = {}
-    if also is None:
-        difficulty = difficulty_head(pairs, matrix)
-    else:
-        difficulty = difficulty_head(also, matrix_of(also.prompts))
+    difficulty = difficulty_head(pairs, matrix) if also is None else difficulty_head(also, matrix_of(also.prompts))
     recipe = recipe_for(len(pairs), kinds_recur=True)
     if is_pair:
         heads = pair_heads(pairs, matrix, recipe, prior=None if also is None else difficulty)
         lines.update(heads.lines())
     lines[DIFFICULTY] = difficulty
-    names = {pair for pair in pairs.names.values()}
+    names = set(pairs.names.values())
     return as_artefact(
         lines,
         {name: float(line.logits(matrix).mean()) for name, line in lines.items()},

@@ -1,4 +1,4 @@
-"""The terms of prompts as a sparse matrix: a row for each prompt, a column for each bucket and for each level of a mark.
+"""The terms of prompts as a sparse matrix: a row for each prompt, a column for each bucket and each level of a mark.
 
 A row's product with a head's weights is its log-odds without the bias, just as `quality/text_head.py` reckons them.
 """

@@ -90,7 +90,7 @@ def _lines(path: Path) -> Iterator[tuple[str, bytes]]:
         with path.open("rb") as file:
             is_packed = file.read(2) == b"\x1f\x8b"
         with gzip.open(path) if is_packed else path.open("rb") as lines:
-            for number, text in enumerate(lines, start=1):  # noqa: B007 - told in the error below
+            for number, text in enumerate(lines, start=1):
                 if text.strip():
                     yield f"{path}:{number}", text
     except OSError as error:

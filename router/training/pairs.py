@@ -112,13 +112,14 @@ def _part(file: Outcomes, cheap: str | None, strong: str | None) -> Pairs:
         raise BadOutcomes(f"{file.name}: the cheap and the strong model are both {names[0]}; name two.")
     low, high = file.column(names[0]), file.column(names[1])
     kept = np.flatnonzero(~(np.isnan(low) | np.isnan(high)))
-    if not len(kept):
+    numbers = [int(row) for row in kept]
+    if not numbers:
         raise BadOutcomes(f"{file.name}: no prompt has outcomes of both {names[0]} and {names[1]}.")
-    rest = [number for number, model in enumerate(file.models) if model not in names]
+    rest = np.array([number for number, model in enumerate(file.models) if model not in names], dtype=np.intp)
     return Pairs(
-        [file.prompts[row] for row in kept],
+        [file.prompts[row] for row in numbers],
         np.full(len(kept), file.name),
-        np.array([f"{file.name}/{file.subjects[row]}" if file.subjects[row] else file.name for row in kept]),
+        np.array([f"{file.name}/{file.subjects[row]}" if file.subjects[row] else file.name for row in numbers]),
         low[kept],
         high[kept],
         _means(file.scores[np.ix_(kept, rest)]),

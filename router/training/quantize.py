@@ -30,7 +30,15 @@ def as_artefact(
         word_scale, word_table = _table(line.weights[:BUCKETS])
         mark_scale, mark_table = _table(line.weights[BUCKETS:])
         scales.append(
-            HeadScales(name, line.bias, word_scale * WORD_UNIT, mark_scale * MARK_UNIT, float(mean_logits[name]))
+            HeadScales(
+                name,
+                line.bias,
+                word_scale * WORD_UNIT,
+                mark_scale * MARK_UNIT,
+                float(mean_logits[name]),
+                line.slope,
+                line.shift,
+            )
         )
         words.append(word_table)
         marks.append(mark_table)

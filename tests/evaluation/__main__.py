@@ -171,7 +171,9 @@ def _inference(pairs: Pairs) -> list[Verdict]:
     for size, most_us in ((1_024, 250.0), (10_240, 700.0), (102_400, 700.0)):
         prompts = [text[begin : begin + size] for begin in range(0, 50_000, 1_000)]
         best_us = min(_round_us(head.said, prompts) for _ in range(30))
-        verdicts.append(Verdict(f"Inference at {size:,} bytes", f"<= {most_us:.0f} us", f"{best_us:.0f} us", best_us <= most_us))
+        verdicts.append(
+            Verdict(f"Inference at {size:,} bytes", f"<= {most_us:.0f} us", f"{best_us:.0f} us", best_us <= most_us)
+        )
     return verdicts
 
 

@@ -32,7 +32,7 @@ def test_ten_prompts_by_hand() -> None:
 
     assert curve.strong_share == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
     assert curve.quality == pytest.approx([0.8, 0.9, *[1.0] * 9])
-    assert curve.apgr == pytest.approx((0.1 * 0.5 / 2 + 0.1 * 1.5 / 2 + 0.8))
+    assert curve.apgr == pytest.approx(0.1 * 0.5 / 2 + 0.1 * 1.5 / 2 + 0.8)
     assert curve.cpt(0.5) == pytest.approx(0.1)
     assert curve.share_for(0.95) == pytest.approx(0.15)
 

@@ -34,7 +34,9 @@ def exam() -> Pairs:
 def test_a_head_says_what_the_line_it_was_made_of_says(prompts: list[str]) -> None:
     chance = np.random.default_rng(3)
     line = rounded(Line(chance.normal(size=COLUMNS), 0.5))
-    content = as_artefact({"difficulty": line}, {"difficulty": 0.0}, known_words(prompts, least=1), trained_on={}, licence="")
+    content = as_artefact(
+        {"difficulty": line}, {"difficulty": 0.0}, known_words(prompts, least=1), trained_on={}, licence=""
+    )
     head = TextHead(read_artefact(content, name="test"))
 
     said = [head.said(prompt).logits[0] for prompt in prompts]

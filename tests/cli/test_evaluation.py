@@ -1,0 +1,115 @@
+"""`penstock train` and `penstock evaluate`, from the command line to the files they write."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from router.cli.main import penstock
+from router.errors import PenstockError
+from router.quality.text_head import TextHead, read_artefact
+
+
+def exam(file: Path, *, rows: int = 120) -> Path:
+    """Sums that both can do, proofs that only the strong one can; but every ninth is otherwise."""
+    lines = []
+    for row in range(rows):
+        is_proof, is_odd = row % 2, row % 9 == 0
+        prompt = f"Prove that lemma {row} holds." if is_proof else f"What is {row} plus 3?"
+        score = {"cheap": int(is_proof == is_odd), "strong": 1}
+        lines.append(json.dumps({"prompt": prompt, "subject": "proofs" if is_proof else "sums", "score": score}))
+    file.write_text("\n".join(lines))
+    return file
+
+
+def asked(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(penstock, [str(each) for each in arguments])
+
+
+def test_evaluation_tells_the_curve_and_writes_it_as_json_and_png(tmp_path: Path) -> None:
+    result = asked(
+        "evaluate", exam(tmp_path / "exam.jsonl"), "--json", tmp_path / "out.json", "--png", tmp_path / "out.png"
+    )
+
+    assert result.exit_code == 0, result.output
+    assert "exam: cheap → strong" in result.output
+    assert "always strong" in result.output
+    data = json.loads((tmp_path / "out.json").read_bytes())
+    ours = next(line for line in data["routers"] if line["router"] == "text head")
+    assert ours["apgr"] > 0.6
+    assert ours["strong_share"][0] == 0.0
+    assert ours["cost"][-1] == 1.0
+    assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_trained_head_is_judged_as_it_is(tmp_path: Path) -> None:
+    file, out = exam(tmp_path / "exam.jsonl"), tmp_path / "head.bin"
+
+    trained = asked("train", file, "--out", out, "--cheap", "cheap", "--strong", "strong")
+    judged = asked("evaluate", file, "--head", out)
+
+    assert trained.exit_code == 0, trained.output
+    head = TextHead(read_artefact(out.read_bytes(), name="head.bin"))
+    assert head.version in trained.output
+    assert f"head {head.version}" in judged.output
+
+
+def test_without_a_pair_a_head_of_difficulty_is_trained(tmp_path: Path) -> None:
+    out = tmp_path / "head.bin"
+
+    asked("train", exam(tmp_path / "exam.jsonl"), "--out", out)
+
+    assert [each.name for each in read_artefact(out.read_bytes(), name="head").header.heads] == ["difficulty"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--cheap", "nobody"), "has none of nobody; it has: cheap, strong"),
+        (("--split", "leave-one-dataset-out"), "All prompts are of one of the files"),
+        (("--head", "exam.jsonl"), "exam.jsonl is not a text head"),
+        (("--json", "no/where.json"), "cannot be written"),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_a_sentence(
+    arguments: tuple[str, str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    result = asked("evaluate", exam(tmp_path / "exam.jsonl"), *arguments)
+
+    assert isinstance(result.exception, PenstockError)
+    assert told in result.exception.message
+
+
+def test_serving_loads_nothing_that_only_training_needs() -> None:
+    told = (
+        "import sys, router.cli.main; print([name for name in ('numpy', 'scipy', 'matplotlib') if name in sys.modules])"
+    )
+
+    answer = subprocess.run([sys.executable, "-c", told], capture_output=True, check=True, text=True)
+
+    assert answer.stdout.strip() == "[]"
+
+
+def test_without_the_packages_the_command_says_what_to_install(tmp_path: Path) -> None:
+    program = (
+        "import sys; sys.modules['scipy'] = None\n"  # how Python is told that a package is not there
+        f"sys.argv = ['penstock', 'evaluate', {str(tmp_path / 'x')!r}]\n"
+        "from router.cli.main import main\nmain()"
+    )
+
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False, text=True)
+
+    assert answer.returncode == 1
+    assert answer.stderr.strip().endswith("pip install 'penstock[train]'")
+
+
+def test_help_lists_late_commands_without_loading_them() -> None:
+    result = asked("--help")
+
+    assert "Judge routing on prompts whose outcomes are known." in result.output
+    assert "--split" in asked("evaluate", "--help").output
