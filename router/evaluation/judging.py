@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from router.errors import BadOutcomes
 from router.evaluation.metrics import Curve, calibration_error, curve_of, interval
@@ -21,7 +22,15 @@ from router.training.logistic import Line
 from router.training.matrix import matrix_of
 from router.training.outcomes import Floats
 from router.training.pairs import Pairs, repeats
-from router.training.recipe import Recipe, difficulty_head, pair_heads, recipe_for, shifted
+from router.training.recipe import (
+    PairHeads,
+    Recipe,
+    difficulty_head,
+    heads_for_new_subjects,
+    pair_heads,
+    recipe_for,
+    shifted,
+)
 
 TEXT = "text head"
 TEXT_AND_SUBJECT = "text head, subject given"
@@ -91,8 +100,7 @@ def judge(
             cheap[test], strong[test] = shifted(levels, difficulty - difficulty.mean())
             found[TEXT][test] = strong[test] - cheap[test]
             continue
-        chosen = recipe or recipe_for(len(train), kinds_recur=split.kinds_recur)
-        heads = pair_heads(pairs.at(train), matrix[train], chosen, prior=prior)
+        heads = _heads(pairs.at(train), matrix[train], split, recipe, prior)
         cheap[test], strong[test] = heads.probabilities(matrix[test])
         found[TEXT][test] = heads.scores(matrix[test])
         low, high = heads.probabilities(matrix[train])
@@ -106,6 +114,12 @@ def judge(
     if len(set(told)) > 1:
         names.append(TOLD)
     return _judgement(pairs, split.name, {name: found[name] for name in names}, probabilities=(cheap, strong))
+
+
+def _heads(pairs: Pairs, matrix: csr_matrix, split: Split, recipe: Recipe | None, prior: Line | None) -> PairHeads:
+    if recipe is None and not split.kinds_recur:
+        return heads_for_new_subjects(pairs, matrix, prior=prior)
+    return pair_heads(pairs, matrix, recipe or recipe_for(len(pairs)), prior=prior)
 
 
 def _lent(also: Pairs, pairs: Pairs) -> Line:

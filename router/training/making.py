@@ -25,7 +25,7 @@ def make_head(pairs: Pairs, *, is_pair: bool, also: Pairs | None = None, licence
     matrix = matrix_of(pairs.prompts)
     lines: dict[str, Line] = {}
     difficulty = difficulty_head(pairs, matrix) if also is None else difficulty_head(also, matrix_of(also.prompts))
-    recipe = recipe_for(len(pairs), kinds_recur=True)
+    recipe = recipe_for(len(pairs))
     if is_pair:
         heads = pair_heads(pairs, matrix, recipe, prior=None if also is None else difficulty)
         lines.update(heads.lines())

@@ -10,7 +10,7 @@ was tried too, and made GSM8K and MMLU-Pro worse by .02.) Where the prompts to c
 are of kinds that are new, it is not: what tells one subject from another in training says little about a third.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.sparse import csr_matrix, hstack
@@ -44,7 +44,7 @@ _LEVEL_PENALTY = 1e-3
 _USUAL_ROWS = 2000.0  # a file of so many counts as it is
 DIFFICULTY_SHARE = 0.5  # how far its log-odds move a model's; half of what it claims, for prompts of other origin
 _PRIOR_PENALTY = 0.1
-_PARTS = 3  # in which rows are divided to find the slope
+_PARTS = 3  # in which rows are divided to find the slope, and subjects to find what ranks new ones
 _SLOPE_PENALTY = 1.0
 _SLOPES = (0.25, 4.0)  # what a slope may come to, lest few rows make nonsense of a head
 
@@ -57,10 +57,8 @@ FEW_ROWS = 3_000
 NEW = Recipe(word_penalty=64.0, mark_penalty=0.25, own_share=1.0, strong_weight=0.75)
 
 
-def recipe_for(rows: int, *, kinds_recur: bool) -> Recipe:
-    """The recipe for so many rows to learn from."""
-    if not kinds_recur:
-        return NEW
+def recipe_for(rows: int) -> Recipe:
+    """The recipe for so many rows to learn from, for kinds that recur."""
     return FEW if rows < FEW_ROWS else RECURRING
 
 
@@ -71,6 +69,9 @@ class PairHeads:
     cheap: Line
     strong: Line
     recipe: Recipe
+    difficulty: Line | None = None  # where it counts for ranking too, as much as the next says
+    levels: tuple[float, float] = (0.5, 0.5)  # mean scores of the pair
+    shares: tuple[float, float] = (1.0, 0.0)  # of what the pair's heads say, and of what difficulty leads to expect
 
     def probabilities(self, matrix: csr_matrix) -> tuple[Floats, Floats]:
         """That the cheap model is right, and that the strong one is, for each row."""
@@ -79,7 +80,10 @@ class PairHeads:
     def scores(self, matrix: csr_matrix) -> Floats:
         """By what prompts are ranked: the higher, the more the strong model adds."""
         strong, cheap = expit(self.strong.logits(matrix)), expit(self.cheap.logits(matrix))
-        return np.asarray(self.recipe.strong_weight * strong - cheap)
+        scores = np.asarray(self.recipe.strong_weight * strong - cheap)
+        if self.difficulty is None:
+            return scores
+        return self.shares[0] * scores + self.shares[1] * _gains_expected(self.difficulty, self.levels, matrix)
 
     def lines(self) -> dict[str, Line]:
         """By name, for an artefact."""
@@ -91,8 +95,62 @@ def pair_heads(pairs: Pairs, matrix: csr_matrix, recipe: Recipe, *, prior: Line 
 
     `prior` is a difficulty head that was trained elsewhere: each head may lean on it as far as the rows bear it out.
     """
-    cheap = _head(pairs, matrix, pairs.cheap, recipe, prior)
-    return PairHeads(cheap, _head(pairs, matrix, pairs.strong, recipe, prior), recipe)
+    return PairHeads(
+        _head(pairs, matrix, pairs.cheap, recipe, prior), _head(pairs, matrix, pairs.strong, recipe, prior), recipe
+    )
+
+
+def heads_for_new_subjects(pairs: Pairs, matrix: csr_matrix, *, prior: Line | None = None) -> PairHeads:
+    """Heads for subjects that are not among the rows.
+
+    What ranks prompts of a new subject best differs from one pair of models to the next: what the pair's heads say, the
+    difficulty learned elsewhere beside it, or difficulty alone, learned within subjects. Which, is found by leaving
+    subjects out among the rows themselves.
+    """
+    heads = pair_heads(pairs, matrix, NEW, prior=prior)
+    groups = np.unique(pairs.subjects, return_inverse=True)[1] % _PARTS
+    if len(set(groups)) < _PARTS:
+        return heads
+    levels = float(pairs.cheap.mean()), float(pairs.strong.mean())
+    said, within = np.zeros(len(pairs)), np.zeros(len(pairs))
+    for group in range(_PARTS):
+        learned, told = np.flatnonzero(groups != group), np.flatnonzero(groups == group)
+        rows, part = pairs.at(learned), matrix[learned]
+        said[told] = pair_heads(rows, part, NEW, prior=prior).scores(matrix[told])
+        within[told] = _gains_expected(_within_subjects(rows, part), levels, matrix[told])
+    gains = pairs.strong - pairs.cheap
+    found = [(_rank_gain(said, gains), heads), (_rank_gain(within, gains), None)]
+    if prior is not None:
+        centred = _centred(prior, matrix)
+        elsewhere = _gains_expected(centred, levels, matrix)
+        shares = 1.0 / (float(said.std()) or 1.0), 1.0 / (float(elsewhere.std()) or 1.0)
+        both = replace(heads, difficulty=centred, levels=levels, shares=shares)
+        found.append((_rank_gain(shares[0] * said + shares[1] * elsewhere, gains), both))
+    best = max(found, key=lambda each: each[0])[1]
+    if best is not None:
+        return best
+    return replace(heads, difficulty=_within_subjects(pairs, matrix), levels=levels, shares=(0.0, 1.0))
+
+
+def _rank_gain(scores: Floats, gains: Floats) -> float:
+    """How much more the strong model adds to those ranked high: what APGR measures, but for its unit."""
+    ranks = np.empty(len(scores))
+    ranks[np.argsort(scores, kind="stable")] = np.arange(len(scores))
+    return float(((ranks - ranks.mean()) * gains).mean())
+
+
+def _gains_expected(difficulty: Line, levels: tuple[float, float], matrix: csr_matrix) -> Floats:
+    cheap, strong = shifted(levels, difficulty.logits(matrix))
+    return np.asarray(strong - cheap)
+
+
+def _within_subjects(pairs: Pairs, matrix: csr_matrix) -> Line:
+    """Difficulty as it shows within each subject, 0 on average; what tells subjects apart is not in it."""
+    return _centred(difficulty_head(replace(pairs, datasets=pairs.subjects), matrix), matrix)
+
+
+def _centred(line: Line, matrix: csr_matrix) -> Line:
+    return Line(line.weights, line.bias - float(line.logits(matrix).mean()))
 
 
 def _head(pairs: Pairs, matrix: csr_matrix, outcomes: Floats, recipe: Recipe, prior: Line | None) -> Line:
