@@ -180,7 +180,7 @@ class Planner:
         policy = self._policy_for(team, request, controls.policy)
         catalog = self._catalog()
         count = await self._counter.count(request, scope=team_name)
-        head = self._head if policy.chooses else None  # a quarter of what telling the rest of the profile takes
+        head = self._head if policy.chooses else None  # 0.1 ms a kilobyte, for nothing
         profile = profile_of(request, count, controls, team=team_name, system=self._system, head=head)
         tightening = tightening_of(controls, request.data_preferences)
         broken, paused = (self._board.broken(), self._board.paused()) if self._board is not None else ({}, {})

@@ -1,4 +1,4 @@
-"""A text head: what the words of a prompt say about how hard it is, by a trained artefact, in some fifty microseconds.
+"""A text head: what the words of a prompt say about how hard it is, by a trained artefact, in a tenth of a millisecond.
 
 The artefact is bytes: `read_artefact` checks and reads them, `written` makes them, `TextHead` asks them. Each head is
 logistic regression over the terms of `text_terms`, with weights of one signed byte. A bucket's weights for all heads
