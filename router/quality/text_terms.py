@@ -3,7 +3,7 @@
 Two kinds. Words and pairs of neighbouring words are hashed to buckets, each counted once however often it comes.
 Marks are counts (of question marks, digits, capitals, lines …) on a coarse scale. Only the two ends of a long text are
 looked at, so that the time is bounded. All of it runs in loops of the interpreter's own, in C: a kilobyte takes less
-than a tenth of a millisecond (docs/quality.md), where numpy would take longer to be imported than ten thousand requests.
+than a tenth of a millisecond (docs/quality.md), where numpy would take longer to be imported than a thousand requests.
 """
 
 from typing import NamedTuple

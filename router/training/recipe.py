@@ -44,7 +44,9 @@ _LEVEL_PENALTY = 1e-3
 _USUAL_ROWS = 2000.0  # a file of so many counts as it is
 DIFFICULTY_SHARE = 0.5  # how far its log-odds move a model's; half of what it claims, for prompts of other origin
 _PRIOR_PENALTY = 0.1
-_PARTS = 3  # in which rows are divided to find the slope, and subjects to find what ranks new ones
+_PARTS = 3  # in which rows are divided to find the slope
+_DIFFICULTY_WEIGHT = 0.15  # of a unit of log-odds: about as much as the pair's heads spread on new subjects
+_LEAST_STEEPNESS = 0.01
 _SLOPE_PENALTY = 1.0
 _SLOPES = (0.25, 4.0)  # what a slope may come to, lest few rows make nonsense of a head
 
@@ -72,6 +74,7 @@ class PairHeads:
     difficulty: Line | None = None  # where it counts for ranking too, as much as the next says
     levels: tuple[float, float] = (0.5, 0.5)  # mean scores of the pair
     shares: tuple[float, float] = (1.0, 0.0)  # of what the pair's heads say, and of what difficulty leads to expect
+    average: float = 0.0  # what is taken off
 
     def probabilities(self, matrix: csr_matrix) -> tuple[Floats, Floats]:
         """That the cheap model is right, and that the strong one is, for each row."""
@@ -83,7 +86,8 @@ class PairHeads:
         scores = np.asarray(self.recipe.strong_weight * strong - cheap)
         if self.difficulty is None:
             return scores
-        return self.shares[0] * scores + self.shares[1] * _gains_expected(self.difficulty, self.levels, matrix)
+        expected = _gains_expected(self.difficulty, self.levels, matrix)
+        return self.shares[0] * scores + self.shares[1] * expected - self.average
 
     def lines(self) -> dict[str, Line]:
         """By name, for an artefact."""
@@ -103,40 +107,26 @@ def pair_heads(pairs: Pairs, matrix: csr_matrix, recipe: Recipe, *, prior: Line 
 def heads_for_new_subjects(pairs: Pairs, matrix: csr_matrix, *, prior: Line | None = None) -> PairHeads:
     """Heads for subjects that are not among the rows.
 
-    What ranks prompts of a new subject best differs from one pair of models to the next: what the pair's heads say, the
-    difficulty learned elsewhere beside it, or difficulty alone, learned within subjects. Which, is found by leaving
-    subjects out among the rows themselves.
+    What the pair's heads say of a new subject may be wrong altogether, since what told subjects apart among the rows
+    need not hold for another. So difficulty, learned within subjects and elsewhere, has as much to say. Scores are told
+    against the average of the rows, or heads that were trained without a subject could not be compared: without one
+    where the strong model adds much, it seems to add less everywhere.
     """
     heads = pair_heads(pairs, matrix, NEW, prior=prior)
-    groups = np.unique(pairs.subjects, return_inverse=True)[1] % _PARTS
-    if len(set(groups)) < _PARTS:
+    if len(set(pairs.subjects)) < 2:
         return heads
     levels = float(pairs.cheap.mean()), float(pairs.strong.mean())
-    said, within = np.zeros(len(pairs)), np.zeros(len(pairs))
-    for group in range(_PARTS):
-        learned, told = np.flatnonzero(groups != group), np.flatnonzero(groups == group)
-        rows, part = pairs.at(learned), matrix[learned]
-        said[told] = pair_heads(rows, part, NEW, prior=prior).scores(matrix[told])
-        within[told] = _gains_expected(_within_subjects(rows, part), levels, matrix[told])
-    gains = pairs.strong - pairs.cheap
-    found = [(_rank_gain(said, gains), heads), (_rank_gain(within, gains), None)]
-    if prior is not None:
-        centred = _centred(prior, matrix)
-        elsewhere = _gains_expected(centred, levels, matrix)
-        shares = 1.0 / (float(said.std()) or 1.0), 1.0 / (float(elsewhere.std()) or 1.0)
-        both = replace(heads, difficulty=centred, levels=levels, shares=shares)
-        found.append((_rank_gain(shares[0] * said + shares[1] * elsewhere, gains), both))
-    best = max(found, key=lambda each: each[0])[1]
-    if best is not None:
-        return best
-    return replace(heads, difficulty=_within_subjects(pairs, matrix), levels=levels, shares=(0.0, 1.0))
+    weight = _DIFFICULTY_WEIGHT * (1.0 if prior is None else 2.0) / _steepness(levels)
+    difficulty = _within_subjects(pairs, matrix, prior)
+    whole = replace(heads, difficulty=difficulty, levels=levels, shares=(1.0, weight))
+    return replace(whole, average=float(whole.scores(matrix).mean()))
 
 
-def _rank_gain(scores: Floats, gains: Floats) -> float:
-    """How much more the strong model adds to those ranked high: what APGR measures, but for its unit."""
-    ranks = np.empty(len(scores))
-    ranks[np.argsort(scores, kind="stable")] = np.arange(len(scores))
-    return float(((ranks - ranks.mean()) * gains).mean())
+def _steepness(levels: tuple[float, float]) -> float:
+    """How fast the expected gain changes with difficulty, where it is average."""
+    low, high = shifted(levels, np.array([-0.5, 0.5]))
+    change = (high - low)[1] - (high - low)[0]
+    return max(abs(float(change)), _LEAST_STEEPNESS)
 
 
 def _gains_expected(difficulty: Line, levels: tuple[float, float], matrix: csr_matrix) -> Floats:
@@ -144,9 +134,16 @@ def _gains_expected(difficulty: Line, levels: tuple[float, float], matrix: csr_m
     return np.asarray(strong - cheap)
 
 
-def _within_subjects(pairs: Pairs, matrix: csr_matrix) -> Line:
-    """Difficulty as it shows within each subject, 0 on average; what tells subjects apart is not in it."""
-    return _centred(difficulty_head(replace(pairs, datasets=pairs.subjects), matrix), matrix)
+def _within_subjects(pairs: Pairs, matrix: csr_matrix, prior: Line | None) -> Line:
+    """Difficulty as it shows within each subject, 0 on average, and as much of the prior where there is one.
+
+    What tells subjects apart is not in it.
+    """
+    own = _centred(difficulty_head(replace(pairs, datasets=pairs.subjects), matrix), matrix)
+    if prior is None:
+        return own
+    other = _centred(prior, matrix)
+    return Line((own.weights + other.weights) / 2, (own.bias + other.bias) / 2)
 
 
 def _centred(line: Line, matrix: csr_matrix) -> Line:

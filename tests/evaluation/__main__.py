@@ -106,6 +106,8 @@ def _routing(judged: dict[str, Judgement]) -> list[Verdict]:
     assert mixed.calibration is not None
     unseen = judged["MMLU, unseen subjects"].calibration
     assert unseen is not None
+    categories = judged["MMLU-Pro, unseen categories"].calibration
+    assert categories is not None
     assert out.calibration is not None
     never = text >= max(files, told) and both >= subjects
     return [
@@ -126,6 +128,7 @@ def _routing(judged: dict[str, Judgement]) -> list[Verdict]:
         Verdict("One file left out, mean", ">= 0.53", f"{mean:.3f}", mean >= 0.53),
         Verdict("Calibration error, mixed", "<= 0.03", _two(mixed.calibration), max(mixed.calibration) <= 0.03),
         Verdict("Calibration error, unseen subjects", "<= 0.08", _two(unseen), max(unseen) <= 0.08),
+        Verdict("Calibration error, unseen categories", "<= 0.08", _two(categories), max(categories) <= 0.08),
         Verdict(
             "Calibration error, file left out, its level known",
             "<= 0.08",

@@ -1,5 +1,7 @@
 """From rows to an artefact: what is trained is what is asked."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,7 +15,15 @@ from router.training.matrix import COLUMNS, known_words, matrix_of
 from router.training.outcomes import Outcomes
 from router.training.pairs import Pairs, paired
 from router.training.quantize import as_artefact, rounded
-from router.training.recipe import NEW, RECURRING, difficulty_head, pair_heads, shifted, targets_of
+from router.training.recipe import (
+    NEW,
+    RECURRING,
+    difficulty_head,
+    heads_for_new_subjects,
+    pair_heads,
+    shifted,
+    targets_of,
+)
 
 SUMS = [f"What is {number} plus {number + 3}, and {word} more?" for number in range(20) for word in ("one", "two")]
 PROOFS = [f"Prove that {word} {number} is not a counterexample." for number in range(20) for word in ("lemma", "claim")]
@@ -97,3 +107,27 @@ def test_where_the_strong_model_mostly_fails_harder_prompts_gain_less() -> None:
     assert np.all(np.diff(high - low) < 0)
     low, high = shifted((0.7, 0.9), difficulty)
     assert np.all(np.diff(high - low) > 0)
+
+
+def six_subjects() -> Pairs:
+    """In each of six subjects, sums that both models can do and proofs that only the strong one can."""
+    pairs = exam()
+    return replace(pairs, subjects=np.array([f"exam/{row % 6}" for row in range(len(pairs))]))
+
+
+def test_heads_for_new_subjects_rank_what_the_strong_model_adds() -> None:
+    pairs = six_subjects()
+    seen = np.flatnonzero(pairs.subjects != "exam/5")
+    new = np.flatnonzero(pairs.subjects == "exam/5")
+    matrix = matrix_of(pairs.prompts)
+
+    for prior in (None, difficulty_head(pairs.at(seen), matrix[seen])):
+        scores = heads_for_new_subjects(pairs.at(seen), matrix[seen], prior=prior).scores(matrix[new])
+        is_proof = np.array([prompt in PROOFS for prompt in pairs.at(new).prompts])
+        assert scores[is_proof].mean() > scores[~is_proof].mean()
+
+
+def test_with_too_few_subjects_to_leave_any_out_the_pairs_heads_speak_alone() -> None:
+    pairs = exam()
+
+    assert heads_for_new_subjects(pairs, matrix_of(pairs.prompts)).difficulty is None
