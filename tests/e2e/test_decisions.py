@@ -72,8 +72,8 @@ def test_the_admin_port_says_the_same_as_a_dry_run(proxy: Proxy) -> None:
 
 def test_a_request_that_was_served_is_explained_afterwards(proxy: Proxy) -> None:
     body = {"model": "auto", "messages": [_user(_EASY)]}
-    dry = proxy.chat("search", body, x_penstock_dry_run="1", x_penstock_min_quality="0.89").json()
-    served = proxy.chat("search", body, x_penstock_min_quality="0.89")
+    dry = proxy.chat("search", body, x_penstock_dry_run="1", x_penstock_min_quality="0.91").json()
+    served = proxy.chat("search", body, x_penstock_min_quality="0.91")
     name = served.headers["x-request-id"]
 
     eventually(
@@ -160,7 +160,7 @@ def test_a_request_that_nobody_may_serve_gets_every_rejection(proxy: Proxy) -> N
 def test_a_request_may_tighten_its_policy(proxy: Proxy) -> None:
     body = {"model": "auto", "messages": [_user(_EASY)]}
 
-    better = proxy.chat("search", body, x_penstock_min_quality="0.89")
+    better = proxy.chat("search", body, x_penstock_min_quality="0.91")
     poorer = proxy.chat("search", body, x_penstock_max_cost_usd="0.0000001")
     other = proxy.chat("research", body, x_penstock_policy="thorough", x_penstock_tags="nightly,eval")
 

@@ -127,7 +127,8 @@ def test_heads_for_new_subjects_rank_what_the_strong_model_adds() -> None:
         assert scores[is_proof].mean() > scores[~is_proof].mean()
 
 
-def test_with_too_few_subjects_to_leave_any_out_the_pairs_heads_speak_alone() -> None:
+def test_with_one_subject_the_pairs_heads_speak_alone() -> None:
     pairs = exam()
+    pairs = replace(pairs, subjects=pairs.datasets)
 
     assert heads_for_new_subjects(pairs, matrix_of(pairs.prompts)).difficulty is None
