@@ -104,6 +104,16 @@ def test_blocks_lose_what_they_are_indented_by_and_end_at_a_fence_of_their_own()
     ]
 
 
+@pytest.mark.parametrize("sign", ["\u2028", "\u2029", "\x85", "\x0c", "\x1c"])
+def test_what_only_unicode_takes_for_the_end_of_a_line_does_not_tear_a_string_apart(sign: str) -> None:
+    assert _passes(_fenced(f'{{"a": "b{sign}c"}}', "json") if sign > "\x1f" else "{}", JSON)
+    assert _passes(_fenced(f'x = "b{sign}c"', "python"), PYTHON)
+
+
+def test_lines_may_end_as_windows_ends_them() -> None:
+    assert fenced_blocks("```py\r\nx = 1\r\n```\r\nDone.\r\n", Patience()) == [Block("py", "x = 1")]
+
+
 def test_a_language_without_its_parser_cannot_be_verified() -> None:
     with pytest.raises(CannotVerify, match="nothing is installed that parses sql"):
         CodeChecker({}).passes("SELECT 1", [SQL], Patience())
@@ -179,6 +189,17 @@ def test_hostile_code_takes_no_longer_than_it_is_charged(language: CodeLanguage,
         longest_s = max(longest_s, time.process_time() - begun_s)
 
     assert longest_s < 0.04  # 10 ms are meant; the rest is for a machine that does other things meanwhile
+
+
+@pytest.mark.parametrize(
+    "line", ["~" * 100_000, "```" + "a" * 100_000, "```" + " " * 100_000, "~~~ a" * 20_000, " " * 100_000 + "> ```a"]
+)
+def test_hostile_fences_take_no_longer_than_they_are_charged(line: str) -> None:
+    begun_s = time.process_time()
+    with contextlib.suppress(CannotVerify):
+        fenced_blocks(f"{line}`\n```\n", Patience())
+
+    assert time.process_time() - begun_s < 0.04
 
 
 @settings(max_examples=300, deadline=None)
