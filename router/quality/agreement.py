@@ -8,15 +8,18 @@ What an answer comes to is its `short_form`. Rules, the first that finds somethi
 3. what follows the last "answer is", "answer:" (Antwort, réponse, respuesta, risposta), up to the end of a line;
 4. all of it, if it is one line of at most 200 characters; else its last line, if that has at most 80.
 
-Of these, what stands behind a last `=`, and of that only a letter, where it is an option such as `(C)` or `C. Paris`;
-else, where it begins with a number, that number and the word behind it, which must be the same only where both have
-one (`$1,200.00` and `1200 dollars` agree, `3 days` and `3 weeks` do not); else the words, without case, markup, quotes
-and final stops.
+Of these, of an equation `x = 2 + 3 = 5` what stands behind the last `=`, and of that only a letter, where it is an
+option such as `(C)` or `C. Paris`, with the word behind it; else, where it is a number and no more figures or signs
+follow, that number and the word behind it; else the words and signs, without case, markup, quotes and final stops. The
+word behind a letter or number must be the same only where both have one (`$1,200.00` and `1200 dollars` agree, `3 days`
+and `3 weeks` do not), or where it is part of the number (`5 million`).
+
+What is said to agree is not asked of anybody else, so in doubt two answers differ: `3/4` is no 3, and `x >= 5` no 5.
 """
 
 import re
 import unicodedata
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import NamedTuple
 
 import msgspec
@@ -36,21 +39,42 @@ _ANSWER = re.compile(
     r"\b(?:answer|antwort|réponse|respuesta|risposta)\b[ \t*_]{0,8}(?:(?:is|ist|lautet|est|es|è)\b[ \t*_]{0,8}:?|:)",
     re.IGNORECASE,
 )
-_OPTION = re.compile(r"\(?([A-Ja-j])(?:[.):]+(?:\s|$)|$)")
-_MARKUP = re.compile(r"[*_`$€£\"'“”‘’«»\\]|(?:about|approximately|approx\.|≈|~)\s")
-_NUMBER = re.compile(r"([-+−]?\d[\d,\u00a0\u202f]{0,40}(?:\.\d{1,40})?)\s*([^\W\d_]*|%)")
-_SEPARATORS = re.compile(r"[,\u00a0\u202f]")
-_NOT_WORDS = re.compile(r"[^\w%/.,:+-]+")
+_OPTION = re.compile(r"\(?([A-Ja-j])(?:[.):]+(?:\s+|$)|$)")
+_OTHER_OPTION = re.compile(r"\b[A-J]\b|\([a-j]\)")
+_MARKUP = re.compile(
+    r"[`$€£\"'“”‘’«»\\]|\*+(?!\w)|(?<!\w)\*+|_+(?!\w)|(?<!\w)_+|(?:about|approximately|approx\.|≈|~)\s"
+)
+_RAISED = re.compile("[\u2070\u00b9\u00b2\u00b3\u2074-\u207b]+")  # NFKC would make 102 of ten squared
+_SAME_SIGNS = str.maketrans(
+    {"\u2212": "-", "\u2013": "-", "\u2014": "-", "\u2044": "/"}
+)  # minus, dashes, fraction slash
+_RELATION = re.compile(r"[<>≤≥≠≈!]")
+_NUMBER = re.compile(r"([-+]?(?:\d{1,3}(?:,\d{3}){1,12}(?![\d,])|\d{1,40}|(?=\.\d))(?:\.\d{1,40})?)\s*([^\W\d_]*|%)")
+_MORE_FIGURES = re.compile(r"\d|[-+*/^<>≤≥≠=±×÷·√∞π|&]")
+_IN_BRACKETS = re.compile(r"\(([^()]*)\)")
+_BLANKS = re.compile(r"[\s?;…]+")
+_ABOUT_SIGNS = re.compile(r"\s*([^\w\s])\s*")
+_WORD = re.compile(r"[^\W\d_]+")
+_STOPS = " .,:!。、"
+
+# Words that are part of the number before them: without one it is another.
+_SCALES = frozenset(
+    {"k", "hundred", "thousand", "million", "millions", "billion", "billions", "trillion", "bn", "mn", "dozen"}
+    | {"tausend", "mio", "mrd", "millionen", "milliarde", "milliarden", "mille", "milliard", "milliards"}
+    | {"mil", "millón", "millones", "mila", "milione", "milioni", "miliardo", "miliardi"}
+)
 
 
 class ShortForm(NamedTuple):
     """What an answer comes to, as it is compared."""
 
     value: str
-    unit: str = ""  # the word behind a number
+    unit: str = ""  # the word behind a number or the letter of an option
 
     def is_same(self, other: "ShortForm") -> bool:
-        return self.value == other.value and (self.unit == other.unit or not self.unit or not other.unit)
+        if self.value != other.value:
+            return False
+        return self.unit == other.unit or ("" in (self.unit, other.unit) and self.unit + other.unit not in _SCALES)
 
 
 def agree(first: str, second: str, patience: Patience | None = None) -> bool:
@@ -115,16 +139,26 @@ def _boxed(text: str) -> str | None:
 
 
 def _normalised(said: str) -> ShortForm | None:
-    plain = _MARKUP.sub("", unicodedata.normalize("NFKC", said)).rpartition("=")[2].strip()
+    plain = unicodedata.normalize("NFKC", _RAISED.sub(r"^\g<0>", said)).translate(_SAME_SIGNS)
+    plain = _right_side(_MARKUP.sub("", plain)).strip()
+    inner = _IN_BRACKETS.fullmatch(plain)
+    plain = plain if inner is None else inner[1].strip()
     option = _OPTION.match(plain)
-    if option is not None:
-        return ShortForm(option[1].casefold())
+    if option is not None and _OTHER_OPTION.search(plain, option.end()) is None:
+        word = _WORD.match(plain, option.end())
+        return ShortForm(option[1].casefold(), "" if word is None else word[0].casefold())
     number = _NUMBER.match(plain)
-    if number is not None:
-        try:
-            value = Decimal(_SEPARATORS.sub("", number[1]).replace("−", "-"))
-        except InvalidOperation:
-            return None
-        return ShortForm(f"{value.normalize():f}" if value else "0", number[2].casefold())
-    words = _NOT_WORDS.sub(" ", plain.casefold()).strip(" .,:")
+    if number is not None and _MORE_FIGURES.search(plain, number.end()) is None:
+        value = f"{Decimal(number[1].replace(',', '')):f}"  # exact, however long
+        value = value.rstrip("0").rstrip(".") if "." in value else value
+        return ShortForm("0" if value == "-0" else value, number[2].casefold())
+    words = _ABOUT_SIGNS.sub(r"\1", _BLANKS.sub(" ", plain.casefold())).strip(_STOPS)
     return ShortForm(words) if words else None
+
+
+def _right_side(plain: str) -> str:
+    """What stands behind the last `=` of one equation; all of it where it is several, or something else."""
+    left, *middle, right = plain.split("=") if "=" in plain else ("", plain)
+    if _RELATION.search(left) or any(_RELATION.search(each) or _WORD.search(each) for each in middle):
+        return plain
+    return right
