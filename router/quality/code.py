@@ -145,7 +145,8 @@ def fenced_blocks(text: str, patience: Patience) -> list[Block]:
             blocks.append(Block(tag, "\n".join(lines)))
             fence = ""
         else:
-            lines.append(line.removeprefix(indent))
+            # A blank line of a quotation is often a `>` with nothing behind it.
+            lines.append("" if line == indent.rstrip() else line.removeprefix(indent))
     if fence:
         blocks.append(Block(tag, "\n".join(lines)))
     if len(blocks) > _MOST_BLOCKS:
