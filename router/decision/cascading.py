@@ -102,10 +102,13 @@ def _is_allowed(arm: CascadeArm, terms: Terms, profile: RequestProfile) -> bool:
     it is called.
     """
     if terms.max_latency_ms is not None:
-        known = arm.first.latency_ms, arm.then.latency_ms
-        if None in known:
-            return False
-        if (known[0] or 0) + arm.escalated * (known[1] or 0) > terms.max_latency_ms:
+        expected_ms = 0.0
+        for each, share in ((arm.first, 1.0), (arm.opinion, 1.0), (arm.then, arm.escalated)):  # one after the other
+            if each is not None:
+                if each.latency_ms is None:
+                    return False
+                expected_ms += share * each.latency_ms
+        if expected_ms > terms.max_latency_ms:
             return False
     if terms.max_cost_usd is None:
         return True

@@ -12,6 +12,7 @@ from router.decision.eligibility import (
     Candidate,
     Checks,
     Question,
+    Reason,
     Rejection,
     below_bar,
     checks_for,
@@ -72,8 +73,9 @@ def decide(
     case = _Case(profile, policy, catalog, conditions, quality, effort_asked(profile))
     able, rejected = case.screened(terms)
     measure = able
+    doubtful: list[Candidate] = []
     if tightening is not NO_TIGHTENING and tightening != NO_TIGHTENING:
-        able, measure = case.still_able(able, terms, rejected)
+        able, measure, doubtful = case.still_able(able, terms, rejected)
     bar = quality_bar(measure, terms)
     if terms.has_twins:
         able = _each_once(able)
@@ -90,9 +92,9 @@ def decide(
         arm = drawn(terms.weights, arms, seed=conditions.seed, experiment=f"{policy.name}/{terms.rule or ''}")
         order = tuple(sorted(order, key=lambda candidate: arm is not None and candidate.arm.name != arm))
     cascade = None
-    if not_good_enough and terms.verify and not terms.weights and not is_new_work:
+    if (not_good_enough or doubtful) and terms.verify and not terms.weights and not is_new_work:
         good = {each.id for each in eligible}
-        below = [each for each in able if each.id not in good]
+        below = [each for each in _each_once([*able, *doubtful]) if each.id not in good]
         cascade = cascaded(order, below, bar, terms=terms, profile=profile, conditions=conditions)
         if cascade is not None:
             order = (cascade.first, *order)
@@ -179,29 +181,33 @@ class _Case(msgspec.Struct, frozen=True, gc=False):
 
     def still_able(
         self, able: list[Candidate], terms: Terms, rejected: list[Rejection]
-    ) -> tuple[list[Candidate], list[Candidate]]:
-        """Who of `able` the policy admits without the request's own limits too; and all whom it admits.
+    ) -> tuple[list[Candidate], list[Candidate], list[Candidate]]:
+        """Who of `able` the policy admits without the request's own limits too; all whom it admits; and who of `able`
+        is refused by it only as not good enough.
 
-        By the latter a relative floor is measured: otherwise a request's ceiling would take the best candidate out,
-        lower the bar, and let in what the policy refuses. The former matters where less thinking makes a candidate fit
-        that the policy refuses.
+        By the second a relative floor is measured: otherwise a request's ceiling would take the best candidate out,
+        lower the bar, and let in what the policy refuses. The first matters where less thinking makes a candidate fit
+        that the policy refuses. Of the third none answers alone, but one may go first in a cascade.
         """
         policy_terms = self.policy.terms_for(self.profile, NO_TIGHTENING, self.conditions.now)
         if policy_terms == replace(terms, min_quality=None):
-            return able, able
+            return able, able, []
         admitted, refused = self.screened(policy_terms)
         # A cap may make a candidate think harder, where it knows nothing as weak as the client asks: then it is better
         # than under the policy alone, by which it stays refused.
-        refused.extend(_judged(admitted, quality_bar(admitted, policy_terms), policy_terms, admitted)[1])
-        refusals = {(refusal.deployment, refusal.effort): refusal for refusal in refused}
+        weak = _judged(admitted, quality_bar(admitted, policy_terms), policy_terms, admitted)[1]
+        refusals = {(refusal.deployment, refusal.effort): refusal for refusal in (*refused, *weak)}
         still: list[Candidate] = []
+        doubtful: list[Candidate] = []
         for candidate in able:
             refusal = refusals.get((candidate.deployment.id, candidate.arm.effort))
             if refusal is None:
                 still.append(candidate)
-            else:
-                rejected.append(refusal)
-        return still, admitted
+                continue
+            rejected.append(refusal)
+            if refusal.reason is Reason.BELOW_QUALITY:
+                doubtful.append(candidate)
+        return still, admitted, doubtful
 
     def _examined(
         self, arm: Arm, deployment: Deployment, terms: Terms, estimator: Estimator, checks: Checks

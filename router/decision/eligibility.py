@@ -179,7 +179,8 @@ def fast_enough(question: Question) -> str | None:
 
 
 def expected_latency_ms(question: Question) -> int | None:
-    """Until the first token of a stream, or the end of a whole answer; None if it is not known."""
+    """Until the first token of a stream, or the end of an answer that is whole or verified before the client gets it;
+    None if it is not known."""
     estimate = question.estimate
     if estimate is None:
         return None
@@ -187,7 +188,7 @@ def expected_latency_ms(question: Question) -> int | None:
     if latency is None:
         return None
     taken_s = latency.first_token_s
-    if not question.profile.is_stream:
+    if not question.profile.is_stream or question.terms.checks_for(question.profile):
         # Choices are written side by side.
         taken_s += estimate.output_tokens / question.profile.choices / max(latency.output_tokens_per_s, _SLOWEST)
     return ceil(taken_s * 1000)
@@ -254,11 +255,13 @@ def too_unsure(candidate: Candidate, bar: float, terms: Terms, best: float) -> R
     """Whether it is good enough with the confidence that the terms ask.
 
     `best` is the quality of whoever a relative bar was measured by, who passes it: measured against itself the best is
-    good enough, and where little is known of anybody a request would else be left with nobody.
+    good enough, and where little is known of anybody a request would else be left with nobody. What a request asks
+    itself it must reach all the same.
     """
-    is_measure = terms.floor is not None and terms.floor.of == "best_candidate" and terms.min_quality is None
-    if candidate.forecast is None or (is_measure and candidate.quality >= best):
+    if candidate.forecast is None:
         return None
+    if terms.floor is not None and terms.floor.of == "best_candidate" and candidate.quality >= best:
+        bar = terms.min_quality or 0.0
     quality = candidate.forecast.at_least(terms.caution)
     if quality >= bar:
         return None

@@ -269,3 +269,35 @@ def test_a_cascade_is_good_enough_and_never_what_the_objective_likes_less(
             arm.first.deployment.model.name,
             arm.then.deployment.model.name,
         )
+
+
+def test_a_ceiling_that_nobody_touches_changes_nothing() -> None:
+    wide = Tightening(max_cost_usd=Decimal(100), max_latency_ms=None)
+    free, held = _decided(), _decided(tightening=wide)
+
+    assert free.cascade is not None
+    assert held.cascade is not None
+    assert cascade_ids(held) == cascade_ids(free)
+    assert [each.id for each in held.ranked] == [each.id for each in free.ranked]
+    strict = _decided(tightening=replace(wide, min_quality=0.93)).cascade
+    assert strict is not None
+    assert strict.probability >= 0.93
+    assert _decided(tightening=replace(wide, min_quality=0.96)).chosen is None
+    assert _names(_decided(replace(CHECKED, verify=()), tightening=wide)) == ["large", "huge"]
+
+
+def test_a_second_opinion_takes_its_time() -> None:
+    measured = replace(NOON, experience=Verified(0.95, 0.9, latency=Latency(1.0, 1e9)))  # a second for each call
+    rules = replace(CHECKED, verify=AGREEMENT)
+
+    assert _decided(replace(rules, max_latency_ms=2_300), measured).cascade is not None
+    assert _decided(replace(rules, max_latency_ms=2_100), measured).cascade is None
+    assert _decided(replace(CHECKED, max_latency_ms=1_300), measured).cascade is not None
+
+
+def test_a_stream_that_is_collected_takes_as_long_as_the_whole_answer() -> None:
+    slow = replace(NOON, experience=Verified(0.95, 0.9, latency=Latency(0.1, 1)))
+    rules, streamed = replace(CHECKED, max_latency_ms=1_000), replace(LIMITED, is_stream=True)
+
+    assert _decided(rules, slow, profile=streamed).chosen is not None
+    assert _decided(replace(rules, buffers_streams=True), slow, profile=streamed).chosen is None

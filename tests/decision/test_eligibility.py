@@ -349,6 +349,8 @@ def test_by_whom_a_bar_is_measured_is_good_enough_however_little_is_known() -> N
 
     assert too_unsure(of(0.8, 4.0), 0.76, cautious(relative, 0.9), best=0.8) is None
     assert too_unsure(of(0.79, 4.0), 0.76, cautious(relative, 0.9), best=0.8) is not None
+    # It must reach what the request asks itself: 2.5631 off the log-odds of .8 is .2357.
+    assert too_unsure(of(0.8, 4.0), 0.76, cautious(relative, 0.9, min_quality=0.2), best=0.8) is None
     assert too_unsure(of(0.8, 4.0), 0.76, cautious(relative, 0.9, min_quality=0.5), best=0.8) is not None
     assert too_unsure(of(0.8, 4.0), 0.76, cautious(QualityFloor(0.76), 0.9), best=0.8) is not None
 
