@@ -119,7 +119,7 @@ class Judge:
             self._learner.observe(entry)
         judged = self._judged(past, plan, conditions.warm_tokens)
         self._memory_then.observe(entry)
-        self._memory_now.observe(_as_sent_now(entry, plan))
+        self._memory_now.observe(_as_sent_now(past, plan))
         return judged
 
     def _foreseen(self, past: Past) -> Conditions:
@@ -254,9 +254,15 @@ def _quality(decision: Decision) -> float | None:
     return None if decision.chosen is None else decision.chosen.quality
 
 
-def _as_sent_now(entry: LedgerEntry, plan: Plan) -> LedgerEntry:
-    """The entry as it would have been booked, for whoever remembers prompts: another model's usage is not known."""
+def _as_sent_now(past: Past, plan: Plan) -> LedgerEntry:
+    """The entry as it would have been booked, for whoever remembers prompts: another model's usage is not known.
+
+    The same choice takes the same course, whoever answered in the end.
+    """
+    entry = past.entry
     served, chosen = entry.served_by, plan.decision.chosen
+    if chosen is not None and past.record.ranked[:1] == (chosen.id,):
+        return entry
     if served is None or chosen is None:
         return replace(entry, attempts=())
     deployment = chosen.deployment

@@ -311,6 +311,22 @@ def test_under_the_same_rules_a_memory_changes_nothing(memory: Callable[[], Prom
     assert all(isinstance(each, Judged) and each.is_same and each.now_nano_usd == 10_200_000 for each in verdicts)
 
 
+@pytest.mark.parametrize("memory", [Memory, lambda: Warmth(CATALOG)])
+def test_under_the_same_rules_a_prompt_is_warm_with_whoever_answered_in_the_end(
+    memory: Callable[[], PromptMemory],
+) -> None:
+    judge = judge_of(SAME, memory_then=memory(), memory_now=memory())
+    first, second = turn(1, cached_tokens=0), turn(2, cached_tokens=0)
+    checked = replace(first.attempts[0], outcome="failed_verification")
+    judge.judge(replace(first, attempts=(checked, replace(checked, model=CHEAP.model.name, outcome="ok"))))
+
+    verdict = judge.judge(second)
+
+    assert isinstance(verdict, Judged)
+    assert verdict.is_same
+    assert verdict.now_nano_usd == second.cost_nano_usd
+
+
 def test_the_memory_of_a_server_knows_where_the_other_rules_would_have_left_the_prompt_warm() -> None:
     judge = judge_of(CHEAPER, memory_then=Warmth(CATALOG), memory_now=Warmth(CATALOG))
     judge.judge(turn(1, cached_tokens=0))
