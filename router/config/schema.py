@@ -1031,6 +1031,11 @@ def _says_efforts_once(sections: dict[str, FiguresSection]) -> dict[str, Figures
         for kind in FiguresSection.model_fields:
             if "@" in name and isinstance(getattr(section, kind), EffortsSection):
                 raise _fault(f"expected one figure, got figures by effort, as '{name}' names one already", name, kind)
+            model, at, effort = name.partition("@")
+            whole = getattr(sections.get(model), kind, None)
+            efforts = whole.model_dump(exclude_none=True) if isinstance(whole, EffortsSection) else {}
+            if at and effort in efforts and getattr(section, kind) is not None:
+                raise _fault(f"expected one figure for '{name}', got another under '{model}'", name, kind)
     return sections
 
 

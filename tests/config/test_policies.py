@@ -416,6 +416,12 @@ def test_a_team_may_have_figures_of_its_own(write: Write) -> None:
             "  deepseek/deepseek-v4-flash@high:\n",
             "16:11: expected one figure, got figures by effort, as 'deepseek/deepseek-v4-flash@high' names one already",
         ),
+        (
+            "code: {score",
+            "chat: {score",
+            "14:11: expected one figure for 'deepseek/deepseek-v4-flash@none', got another under "
+            "'deepseek/deepseek-v4-flash'",
+        ),
         ("code: {score", "cod: {score", "14:5: unknown key 'cod'; did you mean 'code'?"),
         ("chat: {none: {", "chat: {non: {", "16:12: unknown key 'non'; did you mean 'none'?"),
         ("chat: {none: {score: 0.8,", "chat: {none: {score: 8,", "16:26: expected a number of at most 1, got 8"),
