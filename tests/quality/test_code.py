@@ -95,7 +95,8 @@ def test_a_block_that_was_cut_off_is_looked_at_as_far_as_it_goes() -> None:
 
 
 def test_blocks_lose_what_they_are_indented_by_and_end_at_a_fence_of_their_own() -> None:
-    text = "1. Do\n   ```Py title=x\n   a = '''\n   ```js\n   '''\n   ```\n~~~~\n```\n~~~~\n> ```sql\n> SELECT\n>\n> 1\n> ```"
+    text = "1. Do\n   ```Py title=x\n   a = '''\n   ```js\n   '''\n   ```\n~~~~\n```\n~~~~\n"
+    text += "> ```sql\n> SELECT\n>\n> 1\n> ```"
 
     assert fenced_blocks(text, Patience()) == [
         Block("py", "a = '''\n```js\n'''"),
