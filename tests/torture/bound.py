@@ -46,7 +46,9 @@ async def run(setting: Setting, command: str) -> Result:
         held = estimate(profile, deployment, conditions=Conditions(now=now), default_max_output_tokens=default)
         if held is None:
             continue
-        left_nano_usd = chance.randint(0, max(held.worst_nano_usd, 1))
+        most = max(held.worst_nano_usd, 1)
+        # The more of two draws: with little left the usual answer of most kinds of task does not fit.
+        left_nano_usd = max(chance.randint(0, most), chance.randint(0, most))
         less = shortened(held, choices=profile.choices, left_usd=usd(left_nano_usd))
         if less is not None:
             shorter += 1
