@@ -9,7 +9,9 @@ from pathlib import Path
 import anyio
 import click
 
-from router.assembly import assemble, existing_store, open_pepper, open_store, utc_now
+from router.assembly.clock import utc_now
+from router.assembly.house import assemble
+from router.assembly.stores import existing_store, open_pepper, open_store
 from router.cli.configuration import books_options, hint_at_demo, known_team, loaded
 from router.cli.output import as_csv, as_json, table
 from router.config.snapshot import Snapshot

@@ -7,7 +7,8 @@ from pathlib import Path
 import anyio
 import click
 
-from router.assembly import prices_to_refresh, utc_now
+from router.assembly.clock import utc_now
+from router.assembly.providers import prices_to_refresh
 from router.catalog.book import PriceBook, name_of, with_book
 from router.catalog.catalog import Deployment, Task
 from router.catalog.prices import Origin

@@ -6,7 +6,9 @@ from typing import ParamSpec, TypeVar
 
 import click
 
-from router.assembly import only_demo, price_book, with_sandbox
+from router.assembly.providers import price_book
+from router.assembly.sandbox import with_sandbox
+from router.assembly.stores import only_demo
 from router.catalog.book import PriceBook
 from router.config.loader import load
 from router.config.settings import config_directory, environment

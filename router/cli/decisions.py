@@ -8,7 +8,9 @@ from typing import BinaryIO
 import anyio
 import click
 
-from router.assembly import kept_experience, make_planner, unavailable, with_sandbox
+from router.assembly.deciding import kept_experience, make_planner
+from router.assembly.providers import unavailable
+from router.assembly.sandbox import with_sandbox
 from router.catalog.book import with_book
 from router.cli.configuration import NOWHERE, book_of, books_options, known_team, loaded
 from router.cli.output import as_json, explanation

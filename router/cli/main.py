@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from router.assembly import VERSION
+from router.assembly.house import VERSION
 from router.cli.accounts import keys, reconcile, spend
 from router.cli.catalog import models
 from router.cli.decisions import explain

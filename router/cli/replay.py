@@ -10,7 +10,9 @@ from typing import Any
 
 import click
 
-from router.assembly import existing_store, make_faculties, utc_now
+from router.assembly.clock import utc_now
+from router.assembly.deciding import make_faculties
+from router.assembly.stores import existing_store
 from router.catalog.book import with_book
 from router.cli.configuration import book_of, books_options, loaded
 from router.cli.output import as_json, counted, table

@@ -12,7 +12,8 @@ from pathlib import Path
 import anyio
 import click
 
-from router.assembly import VERSION, House, assemble, make_sandbox, with_sandbox
+from router.assembly.house import VERSION, House, assemble
+from router.assembly.sandbox import make_sandbox, with_sandbox
 from router.cli.configuration import config_option, directory, loaded
 from router.cli.output import counted
 from router.config.loader import warnings

@@ -24,7 +24,8 @@ import anyio
 import msgspec
 from starlette.types import ASGIApp
 
-from router.assembly import make_experience, unavailable
+from router.assembly.deciding import make_experience
+from router.assembly.providers import unavailable
 from router.catalog.catalog import Deployment, ModelName, ProviderName
 from router.config.loader import load
 from router.config.snapshot import Snapshot

@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 import click
 
-from router.assembly import assemble
+from router.assembly.house import assemble
 from router.cli.configuration import loaded
 from router.config.snapshot import PriceRefresh, Snapshot
 from router.server.listen import bound, port_of, serve_until_stopped, serving

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, precondition, rule
 
-from router.assembly import redis_client
+from router.assembly.stores import redis_client
 from router.errors import BudgetExhausted
 from router.limits.functions import BudgetFunctions, Reply
 from router.limits.gate import Gate, Quota, Reservation, Scope

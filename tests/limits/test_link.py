@@ -8,7 +8,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from router.assembly import redis_client
+from router.assembly.stores import redis_client
 from router.errors import Unavailable
 from router.limits.functions import BudgetFunctions, NoAnswer
 from router.limits.link import Link

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from router.assembly import redis_client
+from router.assembly.stores import redis_client
 from router.errors import BudgetExhausted, RateLimited, Unavailable
 from router.limits.functions import BudgetFunctions, NoAnswer, Reply
 from router.limits.gate import Quota, Reservation, Scope

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from router.assembly import redis_client
+from router.assembly.stores import redis_client
 from router.limits.calendar import Span, from_us, purse_text, scope_text, to_us
 from router.limits.functions import BudgetFunctions, NoAnswer
 from router.limits.gate import Reservation

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import anyio
 import pytest
 
-from router.assembly import redis_client
+from router.assembly.stores import redis_client
 from router.errors import BudgetExhausted, PenstockError, RateLimited, Unavailable
 from router.limits.functions import BudgetFunctions, NoAnswer, Reply
 from router.limits.gate import Gate, Quota, Reservation, Scope

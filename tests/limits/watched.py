@@ -2,7 +2,7 @@
 
 import secrets
 
-from router.assembly import redis_client
+from router.assembly.stores import redis_client
 from router.limits.functions import BudgetFunctions, NoAnswer, Reply
 from tests.limits.redis_server import RedisServer
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from starlette.types import ASGIApp
 
-from router.assembly import make_planner
+from router.assembly.deciding import make_planner
 from router.catalog.catalog import ModelName
 from router.config.loader import load
 from router.decision.explain import as_data, profile_as_data

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from router.assembly import redis_client
+from router.assembly.stores import redis_client
 from router.storage.answer_shelves import MemoryShelf, RedisShelf
 from tests.limits.redis_server import RedisServer
 

@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 
-from router.assembly import assemble
+from router.assembly.house import assemble
 from router.config.loader import load
 from router.server.listen import bound, port_of, serving
 from router.upstream.transport import UpstreamTransport

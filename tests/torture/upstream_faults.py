@@ -20,7 +20,7 @@ from pathlib import Path
 
 import httpx2
 
-from router.assembly import assemble
+from router.assembly.house import assemble
 from router.config.loader import load
 from router.keys import TeamName, written
 from router.server.listen import bound, port_of, serving

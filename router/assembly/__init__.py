@@ -1,0 +1,9 @@
+"""The only place that calls the constructors of the process, and the only one that knows the real clock and chance.
+
+house      the whole proxy, in reading order
+deciding   what decides, and what has been learned
+providers  who is asked, and at what price
+stores     where books, counters and answers are kept
+sandbox    the simulated OpenRouter
+clock      the real clock, and names by chance
+"""

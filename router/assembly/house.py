@@ -1,0 +1,381 @@
+"""The whole proxy: every part of it, by plain constructors in reading order."""
+
+import os
+import random
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from importlib.metadata import version
+
+import anyio
+import anyio.to_thread
+from starlette.types import ASGIApp
+
+from router.apis import Api
+from router.assembly.clock import request_id_at, utc_now
+from router.assembly.deciding import code_parsers, make_experience, make_planner, make_quality, unmoved_teams
+from router.assembly.providers import live_prices, provider_endpoints, unavailable
+from router.assembly.stores import open_pepper, open_store, redis_gate, redis_marks, redis_shelf
+from router.catalog.book import with_book
+from router.catalog.catalog import arm_of
+from router.config.snapshot import Snapshot
+from router.gateway.cache import AnswerCache, Shelf
+from router.gateway.dispatch import Clock, Gateway, ReadFacts
+from router.gateway.feedback import Feedback
+from router.gateway.idempotency import Idempotency
+from router.gateway.labelling import Labeller
+from router.gateway.live_prices import Listeners
+from router.gateway.past import DecideAgain
+from router.gateway.reconcile import Reconciled, Reconciler
+from router.gateway.settlement import Books
+from router.gateway.shadow import Shadows
+from router.learning.keeping import Keeper
+from router.learning.teaching import Limits as LearningLimits
+from router.learning.teaching import Teacher
+from router.learning.warmth import Warmth
+from router.limits.gate import Gate
+from router.limits.memory import MemoryGate
+from router.limits.redis import RedisGate
+from router.server.admin import Budgets, Labels, MetricsPage, QualityEvents, Requests, RequireAdminToken, Spend
+from router.server.app import PUBLIC, OuterEdge, admin_app, data_app
+from router.server.auth import KeyRing, RequireKey
+from router.server.console import Console
+from router.server.counting import CountTokens
+from router.server.endpoints import ModelEndpoint, RequestReader, Underway
+from router.server.explaining import Explain, Explaining, ExplainPage
+from router.server.feedback import FeedbackEndpoint
+from router.server.life import Life, Step
+from router.server.listen import Stop
+from router.server.models import Models
+from router.server.pages import EXPLAIN_PATH
+from router.server.replies import Wording
+from router.storage.answer_shelves import MemoryShelf
+from router.storage.journal import Journal
+from router.storage.lock import DirectoryLock
+from router.storage.writer import LedgerWriter
+from router.telemetry.metrics import Gauges, Metrics
+from router.upstream.breaker import Availability, RetryBudget
+from router.upstream.client import UpstreamClient
+from router.upstream.transport import UpstreamTransport
+from router.wire.completions import CompletionDialect, CompletionReader
+from router.wire.dialect import ChatDialect, Dialect
+from router.wire.embeddings import EmbeddingReader, as_asked
+from router.wire.messages_api.dialect import MessagesDialect
+from router.wire.messages_api.errors import error_body as anthropic_error_body
+from router.wire.messages_api.reading import MessagesReader
+from router.wire.messages_api.replies import MessageReader
+from router.wire.moderations import ModerationReader
+from router.wire.replies import ReplyReader
+from router.wire.requests import ChatReader
+from router.wire.responses_api.dialect import ResponsesDialect
+from router.wire.responses_api.replies import ResponsesReplyReader
+from router.wire.responses_api.requests import ResponsesReader
+from router.wire.whole import WholeDialect
+
+_SETTLE_S = 20.0  # what a stop allows requests that the server has cancelled to be settled
+_FLUSH_S = 20.0  # what a stop allows the ledger for its last entries
+VERSION = version("penstock")
+# Its SDK reads the name of a request from a header of its own.
+_AS_ANTHROPIC = Wording(anthropic_error_body, request_id_headers=(b"x-request-id", b"request-id"))
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """A configuration ready to be served."""
+
+    data: ASGIApp
+    admin: ASGIApp
+    stop: Stop  # how the data app is
+    keys: KeyRing
+    reconcile: Callable[[], Awaitable[Reconciled]]  # one pass, where the data app does not run
+    close: Callable[[], Awaitable[None]]  # connections and files, if the data app has never run
+
+
+def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) -> House:
+    """Everything that serves the configuration. Opens the store; nothing runs before the data app's lifespan begins.
+
+    `transport` is closed with it.
+    """
+    settings = snapshot.settings
+    store = open_store(settings)
+    journals = settings.state_dir / "journal"
+    name = f"{utc_now():%Y%m%dT%H%M%S}-{os.getpid()}-{secrets.token_hex(4)}"  # of this process, and no other ever
+    journal = Journal(journals, name=name)
+    writer = LedgerWriter(store, monotonic_s=time.monotonic, kept=journal.kept)
+    metrics = Metrics(version=VERSION, config_version=snapshot.version)
+    shared = redis_gate(snapshot, store, process=name) if settings.redis is not None else None
+    memory = MemoryGate(now=utc_now, monotonic_s=time.monotonic)
+    gate: Gate = shared or memory
+    marks = redis_marks(settings)
+    warmth = Warmth(snapshot.catalog, shared=marks)
+    shared_shelf = redis_shelf(settings)
+    shelf: Shelf = shared_shelf or MemoryShelf(monotonic_s=time.monotonic)
+
+    reader, responses = ReplyReader(), ResponsesReplyReader()
+    messages = MessageReader(reader)
+    transport = transport or UpstreamTransport()
+    client = UpstreamClient(transport, provider_endpoints(settings), reader)
+    experience = make_experience(snapshot)
+    keeper = Keeper(experience, store, now=utc_now)
+    learning = settings.learning
+    listeners = Listeners(
+        price_changed=metrics.price_changed,
+        repointed=metrics.repointed,
+        forget=(experience.forget, lambda model: warmth.forget(model, now=utc_now())),
+    )
+    prices = live_prices(snapshot, store, client, listeners)
+    teacher = Teacher(
+        experience.judgements,
+        experience.rates,
+        store,
+        holder=name,
+        now=utc_now,
+        catalog=lambda: prices.catalog,
+        limits=LearningLimits(learning.escalated_share, learning.retried_share, timedelta(days=learning.kept_days)),
+        happened=metrics.quality_learning,
+    )
+    unmoved = unmoved_teams(snapshot)
+    labeller = Labeller(
+        learns=lambda team: team in snapshot.teams and team not in unmoved,
+        policies=lambda team: snapshot.teams[team].policies if team in snapshot.teams else {},
+        catalog=lambda: prices.catalog,
+        quality=make_quality(snapshot),
+        rates=experience.rates,
+        put=teacher.put,
+    )
+    shadows = Shadows(
+        skipped=lambda plan, shadow, why: metrics.shadow_skipped(
+            plan.team.name, plan.policy.name, arm_of(shadow.model).model, why
+        ),
+        outer_edge=OuterEdge,
+    )
+    jitter = random.Random()  # noqa: S311 - spreads retries in time, and decides nothing else
+    availability = Availability(snapshot.catalog, monotonic_s=time.monotonic, jitter=jitter, is_kept=settings.breakers)
+    gateway = Gateway(
+        snapshot,
+        planner=make_planner(snapshot, experience, lambda: prices.catalog, caches=warmth, board=availability),
+        gate=gate,
+        client=client,
+        reader=reader,
+        dialects=_dialects(reader, responses, messages),
+        facts=_facts(reader, responses, messages),
+        journal=journal,
+        is_strict=settings.durability == "strict",
+        books=Books(
+            journal=journal.done,
+            ledger=writer.put,
+            metrics=metrics.observe,
+            learning=(warmth.learn, experience.learn, labeller.observe),
+        ),
+        clock=Clock(monotonic_s=time.monotonic, sleep=anyio.sleep),
+        availability=availability,
+        retries=RetryBudget(monotonic_s=time.monotonic),
+        jitter=jitter,
+        copy_to_shadow=shadows.offer,
+        cache=AnswerCache(shelf, config_version=snapshot.version, now=utc_now),
+        parsers=code_parsers(snapshot),
+    )
+    metrics.watch(
+        Gauges(
+            in_flight=lambda: gateway.in_flight,
+            ledger_lag_s=writer.lag_s,
+            budgets=gate.states,
+            cache_hits=warmth.shares,
+            price_ages_s=prices.ages_s,
+            breakers=availability.states,
+        )
+    )
+
+    reconciler = Reconciler(
+        gateway, store, journals=journals, now=utc_now, booked=metrics.observe, corrected=metrics.corrected
+    )
+    explaining = Explaining(
+        snapshot,
+        planner=gateway.planner,
+        again=DecideAgain(
+            snapshot, catalog=lambda: with_book(snapshot.catalog, prices.book, {}), quality=make_quality(snapshot)
+        ),
+        history=store,
+        max_body_bytes=settings.max_body_bytes,
+    )
+    keys = KeyRing(store, pepper=open_pepper(settings), teams=frozenset(snapshot.teams), now=utc_now)
+
+    idempotency = Idempotency(store, now=utc_now)
+
+    async def close() -> None:
+        await transport.aclose()
+        await anyio.to_thread.run_sync(store.close)
+
+    starting: list[Step] = [in_thread(journal.start), in_thread(keys.refresh), in_thread(prices.load)]
+    beside: list[Step] = [
+        idempotency.run,
+        keys.keep_fresh,
+        prices.run,
+        reconciler.run,
+        keeper.run,
+        teacher.run,
+        partial(shadows.run, gateway),
+    ]
+    # The server has cancelled what is still under way: it is settled before the books are closed.
+    stopping: list[Step] = [partial(_emptied, gateway), transport.aclose, partial(_emptied, gateway)]
+    if shared is None:
+        alone = DirectoryLock(settings.state_dir)
+        # Replayed before the counters are recovered: what a killed process spent counts.
+        recover = in_thread(memory.recover, gateway.quotas.all(), store.spent_since)
+        starting = [in_thread(alone.take), *starting, reconciler.replay, recover, in_thread(store.give_up_claims)]
+        closing: list[Step] = [in_thread(journal.close), close, in_thread(alone.give_up)]
+    else:
+        beside.append(partial(shared.run, reconciler.book_the_dead))
+        # After the ledger has all: whoever counts next may begin with its sums as soon as this one has said farewell.
+        closing = [shared.aclose, in_thread(journal.close), close]
+    if marks is not None:
+        beside.append(marks.run)
+        stopping.append(marks.aclose)
+    if shared_shelf is not None:
+        stopping.append(shared_shelf.aclose)
+    life = Life(
+        starting=[*starting, in_thread(keeper.load), in_thread(writer.start)],
+        beside=beside,
+        stopping=[*stopping, teacher.stop, keeper.save, in_thread(writer.close, _FLUSH_S), *closing],
+    )
+
+    def not_ready() -> str | None:
+        if not life.is_ready:
+            return "This instance is starting or stopping."
+        if shared is not None and not shared.can_pay:
+            return "Budgets cannot be checked: Redis is out of reach, or its counters are being rebuilt."
+        return None
+
+    chance = random.Random(secrets.randbits(256))  # noqa: S311 - of names, which are no secret
+
+    def new_request_id() -> str:
+        return request_id_at(utc_now(), chance)
+
+    underway, chats = Underway(), ChatReader()
+    endpoints = {
+        api: ModelEndpoint(
+            gateway,
+            api,
+            reader=requests,
+            underway=underway,
+            idempotency=idempotency,
+            max_body_bytes=settings.max_body_bytes,
+            comment_every_s=settings.streams.comment_every_s,
+            refused=metrics.refused,
+        )
+        for api, requests in _request_readers(chats).items()
+    }
+    return House(
+        data=data_app(
+            endpoints=endpoints,
+            count_tokens=CountTokens(
+                gateway,
+                reader=MessagesReader(chats, needs_limit=False),
+                max_body_bytes=settings.max_body_bytes,
+                refused=metrics.refused,
+            ),
+            feedback=FeedbackEndpoint(
+                Feedback(
+                    store,
+                    labeller,
+                    learns=lambda team: team not in unmoved,
+                    now=utc_now,
+                    sleep=anyio.sleep,
+                    counted=metrics.quality_fed_back,
+                ),
+                refused=metrics.refused,
+            ),
+            models=Models(
+                snapshot, catalog=lambda: prices.catalog, now=utc_now, unavailable=unavailable(snapshot).keys()
+            ),
+            not_ready=not_ready,
+            guard=partial(RequireKey, keys=keys, public=PUBLIC, refused=metrics.refused),
+            new_request_id=new_request_id,
+            lifespan=life.lived,
+            is_stopping=lambda: life.is_stopping,
+            wordings=[("/v1/messages", _AS_ANTHROPIC)],
+        ),
+        admin=admin_app(
+            endpoints={
+                "/metrics": MetricsPage(metrics),
+                "/admin/spend": Spend(store, now=utc_now),
+                "/admin/requests": Requests(store),
+                "/admin/budgets": Budgets(gate.states),
+                "/admin/labels": Labels(store),
+                "/admin/quality": QualityEvents(store),
+                "/": Console(store, budgets=gate.states, now=utc_now, version=VERSION, config_version=snapshot.version),
+            },
+            questions={
+                "/admin/explain": Explain(explaining),
+                EXPLAIN_PATH: ExplainPage(explaining, now=utc_now, version=VERSION, config_version=snapshot.version),
+            },
+            not_ready=not_ready,
+            guard=partial(RequireAdminToken, token=settings.admin_token, public=PUBLIC),
+            new_request_id=new_request_id,
+        ),
+        stop=Stop(settings.stop_notice_s, settings.stop_grace_s, begin=life.stop, cut_off=underway.cut_off),
+        keys=keys,
+        reconcile=partial(_reconciled, reconciler, shared),
+        close=close,
+    )
+
+
+def _dialects(reader: ReplyReader, responses: ResponsesReplyReader, messages: MessageReader) -> dict[Api, Dialect]:
+    """How the clients of each API are talked to."""
+    return {
+        Api.CHAT: ChatDialect(reader),
+        Api.RESPONSES: ResponsesDialect(reader, responses),
+        Api.MESSAGES: MessagesDialect(reader, messages),
+        Api.COMPLETIONS: CompletionDialect(reader),
+        Api.EMBEDDINGS: WholeDialect(as_asked),
+        Api.MODERATIONS: WholeDialect(),
+    }
+
+
+def _facts(reader: ReplyReader, responses: ResponsesReplyReader, messages: MessageReader) -> dict[Api, ReadFacts]:
+    """Who reads what a provider has answered by each API."""
+    return {
+        Api.CHAT: reader.facts,
+        Api.RESPONSES: responses.facts,
+        Api.MESSAGES: messages.facts,
+        Api.COMPLETIONS: reader.facts,
+        Api.EMBEDDINGS: reader.given,
+        Api.MODERATIONS: reader.given,
+    }
+
+
+def _request_readers(chats: ChatReader) -> dict[Api, RequestReader]:
+    """Who reads what clients ask, for each API that they may speak."""
+    return {
+        Api.CHAT: chats,
+        Api.RESPONSES: ResponsesReader(chats),
+        Api.MESSAGES: MessagesReader(chats),
+        Api.COMPLETIONS: CompletionReader(chats),
+        Api.EMBEDDINGS: EmbeddingReader(chats),
+        Api.MODERATIONS: ModerationReader(chats),
+    }
+
+
+def in_thread(step: Callable[..., object], *arguments: object) -> Step:
+    """A step that blocks."""
+    return partial(anyio.to_thread.run_sync, step, *arguments)
+
+
+async def _emptied(gateway: Gateway) -> None:
+    """Returns when no request is under way, or when patience ends."""
+    with anyio.move_on_after(_SETTLE_S):
+        while gateway.in_flight:  # noqa: ASYNC110 - at a stop only: no request should pay for an event
+            await anyio.sleep(0.05)
+
+
+async def _reconciled(reconciler: Reconciler, shared: RedisGate | None) -> Reconciled:
+    if shared is None:
+        return await reconciler.reconcile()
+    await shared.beat()  # whoever serves counts in Redis, and must hear of corrections
+    try:
+        return await reconciler.reconcile()
+    finally:
+        await shared.aclose()
