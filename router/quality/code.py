@@ -70,6 +70,10 @@ _COSTS: Mapping[CodeLanguage, _Cost] = {
     CodeLanguage.SQL: _Cost(byte=2_500),
     CodeLanguage.JAVASCRIPT: _Cost(byte=1_500, sign=13_000),
 }
+# Beyond, its parser of SQL takes 30 us for each level more, as if it had to make room for them.
+_MOST_SQL_LEVELS = 150
+_OPENS_IN_SQL = re.compile(rb"[(\[{]|\bcase\b|->|=>", re.IGNORECASE)
+_CLOSES_IN_SQL = re.compile(rb"[)\]}]|\bend\b", re.IGNORECASE)
 _SEARCH_CHAR_NS = 5.0
 _SIGNS = re.compile(rb"[^A-Za-z0-9_ \t\x80-\xff]")
 
@@ -118,7 +122,22 @@ class CodeChecker:
         cost = _COSTS[language]
         patience.spend(len(content) * cost.byte)
         patience.spend(len(_SIGNS.findall(content)) * cost.sign)
+        if language is CodeLanguage.SQL and _sql_levels(content) > _MOST_SQL_LEVELS:
+            raise CannotVerify(f"SQL nested deeper than {_MOST_SQL_LEVELS} levels")
         return parses(code)
+
+
+def _sql_levels(content: bytes) -> int:
+    """How many levels deep it may be nested: never less than it is, more where text in quotes looks like nesting."""
+    changes = [(found.start(), 1) for found in _OPENS_IN_SQL.finditer(content)]
+    if len(changes) <= _MOST_SQL_LEVELS:
+        return len(changes)
+    changes += [(found.start(), -1) for found in _CLOSES_IN_SQL.finditer(content)]
+    level = deepest = 0
+    for _, change in sorted(changes):
+        level = max(level + change, 0)
+        deepest = max(deepest, level)
+    return deepest
 
 
 def fenced_blocks(text: str, patience: Patience) -> list[Block]:

@@ -9,11 +9,11 @@ from msgspec.structs import replace
 from router.catalog.catalog import Catalog, Deployment, DeploymentId, ModelName
 from router.catalog.prices import Price, cost
 from router.config.snapshot import Snapshot
-from router.decision.cascading import CascadeArm
 from router.decision.decide import Decision
 from router.decision.effort import effort_asked
 from router.decision.eligibility import Candidate, Reason
 from router.decision.facts import Conditions
+from router.decision.recorded import cascade_ids
 from router.errors import PricingError
 from router.gateway.past import CannotDecideAgain, DecideAgain, Past, is_same
 from router.gateway.planning import Plan
@@ -141,7 +141,7 @@ class Judge:
         same = is_same(past, plan)
         try:
             would_spend, error = self._cost(past, plan, warmth)
-            beside, beside_error = self._cost_beside(past, plan.decision.cascade)
+            beside, beside_error = self._cost_beside(past, plan)
         except _NotKnownError as why:
             return NotJudged(entry.team, entry.cost_nano_usd, why.reason.value, why.about, is_same=same)
         chosen, served = plan.decision.chosen, entry.served_by
@@ -199,13 +199,14 @@ class Judge:
         total, error = self._elsewhere(past, served, served.usage, chosen)
         return ((deployment.model.name, total),), error
 
-    def _cost_beside(self, past: Past, arm: CascadeArm | None) -> tuple[Calls, Error | None]:
+    def _cost_beside(self, past: Past, plan: Plan) -> tuple[Calls, Error | None]:
         """What the other calls of a cascade are expected to cost. Raises _NotKnownError.
 
-        Nothing where its first was preferred then too: the course of then has them.
+        Nothing where the same cascade was decided then, or its first was followed by others: the course of then has
+        them.
         """
-        served = past.entry.served_by
-        if arm is None or served is None or served.usage is None or past.record.ranked[:1] == (arm.first.id,):
+        arm, served = plan.decision.cascade, past.entry.served_by
+        if arm is None or served is None or served.usage is None or _has_its_calls(past, plan):
             return (), None
         calls: list[tuple[ModelName, int]] = []
         error: Error | None = None
@@ -252,6 +253,12 @@ def _quality(decision: Decision) -> float | None:
     if decision.cascade is not None:
         return decision.cascade.probability
     return None if decision.chosen is None else decision.chosen.quality
+
+
+def _has_its_calls(past: Past, plan: Plan) -> bool:
+    """Whether the calls of then are those of the cascade that would be decided now."""
+    cascade = cascade_ids(plan.decision)
+    return past.record.cascade == cascade or (past.record.ranked[:1] == cascade[:1] and len(past.entry.attempts) > 1)
 
 
 def _as_sent_now(past: Past, plan: Plan) -> LedgerEntry:

@@ -148,6 +148,10 @@ def test_a_cascade_costs_its_first_and_the_share_of_the_one_behind_it() -> None:
     same = judged(booked(checked, cost_nano_usd=123), house(checked))
     assert (same.would_spend, same.is_same) == (((CHEAP.model.name, 123),), True)
     assert not judged(booked(checked), house(CHEAPEST)).is_same  # the order alone does not tell the two apart
+    assert judged(booked(CHEAPEST, cost_nano_usd=123), house(checked)).would_spend == (
+        (CHEAP.model.name, 123),
+        (DEAR.model.name, round(10_200_000 * together.escalated)),
+    )
 
 
 def test_another_vocabulary_makes_other_tokens_of_the_same_text() -> None:
