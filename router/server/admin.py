@@ -112,10 +112,11 @@ class Labels:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         query = parse_qs(scope["query_string"].decode("latin-1"))
         text, team = query.get("limit", ["50"])[0], query.get("team", [""])[0]
-        if not _is_count(text) or not 1 <= int(text) <= _MOST_REQUESTS or not team:
-            await send_error(
-                send, InvalidRequest(f"`team` must be given, and `limit` be from 1 to {_MOST_REQUESTS}.", param="limit")
-            )
+        if not team:
+            await send_error(send, InvalidRequest("`team` must be given.", param="team"))
+            return
+        if not _is_count(text) or not 1 <= int(text) <= _MOST_REQUESTS:
+            await send_error(send, InvalidRequest(f"`limit` must be from 1 to {_MOST_REQUESTS}.", param="limit"))
             return
         found = await anyio.to_thread.run_sync(self._store.last_labels, TeamName(team), int(text))
         await send_json(send, {"labels": [{"label": number, **to_builtins(each)} for number, each in reversed(found)]})

@@ -17,6 +17,7 @@ from router.ledger import GROUP_NAMES
 from router.quotas import BudgetState, Per, ScopeId
 from router.server.admin import (
     Budgets,
+    Labels,
     MetricsPage,
     Requests,
     RequireAdminToken,
@@ -265,6 +266,15 @@ async def test_a_limit_that_makes_no_sense_is_refused(store: SqliteStore, limit:
 
     assert (answer.status, answer.error["param"]) == (400, "limit")
     assert answer.error["message"] == "`limit` must be from 1 to 500."
+
+
+@pytest.mark.parametrize(
+    ("query", "param"), [("", "team"), ("team=", "team"), ("limit=9", "team"), ("team=search&limit=0", "limit")]
+)
+async def test_what_is_wrong_with_a_question_for_labels_is_named(store: SqliteStore, query: str, param: str) -> None:
+    answer = await get(Labels(store), "/admin/labels", query=query)
+
+    assert (answer.status, answer.error["param"]) == (400, param)
 
 
 async def test_budgets_are_listed_in_dollars() -> None:
