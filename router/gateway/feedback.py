@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import anyio.to_thread
 import msgspec
@@ -114,9 +114,12 @@ class Feedback:
         try:
             score = self._decode(body)
         except msgspec.DecodeError as error:
+            is_reason = "$.reason" in str(error)
+            words = f" It is one of {', '.join(get_args(Reason))}." if is_reason else ""
             raise InvalidRequest(
                 'Expected a JSON object such as {"request_id": "req_…", "score": 1, "reason": "wrong"} with a score '
-                f"from 0 to 1; the reason may be left out. {error}."
+                f"from 0 to 1; the reason may be left out. {error}.{words}",
+                param="reason" if is_reason else None,
             ) from error
         if not 0.0 <= score.score <= 1.0:
             raise InvalidRequest(f"`score` must be from 0 (bad) to 1 (good); got {score.score:g}.", param="score")

@@ -111,6 +111,13 @@ def test_what_is_no_score_is_refused_as_openai_refuses(proxy: Proxy, body: objec
     assert refused.value.response.json()["error"]["type"] == "invalid_request_error"
 
 
+def test_another_reason_is_refused_with_those_that_there_are(proxy: Proxy) -> None:
+    with pytest.raises(openai.BadRequestError, match=r"one of correct, helpful, wrong, .*, other") as refused:
+        score(proxy, {"request_id": "req_1", "score": 1, "reason": "great"})
+
+    assert refused.value.param == "reason"
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b"\xff", b'{"request_id": "r", "score": NaN}', b'{"score": 1e999}'])
 def test_bodies_that_are_no_such_json_are_refused(proxy: Proxy, body: bytes) -> None:
     headers = {"authorization": f"Bearer {proxy.keys['search']}"}
