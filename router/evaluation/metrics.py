@@ -71,12 +71,14 @@ def curve_of(score: Floats, cheap: Floats, strong: Floats) -> Curve:
 
 
 def interval(score: Floats, cheap: Floats, strong: Floats, *, draws: int = 300, seed: int = 0) -> tuple[float, float]:
-    """The 95 % interval of APGR over prompts drawn with replacement. Reproducible by its seed."""
+    """The 95 % interval of APGR over prompts drawn with replacement; nan if it has none. Reproducible by its seed."""
     random = np.random.default_rng(seed)
     found = []
     for _ in range(draws):
         rows = random.integers(0, len(score), len(score))
         found.append(curve_of(score[rows], cheap[rows], strong[rows]).apgr)
+    if np.isnan(found).all():
+        return float("nan"), float("nan")
     low, high = np.nanquantile(found, [0.025, 0.975])
     return float(low), float(high)
 

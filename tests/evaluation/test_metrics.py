@@ -63,6 +63,11 @@ def test_nobody_ranks_better_than_who_knows_the_outcomes(seed: int) -> None:
     assert curve_of(chance.random(200), cheap, strong).apgr <= curve_of(strong - cheap, cheap, strong).apgr + 0.06
 
 
+@pytest.mark.filterwarnings("error")
+def test_without_a_gap_there_is_no_interval_and_no_warning() -> None:
+    assert np.isnan(interval(np.arange(20.0), np.ones(20), np.ones(20), draws=10)).all()
+
+
 def test_the_interval_holds_the_figure() -> None:
     score = COIN.random(20_000)[:500]
     low, high = interval(score, CHEAP[:500], STRONG[:500], draws=100)
