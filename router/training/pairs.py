@@ -162,4 +162,7 @@ def _cheap_of(file: Outcomes, cheap: str | None, strong: str | None) -> str:
 def _levels(file: Outcomes) -> Floats:
     if len(file.models) < 2:
         raise BadOutcomes(f"{file.name} has outcomes of {len(file.models)} model; two are needed.")
-    return _means(file.scores.T)
+    levels = _means(file.scores.T)
+    if np.isnan(levels).all():
+        raise BadOutcomes(f"{file.name} has no outcomes: every score is null or -.")
+    return levels

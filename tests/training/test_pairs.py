@@ -42,6 +42,13 @@ def test_one_model_alone_is_no_pair() -> None:
         paired([FILE], cheap="strong", strong="strong")
 
 
+def test_a_file_without_any_outcome_is_told() -> None:
+    blank = Outcomes("blank", ["p"], [""], ["weak", "strong"], np.array([[np.nan, np.nan]]))
+
+    with pytest.raises(BadOutcomes, match="blank has no outcomes"):
+        paired([blank])
+
+
 def test_a_question_is_the_same_with_other_options_and_signs() -> None:
     assert question_key("What is 2+2?\nA. 4\nB. 5") == question_key("what is 2 + 2\nA) 3\nB) 4")
     assert question_key("What is 2+2?") != question_key("What is 2+3?")
