@@ -55,6 +55,7 @@ def train(
     """
     if strong is not None and cheap is None:
         raise BadOutcomes("With --strong give --cheap too: the pair that is to be told apart.")
+    _may_be_written(out)
     pairs = paired(read_all(files), cheap=cheap, strong=strong)
     content = make_head(
         pairs,
@@ -120,6 +121,7 @@ def evaluate(
     Example: penstock evaluate ours.jsonl.gz --split leave-subjects-out --png curve.png
     """
     chosen = split_named(split)
+    _may_be_written(json_file, png)
     pairs = paired(read_all(files), cheap=cheap, strong=strong)
     if head_file is not None:
         judgement = judge_head(pairs, _head(head_file))
@@ -135,6 +137,13 @@ def evaluate(
             plot(judgement, png, title=f"{', '.join(judgement.names)}: {judgement.split}")
     except OSError as error:
         raise BadOutcomes(f"{error.filename or json_file or png} cannot be written: {error.strerror}") from error
+
+
+def _may_be_written(*files: Path | None) -> None:
+    """Raises BadOutcomes where a file's directory is missing: told before minutes are spent, and not after."""
+    for file in files:
+        if file is not None and not file.absolute().parent.is_dir():
+            raise BadOutcomes(f"{file} cannot be written: there is no directory {file.parent}.")
 
 
 def _head(path: Path) -> TextHead:

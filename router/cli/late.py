@@ -9,6 +9,7 @@ from importlib import import_module
 
 import click
 
+from router.config.settings import set_if_absent
 from router.errors import PenstockError
 
 _EXTRA = ("numpy", "scipy", "matplotlib")
@@ -41,6 +42,7 @@ class LateGroup(click.Group):
 
 
 def _loaded(module: str, name: str) -> click.Command:
+    set_if_absent("OMP_NUM_THREADS", "1")  # numpy's threads spin while they wait for each other: twelve times the CPU
     try:
         command = getattr(import_module(module), name)
     except ModuleNotFoundError as error:

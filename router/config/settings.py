@@ -18,6 +18,11 @@ def environment() -> Mapping[str, str]:
     return dict(os.environ)  # noqa: TID251 - this is the one reader
 
 
+def set_if_absent(variable: str, value: str) -> None:
+    """For a library that is loaded afterwards and is configured by its environment only."""
+    os.environ.setdefault(variable, value)  # noqa: TID251 - beside its one reader
+
+
 def config_directory(chosen: Path | None, *, environment: Mapping[str, str], working_directory: Path) -> Path:
     """Where the configuration is read from.
 

@@ -46,6 +46,10 @@ class Split:
             train = np.flatnonzero(groups != group)
             train = train[~pairs.repeated(train, test)]
             if word == "labels":
+                if len(train) < int(number):
+                    raise BadOutcomes(
+                        f"--split {self.name}: beside a fold there are {len(train)} prompts to learn from."
+                    )
                 train = np.sort(random.permutation(train)[: int(number)])
             yield Fold(train, test)
 
@@ -88,12 +92,13 @@ def _by_dataset(pairs: Pairs, _: int) -> NDArray[np.intp]:
 def _dealt(names: Sequence[str] | NDArray[np.str_], count: int, what: str) -> NDArray[np.intp]:
     found, numbers = np.unique(np.asarray(names), return_inverse=True)
     if len(found) < 2:
-        raise BadOutcomes(f"All prompts are of one of the {what}, so none can be left out.")
+        raise BadOutcomes(f"All prompts are of one of the {what}, so none can be left out{_HINTS[what]}.")
     places = np.empty(len(found), dtype=np.intp)
     places[np.random.default_rng(_SEED).permutation(len(found))] = np.arange(len(found)) % min(count, len(found))
     return np.asarray(places[numbers], dtype=np.intp)
 
 
+_HINTS = {"subjects": '; lines say theirs by "subject": "…"', "files": "; name two files or more"}
 _GROUPS = {
     "folds": _at_random,
     "labels": _at_random,

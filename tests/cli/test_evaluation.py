@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from router.cli.main import penstock
+from router.config.settings import environment
 from router.errors import PenstockError
 from router.quality.text_head import TextHead, read_artefact
 
@@ -71,7 +72,9 @@ def test_without_a_pair_a_head_of_difficulty_is_trained(tmp_path: Path) -> None:
         (("--cheap", "nobody"), "has none of nobody; it has: cheap, strong"),
         (("--split", "leave-one-dataset-out"), "All prompts are of one of the files"),
         (("--head", "exam.jsonl"), "exam.jsonl is not a text head"),
-        (("--json", "no/where.json"), "cannot be written"),
+        (("--split", "labels:1000"), "--split labels:1000: beside a fold there are 96 prompts"),
+        (("--json", "no/where.json"), "no/where.json cannot be written: there is no directory no"),
+        (("--png", "no/where.png"), "no/where.png cannot be written: there is no directory no"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_a_sentence(
@@ -83,6 +86,41 @@ def test_what_cannot_be_done_is_told_in_a_sentence(
 
     assert isinstance(result.exception, PenstockError)
     assert told in result.exception.message
+
+
+def test_that_a_file_cannot_be_written_is_told_before_anything_is_learned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("it has begun to learn")
+
+    monkeypatch.setattr("router.cli.evaluation.judge", never)
+    monkeypatch.setattr("router.cli.evaluation.make_head", never)
+    file = exam(tmp_path / "exam.jsonl")
+
+    for arguments in (("evaluate", file, "--json"), ("evaluate", file, "--png"), ("train", file, "--out")):
+        result = asked(*arguments, tmp_path / "no" / "where")
+        assert isinstance(result.exception, PenstockError)
+        assert "there is no directory" in result.exception.message
+
+
+def test_one_thread_learns_unless_more_are_asked_for() -> None:
+    program = (
+        "import sys; sys.argv = ['penstock', 'evaluate', '--help']\n"
+        "from router.cli.main import main\n"
+        "from router.config.settings import environment\n"
+        "try:\n    main()\nfinally:\n    print('threads', environment()['OMP_NUM_THREADS'])"
+    )
+    without = {name: value for name, value in environment().items() if name != "OMP_NUM_THREADS"}
+
+    def told(settings: dict[str, str]) -> str:
+        answer = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, check=True, text=True, env=settings
+        )
+        return answer.stdout.splitlines()[-1]
+
+    assert told(without) == "threads 1"
+    assert told({**without, "OMP_NUM_THREADS": "3"}) == "threads 3"
 
 
 def test_serving_loads_nothing_that_only_training_needs() -> None:
