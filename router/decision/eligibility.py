@@ -42,6 +42,11 @@ class Rejection(msgspec.Struct, frozen=True, gc=False):
     detail: str  # one sentence with both figures
     effort: Effort | None = None  # that the policy names with the model
 
+    @property
+    def id(self) -> str:
+        """The deployment, at the effort that the policy names with its model."""
+        return self.deployment if self.effort is None else f"{self.deployment}@{self.effort.value}"
+
 
 class Candidate(msgspec.Struct, frozen=True, gc=False):
     """A deployment that is asked whether it may serve, and what it would make of the request."""

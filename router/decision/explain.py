@@ -131,7 +131,8 @@ def notes(decision: Decision) -> tuple[str, ...]:
     if decision.is_new_work:
         told.append("this kind of work has not been judged often enough: it starts at the best (start: strong)")
     if decision.propensity is not None:
-        told.append(f"with explore, the first was to be the first with a probability of {decision.propensity:g}")
+        drawn = "another choice goes first, to be judged" if decision.propensity < 0.5 else "nothing is explored"
+        told.append(f"explore: in this conversation {drawn} (a probability of {decision.propensity:g})")
     for candidate in decision.ranked:
         if candidate.effort is not None:
             told.append(f"{candidate.deployment.id} is asked for reasoning effort {candidate.effort.value}")
@@ -221,7 +222,7 @@ _MOST_PARTS = 3
 def rejections_told(rejected: Sequence[Rejection]) -> Told:
     return Told(
         ("deployment", "reason", "detail"),
-        tuple((_at_effort(each.deployment, each.effort), each.reason.value, each.detail) for each in rejected),
+        tuple((each.id, each.reason.value, each.detail) for each in rejected),
     )
 
 

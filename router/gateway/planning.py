@@ -77,7 +77,7 @@ class Plan(msgspec.Struct, frozen=True, gc=False):
                     (each.deployment for each in self.decision.rejected if each.reason is Reason.UNAVAILABLE),
                     retry_after_s=self.busy_s,
                 )
-            reasons = "; ".join(f"{each.deployment}: {each.detail}" for each in self.decision.rejected)
+            reasons = "; ".join(f"{each.id}: {each.detail}" for each in self.decision.rejected)
             told = (
                 f"No model of policy {self.policy.name!r} may serve this request. {reasons or 'It has no candidates'}."
             )

@@ -8,6 +8,7 @@ import pytest
 
 from router.catalog.catalog import Effort, Model, ModelName
 from router.decision.decide import ENOUGH_JUDGED, Decision, decide
+from router.decision.explain import notes
 from router.decision.facts import NoExperience, RequestProfile, Tightening
 from router.decision.policy import Policy, QualityFloor, Start
 from router.decision.recorded import read_record, record_of, remembered
@@ -55,6 +56,15 @@ def test_the_share_goes_to_the_next_model_and_its_probability_is_told() -> None:
     assert {each.propensity for each in explored} == {0.1}
     assert {each.propensity for each in drawn if first(each) == "cheap"} == {0.9}
     assert {len(each.ranked) for each in drawn} == {4}
+
+
+def test_the_notes_tell_whether_this_conversation_explores() -> None:
+    told = {notes(each)[0]: first(each) for each in (decided(EXPLORING, seed=seed) for seed in range(100))}
+
+    assert told == {
+        "explore: in this conversation nothing is explored (a probability of 0.9)": "cheap",
+        "explore: in this conversation another choice goes first, to be judged (a probability of 0.1)": "middle",
+    }
 
 
 def test_without_a_share_or_without_a_second_model_nothing_is_drawn() -> None:

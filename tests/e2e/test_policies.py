@@ -194,6 +194,16 @@ def test_the_same_model_thinks_where_its_first_thought_is_not_good_enough(
     assert below == [(FLASH, "none")]
 
 
+def test_a_refusal_tells_a_models_efforts_apart(own_proxy: Proxy) -> None:
+    body = {"model": "thinking", "messages": [_user("Tell me about tea.")]}
+
+    refused = own_proxy.chat("labs", body, x_penstock_min_quality="0.999")
+
+    message = refused.json()["error"]["message"]
+    assert f"openrouter:{FLASH}@none: predicted quality" in message
+    assert f"openrouter:{FLASH}@high: predicted quality" in message
+
+
 def test_an_alias_and_a_client_may_name_the_effort_with_the_model(own_proxy: Proxy, own_sandbox: Sandbox) -> None:
     for team, name, effort in (
         ("labs", "thoughtful", "high"),
