@@ -9,7 +9,7 @@ from router.assembly.providers import unavailable
 from router.assembly.stores import has_store, open_store
 from router.catalog.catalog import Catalog
 from router.config.snapshot import Snapshot
-from router.config.text_heads import shipped_head
+from router.config.text_heads import head_in_force
 from router.decision.facts import Experience
 from router.gateway.planning import Board, Planner, PromptCaches
 from router.keys import TeamName
@@ -44,7 +44,7 @@ def make_planner(
         now=utc_now,
         unavailable=unavailable(snapshot),
         experience=experience,
-        head=shipped_head(),
+        head=head_in_force(snapshot.settings.text_head),
         caches=caches or Warmth(snapshot.catalog),
         board=board,
     )

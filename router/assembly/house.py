@@ -91,6 +91,7 @@ class House:
     stop: Stop  # how the data app is
     keys: KeyRing
     reconcile: Callable[[], Awaitable[Reconciled]]  # one pass, where the data app does not run
+    claim: Callable[[], None]  # the state directory, before anything is promised; raises StateInUse
     close: Callable[[], Awaitable[None]]  # connections and files, if the data app has never run
 
 
@@ -221,8 +222,8 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
     ]
     # The server has cancelled what is still under way: it is settled before the books are closed.
     stopping: list[Step] = [partial(_emptied, gateway), transport.aclose, partial(_emptied, gateway)]
+    alone = DirectoryLock(settings.state_dir)
     if shared is None:
-        alone = DirectoryLock(settings.state_dir)
         # Replayed before the counters are recovered: what a killed process spent counts.
         recover = in_thread(memory.recover, gateway.quotas.all(), store.spent_since)
         starting = [in_thread(alone.take), *starting, reconciler.replay, recover, in_thread(store.give_up_claims)]
@@ -319,6 +320,7 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
         stop=Stop(settings.stop_notice_s, settings.stop_grace_s, begin=life.stop, cut_off=underway.cut_off),
         keys=keys,
         reconcile=partial(_reconciled, reconciler, shared),
+        claim=alone.take if shared is None else _nothing_to_claim,
         close=close,
     )
 
@@ -345,6 +347,10 @@ def _facts(reader: ReplyReader, responses: ResponsesReplyReader, messages: Messa
         Api.EMBEDDINGS: reader.given,
         Api.MODERATIONS: reader.given,
     }
+
+
+def _nothing_to_claim() -> None:
+    """Processes that share their counters share a state directory too."""
 
 
 def _request_readers(chats: ChatReader) -> dict[Api, RequestReader]:

@@ -128,15 +128,17 @@ def _allow_many_files() -> None:
 
 
 async def _serve(snapshot: Snapshot, ports: _Ports, is_demo: bool, config: Path) -> None:
+    uses_sandbox = is_demo and _lacks_openrouter_key(snapshot)
+    listener = bound("127.0.0.1", 0) if uses_sandbox else None
+    if listener is not None:
+        snapshot = with_sandbox(snapshot, f"http://127.0.0.1:{port_of(listener)}/api/v1")
+    house = assemble(snapshot)
+    house.claim()  # here, where what it raises is still told in a sentence
     async with AsyncExitStack() as stack:
-        uses_sandbox = is_demo and _lacks_openrouter_key(snapshot)
-        if uses_sandbox:
-            listener = bound("127.0.0.1", 0)
+        if listener is not None:
             await stack.enter_async_context(
                 serving(make_sandbox(time_scale=1.0, seed=0, fault_rate=0.0, spread=0.25), listener)
             )
-            snapshot = with_sandbox(snapshot, f"http://127.0.0.1:{port_of(listener)}/api/v1")
-        house = assemble(snapshot)
         await stack.enter_async_context(serving(house.admin, ports.admin))
         prepare_to_serve()
         _announce(snapshot, house, ports, config=config, is_demo=is_demo, uses_sandbox=uses_sandbox)

@@ -49,6 +49,7 @@ def settings(file: PenstockFile, *, directory: Path, environment: Mapping[str, s
             retried_share=file.learning.retried_over,
             kept_days=file.learning.labels_days,
         ),
+        text_head=_path(file.text_head, directory, environment),
         breakers=file.breakers,
         providers={
             ProviderName(name): _access(ProviderName(name), section, directory, environment)

@@ -420,6 +420,9 @@ class PenstockFile(Section):
     streams: StreamsSection = StreamsSection()
     prices: PricesSection = PricesSection()
     learning: LearningSection = LearningSection()
+    text_head: Annotated[Text | None, Field(description="a head made by `penstock train`, in place of the shipped")] = (
+        None
+    )
     breakers: Annotated[
         bool, Field(description="leave deployments alone for a while that fail, or say that they are busy")
     ] = True

@@ -99,6 +99,7 @@ class Settings:
     stop_notice_s: float = 5.0  # of stop_grace_s
     prices: PriceRefresh = PriceRefresh()
     learning: QualityLearning = QualityLearning()
+    text_head: Path | None = None  # None: the one that ships
     breakers: bool = True  # whether deployments that fail, or say "not now", are left alone
     admin_token_from: str | None = None  # the variable or file that should hold it, for messages
 

@@ -19,12 +19,14 @@ class DirectoryLock:
         self._file = -1
 
     def take(self) -> None:
-        """Raises StateInUse if another process holds it."""
+        """Raises StateInUse if another process holds it. Taken already, it stays so."""
+        if self._file >= 0:
+            return
         self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            os.close(self._file)
+            self.give_up()
             raise StateInUse(
                 f"Another process serves from {self._path.parent}, and budgets counted in memory cannot be shared. "
                 "Give this one a state directory of its own, or configure redis and postgres in penstock.yaml."
@@ -32,3 +34,4 @@ class DirectoryLock:
 
     def give_up(self) -> None:
         os.close(self._file)
+        self._file = -1

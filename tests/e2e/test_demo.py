@@ -127,3 +127,33 @@ def test_where_nothing_was_ever_served_a_command_says_where_it_looked(tmp_path: 
     assert ended.returncode == 1
     assert ended.stderr.decode().startswith(f"There are no books in {tmp_path / 'state'}: ")
     assert not (tmp_path / "state").exists()
+
+
+def test_a_second_server_on_the_same_state_is_refused_in_a_sentence_and_promises_nothing(demo: Demo) -> None:
+    second = run_penstock("serve", "--demo", "--port", "0", "--admin-port", "0", environment=demo.environment)
+
+    assert second.returncode == 1
+    assert second.stdout == b""
+    assert re.match(rb"Another process serves from \S+sandbox, and .*\n$", second.stderr.splitlines(keepends=True)[-1])
+    assert b"Traceback" not in second.stderr
+    assert ask(demo, demo.key).status_code == 200
+
+
+def test_a_text_head_of_one_s_own_is_served_with_and_one_that_is_none_is_refused(tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    shutil.copytree(CHECKOUT / "config", config)
+    with (config / "penstock.yaml").open("a") as file:
+        file.write("\ntext_head: ours.bin\n")
+    (config / "ours.bin").write_bytes((CHECKOUT / "router/quality/heads/difficulty.bin").read_bytes()[:-1])
+    state = {"STATE_DIRECTORY": str(tmp_path / "state")}
+    body = b'{"model": "auto", "messages": [{"role": "user", "content": "Prove that no prime is the last."}]}'
+    arguments = ("explain", "--team", "search", "--config", str(config), "--json")
+
+    harmed = run_penstock(*arguments, environment=state, stdin=body)
+    (config / "ours.bin").write_bytes((CHECKOUT / "router/quality/heads/difficulty.bin").read_bytes())
+    whole = run_penstock(*arguments, environment=state, stdin=body)
+
+    assert (harmed.returncode, whole.returncode) == (1, 0)
+    assert b"ours.bin" in harmed.stderr
+    assert b"Traceback" not in harmed.stderr
+    assert json.loads(whole.stdout)["profile"]["signals"]["head"]
