@@ -113,7 +113,7 @@ class Feedback:
     def _read(self, body: bytes) -> Score:
         try:
             score = self._decode(body)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             is_reason = "$.reason" in str(error)
             words = f" It is one of {', '.join(get_args(Reason))}." if is_reason else ""
             raise InvalidRequest(
@@ -168,7 +168,8 @@ class _Room:
 
     def enter(self, now: datetime) -> None:
         """Raises RateLimited."""
-        if self._began is None or now - self._began >= timedelta(minutes=1):
+        # A clock that was put back begins another minute: the old one would otherwise last until it is caught up with.
+        if self._began is None or not timedelta(0) <= now - self._began < timedelta(minutes=1):
             self._began, self._count = now, 0
         if self._count >= MOST_PER_MINUTE:
             left_s = 60.0 - (now - self._began).total_seconds()

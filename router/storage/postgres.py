@@ -108,6 +108,8 @@ class PostgresStore:
             return rows.page(connection.execute(query, rows.page_values(period, after, limit)), limit)
 
     def find(self, request_id: str) -> LedgerEntry | None:
+        if "\0" in request_id:  # which PostgreSQL can neither keep nor be asked for
+            return None
         with self._transaction() as connection:
             return rows.entry(connection.execute(_sql(statements.FIND), (request_id,)))
 

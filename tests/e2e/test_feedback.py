@@ -118,7 +118,18 @@ def test_another_reason_is_refused_with_those_that_there_are(proxy: Proxy) -> No
     assert refused.value.param == "reason"
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"\xff", b'{"request_id": "r", "score": NaN}', b'{"score": 1e999}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"\xff",
+        b'{"request_id": "\xff", "score": 1}',
+        b'{"request_id": "r", "score": NaN}',
+        b'{"score": 1e999}',
+        b'{"request_id": "r", "score": ' + b"[" * 4_000,
+    ],
+)
 def test_bodies_that_are_no_such_json_are_refused(proxy: Proxy, body: bytes) -> None:
     headers = {"authorization": f"Bearer {proxy.keys['search']}"}
 

@@ -94,6 +94,7 @@ async def test_the_last_score_counts_and_the_same_again_changes_nothing(desk: De
     ]
     assert desk.counted == [("search", FLASH, "good"), ("search", FLASH, "bad")]
     ((_, kept),) = desk.store.labels_after(0, 10)
+    assert kept is not None
     assert kept.score == 0
 
 
@@ -147,6 +148,17 @@ async def test_scores_of_a_team_are_bounded_by_the_minute(desk: Desk) -> None:
         await desk.score()
     assert refused.value.retry_after_s == 60
     desk.now += timedelta(minutes=1)
+    assert not (await desk.score()).is_new
+
+
+async def test_a_clock_that_is_put_back_keeps_nobody_out_for_longer_than_a_minute(desk: Desk) -> None:
+    desk.store.write([answered()])
+    desk.now += timedelta(hours=1)
+    for _ in range(MOST_PER_MINUTE):
+        await desk.score()
+
+    desk.now -= timedelta(hours=1)
+
     assert not (await desk.score()).is_new
 
 

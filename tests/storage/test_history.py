@@ -76,6 +76,7 @@ def test_an_entry_is_found_by_its_request(any_store: Store) -> None:
 
     assert any_store.find("req_1") == as_kept(entry("req_1", *calls))
     assert any_store.find("req_3") is None
+    assert any_store.find("req_\0") is None
 
 
 def _id(each: LedgerEntry) -> str:
