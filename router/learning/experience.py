@@ -115,7 +115,7 @@ class LearnedExperience:
                 yield kind, piece
 
     def take(self, kind: str, piece: list[Any]) -> None:
-        """A piece from `as_data`. Raises ValueError, TypeError or KeyError if it is none."""
+        """A piece from `as_data`; `work_out` ends it. Raises ValueError, TypeError or KeyError if it is none."""
         takes = {
             "output": self._outputs.take,
             "ratio": self._ratios.take,
@@ -124,6 +124,11 @@ class LearnedExperience:
             "quality": self.judgements.take,
         }
         takes[kind](piece)
+
+    def work_out(self) -> None:
+        """Make what was taken ready to be asked. Takes milliseconds for each team and model."""
+        for _ in self.judgements.solving():
+            pass
 
     def _observe_call(self, call: Attempt, profile: RequestProfile, *, is_whole: bool) -> None:
         usage = call.usage

@@ -128,20 +128,28 @@ class QualityLessons:
         known.until = until
         self.changes += 1
 
-    def take_over(
-        self, team: TeamName, *, until: int, speaks: bool, silent: Iterable[ModelName], arms: list[Any]
-    ) -> None:
-        """What another process's refit has come to. What has been learned here since that refit is not in it, and is
-        lost until the next: the labels of a few seconds. Raises ValueError, TypeError or IndexError if it is none."""
+    def agree(self, team: TeamName, *, until: int, speaks: bool, silent: Iterable[ModelName]) -> bool:
+        """Be as silent as another process is since the refit up to that label. False: that refit is not known here."""
         known = self._teams.get(team)
-        if known is not None and known.until >= until:
-            known.speaks = known.speaks and speaks
-            known.silent.update(silent)
-            return
+        if known is None or known.until < until:
+            return False
+        known.speaks = known.speaks and speaks
+        known.silent.update(silent)
+        return True
+
+    def taking_over(
+        self, team: TeamName, *, until: int, speaks: bool, silent: Iterable[ModelName], arms: list[Any]
+    ) -> Iterator[None]:
+        """What another process's refit has come to, in steps of some tenth of a millisecond. What has been learned
+        here since that refit is not in it, and is lost until the next: the labels of a few seconds.
+
+        Raises ValueError, TypeError or IndexError if it is none.
+        """
         corrections = Corrections(memory=MEMORY)
         for model, names, data in arms:
             corrections.take(ModelName(model), data, names)
-        corrections.solve()
+            yield
+        yield from corrections.solving()
         self.install(team, corrections, speaks=speaks, until=until, silent=silent)
 
     def meet(self, catalog: Catalog) -> None:
@@ -189,7 +197,7 @@ class QualityLessons:
                 yield ["arm", name, model, names, data]
 
     def take(self, piece: list[Any]) -> None:
-        """A piece from `as_data`. Raises ValueError, TypeError or KeyError if it is none."""
+        """A piece from `as_data`; `solving` ends it. Raises ValueError, TypeError or KeyError if it is none."""
         kind, *rest = piece
         match kind:
             case "until":
@@ -214,7 +222,6 @@ class QualityLessons:
             case "arm":
                 name, model, names, data = rest
                 self._teams.setdefault(TeamName(name), _Team()).learned.take(ModelName(model), data, names)
-                self._teams[TeamName(name)].learned.solve()
             case _:
                 raise ValueError(f"{kind} is nothing that was learned of quality")
 

@@ -64,7 +64,7 @@ class Replay:
                 continue
             features, prior = unnamed(label.features), label.prior_logit
             shift = self.corrections.shift(label.model, features)
-            self._told.append(_Told(label.model, label.task, *lecture, prior, prior + shift))
+            self._told.append(_told(label, *lecture, learned_logit=prior + shift))
             self.corrections.learn(label.model, features, prior_logit=prior, score=lecture.score, weight=lecture.weight)
             yield
             if self.corrections.unsolved >= max(_SOLVED_EVERY, len(self._told) // _OF_ALL):
@@ -122,10 +122,21 @@ class _Told(msgspec.Struct, frozen=True, gc=False):
 
     model: ModelName
     task: Task
-    score: float
     weight: float
-    prior_logit: float
-    learned_logit: float
+    gain: float  # in squared error, by what was learned
+    prior_error: float  # squared
+    learned_error: float  # squared
+
+
+def _told(label: Label, score: float, weight: float, *, learned_logit: float) -> _Told:
+    return _Told(
+        label.model,
+        label.task,
+        weight,
+        brier_gain(score, label.prior_logit, learned_logit),
+        (score - probability(label.prior_logit)) ** 2,
+        (score - probability(learned_logit)) ** 2,
+    )
 
 
 def brier_gain(score: float, prior_logit: float, learned_logit: float) -> float:
@@ -138,11 +149,7 @@ def _brier(told: Sequence[_Told], *, learned: bool) -> float:
     total = sum([each.weight for each in told])
     if not total:
         return 0.0
-    errors = [
-        each.weight * (each.score - probability(each.learned_logit if learned else each.prior_logit)) ** 2
-        for each in told
-    ]
-    return sum(errors) / total
+    return sum([each.weight * (each.learned_error if learned else each.prior_error) for each in told]) / total
 
 
 def _mean_and_error(told: Sequence[_Told]) -> tuple[float, float]:
@@ -150,7 +157,6 @@ def _mean_and_error(told: Sequence[_Told]) -> tuple[float, float]:
     total = sum([each.weight for each in told])
     if len(told) < 2 or not total:
         return 0.0, float("inf")
-    gains = [brier_gain(each.score, each.prior_logit, each.learned_logit) for each in told]
-    mean = sum([each.weight * gain for each, gain in zip(told, gains, strict=True)]) / total
-    spread = sum([(each.weight * (gain - mean)) ** 2 for each, gain in zip(told, gains, strict=True)])
+    mean = sum([each.weight * each.gain for each in told]) / total
+    spread = sum([(each.weight * (each.gain - mean)) ** 2 for each in told])
     return mean, sqrt(spread) / total

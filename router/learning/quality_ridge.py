@@ -195,9 +195,10 @@ class Corrections:
         arm.take(data, names)
         self.arms[model] = arm
 
-    def as_data(self) -> list[Any]:
+    def as_data(self) -> Iterator[list[Any]]:
         """Each arm: its model, the names of the features, and what `take` takes."""
-        return [[model, list(FEATURES), arm.as_data()] for model, arm in self.arms.items()]
+        for model, arm in list(self.arms.items()):
+            yield [model, list(FEATURES), arm.as_data()]
 
     def forget(self, model: ModelName) -> None:
         """What the others have shared of it stays, and fades with them."""

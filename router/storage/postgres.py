@@ -194,9 +194,9 @@ class PostgresStore:
                 changed += connection.execute(_sql(statements.KEEP_LABEL), row).rowcount
         return changed
 
-    def labels_after(self, number: int, limit: int) -> list[tuple[int, Label]]:
+    def labels_after(self, number: int, limit: int) -> list[tuple[int, Label | None]]:
         with self._transaction() as connection:
-            return rows.labels(connection.execute(_sql(statements.LABELS_AFTER), (number, limit)))
+            return rows.labels_or_gaps(connection.execute(_sql(statements.LABELS_AFTER), (number, limit)))
 
     def last_labels(self, team: TeamName, limit: int) -> list[tuple[int, Label]]:
         with self._transaction() as connection:

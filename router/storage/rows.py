@@ -413,12 +413,19 @@ def label_row(label: Label) -> tuple[Row, Row]:
 
 
 def labels(found: Iterable[Found]) -> list[tuple[int, Label]]:
-    """With their numbers. Those that another version has kept in a form of its own are left out."""
-    readable: list[tuple[int, Label]] = []
+    """With their numbers. Those that cannot be read are left out: see `labels_or_gaps`."""
+    return [(number, label) for number, label in labels_or_gaps(found) if label is not None]
+
+
+def labels_or_gaps(found: Iterable[Found]) -> list[tuple[int, Label | None]]:
+    """With their numbers. None: another version has kept it in a form of its own, or it has come to harm."""
+    read: list[tuple[int, Label | None]] = []
     for number, content in found:
-        with suppress(msgspec.DecodeError):
-            readable.append((int(number), _read_label(content)))
-    return readable
+        label: Label | None = None
+        with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            label = _read_label(content)
+        read.append((int(number), label))
+    return read
 
 
 _labels_json = msgspec.json.Encoder().encode

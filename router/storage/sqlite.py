@@ -169,9 +169,9 @@ class SqliteStore:
                 changed += connection.execute(statements.KEEP_LABEL, row).rowcount
         return changed
 
-    def labels_after(self, number: int, limit: int) -> list[tuple[int, Label]]:
+    def labels_after(self, number: int, limit: int) -> list[tuple[int, Label | None]]:
         with self._connected() as connection:
-            return rows.labels(connection.execute(statements.LABELS_AFTER, (number, limit)))
+            return rows.labels_or_gaps(connection.execute(statements.LABELS_AFTER, (number, limit)))
 
     def last_labels(self, team: TeamName, limit: int) -> list[tuple[int, Label]]:
         with self._connected() as connection:

@@ -69,8 +69,8 @@ class LabelStore(Protocol):
         misses none by asking for those after it.
         """
 
-    def labels_after(self, number: int, limit: int) -> list[tuple[int, Label]]:
-        """The first labels behind that number, in order, with theirs."""
+    def labels_after(self, number: int, limit: int) -> list[tuple[int, Label | None]]:
+        """The first labels behind that number, in order, with theirs. None: one that this version cannot read."""
 
     def last_labels(self, team: TeamName, limit: int) -> list[tuple[int, Label]]:
         """The newest labels of a team, oldest first."""

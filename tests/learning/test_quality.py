@@ -163,6 +163,8 @@ def test_what_is_written_down_comes_back_and_speaks_as_before() -> None:
     after = QualityLessons()
     for piece in json.loads(json.dumps(list(before.as_data()))):
         after.take(piece)
+    for _ in after.solving():
+        pass
     for _ in before.solving():
         pass
 
@@ -185,11 +187,13 @@ def test_a_refit_of_another_process_is_taken_over_once() -> None:
     refit(there, labels)
     arms = json.loads(json.dumps(_arms(labels)))
 
-    here.take_over(SEARCH, until=600, speaks=True, silent=[], arms=arms)
-    here.take_over(SEARCH, until=600, speaks=True, silent=[], arms=[])
+    assert not here.agree(SEARCH, until=600, speaks=True, silent=[])
+    for _ in here.taking_over(SEARCH, until=600, speaks=True, silent=[], arms=arms):
+        pass
+    assert here.agree(SEARCH, until=600, speaks=True, silent=[])
 
     assert here.lesson(FLASH, profile(), None) == pytest.approx(there.lesson(FLASH, profile(), None), abs=1e-4)
-    here.take_over(SEARCH, until=600, speaks=False, silent=[], arms=[])
+    assert here.agree(SEARCH, until=600, speaks=False, silent=[])
     assert here.lesson(FLASH, profile(), None) is NO_LESSON
 
 
@@ -197,7 +201,7 @@ def _arms(labels: Sequence[Label]) -> list[object]:
     replay = Replay(labels)
     for _ in replay.run():
         pass
-    return replay.corrections.as_data()
+    return list(replay.corrections.as_data())
 
 
 def test_models_without_labels_lean_on_what_holds_for_the_others() -> None:

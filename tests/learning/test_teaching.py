@@ -1,6 +1,8 @@
 """Labels on their way from one process through the store to all, refits at night, what is kept for the audit."""
 
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -180,7 +182,22 @@ async def test_labels_wait_while_the_store_is_away(store: SqliteStore) -> None:
     away.is_away = False
     await process.teacher.teach()
 
-    assert [each.request_id for _, each in store.labels_after(0, 10)] == ["req_1"]
+    assert [each and each.request_id for _, each in store.labels_after(0, 10)] == ["req_1"]
+
+
+async def test_labels_that_cannot_be_read_are_read_past_however_many_they_are(store: SqliteStore) -> None:
+    store.keep_labels([label(number) for number in range(1, 601)])
+    with closing(sqlite3.connect(store._path)) as connection:
+        connection.execute("UPDATE labels SET content = ?", (b'{"signal": "telepathy"}',))
+        connection.execute("UPDATE labels SET content = ? WHERE number = 7", (b'{"signal": "\xff"}',))
+        connection.commit()
+    process = Process(store)
+    process.tell([label(601)])
+
+    await process.teacher.teach()
+
+    assert process.lessons.last_number == 601
+    assert [piece[0] for piece in process.lessons.as_data()].count("arm") == 1
 
 
 class Away(SqliteStore):
@@ -203,7 +220,7 @@ async def test_labels_are_kept_for_as_long_as_is_said(store: SqliteStore) -> Non
     process.now = AT + timedelta(days=10, minutes=1)
     await process.teacher.teach()
 
-    assert [each.request_id for _, each in store.labels_after(0, 10)] == ["req_2"]
+    assert [each and each.request_id for _, each in store.labels_after(0, 10)] == ["req_2"]
 
 
 def test_rates_are_of_seven_days() -> None:
