@@ -72,6 +72,7 @@ class Artefact(NamedTuple):
     version: str  # of what it holds: the first digits of its checksum
 
 
+_LARGEST_SCALE = 1e6  # of what training makes none comes near it; far above, sums are infinite, or no numbers
 _WORD_BYTES, _MARK_BYTES, _KNOWN_BYTES = BUCKETS, MARKS * LEVELS, BUCKETS // 8
 _HEADERS = msgspec.json.Decoder(Header)
 
@@ -100,7 +101,7 @@ def read_artefact(content: bytes, *, name: str) -> Artefact:
     line, _, tables = body.partition(b"\n")
     try:
         header = _HEADERS.decode(line)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BrokenArtefact(f"{name} has a header that cannot be read: {error}.") from error
     if header.terms != TERMS_VERSION:
         raise BrokenArtefact(
@@ -110,6 +111,8 @@ def read_artefact(content: bytes, *, name: str) -> Artefact:
     count = len(header.heads)
     if not 1 <= count <= MOST_HEADS or len(tables) != count * (_WORD_BYTES + _MARK_BYTES) + _KNOWN_BYTES:
         raise BrokenArtefact(f"{name} says it has {count} heads, and its tables have {len(tables)} bytes.")
+    if any(abs(number) > _LARGEST_SCALE for head in header.heads for number in _numbers_of(head)):
+        raise BrokenArtefact(f"{name} has scales that make no log-odds; train it again with `penstock train`.")
     marks_at, known_at = count * _WORD_BYTES, count * (_WORD_BYTES + _MARK_BYTES)
     return Artefact(
         header,
@@ -118,6 +121,10 @@ def read_artefact(content: bytes, *, name: str) -> Artefact:
         tables[known_at:],
         checksum[:12].decode(),
     )
+
+
+def _numbers_of(head: HeadScales) -> tuple[float, ...]:
+    return head.bias, head.word_scale, head.mark_scale, head.mean_logit, head.slope, head.shift
 
 
 def _checksum(body: bytes) -> bytes:

@@ -102,7 +102,7 @@ def _lines(path: Path) -> Iterator[tuple[str, bytes]]:
 def _read(where: str, text: bytes) -> _Line:
     try:
         line = _LINES.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadOutcomes(f"{where}: {error}") from error
     if line.models is None and line.prompt is None:
         raise BadOutcomes(f'{where}: a line must have "prompt" (or, the first one, "models").')

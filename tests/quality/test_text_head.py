@@ -2,6 +2,7 @@
 
 import math
 import random
+from hashlib import blake2b
 
 import pytest
 from hypothesis import given, settings
@@ -65,6 +66,31 @@ def test_an_artefact_of_other_terms_is_refused_with_what_to_do() -> None:
     content = written(other, WORDS, MARK_TABLES, bytes(BUCKETS // 8))
 
     with pytest.raises(BrokenArtefact, match="penstock train"):
+        read_artefact(content, name="test")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b'{"terms":1,"note":' + b"[" * 100_000,
+        b'{"terms":1,"other":' + b"[" * 100_000,
+        b'{"terms":1,"heads":[],"trained_on":{},"licence":"\xff"}',
+    ],
+    ids=["deep", "deep and unknown", "no UTF-8"],
+)
+def test_a_header_that_cannot_be_read_is_refused_however_right_the_checksum(header: bytes) -> None:
+    body = header + b"\n"
+    checksum = blake2b(body, digest_size=16).hexdigest().encode()
+
+    with pytest.raises(BrokenArtefact, match="header"):
+        read_artefact(b"penstock-text-head 1 " + checksum + b"\n" + body, name="test")
+
+
+def test_scales_whose_sums_would_be_no_numbers_are_refused() -> None:
+    absurd = Header(terms=TERMS_VERSION, heads=(HeadScales(CHEAP, 0.0, 1e308, 1e308, 0.0),), trained_on={}, licence="")
+    content = written(absurd, WORDS[:1], MARK_TABLES[:1], bytes(BUCKETS // 8))
+
+    with pytest.raises(BrokenArtefact, match="no log-odds"):
         read_artefact(content, name="test")
 
 

@@ -53,6 +53,7 @@ def test_scores_as_a_string_are_read_gzipped_whatever_the_name(tmp_path: Path) -
         (b"\n", r"x\.jsonl has no prompts"),
         (b"\x1f\x8b\x08broken", r"x\.jsonl:1: "),
         (b"\xff\xfe", r"x\.jsonl:1: "),
+        (b'{"prompt": "p", "other": ' + b"[" * 100_000, r"x\.jsonl:1: "),
     ],
 )
 def test_what_is_wrong_is_told_with_file_and_line(content: bytes, told: str, tmp_path: Path) -> None:
