@@ -202,10 +202,10 @@ class QualityLessons:
         match kind:
             case "until":
                 number, until, _ = rest
-                self.last_number, self._asked_until = int(number), datetime.fromisoformat(until)
+                self.last_number, self._asked_until = int(number), _moment(until)
             case "anew":
                 model, anew = rest
-                self._anew[ModelName(model)] = datetime.fromisoformat(anew)
+                self._anew[ModelName(model)] = _moment(anew)
             case "version":
                 deployment, version = rest
                 self._versions[DeploymentId(deployment)] = str(version)
@@ -217,8 +217,8 @@ class QualityLessons:
                 team.since_refit, team.until = int(since_refit), int(number)
                 team.speaks = bool(speaks)
                 team.silent = {ModelName(model) for model in silent}
-                team.watches = {ModelName(model): _Watch(*map(float, watch)) for model, watch in watches.items()}
-                team.kinds = {Task(task): float(count) for task, count in kinds.items()}
+                team.watches = {ModelName(model): _Watch(*map(float, watch)) for model, watch in dict(watches).items()}
+                team.kinds = {Task(task): float(count) for task, count in dict(kinds).items()}
             case "arm":
                 name, model, names, data = rest
                 self._teams.setdefault(TeamName(name), _Team()).learned.take(ModelName(model), data, names)
@@ -229,6 +229,14 @@ class QualityLessons:
         self._learned[key] = score
         if len(self._learned) > _MOST_REVISABLE:
             self._learned.popitem(last=False)
+
+
+def _moment(text: str) -> datetime:
+    """Raises ValueError, TypeError."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:  # it could not be compared with any other
+        raise ValueError(f"{text} has no time zone")
+    return moment
 
 
 class _Watch:

@@ -174,7 +174,19 @@ def test_what_is_written_down_comes_back_and_speaks_as_before() -> None:
     assert after.judged(profile()) == before.judged(profile())
 
 
-@pytest.mark.parametrize("piece", [["until"], ["arm", "search", FLASH, ["always"], [1, [1, 2], [1]]], ["what", 1], []])
+@pytest.mark.parametrize(
+    "piece",
+    [
+        [],
+        ["what", 1],
+        ["until"],
+        ["until", 7, "2026-11-23T09:30:00", []],
+        ["anew", FLASH, "2026-11-23T09:30:00"],
+        ["team", "search", True, [], 0, 0, ["no mapping"], {}],
+        ["team", "search", True, [], 0, 0, {}, 7],
+        ["arm", "search", FLASH, ["always"], [1, [1, 2], [1]]],
+    ],
+)
 def test_what_is_no_such_data_is_refused(piece: list[object]) -> None:
     with pytest.raises((ValueError, TypeError, KeyError, IndexError)):
         QualityLessons().take(piece)
@@ -188,8 +200,8 @@ def test_a_refit_of_another_process_is_taken_over_once() -> None:
     arms = json.loads(json.dumps(_arms(labels)))
 
     assert not here.agree(SEARCH, until=600, speaks=True, silent=[])
-    for _ in here.taking_over(SEARCH, until=600, speaks=True, silent=[], arms=arms):
-        pass
+    steps = list(here.taking_over(SEARCH, until=600, speaks=True, silent=[], arms=arms))
+    assert len(steps) > 20  # each of some tenth of a millisecond
     assert here.agree(SEARCH, until=600, speaks=True, silent=[])
 
     assert here.lesson(FLASH, profile(), None) == pytest.approx(there.lesson(FLASH, profile(), None), abs=1e-4)
