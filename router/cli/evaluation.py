@@ -1,6 +1,7 @@
 """`penstock train`, `penstock evaluate`. Loaded only when one of them is asked for: see `router/cli/late.py`."""
 
 import sys
+from math import isnan
 from pathlib import Path
 
 import click
@@ -91,12 +92,14 @@ def train(
     type=click.Path(path_type=Path, dir_okay=False),
     help="Judge this artefact as it is, in place of training on the split.",
 )
-@click.option("--price-ratio", default=10.0, show_default=True, type=click.FloatRange(min=1.0), help="Strong to cheap.")
+@click.option(
+    "--price-ratio", default=10.0, show_default=True, type=click.FloatRange(1.0, 1e6), help="Strong to cheap."
+)
 @click.option(
     "--strong-usd",
     default=10.0,
     show_default=True,
-    type=click.FloatRange(min=0.0, min_open=True),
+    type=click.FloatRange(0.0, 1e6, min_open=True),
     help="Dollars for a thousand strong calls, for RouterArena's score.",
 )
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write everything as JSON.")
@@ -122,6 +125,8 @@ def evaluate(
     """
     chosen = split_named(split)
     _may_be_written(json_file, png)
+    if isnan(price_ratio) or isnan(strong_usd):  # every range of click's lets it pass
+        raise BadOutcomes("--price-ratio and --strong-usd want a number, got nan.")
     pairs = paired(read_all(files), cheap=cheap, strong=strong)
     if head_file is not None:
         judgement = judge_head(pairs, _head(head_file))

@@ -36,4 +36,4 @@ def plot(judgement: Judgement, path: Path, *, title: str, without: Sequence[str]
     axes.set(xlabel="strong calls, %", ylabel="mean score", title=title)
     axes.title.set_fontsize(9)
     axes.legend(fontsize=7, title="APGR", title_fontsize=7)
-    figure.savefig(path, metadata={"Software": None})  # the same bytes for the same curves
+    figure.savefig(path, format="png", metadata={"Software": None})  # the same bytes for the same curves

@@ -74,6 +74,7 @@ def test_without_a_pair_a_head_of_difficulty_is_trained(tmp_path: Path) -> None:
         (("--head", "exam.jsonl"), "exam.jsonl is not a text head"),
         (("--split", "labels:1000"), "--split labels:1000: beside a fold there are 96 prompts"),
         (("--json", "no/where.json"), "no/where.json cannot be written: there is no directory no"),
+        (("--price-ratio", "nan"), "--price-ratio and --strong-usd want a number, got nan"),
         (("--png", "no/where.png"), "no/where.png cannot be written: there is no directory no"),
     ],
 )
