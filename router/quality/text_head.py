@@ -32,7 +32,6 @@ STRONG = "strong"  # that the strong one is
 # weight is less than 256 when made positive: less than 2**18 in all.
 _FIELD_BITS = 18
 _FIELD = (1 << _FIELD_BITS) - 1
-_KNOWN_BIT = MOST_HEADS * _FIELD_BITS
 _ZERO = 128  # what is added to a weight to make it positive
 
 
@@ -139,13 +138,17 @@ class Said(NamedTuple):
 
 
 class TextHead:
-    """An artefact, ready to be asked. Holds half a megabyte."""
+    """An artefact, ready to be asked. Holds a quarter of a megabyte, or half of one with the heads of a pair."""
 
     def __init__(self, artefact: Artefact) -> None:
         self.header = artefact.header
         self.version = artefact.version
-        self._words = array("q", _packed(artefact.words, artefact.known))
-        self._marks = list(_packed(artefact.marks, b""))
+        # Behind the heads' fields. With one head all fits into 32 bits, which is half the memory.
+        self._known_bit = _FIELD_BITS * len(artefact.words)
+        self._sums = (1 << self._known_bit) - 1
+        places = _packed(artefact.words, artefact.known, known_bit=self._known_bit)
+        self._words = array("I" if len(artefact.words) == 1 else "Q", places)
+        self._marks = list(_packed(artefact.marks, b"", known_bit=0))
         self._scales = tuple(
             (number * _FIELD_BITS, each.bias, each.word_scale, each.mark_scale)
             for number, each in enumerate(artefact.header.heads)
@@ -158,8 +161,8 @@ class TextHead:
         words, pairs, marks = terms_of(text)
         weight_of = self._words.__getitem__
         word_sums = sum(map(weight_of, words))
-        known, word_sums = word_sums >> _KNOWN_BIT, word_sums & _SUMS
-        term_sums = word_sums, sum(map(weight_of, pairs)) & _SUMS
+        known, word_sums = word_sums >> self._known_bit, word_sums & self._sums
+        term_sums = word_sums, sum(map(weight_of, pairs)) & self._sums
         mark_sums = sum(map(self._marks.__getitem__, marks))
         count = len(words) + len(pairs)
         root = sqrt(count) or 1.0
@@ -185,13 +188,10 @@ class TextHead:
         return TextSignals(round(difficulty, 3), round(familiarity, 3), self.version)
 
 
-_SUMS = (1 << _KNOWN_BIT) - 1
-
-
-def _packed(tables: Sequence[bytes], known: bytes) -> Iterable[int]:
+def _packed(tables: Sequence[bytes], known: bytes, *, known_bit: int) -> Iterable[int]:
     """One integer a place: the heads' weights in their fields, and above them whether the word is known."""
     for place, weights in enumerate(zip(*(memoryview(table).cast("b") for table in tables), strict=True)):
-        value = (known[place >> 3] >> (place & 7) & 1) << _KNOWN_BIT if known else 0
+        value = (known[place >> 3] >> (place & 7) & 1) << known_bit if known else 0
         for number, weight in enumerate(weights):
             value |= (weight + _ZERO) << (number * _FIELD_BITS)
         yield value
