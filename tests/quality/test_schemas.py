@@ -178,12 +178,15 @@ HOSTILE: dict[str, tuple[object, str]] = {
 
 @pytest.mark.parametrize(("schema", "text"), HOSTILE.values(), ids=HOSTILE)
 def test_no_schema_and_answer_hold_the_loop_for_long(schema: object, text: str) -> None:
-    begun_s = time.thread_time()
-    with pytest.raises(CannotVerify):
-        compiled(json.dumps(schema, separators=(",", ":")).encode()).accepts(text)
+    taken_s = []
+    for _ in range(2):  # the garbage collector may have its turn in one of them, with all that the tests before left
+        begun_s = time.thread_time()
+        with pytest.raises(CannotVerify):
+            compiled(json.dumps(schema, separators=(",", ":")).encode()).accepts(text)
+        taken_s.append(time.thread_time() - begun_s)
 
     # 10 ms is what it may take, and each of these took seconds; a core that is shared by many takes some times as long.
-    assert time.thread_time() - begun_s < 0.5
+    assert min(taken_s) < 0.5
 
 
 def test_one_patience_lasts_for_all_that_is_verified_together() -> None:
