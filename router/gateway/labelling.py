@@ -122,13 +122,15 @@ class Labeller:
     def _checked(self, entry: LedgerEntry, profile: RequestProfile, number: int, call: Attempt) -> None:
         has_failed = call.verification != "passed"
         was_replaced = call.outcome == FAILED_VERIFICATION and number < len(entry.attempts)
-        self._make(
-            entry,
-            profile,
-            number,
-            signal=Signal.ESCALATION if was_replaced else Signal.VERIFIER,
-            score=0.0 if has_failed else 1.0,
-            at=entry.at,
+        self._keep(
+            self.label(
+                entry,
+                profile,
+                number,
+                signal=Signal.ESCALATION if was_replaced else Signal.VERIFIER,
+                score=0.0 if has_failed else 1.0,
+                at=entry.at,
+            )
         )
 
     def _turn(self, entry: LedgerEntry, profile: RequestProfile) -> None:
@@ -165,20 +167,9 @@ class Labeller:
         if number is not None:
             share = 1.0 if was_asked_again else 1.0 / _ONE_IN
             score = 0.0 if was_asked_again else 1.0
-            self._make(entry, profile, number, signal=Signal.RETRY, score=score, at=at, share=share)
+            self._keep(self.label(entry, profile, number, signal=Signal.RETRY, score=score, at=at, share=share))
 
-    def _make(
-        self,
-        entry: LedgerEntry,
-        profile: RequestProfile,
-        number: int,
-        *,
-        signal: Signal,
-        score: float,
-        at: datetime,
-        share: float = 1.0,
-    ) -> None:
-        label = self.label(entry, profile, number, signal=signal, score=score, at=at, share=share)
+    def _keep(self, label: Label | None) -> None:
         if label is not None:
             self._put(label)
 

@@ -1,4 +1,4 @@
-"""Whether a text is JavaScript, by esprima-fork. Imported only where a policy checks it (`assembly.code_parsers`)."""
+"""Whether a text is JavaScript, by esprima-fork. Imported only where a policy checks it (assembly/deciding.py)."""
 
 import esprima
 

@@ -1,4 +1,4 @@
-"""Whether a text is SQL, by polyglot-sql. Imported only where a policy checks SQL (`assembly.code_parsers`)."""
+"""Whether a text is SQL, by polyglot-sql. Imported only where a policy checks SQL (assembly/deciding.py)."""
 
 import polyglot_sql
 

@@ -12,15 +12,13 @@ import argparse
 import os
 import shutil
 import sys
-import tempfile
 from functools import partial
 from pathlib import Path
 
+from tests.benchmarks.comparison import compared
 from tests.benchmarks.contestants import Command, Prepare, Upstream, available
-from tests.benchmarks.laboratory import choose_cores
-from tests.benchmarks.processes import BenchmarkError, free_port
-from tests.benchmarks.report import as_table, noise, problems, reported_rows
-from tests.benchmarks.rounds import Bench, Plan
+from tests.benchmarks.processes import free_port
+from tests.benchmarks.rounds import Plan
 from tests.benchmarks.scenarios import SCENARIOS
 
 _ROUNDS = 3
@@ -85,17 +83,7 @@ def main() -> int:
     options = parser.parse_args()
     contestants = available() | installed_peers(options.directory)
     plan = Plan(rounds=_ROUNDS, scenarios=_COMPARED, has_extras=False)
-    try:
-        with tempfile.TemporaryDirectory(prefix="penstock-peers-") as directory:
-            rounds = list(Bench(contestants, directory=Path(directory), plan=plan, cores=choose_cores()).run())
-    except BenchmarkError as error:
-        print(f"comparison broken off: {error}", file=sys.stderr)
-        return 1
-    print(as_table(reported_rows(rounds, list(contestants)), list(contestants)))
-    print("\n".join(noise(rounds)))
-    for problem in problems(rounds):
-        print(f"not to be believed: {problem}", file=sys.stderr)
-    return 1 if problems(rounds) else 0
+    return compared(contestants, plan)
 
 
 if __name__ == "__main__":

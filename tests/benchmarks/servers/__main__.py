@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from tests.benchmarks.comparison import compared
 from tests.benchmarks.contestants import Command, Upstream, available, penstock
-from tests.benchmarks.laboratory import choose_cores
-from tests.benchmarks.processes import BenchmarkError
-from tests.benchmarks.report import as_table, noise, problems, reported_rows
-from tests.benchmarks.rounds import Bench, Plan
+from tests.benchmarks.rounds import Plan
 from tests.benchmarks.scenarios import SCENARIOS
 
 _COMPARED = tuple(one for one in SCENARIOS if one.name in ("request_1kb", "stream_no_gaps", "stream_gaps", "latency"))
@@ -42,17 +39,7 @@ def main() -> int:
         name: partial(on, name, installed=options.directory) for name in ("uvicorn", "granian")
     }
     plan = Plan(rounds=options.rounds, scenarios=_COMPARED, has_extras=False, time_scale=options.time_scale)
-    try:
-        with tempfile.TemporaryDirectory(prefix="penstock-servers-") as directory:
-            rounds = list(Bench(contestants, directory=Path(directory), plan=plan, cores=choose_cores()).run())
-    except BenchmarkError as error:
-        print(f"comparison broken off: {error}", file=sys.stderr)
-        return 1
-    print(as_table(reported_rows(rounds, list(contestants)), list(contestants)))
-    print("\n".join(noise(rounds)))
-    for problem in problems(rounds):
-        print(f"not to be believed: {problem}", file=sys.stderr)
-    return 1 if problems(rounds) else 0
+    return compared(contestants, plan)
 
 
 if __name__ == "__main__":
