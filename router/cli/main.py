@@ -8,6 +8,7 @@ from router.assembly.house import VERSION
 from router.cli.accounts import keys, reconcile, spend
 from router.cli.catalog import models
 from router.cli.decisions import explain
+from router.cli.doctor.command import doctor
 from router.cli.late import LateGroup
 from router.cli.replay import replay_command
 from router.cli.serve import check, sandbox, serve
@@ -30,7 +31,7 @@ def penstock() -> None:
     """
 
 
-for command in (serve, check, explain, replay_command, keys, spend, reconcile, models, sandbox):
+for command in (serve, check, explain, replay_command, keys, spend, reconcile, models, sandbox, doctor):
     penstock.add_command(command)
 
 
