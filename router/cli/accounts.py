@@ -12,7 +12,7 @@ import click
 from router.assembly.clock import utc_now
 from router.assembly.house import assemble
 from router.assembly.stores import existing_store, open_pepper, open_store
-from router.cli.configuration import books_options, hint_at_demo, known_team, loaded
+from router.cli.configuration import books_options, complete_team, hint_at_demo, known_team, loaded
 from router.cli.output import as_csv, as_json, table
 from router.config.snapshot import Snapshot
 from router.errors import InvalidRequest
@@ -31,7 +31,7 @@ def keys() -> None:
 
 @keys.command()
 @books_options
-@click.option("--team", required=True, help="Who pays for what the key does.")
+@click.option("--team", required=True, shell_complete=complete_team, help="Who pays for what the key does.")
 @click.option("--name", default="", help="What it is for, e.g. the application's name.")
 @click.option("--expires-in-days", type=click.IntRange(1, 3650), help="Not valid after so many days.")
 @click.option("--json", "is_json", is_flag=True, help="For programs.")
@@ -82,13 +82,14 @@ def list_keys(config: Path | None, *, is_sandbox: bool, is_json: bool) -> None:
 @keys.command()
 @books_options
 @click.argument("key_id")
-def revoke(config: Path | None, key_id: str, *, is_sandbox: bool) -> None:
+@click.option("--json", "is_json", is_flag=True, help="For programs.")
+def revoke(config: Path | None, key_id: str, *, is_sandbox: bool, is_json: bool) -> None:
     """Revoke the key KEY_ID for ever. Example: penstock keys revoke 8f3a0b6cd1e2f495"""
     with closing(existing_store(loaded(config, is_sandbox=is_sandbox).settings)) as store:
         is_revoked = store.revoke(KeyId(key_id), utc_now())
     if not is_revoked:
         raise InvalidRequest(f"There is no key {key_id!r} that could be revoked. See: penstock keys list.")
-    click.echo(f"Key {key_id} is revoked.")
+    click.echo(as_json({"id": key_id, "is_revoked": True}) if is_json else f"Key {key_id} is revoked.")
 
 
 @click.command()

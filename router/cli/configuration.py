@@ -65,6 +65,15 @@ def book_of(snapshot: Snapshot) -> PriceBook:
         return PriceBook()
 
 
+def complete_team(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """What the shell may offer for `--team`: the teams of the configuration that the line names, if it is valid."""
+    try:
+        teams = loaded(context.params.get("config")).teams
+    except PenstockError:
+        return []
+    return [name for name in teams if name.startswith(incomplete)]
+
+
 def known_team(snapshot: Snapshot, name: str) -> TeamName:
     """The team of that name. Raises InvalidRequest, naming those there are."""
     if name not in snapshot.teams:

@@ -12,7 +12,7 @@ from router.assembly.deciding import kept_experience, make_planner
 from router.assembly.providers import unavailable
 from router.assembly.sandbox import with_sandbox
 from router.catalog.book import with_book
-from router.cli.configuration import NOWHERE, book_of, books_options, known_team, loaded
+from router.cli.configuration import NOWHERE, book_of, books_options, complete_team, known_team, loaded
 from router.cli.output import as_json, explanation
 from router.config.snapshot import Snapshot
 from router.decision.explain import as_data
@@ -26,7 +26,7 @@ from router.wire.requests import ChatReader
 
 @click.command()
 @books_options
-@click.option("--team", help="Whose policies apply. [default: the first team]")
+@click.option("--team", shell_complete=complete_team, help="Whose policies apply. [default: the first team]")
 @click.option("--json", "is_json", is_flag=True, help="For programs.")
 @click.argument("request_file", metavar="[FILE|-]", default="-", type=click.File("rb"))
 def explain(config: Path | None, team: str | None, request_file: BinaryIO, *, is_sandbox: bool, is_json: bool) -> None:

@@ -3,16 +3,20 @@
 import sys
 
 import click
+from click.shell_completion import get_completion_class
 
 from router.assembly.house import VERSION
 from router.cli.accounts import keys, reconcile, spend
 from router.cli.catalog import models
 from router.cli.decisions import explain
 from router.cli.doctor.command import doctor
+from router.cli.init import init
 from router.cli.late import LateGroup
 from router.cli.replay import replay_command
 from router.cli.serve import check, sandbox, serve
 from router.errors import PenstockError
+
+PROGRAM = "penstock"
 
 _LATE = {
     "train": ("router.cli.evaluation", "Train a text head on prompts with outcomes."),
@@ -23,15 +27,40 @@ _LATE = {
 @click.group(
     cls=LateGroup, late=_LATE, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
-@click.version_option(VERSION, prog_name="penstock")
+@click.version_option(VERSION, prog_name=PROGRAM)
 def penstock() -> None:
     """A proxy for the OpenAI API that sends each request to the cheapest model that is good enough.
 
-    Shell completion: eval "$(_PENSTOCK_COMPLETE=bash_source penstock)", or zsh_source, fish_source.
+    A new machine: penstock init, then penstock doctor. Shell completion: penstock completion bash.
     """
 
 
-for command in (serve, check, explain, replay_command, keys, spend, reconcile, models, sandbox, doctor):
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print what makes SHELL complete commands, options and their values.
+
+    Example: penstock completion bash > ~/.local/share/bash-completion/completions/penstock
+    """
+    script = get_completion_class(shell)
+    assert script is not None
+    click.echo(script(penstock, {}, PROGRAM, f"_{PROGRAM.upper()}_COMPLETE").source())
+
+
+for command in (
+    serve,
+    check,
+    explain,
+    replay_command,
+    keys,
+    spend,
+    reconcile,
+    models,
+    sandbox,
+    init,
+    doctor,
+    completion,
+):
     penstock.add_command(command)
 
 

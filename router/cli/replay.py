@@ -14,7 +14,7 @@ from router.assembly.clock import utc_now
 from router.assembly.deciding import make_faculties
 from router.assembly.stores import existing_store
 from router.catalog.book import with_book
-from router.cli.configuration import book_of, books_options, loaded
+from router.cli.configuration import book_of, books_options, complete_team, loaded
 from router.cli.output import as_json, counted, table
 from router.errors import InvalidRequest
 from router.keys import TeamName
@@ -35,7 +35,7 @@ _BARS = 1_000  # progress is told in so many steps at most; a terminal is slow
     type=click.Path(path_type=Path),
     help="Directory of the configuration to decide under; --config names the one whose ledger is read.",
 )
-@click.option("--team", help="Only the requests of this team.")
+@click.option("--team", shell_complete=complete_team, help="Only the requests of this team.")
 @click.option("--json", "is_json", is_flag=True, help="For programs; docs/replay.md describes it.")
 def replay_command(
     config: Path | None, since: str, until: str, against: Path, team: str | None, *, is_sandbox: bool, is_json: bool

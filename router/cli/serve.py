@@ -15,7 +15,7 @@ import click
 from router.assembly.house import VERSION, House, assemble
 from router.assembly.sandbox import make_sandbox, with_sandbox
 from router.cli.configuration import config_option, directory, loaded
-from router.cli.output import counted
+from router.cli.output import as_json, counted
 from router.config.loader import warnings
 from router.config.snapshot import Listen, Snapshot
 from router.errors import ConfigError
@@ -53,7 +53,8 @@ def serve(config: Path | None, host: str | None, port: int | None, admin_port: i
 
 @click.command()
 @click.argument("config", required=False, type=click.Path(path_type=Path))
-def check(config: Path | None) -> None:
+@click.option("--json", "is_json", is_flag=True, help="For programs.")
+def check(config: Path | None, *, is_json: bool) -> None:
     """Validate the configuration in the directory CONFIG: every problem at once, as file:line:column.
 
     Exit code 0 if it can be served, 1 if not. Example: penstock check config/
@@ -61,9 +62,15 @@ def check(config: Path | None) -> None:
     try:
         snapshot = loaded(config)
     except ConfigError as error:
+        if is_json:
+            click.echo(as_json({"version": None, "problems": error.problems, "notes": []}))
+            sys.exit(1)
         click.echo("\n".join(str(problem) for problem in error.problems), err=True)
         click.echo(f"{counted(len(error.problems), 'problem')}; this configuration would not be served.", err=True)
         sys.exit(1)
+    if is_json:
+        click.echo(as_json({"version": snapshot.version, "problems": [], "notes": warnings(snapshot)}))
+        return
     for warning in warnings(snapshot):
         click.echo(f"note: {warning}", err=True)
     click.echo(

@@ -23,6 +23,11 @@ def set_if_absent(variable: str, value: str) -> None:
     os.environ.setdefault(variable, value)  # noqa: TID251 - beside its one reader
 
 
+def shipped_config() -> Path:
+    """The configuration that came with the package."""
+    return _IN_WHEEL if (_IN_WHEEL / MAIN_FILE).is_file() else _IN_CHECKOUT
+
+
 def config_directory(chosen: Path | None, *, environment: Mapping[str, str], working_directory: Path) -> Path:
     """Where the configuration is read from.
 
@@ -37,9 +42,8 @@ def config_directory(chosen: Path | None, *, environment: Mapping[str, str], wor
         working_directory / "config",
         _home(environment, "XDG_CONFIG_HOME", ".config") / "penstock",
         Path("/etc/penstock"),
-        _IN_WHEEL,
     )
-    return next((directory for directory in usual if (directory / MAIN_FILE).is_file()), _IN_CHECKOUT)
+    return next((directory for directory in usual if (directory / MAIN_FILE).is_file()), shipped_config())
 
 
 def state_directory(configured: Path | None, *, environment: Mapping[str, str]) -> Path:
