@@ -23,6 +23,7 @@ _CAPITALS = bytes(range(ord("A"), ord("Z") + 1))
 _DIGITS = b"0123456789"
 _SPACES = b" \t\r\n"
 _SIGNS = tuple(bytes((sign,)) for sign in b"?!.,:;'\"()[]{}<>=+-*/^_|\\$%&#@~`\n")
+_NO_SIGNS = _LETTERS + _CAPITALS + _DIGITS + b" \t\r"
 _LINES = len(_SIGNS) - 1  # where the line ends stand among them
 MARKS = len(_SIGNS) + 10
 
@@ -69,7 +70,7 @@ def _marks_of(raw: bytes, length: int, words: int) -> list[int]:
     spaces = size - len(raw.translate(None, _SPACES))
     letters = size - len(raw.translate(None, _LETTERS))
     others = size - capitals - digits - spaces - letters
-    counts = list(map(raw.count, _SIGNS))
+    counts = list(map(raw.translate(None, _NO_SIGNS).count, _SIGNS))  # a third of the time of counting in all of it
     lines = counts[_LINES] + 1
     counts += (length, digits, capitals, words)
     levels = list(map(int.bit_length, counts))
