@@ -8,7 +8,7 @@ TEST_PROCESSES ?= 2
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-clients check format bench bench-quick bench-guard bench-record bench-profile bench-peers bench-transports bench-servers bench-routing evaluate head torture-money torture-upstream mutation lock clean
+.PHONY: help run test test-clients check format bench bench-quick bench-guard bench-record bench-profile bench-peers bench-transports bench-servers bench-routing evaluate head torture-money torture-upstream mutation lock docs clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -104,9 +104,16 @@ lock: $(VENV)/dev.stamp ## renew the locked versions in deploy/requirements
 	@$(BIN)/pip-compile $(LOCK_FLAGS) -o $(LOCKS)/dev.txt -c $(LOCKS)/run.txt --extra dev pyproject.toml $(LOCKS)/build.in
 	@$(BIN)/pip-compile $(LOCK_FLAGS) -o $(LOCKS)/mutation.txt -c $(LOCKS)/dev.txt $(LOCKS)/mutation.in
 	@$(BIN)/pip-compile $(LOCK_FLAGS) -o $(LOCKS)/profile.txt -c $(LOCKS)/dev.txt $(LOCKS)/profile.in
+	@$(BIN)/pip-compile $(LOCK_FLAGS) -o $(LOCKS)/docs.txt -c $(LOCKS)/dev.txt $(LOCKS)/docs.in
 
 LOCK_FLAGS := --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links \
 	--no-header --no-annotate
+
+docs: $(VENV)/docs.stamp ## the documentation as a site, in .venv/docs/site; a link that leads nowhere fails
+	@$(BIN)/python -m tests.documentation.reference
+	@$(BIN)/python -m tests.documentation.site $(VENV)/docs
+	@cd $(VENV)/docs && ../bin/zensical build --strict > ../docs.log 2>&1 || { cat ../docs.log; exit 1; }
+	@echo "docs: $(VENV)/docs/site/index.html"
 
 clean: ## remove the virtual environment and everything the tools have cached
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage dist mutants
@@ -127,6 +134,10 @@ $(VENV)/dev.stamp: $(LOCKS)/dev.txt $(LOCKS)/before-3.11.3.txt pyproject.toml | 
 
 $(VENV)/mutation.stamp: $(LOCKS)/mutation.txt $(VENV)/dev.stamp
 	@$(PIP) install --require-hashes -r $(LOCKS)/mutation.txt
+	@touch $@
+
+$(VENV)/docs.stamp: $(LOCKS)/docs.txt $(VENV)/dev.stamp
+	@$(PIP) install --require-hashes -r $(LOCKS)/docs.txt
 	@touch $@
 
 $(VENV)/profile.stamp: $(LOCKS)/profile.txt $(VENV)/dev.stamp
