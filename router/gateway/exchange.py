@@ -37,7 +37,7 @@ from router.gateway.planning import Plan
 from router.gateway.settlement import baseline_nano_usd
 from router.keys import Caller
 from router.ledger import Attempt, LedgerEntry, Outcome
-from router.limits.gate import Admission, Quota
+from router.limits.gate import Admission, PaceLeft, Quota, TooFast
 from router.quality.verify import Verdict, Verifier
 from router.storage.journal import End, Head, Intent, JournalUnwritable, Sent
 from router.tokens.prefix import session_id
@@ -118,6 +118,13 @@ class Exchange:
     @property
     def plan(self) -> Plan | None:
         return self._plan
+
+    @property
+    def pace_left(self) -> PaceLeft | None:
+        """What is left of the limits per minute; None if none was asked, or nobody told."""
+        if self._admission is not None:
+            return self._admission.left
+        return self._refusal.left if isinstance(self._refusal, TooFast) else None
 
     @property
     def answered(self) -> Call | None:

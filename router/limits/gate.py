@@ -1,17 +1,40 @@
 """Admission: money is set aside before a call and settled after it, exactly once, on every budget at the same time.
 
-`Gate` is the protocol that the gateway calls. Denials are errors: `BudgetExhausted`, `RateLimited`, `TooManyTokens`.
+`Gate` is the protocol that the gateway calls. Denials are errors: `BudgetExhausted`, `TooFast`, `TooManyTokens`.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
 import msgspec
 
-from router.errors import CallerError
+from router.errors import CallerError, RateLimited
 from router.quotas import Budget, BudgetState, Limits, Per, ScopeId
+
+
+class Left(NamedTuple):
+    """What is left of a limit per minute."""
+
+    limit: int
+    left: int
+    reset_s: float  # until all of it is there again, or enough of it for what was refused
+
+
+class PaceLeft(msgspec.Struct, frozen=True, gc=False):
+    """What may come within a minute after a request, by the limits of whichever scope has the least left."""
+
+    requests: Left | None  # None: nobody limits them
+    tokens: Left | None
+
+
+class TooFast(RateLimited):
+    """Too many requests or tokens within a minute, or too many requests at once; waiting helps."""
+
+    def __init__(self, message: str, *, retry_after_s: float, left: PaceLeft) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.left = left
 
 
 class TooManyTokens(CallerError):
@@ -20,6 +43,18 @@ class TooManyTokens(CallerError):
     status = 429  # as OpenAI answers it
     type = "rate_limit_error"
     code = "request_exceeds_tokens_per_minute"
+
+
+MINUTE_S = 60.0
+NOTHING_LIMITED = PaceLeft(None, None)
+
+
+def least(first: Left | None, limit: int | None, used: int) -> Left | None:
+    """The one of both that has less left: what is known of other scopes, and a limit of which so much is used."""
+    if limit is None:
+        return first
+    left = max(limit - used, 0)
+    return first if first is not None and first.left <= left else Left(limit, left, MINUTE_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +79,7 @@ class Admission(msgspec.Struct, frozen=True, gc=False, eq=False):
 
     scopes: tuple[ScopeId, ...]
     tokens: int  # what it was expected to use
+    left: PaceLeft | None = None  # None: not told
 
 
 class Held(msgspec.Struct, frozen=True, gc=False):
@@ -73,7 +109,7 @@ class Gate(Protocol):
     async def admit(self, quota: Quota, *, tokens: int) -> Admission:
         """Count one request, expected to use that many tokens, against the rate limits of every scope.
 
-        Raises RateLimited or TooManyTokens, and then counts nothing anywhere.
+        Raises TooFast or TooManyTokens, and then counts nothing anywhere.
         """
 
     async def leave(self, admission: Admission, *, tokens: int) -> None:

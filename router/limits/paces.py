@@ -4,11 +4,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from router.limits.gate import Admission, Quota, Scope
+from router.limits.gate import MINUTE_S, Admission, Left, PaceLeft, Quota, Scope, least
 from router.limits.refusals import never_fits, tokens_used_up, too_many_requests, too_many_under_way
 from router.quotas import ScopeId
-
-_MINUTE_S = 60.0
 
 
 @dataclass(slots=True)
@@ -58,18 +56,24 @@ class Paces:
         now_s = self._monotonic_s()
         paces = [(scope, self._pace(scope.id)) for scope in quota.scopes]
         for scope, pace in paces:
-            pace.forget_until(now_s - _MINUTE_S)
+            pace.forget_until(now_s - MINUTE_S)
             _check_concurrent(scope, pace)
             _check_requests(scope, pace, now_s)
             _check_tokens(scope, pace, now_s, tokens=tokens)
-        admission = Admission(tuple(scope.id for scope in quota.scopes), tokens)
+        requests_left: Left | None = None
+        tokens_left: Left | None = None
+        for scope, pace in paces:
+            requests_left = least(requests_left, scope.limits.requests_per_minute, len(pace.admitted) + 1)
+            tokens_left = least(tokens_left, scope.limits.tokens_per_minute, pace.tokens + tokens)
+        left = PaceLeft(requests_left, tokens_left)
+        admission = Admission(tuple([scope.id for scope in quota.scopes]), tokens, left)
         for _, pace in paces:
             pace.enter(admission, now_s)
         return admission
 
     def leave(self, admission: Admission, *, tokens: int) -> None:
         """As `Gate.leave`; one that was not admitted here changes nothing."""
-        until_s = self._monotonic_s() - _MINUTE_S
+        until_s = self._monotonic_s() - MINUTE_S
         for scope in admission.scopes:
             pace = self._pace(scope)
             pace.forget_until(until_s)
@@ -91,7 +95,7 @@ def _check_concurrent(scope: Scope, pace: _Pace) -> None:
 def _check_requests(scope: Scope, pace: _Pace, now_s: float) -> None:
     limit = scope.limits.requests_per_minute
     if limit is not None and len(pace.admitted) >= limit:
-        retry_after_s = pace.admitted[0].at_s + _MINUTE_S - now_s
+        retry_after_s = pace.admitted[0].at_s + MINUTE_S - now_s
         raise too_many_requests(scope, len(pace.admitted), retry_after_s=retry_after_s)
 
 
@@ -113,5 +117,5 @@ def _room_at_s(pace: _Pace, tokens: int, limit: int) -> float:
         if used + tokens <= limit:
             break
         used -= admitted.tokens
-        at_s = admitted.at_s + _MINUTE_S
+        at_s = admitted.at_s + MINUTE_S
     return at_s

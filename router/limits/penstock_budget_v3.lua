@@ -379,7 +379,8 @@ local function refusal(root, scope, asked, limits, now)
   end
 end
 
--- args: epoch, id, tokens, lease_us, then scope, concurrent, requests, tokens of each scope; '' is no limit
+-- args: epoch, id, tokens, lease_us, then scope, concurrent, requests, tokens of each scope; '' is no limit. Answers the
+-- requests and the tokens of the last minute of each, with this one
 local function admit(keys, args)
   local root, now = keys[1], now_us()
   local epoch, problem = open_epoch(root, args[1])
@@ -390,16 +391,18 @@ local function admit(keys, args)
     local refused = refusal(root, args[at], asked, limits, now)
     if refused then return {refused[1], (at - 5) / 4, refused[2], refused[3]} end
   end
+  local answer = {'ok', now}
   for at = 5, #args, 4 do
     local scope = args[at]
     redis.call('ZADD', root .. ':admitted:' .. scope, now, id .. ':' .. text(asked))
-    redis.call('INCRBY', root .. ':tokens:' .. scope, asked)
+    local used = redis.call('INCRBY', root .. ':tokens:' .. scope, asked)
+    answer[#answer + 1], answer[#answer + 2] = redis.call('ZCARD', root .. ':admitted:' .. scope), used
     redis.call('ZADD', root .. ':under_way:' .. scope, now + args[4], id)
     redis.call('PEXPIRE', root .. ':admitted:' .. scope, 2 * MINUTE_US / 1000)
     redis.call('PEXPIRE', root .. ':tokens:' .. scope, 2 * MINUTE_US / 1000)
     redis.call('PEXPIRE', root .. ':under_way:' .. scope, lease_ms)
   end
-  return {'ok', now}
+  return answer
 end
 
 -- args: id, tokens expected, tokens used, then the scopes

@@ -18,7 +18,7 @@ from router.errors import BudgetExhausted, PenstockError, Unavailable
 from router.limits.calendar import Calendar, Span, Watched, from_us, purse_text, scope_text, to_us
 from router.limits.deliveries import Deliveries
 from router.limits.functions import BudgetFunctions, NoAnswer, Reply
-from router.limits.gate import Admission, Quota, Reservation, Scope
+from router.limits.gate import Admission, Left, PaceLeft, Quota, Reservation, Scope, least
 from router.limits.holdings import Correction, Departure, Hold, Holdings, UnderWay
 from router.limits.link import Link
 from router.limits.paces import Paces
@@ -129,7 +129,6 @@ class RedisGate:
             return self._paces.admit(quota, tokens=tokens)
 
     async def _admit(self, quota: Quota, limited: list[Scope], tokens: int) -> Admission:
-        admission = Admission(tuple(scope.id for scope in quota.scopes), tokens)
         self._admissions += 1
         under_way = UnderWay(f"{self._process}.{self._admissions}", tuple(scope_text(scope.id) for scope in limited))
         told = [
@@ -150,6 +149,7 @@ class RedisGate:
             raise
         if reply[0] != "ok":
             raise self._rate_refusal(reply, limited, tokens)
+        admission = Admission(tuple(scope.id for scope in quota.scopes), tokens, _left(limited, reply[2:]))
         self._holdings.under_way[admission] = under_way
         self._link.register_again_if_changed(epoch)
         return admission
@@ -549,6 +549,18 @@ class RedisGate:
 def _is_limited(scope: Scope) -> bool:
     limits = scope.limits
     return not (limits.concurrent is None and limits.requests_per_minute is None and limits.tokens_per_minute is None)
+
+
+def _left(limited: list[Scope], counts: Reply) -> PaceLeft | None:
+    """What is left by the counts of requests and tokens of each scope; None from a script that does not tell them."""
+    if len(counts) != 2 * len(limited):
+        return None
+    requests: Left | None = None
+    tokens: Left | None = None
+    for scope, made, used in zip(limited, counts[::2], counts[1::2], strict=True):
+        requests = least(requests, scope.limits.requests_per_minute, int(made))
+        tokens = least(tokens, scope.limits.tokens_per_minute, int(used))
+    return PaceLeft(requests, tokens)
 
 
 def _spans(quota: Quota, at: datetime) -> tuple[Span, ...]:

@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
-from router.errors import BudgetExhausted, RateLimited
-from router.limits.gate import Scope, TooManyTokens
+from router.errors import BudgetExhausted
+from router.limits.gate import NOTHING_LIMITED, Left, PaceLeft, Scope, TooFast, TooManyTokens
 from router.quotas import Budget, ScopeId, ScopeKind, WhenSpent
 from router.units import usd_text
 
@@ -31,28 +31,35 @@ def exhausted(
     )
 
 
-def too_many_under_way(scope: Scope, under_way: int) -> RateLimited:
-    return RateLimited(
+def too_many_under_way(scope: Scope, under_way: int) -> TooFast:
+    return TooFast(
         f"{_capitalised(scope)} has {under_way} requests under way and may have {scope.limits.concurrent}. "
         "Wait for one to end.",
         retry_after_s=1.0,  # a guess: nobody knows when one will end
+        left=NOTHING_LIMITED,
     )
 
 
-def too_many_requests(scope: Scope, requests: int, *, retry_after_s: float) -> RateLimited:
-    return RateLimited(
+def too_many_requests(scope: Scope, requests: int, *, retry_after_s: float) -> TooFast:
+    return TooFast(
         f"{_capitalised(scope)} made {requests} requests within a minute and may make "
         f"{scope.limits.requests_per_minute}. Slow down.",
         retry_after_s=retry_after_s,
+        left=PaceLeft(_left(scope.limits.requests_per_minute, requests, retry_after_s), None),
     )
 
 
-def tokens_used_up(scope: Scope, *, used: int, asked: int, retry_after_s: float) -> RateLimited:
-    return RateLimited(
+def tokens_used_up(scope: Scope, *, used: int, asked: int, retry_after_s: float) -> TooFast:
+    return TooFast(
         f"{_capitalised(scope)} used {used} tokens within a minute; {asked} more exceed its "
         f"{scope.limits.tokens_per_minute}. Slow down.",
         retry_after_s=retry_after_s,
+        left=PaceLeft(None, _left(scope.limits.tokens_per_minute, used, retry_after_s)),
     )
+
+
+def _left(limit: int | None, used: int, reset_s: float) -> Left | None:
+    return None if limit is None else Left(limit, max(limit - used, 0), reset_s)
 
 
 def never_fits(scope: Scope, *, asked: int) -> TooManyTokens:

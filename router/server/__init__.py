@@ -1,5 +1,6 @@
 """HTTP in, HTTP out: `app` (both ASGI applications and their routes), `auth` (key → caller), `openai` (the data port's
 endpoints; the response that owns the settlement), `feedback` (scores of answers), `admin` (metrics and JSON for
-operators), `console` (a page for people), `replies` (how answers and errors are sent), `life` (start and stop).
+operators), `console` (a page for people), `paces` (what is left of a minute), `replies` (how
+answers and errors are sent), `life` (start and stop).
 Middleware is plain ASGI.
 """

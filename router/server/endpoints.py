@@ -23,6 +23,7 @@ from router.keys import Caller
 from router.quality.verify import Verdict
 from router.server.auth import CALLER
 from router.server.connections import SEND_NOW
+from router.server.paces import pace_headers
 from router.server.replies import (
     REQUEST_ID,
     ClientGone,
@@ -219,6 +220,8 @@ class ModelEndpoint:
             headers.append((b"x-penstock-decision", exchange.plan.decision.name.encode("ascii", "replace")))
         if exchange.recall is not None:
             headers.extend(_of_cache(exchange.recall))
+        if (left := exchange.pace_left) is not None:
+            headers += pace_headers(left)
         call = exchange.answered
         if call is not None:
             deployment = call.candidate.deployment

@@ -42,6 +42,10 @@ def test_a_whole_answer_arrives_typed_with_its_cost_in_the_headers(proxy: Proxy)
     assert raw.headers["x-penstock-decision"] == "balanced"
     assert float(raw.headers["x-penstock-cost-usd"]) > 0
     assert float(raw.headers["x-penstock-saved-usd"]) > 0
+    assert raw.headers["x-ratelimit-limit-requests"] == "600"
+    assert 0 <= int(raw.headers["x-ratelimit-remaining-requests"]) < 600
+    assert int(raw.headers["x-ratelimit-remaining-tokens"]) < int(raw.headers["x-ratelimit-limit-tokens"]) == 2_000_000
+    assert raw.headers["x-ratelimit-reset-requests"] == "1m0s"
 
 
 def test_a_stream_tells_its_usage_last_if_asked(proxy: Proxy) -> None:

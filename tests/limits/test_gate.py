@@ -7,7 +7,7 @@ import pytest
 
 from router.errors import BudgetExhausted, RateLimited
 from router.keys import TeamName
-from router.limits.gate import Gate, Quota, Scope, TooManyTokens
+from router.limits.gate import Gate, Left, PaceLeft, Quota, Scope, TooFast, TooManyTokens
 from router.limits.redis import RedisGate
 from router.quotas import NO_LIMITS, Budget, BudgetState, Limits, Per, ScopeId, ScopeKind, WhenSpent
 from tests.limits.clock import MovableClock
@@ -341,6 +341,48 @@ async def test_as_many_requests_as_allowed_pass_within_a_minute_and_not_one_more
     assert refusal.value.message == "Team search made 2 requests within a minute and may make 2. Slow down."
     assert refusal.value.status == 429
     assert refusal.value.should_retry is True
+
+
+async def test_whoever_is_let_in_is_told_what_is_left_by_whoever_has_the_least(gate: Gate, clock: MovableClock) -> None:
+    both = Quota(
+        (
+            Scope(TEAM, (), Limits(requests_per_minute=9, tokens_per_minute=100)),
+            Scope(KEY, (), Limits(requests_per_minute=3)),
+            Scope(PROJECT, (), Limits(tokens_per_minute=500, concurrent=9)),
+        ),
+        BERLIN,
+    )
+
+    first = await gate.admit(both, tokens=10)
+    second = await gate.admit(both, tokens=30)
+    await gate.leave(second, tokens=20)  # it used less than was expected
+    clock.advance(timedelta(seconds=30))
+    third = await gate.admit(both, tokens=1)
+    clock.advance(timedelta(seconds=31))
+    fourth = await gate.admit(both, tokens=1)
+
+    assert first.left == PaceLeft(Left(3, 2, 60), Left(100, 90, 60))
+    assert second.left == PaceLeft(Left(3, 1, 60), Left(100, 60, 60))
+    assert third.left == PaceLeft(Left(3, 0, 60), Left(100, 69, 60))
+    assert fourth.left == PaceLeft(Left(3, 1, 60), Left(100, 98, 60))
+
+
+async def test_a_refusal_tells_what_is_left_of_the_limit_that_refused_and_when_there_is_more(
+    gate: Gate, clock: MovableClock
+) -> None:
+    one = quota(limits=Limits(requests_per_minute=1))
+    ten = quota(limits=Limits(tokens_per_minute=10), team=ADS)
+    await gate.admit(one, tokens=1)
+    await gate.admit(ten, tokens=8)
+    clock.advance(timedelta(seconds=20))
+
+    with pytest.raises(TooFast) as too_many:
+        await gate.admit(one, tokens=1)
+    with pytest.raises(TooFast) as too_long:
+        await gate.admit(ten, tokens=3)
+
+    assert too_many.value.left == PaceLeft(Left(1, 0, 40), None)
+    assert too_long.value.left == PaceLeft(None, Left(10, 2, 40))
 
 
 async def test_the_minute_slides_a_request_counts_until_it_is_a_minute_old(gate: Gate, clock: MovableClock) -> None:
