@@ -137,6 +137,7 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
         catalog=lambda: prices.catalog,
         limits=LearningLimits(learning.escalated_share, learning.retried_share, timedelta(days=learning.kept_days)),
         happened=metrics.quality_learning,
+        lost=metrics.labels_lost,
     )
     unmoved = unmoved_teams(snapshot)
     labeller = Labeller(

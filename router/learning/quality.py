@@ -9,10 +9,13 @@ whose labels it foretells worse than the forecast alone.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from math import sqrt
+from types import MappingProxyType
 from typing import Any
+
+import msgspec
 
 from router.catalog.catalog import Catalog, DeploymentId, Effort, ModelName, Task
 from router.decision.facts import RequestProfile
@@ -30,7 +33,20 @@ _WATCH_SURE = 1.0  # standard errors by which it must have been worse
 _MOST_REVISABLE = 10_000  # scores that a later one of the same answer may still replace without counting twice
 
 _AnswerKey = tuple[str, int, Signal]
+NO_KINDS: Mapping[str, float] = MappingProxyType({})
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)  # before any request
+
+
+class Installed(msgspec.Struct):
+    """What the last refit of a team has come to, and since: what processes take over from each other."""
+
+    until: int  # the number of the last label in it
+    speaks: bool
+    arms: msgspec.Raw  # a few kilobytes a model, which most readers have no use for
+    silent: list[ModelName] = []  # of these nothing learned speaks any more
+    generation: int = 0  # how many refits of the team there have been, with this one
+    kinds: dict[str, float] = {}  # labels of each kind of task, up to `until`
+    versions: dict[DeploymentId, str] = {}  # that the deployments stood for when it was made
 
 
 class QualityLessons:
@@ -114,9 +130,10 @@ class QualityLessons:
         speaks: bool,
         until: int,
         silent: Iterable[ModelName] = (),
+        kinds: Mapping[str, float] = NO_KINDS,
     ) -> None:
         """What a refit has learned, from the labels up to that number, takes the place of what was learned on the way;
-        it speaks if it was promoted, but not of the `silent`."""
+        it speaks if it was promoted, but not of the `silent`. `kinds`: how many labels of each kind there were."""
         known = self._teams.get(team)
         if known is None:
             known = self._teams[team] = _Team()
@@ -126,41 +143,70 @@ class QualityLessons:
         known.watches = {}
         known.since_refit = 0
         known.until = until
+        for task in Task:  # labels up to `until` that were not read here are read past; those behind it count here
+            if task in kinds:
+                known.kinds[task] = max(known.kinds.get(task, 0.0), kinds[task])
         self.changes += 1
 
-    def agree(self, team: TeamName, *, until: int, speaks: bool, silent: Iterable[ModelName]) -> bool:
-        """Be as silent as another process is since the refit up to that label. False: that refit is not known here."""
+    def agree(self, team: TeamName, its: Installed) -> bool:
+        """Be as silent as another process is since that refit. False: that refit is not known here."""
         known = self._teams.get(team)
-        if known is None or known.until < until:
+        if known is None or known.until < its.until:
             return False
-        known.speaks = known.speaks and speaks
-        known.silent.update(silent)
+        known.speaks = known.speaks and its.speaks
+        known.silent.update(its.silent)
         return True
 
-    def taking_over(
-        self, team: TeamName, *, until: int, speaks: bool, silent: Iterable[ModelName], arms: list[Any]
-    ) -> Iterator[None]:
+    def taking_over(self, team: TeamName, its: Installed) -> Iterator[None]:
         """What another process's refit has come to, in steps of some tenth of a millisecond. What has been learned
-        here since that refit is not in it, and is lost until the next: the labels of a few seconds.
+        here since that refit is not in it, and is lost until the next: the labels of a few seconds. So is what it has
+        of models that are known here to be of other versions.
 
         Raises ValueError, TypeError or IndexError if it is none.
         """
+        moved = {
+            deployment.partition(":")[2]
+            for deployment, version in its.versions.items()
+            if self._versions.get(deployment, version) != version
+        }
         corrections = Corrections(memory=MEMORY)
-        for model, names, data in arms:
-            corrections.take(ModelName(model), data, names)
+        for model, names, data in msgspec.json.decode(its.arms):
+            if model not in moved:
+                corrections.take(ModelName(model), data, names)
             yield
         yield from corrections.solving()
-        self.install(team, corrections, speaks=speaks, until=until, silent=silent)
+        self.install(team, corrections, speaks=its.speaks, until=its.until, silent=its.silent, kinds=its.kinds)
 
-    def meet(self, catalog: Catalog) -> None:
-        """Forget the models whose versions are others than those that were learned of."""
+    def until(self, team: TeamName) -> int:
+        """The number of the last label that the team's last refit rests on; 0 before the first."""
+        known = self._teams.get(team)
+        return 0 if known is None else known.until
+
+    def kinds(self, team: TeamName, unread: Iterable[Label] = ()) -> dict[str, float]:
+        """How many labels of each kind of task there are of the team, with those that have not been read yet."""
+        known = self._teams.get(team)
+        counts = {} if known is None else {task.value: count for task, count in known.kinds.items()}
+        for label in unread:
+            counts[label.task.value] = counts.get(label.task.value, 0.0) + 1.0
+        return counts
+
+    def versions(self) -> dict[DeploymentId, str]:
+        """That the deployments stand for, as far as it is known."""
+        return dict(self._versions)
+
+    def meet(self, catalog: Catalog) -> list[ModelName]:
+        """Forget the models whose versions are others than those that were learned of, and say which."""
+        moved: dict[ModelName, None] = {}
         for deployment in catalog:
             if deployment.version is None:
                 continue
             known = self._versions.get(deployment.id)
             if known is not None and known != deployment.version:
-                self.forget(deployment.model.name)
+                moved[deployment.model.name] = None
             self._versions[deployment.id] = deployment.version
+        for model in moved:
+            self.forget(model)
+        return list(moved)
 
     def silence(self, team: TeamName) -> bool:
         """Back to the forecast alone, until the next refit. False if nothing spoke."""
@@ -176,6 +222,7 @@ class QualityLessons:
         self._anew[model] = self._asked_until
         for team in self._teams.values():
             team.learned.forget(model)
+            team.watches.pop(model, None)
         self.changes += 1
 
     def check_accuracy(self, team: str, check: str, task: Task, prior: SignalAccuracy) -> CheckAccuracy:

@@ -2,6 +2,10 @@
 
 The store is where all processes learn from: each keeps its own labels there, reads all of them in one order, and so
 learns the same. A refit is made by one process, under a lease; the others take over what came of it.
+
+What they share about refits is one record, read, changed and written by all: it is written only in the place of what
+was read, and else changed anew. A lease ends by the clock, whoever still believes to have it: so a refit carries the
+generation that it was to be, and is dropped if another process has made that one in the meantime.
 """
 
 import logging
@@ -19,7 +23,7 @@ import msgspec
 from router.catalog.catalog import Catalog, ModelName
 from router.errors import PenstockError
 from router.keys import TeamName
-from router.learning.quality import QualityLessons
+from router.learning.quality import Installed, QualityLessons
 from router.learning.quality_refit import Refit, Replay
 from router.learning.rates import Rates
 from router.quality.labels import Label
@@ -55,7 +59,7 @@ class LabelShelf(Protocol):
 
     def learned(self, name: str) -> bytes | None: ...
 
-    def keep_learned(self, name: str, content: bytes, at: datetime) -> None: ...
+    def swap_learned(self, name: str, before: bytes | None, content: bytes, at: datetime) -> bool: ...
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -63,7 +67,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
 
     team: str
     at: datetime
-    what: str  # promoted, refused, silenced, fell_back
+    what: str  # promoted, refused, silenced, fell_back; overtaken, which is not kept
     labels_until: int  # the number of the last label it rests on
     refit: Refit | None = None
     why: str = ""
@@ -74,16 +78,12 @@ class _Record(msgspec.Struct):
     """What all processes share about refits."""
 
     events: list[Event] = []  # oldest first
-    installed: dict[str, "_Installed"] = {}  # by team
+    installed: dict[str, Installed] = {}  # by team
 
-
-class _Installed(msgspec.Struct):
-    """What the last refit of a team has come to, and since."""
-
-    until: int  # the number of the last label in it
-    speaks: bool
-    arms: msgspec.Raw  # a few kilobytes a model, which most readers of the record have no use for
-    silent: list[ModelName] = []
+    def generation(self, team: TeamName) -> int:
+        """Of the last refit of the team; 0 before the first."""
+        its = self.installed.get(team)
+        return 0 if its is None else its.generation
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -108,9 +108,11 @@ class Teacher:
         catalog: Callable[[], Catalog],
         limits: Limits,
         happened: Callable[[str, str], None],
+        lost: Callable[[int], None],
         pause_s: float = _PAUSE_S,
     ) -> None:
-        """`holder` names the process; `happened` is told the team and the word of every event of this process."""
+        """`holder` names the process; `happened` is told the team and the word of every event of this process, `lost`
+        how many labels were given up since too many waited for the store."""
         self._lessons = lessons
         self._rates = rates
         self._shelf = shelf
@@ -119,13 +121,17 @@ class Teacher:
         self._catalog = catalog
         self._limits = limits
         self._happened = happened
+        self._lost = lost
+        self._lost_lately = 0  # labels, since all that waited were kept last
         self._pause_s = pause_s
         self._waiting: deque[Label] = deque(maxlen=_MOST_WAITING)
         self._pruned_at: datetime | None = None
         self._seen_record: bytes | None = None
 
     def put(self, label: Label) -> None:
-        """Have it kept, and learned, soon. Returns at once."""
+        """Have it kept, and learned, soon. Returns at once. Where too many wait the oldest is given up."""
+        if len(self._waiting) == _MOST_WAITING:
+            self._give_up(1)
         self._waiting.append(label)
 
     async def run(self) -> None:
@@ -138,6 +144,7 @@ class Teacher:
         """One round: keep what waits, learn what is new, refit where it is time. Never raises; logs what fails."""
         try:
             await self.keep()
+            self._lessons.meet(self._catalog())
             await self._take_over()
             await self._learn()
             await self._fall_back()
@@ -161,12 +168,28 @@ class Teacher:
             try:
                 await anyio.to_thread.run_sync(self._shelf.keep_labels, some)
             except PenstockError:
-                self._waiting.extendleft(reversed(some))
+                self._put_back(some)
                 raise
+        if self._lost_lately:
+            log.warning("%d labels of answers were lost before the store could be written again", self._lost_lately)
+            self._lost_lately = 0
+
+    def _put_back(self, labels: list[Label]) -> None:
+        """Have the labels wait again, before those that came meanwhile; those for which there is no room are lost."""
+        too_many = max(len(self._waiting) + len(labels) - _MOST_WAITING, 0)
+        if too_many:
+            self._give_up(too_many)
+        self._waiting.extendleft(reversed(labels[too_many:]))
+
+    def _give_up(self, count: int) -> None:
+        """Say that so many labels, the oldest, are lost: each is counted, the log has one line until all are kept."""
+        if not self._lost_lately:
+            log.warning("labels of answers are lost: %d wait for the store, the oldest make room", _MOST_WAITING)
+        self._lost_lately += count
+        self._lost(count)
 
     async def _learn(self) -> None:
         lessons = self._lessons
-        lessons.meet(self._catalog())
         while True:
             found = await anyio.to_thread.run_sync(self._shelf.labels_after, lessons.last_number, _AT_ONCE)
             for number, label in found:
@@ -199,19 +222,24 @@ class Teacher:
         due = self._lessons.due()
         if not due:
             return
-        now = self._now()
-        lease = partial(self._shelf.take_lease, _LEASE_NAME, self._holder, at=now, until=now + _LEASE)
-        if not await anyio.to_thread.run_sync(lease):
+        if not await self._has_lease():
             return
-        record = await self._read()
+        _, record = await self._read()
         for team in due:
             last = max(
                 (each.at for each in record.events if each.team == team and each.refit is not None), default=None
             )
-            if last is None or (last - _NIGHT).date() < (now - _NIGHT).date():
-                await self._refit(team)
+            if last is None or (last - _NIGHT).date() < (self._now() - _NIGHT).date():
+                if not await self._has_lease():  # again: the refit before may have taken its time
+                    return
+                await self._refit(team, record.generation(team) + 1)
 
-    async def _refit(self, team: TeamName) -> None:
+    async def _has_lease(self) -> bool:
+        now = self._now()
+        lease = partial(self._shelf.take_lease, _LEASE_NAME, self._holder, at=now, until=now + _LEASE)
+        return await anyio.to_thread.run_sync(lease)
+
+    async def _refit(self, team: TeamName, generation: int) -> None:
         found = await anyio.to_thread.run_sync(self._shelf.last_labels, team, _MOST_REPLAYED)
         labels = [label for _, label in found if not self._lessons.is_outdated(label)]
         replay = Replay(labels)
@@ -220,10 +248,22 @@ class Teacher:
         why = self._too_many(team)
         speaks = refit.is_promoted and why is None
         until = max((number for number, _ in found), default=0)
-        self._lessons.install(team, replay.corrections, speaks=speaks, until=until)
         event = self._event(team, "promoted" if speaks else "refused", why=why or refit.why, refit=refit, until=until)
-        arms = msgspec.Raw(msgspec.json.encode(list(replay.corrections.as_data())))
-        await self._tell(event, installed=_Installed(until, speaks, arms))
+        read = self._lessons.last_number
+        unread = [label for number, label in found if number > read and not self._lessons.is_outdated(label)]
+        installed = Installed(
+            until,
+            speaks,
+            msgspec.Raw(msgspec.json.encode(list(replay.corrections.as_data()))),
+            generation=generation,
+            kinds=self._lessons.kinds(team, unread),
+            versions=self._lessons.versions(),
+        )
+        if await self._keep_event(event, installed=installed):
+            self._lessons.install(team, replay.corrections, speaks=speaks, until=until, kinds=installed.kinds)
+            self._announce(event)
+        else:
+            self._announce(msgspec.structs.replace(event, what="overtaken", why="by another process's refit"))
 
     async def _take_over(self) -> None:
         """What another process's refits have come to."""
@@ -234,22 +274,23 @@ class Teacher:
         record = _decoded(content)
         for team, its in record.installed.items():
             whose = TeamName(team)
-            if self._lessons.agree(whose, until=its.until, speaks=its.speaks, silent=its.silent):
+            if self._lessons.agree(whose, its):
                 continue
             try:
-                arms = msgspec.json.decode(its.arms)
-                await _in_pieces(
-                    self._lessons.taking_over(whose, until=its.until, speaks=its.speaks, silent=its.silent, arms=arms)
-                )
+                await _in_pieces(self._lessons.taking_over(whose, its))
             except (ValueError, TypeError, IndexError, KeyError):
                 log.warning("what was learned of the answers of team %s cannot be read, and is learned anew", team)
 
-    async def _read(self) -> _Record:
+    async def _read(self) -> tuple[bytes | None, _Record]:
         content = await anyio.to_thread.run_sync(self._shelf.learned, _RECORD)
-        return _Record() if content is None else _decoded(content)
+        return content, _Record() if content is None else _decoded(content)
 
-    async def _tell(self, event: Event, *, installed: _Installed | None = None) -> None:
-        """Log, count and keep what happened."""
+    async def _tell(self, event: Event) -> None:
+        """Log, count and keep that something was silenced."""
+        self._announce(event)
+        await self._keep_event(event)
+
+    def _announce(self, event: Event) -> None:
         refit = event.refit
         whose = event.team if event.model is None else f"{event.team}, model {event.model}"
         log.warning("quality of team %s: %s (%s)", whose, event.what, event.why)
@@ -263,19 +304,35 @@ class Teacher:
                 refit.gain_error,
             )
         self._happened(event.team, event.what)
-        record = await self._read()
-        record.events = [*record.events, event][-_MOST_KEPT_REFITS:]
-        if installed is not None:
-            record.installed[event.team] = installed
-        elif event.team in record.installed:
-            its = record.installed[event.team]
-            if event.model is None:
-                its.speaks = False
-            else:
-                its.silent.append(event.model)
-        content = msgspec.json.encode(record)
-        await anyio.to_thread.run_sync(self._shelf.keep_learned, _RECORD, content, self._now())
-        self._seen_record = content
+
+    async def _keep_event(self, event: Event, *, installed: Installed | None = None) -> bool:
+        """Put the event into the record, and what a refit has come to. False: another process has made the refit of
+        that generation, and nothing is kept."""
+        while True:
+            before, record = await self._read()
+            if installed is not None:
+                if record.generation(TeamName(event.team)) >= installed.generation:
+                    return False
+                record.installed[event.team] = installed
+            elif event.team in record.installed:
+                self._silence(record.installed[event.team], event)
+            record.events = [*record.events, event][-_MOST_KEPT_REFITS:]
+            content = msgspec.json.encode(record)
+            swap = partial(self._shelf.swap_learned, _RECORD, before, content, self._now())
+            if await anyio.to_thread.run_sync(swap):
+                break
+        if before == self._seen_record:  # else what others have written in between is still to be taken over
+            self._seen_record = content
+        return True
+
+    def _silence(self, its: Installed, event: Event) -> None:
+        """What is silenced is the refit that this process has: of a newer one nothing has been found yet."""
+        if its.until > self._lessons.until(TeamName(event.team)):
+            return
+        if event.model is None:
+            its.speaks = False
+        elif event.model not in its.silent:
+            its.silent.append(event.model)
 
     async def _prune(self) -> None:
         now = self._now()

@@ -148,6 +148,15 @@ class PostgresStore:
         with self._transaction() as connection:
             connection.execute(_sql(statements.KEEP_LEARNED), (name, content, rows.moment_text(at)))
 
+    def swap_learned(self, name: str, before: bytes | None, content: bytes, at: datetime) -> bool:
+        moment = rows.moment_text(at)
+        with self._transaction() as connection:
+            if before is None:
+                done = connection.execute(_sql(statements.FIRST_LEARNED), (name, content, moment))
+            else:
+                done = connection.execute(_sql(statements.SWAP_LEARNED), (content, moment, name, before))
+            return done.rowcount == 1
+
     def prices(self, since: datetime | None = None) -> list[PriceRow]:
         moment = rows.moment_text(since or rows.EVER)
         with self._transaction() as connection:

@@ -127,6 +127,15 @@ class SqliteStore:
         with self._connected() as connection:
             connection.execute(statements.KEEP_LEARNED, (name, content, rows.moment_text(at)))
 
+    def swap_learned(self, name: str, before: bytes | None, content: bytes, at: datetime) -> bool:
+        moment = rows.moment_text(at)
+        with self._connected() as connection:
+            if before is None:
+                done = connection.execute(statements.FIRST_LEARNED, (name, content, moment))
+            else:
+                done = connection.execute(statements.SWAP_LEARNED, (content, moment, name, before))
+            return done.rowcount == 1
+
     def prices(self, since: datetime | None = None) -> list[PriceRow]:
         moment = rows.moment_text(since or rows.EVER)
         with self._connected() as connection:

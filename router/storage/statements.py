@@ -115,6 +115,8 @@ KEEP_LEARNED = """
     INSERT INTO learned (name, content, at) VALUES (?, ?, ?)
     ON CONFLICT (name) DO UPDATE SET content = excluded.content, at = excluded.at
 """
+FIRST_LEARNED = "INSERT INTO learned (name, content, at) VALUES (?, ?, ?) ON CONFLICT (name) DO NOTHING"
+SWAP_LEARNED = "UPDATE learned SET content = ?, at = ? WHERE name = ? AND content = ?"
 
 # An answer under a client's own key. Until it is there, its row is the claim of the request that will give it.
 DROP_EXPIRED_ANSWERS = "DELETE FROM answers WHERE expires_at <= ?"

@@ -94,5 +94,9 @@ class Store(Ledger, History, KeyStore, PriceStore, AnswerStore, LabelStore, Prot
     def keep_learned(self, name: str, content: bytes, at: datetime) -> None:
         """Keep it in the place of what was there. Of two that write at once the later counts."""
 
+    def swap_learned(self, name: str, before: bytes | None, content: bytes, at: datetime) -> bool:
+        """Keep it in the place of `before`, which was found there (None: nothing). False if something else is there by
+        now: then nothing is kept, and of two that have read the same only one succeeds."""
+
     def close(self) -> None:
         """Give back what the store holds on to. Nothing may be asked of it afterwards."""

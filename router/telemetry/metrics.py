@@ -133,8 +133,14 @@ class Metrics:
         self._quality_events = _counter(
             registry,
             "quality_learning_events",
-            "What became of corrections learned from labels: promoted, refused, silenced, fell_back.",
+            "What became of corrections learned from labels: promoted, refused, silenced, fell_back, overtaken.",
             ("team", "event"),
+        )
+        self._labels_lost = _counter(
+            registry,
+            "labels_lost",
+            "Labels of answers that were given up, as too many waited for the store.",
+            (),
         )
         self._duration = _histogram(registry, "request_duration_seconds", "From admission to settlement.", _DURATION_S)
         self._first_token = _histogram(
@@ -203,6 +209,10 @@ class Metrics:
     def quality_learning(self, team: str, event: str) -> None:
         """Count that what was learned of a team's answers may speak now, or may not."""
         self._quality_events.add((team, event))
+
+    def labels_lost(self, count: int) -> None:
+        """Count labels of answers that nobody will learn from, as the store could not be written for too long."""
+        self._labels_lost.add((), count)
 
     def observe(self, entry: LedgerEntry) -> None:
         """Count everything about one finished request, or about a copy of one."""

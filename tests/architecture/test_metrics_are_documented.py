@@ -67,6 +67,7 @@ def eventful() -> Metrics:
     metrics.repointed(GPT)
     metrics.quality_fed_back("search", GPT, "good")
     metrics.quality_learning("search", "promoted")
+    metrics.labels_lost(1)
     metrics.refused("invalid_api_key")
     metrics.observe(entry("saved", rejected=((GPT, Reason.UNPRICED),)))
     metrics.observe(entry("dearer", baseline_nano_usd=0))

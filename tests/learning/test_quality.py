@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from router.catalog.catalog import Catalog, Task
-from router.learning.quality import QualityLessons
+from router.learning.quality import Installed, QualityLessons
 from router.learning.quality_features import features_of
 from router.learning.quality_refit import LEAST_LABELS, Refit, Replay
 from router.learning.quality_ridge import probability
@@ -197,16 +197,47 @@ def test_a_refit_of_another_process_is_taken_over_once() -> None:
     labels = scored(0.4, 600)
     learned(here, labels)
     refit(there, labels)
-    arms = json.loads(json.dumps(_arms(labels)))
+    its = _installed(labels)
 
-    assert not here.agree(SEARCH, until=600, speaks=True, silent=[])
-    steps = list(here.taking_over(SEARCH, until=600, speaks=True, silent=[], arms=arms))
+    assert not here.agree(SEARCH, its)
+    steps = list(here.taking_over(SEARCH, its))
     assert len(steps) > 20  # each of some tenth of a millisecond
-    assert here.agree(SEARCH, until=600, speaks=True, silent=[])
+    assert here.agree(SEARCH, its)
 
     assert here.lesson(FLASH, profile(), None) == pytest.approx(there.lesson(FLASH, profile(), None), abs=1e-4)
-    assert here.agree(SEARCH, until=600, speaks=False, silent=[])
+    assert here.agree(SEARCH, msgspec.structs.replace(its, speaks=False))
     assert here.lesson(FLASH, profile(), None) is NO_LESSON
+
+
+def test_how_often_a_kind_of_work_was_judged_is_taken_over_with_the_refit_and_nothing_counts_twice() -> None:
+    knowing, new = QualityLessons(), QualityLessons()
+    labels = scored(0.4, 600)
+    learned(knowing, labels)
+    its = msgspec.structs.replace(_installed(labels), kinds={"code": 600.0, "a kind of a later version": 7.0})
+
+    for lessons in (knowing, new):
+        list(lessons.taking_over(SEARCH, its))
+        learned(lessons, labels)
+        learned(lessons, [label(601)], begins=601)
+
+    assert knowing.judged(profile()) == new.judged(profile()) == 601
+    assert new.judged(profile(Task.CHAT)) == 0
+
+
+@pytest.mark.parametrize(("version", "takes"), [("2026-04", True), ("2026-09", False)])
+def test_what_a_refit_has_of_another_version_of_a_model_is_not_taken_over(version: str, takes: bool) -> None:
+    lessons = QualityLessons()
+    lessons.meet(_catalog(version))
+    (deployment,) = _catalog(version)
+    its = msgspec.structs.replace(_installed(scored(0.4, 600)), versions={deployment.id: "2026-04"})
+
+    list(lessons.taking_over(SEARCH, its))
+
+    assert bool(lessons.lesson(FLASH, profile(), None).labels) is takes
+
+
+def _installed(labels: Sequence[Label]) -> Installed:
+    return Installed(len(labels), speaks=True, arms=msgspec.Raw(json.dumps(_arms(labels)).encode()))
 
 
 def _arms(labels: Sequence[Label]) -> list[object]:

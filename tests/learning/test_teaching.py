@@ -1,14 +1,16 @@
 """Labels on their way from one process through the store to all, refits at night, what is kept for the audit."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
+import anyio
 import pytest
 
 from router.catalog.catalog import Catalog
+from router.keys import TeamName
 from router.learning.quality import QualityLessons
 from router.learning.rates import Rates
 from router.learning.teaching import Limits, Teacher, quality_events
@@ -17,7 +19,7 @@ from router.quality.predictor import NO_LESSON
 from router.storage.errors import StoreUnavailable
 from router.storage.sqlite import SqliteStore
 from tests.decision.builders import catalog
-from tests.learning.labels import AT, FLASH, SEARCH, label, profile
+from tests.learning.labels import AT, FLASH, RESEARCH, SEARCH, label, profile
 from tests.learning.test_quality import scored
 from tests.replacing import replace
 
@@ -42,6 +44,7 @@ class Process:
         self.lessons = QualityLessons()
         self.rates = Rates()
         self.happened: list[tuple[str, str]] = []
+        self.lost: list[int] = []
         self.teacher = Teacher(
             self.lessons,
             self.rates,
@@ -51,6 +54,7 @@ class Process:
             catalog=lambda: EMPTY,
             limits=limits or Limits(),
             happened=lambda team, what: self.happened.append((team, what)),
+            lost=self.lost.append,
         )
 
     def tell(self, labels: Sequence[Label]) -> None:
@@ -139,6 +143,105 @@ async def test_labels_that_turn_silence_all_processes(store: SqliteStore) -> Non
     assert two.lessons.lesson(FLASH, profile(), None) is NO_LESSON
 
 
+class Between(SqliteStore):
+    """A store at which something happens just before the record of refits is written, the first time."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        super().__init__(store._path)
+        self.happens: Callable[[], None] = lambda: None
+
+    def swap_learned(self, name: str, before: bytes | None, content: bytes, at: datetime) -> bool:
+        happens, self.happens = self.happens, lambda: None
+        happens()
+        return super().swap_learned(name, before, content, at)
+
+
+def in_research(labels: Sequence[Label]) -> list[Label]:
+    return [replace(each, team=RESEARCH, request_id=f"research_{each.request_id}") for each in labels]
+
+
+async def test_a_promotion_is_not_lost_to_what_another_process_writes_at_the_same_moment(store: SqliteStore) -> None:
+    """While the one writes that its refit is promoted, the other falls back for another team."""
+    between = Between(store)
+    one, two = Process(between), Process(store, "two", limits=Limits(retried_share=0.1))
+    one.tell(in_research(scored(0.4, 600)))
+    await one.teacher.teach()
+    await two.teacher.teach()
+    one.tell(scored(0.4, 600))
+    answered(two.rates, two.now.date(), 200, 0, team=RESEARCH)
+    for _ in range(21):
+        two.rates.retried(RESEARCH, two.now.date())
+    between.happens = lambda: anyio.run(two.teacher.teach)
+
+    await one.teacher.teach()
+
+    assert two.happened == [("research", "fell_back")]
+    assert [(each.team, each.what) for each in quality_events(store)] == [
+        ("research", "promoted"),
+        ("research", "fell_back"),
+        ("search", "promoted"),
+    ]
+    await one.teacher.teach()  # what was written in between is taken over, too
+    await two.teacher.teach()
+    for process in (one, two):
+        assert process.lessons.speaks_for(SEARCH)
+        assert not process.lessons.speaks_for(RESEARCH)
+
+
+async def test_a_refit_that_was_frozen_until_its_lease_ended_does_not_replace_the_one_made_meanwhile(
+    store: SqliteStore,
+) -> None:
+    between = Between(store)
+    one, two = Process(between), Process(store, "two")
+    one.tell(scored(0.4, 600))
+    two.now = one.now + timedelta(minutes=11)
+
+    def thaws() -> None:
+        store.keep_labels(scored(0.4, 60, begins=601))
+        anyio.run(two.teacher.teach)
+
+    between.happens = thaws
+    await one.teacher.teach()
+
+    assert (one.happened, two.happened) == ([("search", "overtaken")], [("search", "promoted")])
+    (event,) = quality_events(store)
+    assert (event.what, event.labels_until) == ("promoted", 660)
+    assert not one.lessons.speaks_for(SEARCH)
+    await one.teacher.teach()
+    assert one.lessons.until(SEARCH) == 660
+    assert one.shift == pytest.approx(two.shift, abs=0.01)
+
+
+async def test_labels_that_turned_against_an_older_refit_do_not_silence_a_newer_one(store: SqliteStore) -> None:
+    between = Between(store)
+    one, two = Process(between), Process(store, "two")
+    one.tell(scored(0.3, 600))
+    await one.teacher.teach()
+    await two.teacher.teach()
+    one.tell([*scored(0.95, 100, begins=601), *scored(0.3, 500, begins=701)])
+    two.now += timedelta(days=1)
+    between.happens = lambda: anyio.run(two.teacher.teach)
+
+    await one.teacher.teach()
+
+    assert ("search", "silenced") in one.happened
+    assert two.happened == [("search", "silenced"), ("search", "promoted")]
+    await one.teacher.teach()
+    await two.teacher.teach()
+    assert one.lessons.until(SEARCH) == two.lessons.until(SEARCH) == 1_200
+    assert one.shift == pytest.approx(two.shift, abs=0.01)
+    assert two.shift < -0.5
+
+
+async def test_a_process_that_comes_later_knows_how_often_each_kind_of_work_was_judged(store: SqliteStore) -> None:
+    one, two = Process(store), Process(store, "two")
+    one.tell(scored(0.4, 600))
+    await one.teacher.teach()
+    await two.teacher.teach()
+
+    assert one.lessons.judged(profile()) == two.lessons.judged(profile()) == 600
+
+
 @pytest.mark.parametrize(("escalated", "what"), [(60, "promoted"), (61, "refused")])
 async def test_a_team_whose_answers_are_too_often_bought_again_is_not_spoken_for(
     store: SqliteStore, escalated: int, what: str
@@ -167,9 +270,9 @@ async def test_what_speaks_falls_back_when_answers_are_asked_for_again_too_often
     assert process.lessons.lesson(FLASH, profile(), None) is NO_LESSON
 
 
-def answered(rates: Rates, day: date, count: int, escalated: int) -> None:
+def answered(rates: Rates, day: date, count: int, escalated: int, *, team: TeamName = SEARCH) -> None:
     for number in range(count):
-        rates.answered(SEARCH, day, escalated=number < escalated)
+        rates.answered(team, day, escalated=number < escalated)
 
 
 async def test_labels_wait_while_the_store_is_away(store: SqliteStore) -> None:
@@ -183,6 +286,32 @@ async def test_labels_wait_while_the_store_is_away(store: SqliteStore) -> None:
     await process.teacher.teach()
 
     assert [each and each.request_id for _, each in store.labels_after(0, 10)] == ["req_1"]
+
+
+async def test_labels_that_find_no_room_while_the_store_is_away_are_the_oldest_and_are_said_once(
+    store: SqliteStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While 500 are on their way to the store 3 come, to 9,999 that wait; later 2 more."""
+    away = Away(store)
+    process = Process(away)
+    one = label(1)
+    labels = [replace(one, request_id=f"req_{number}") for number in range(10_005)]
+    process.tell(labels[:10_000])
+    away.meanwhile = lambda: process.tell(labels[10_000:10_003])
+
+    await process.teacher.teach()
+    process.tell(labels[10_003:])
+    assert sum(process.lost) == 5
+    assert [each.message for each in caplog.records if "are lost" in each.message] == [
+        "labels of answers are lost: 10000 wait for the store, the oldest make room"
+    ]
+
+    away.is_away = False
+    await process.teacher.keep()
+
+    kept = [each.request_id for _, each in store.labels_after(0, 20_000) if each is not None]
+    assert kept == [each.request_id for each in labels[5:]]
+    assert caplog.messages[-1] == "5 labels of answers were lost before the store could be written again"
 
 
 async def test_labels_that_cannot_be_read_are_read_past_however_many_they_are(store: SqliteStore) -> None:
@@ -206,9 +335,11 @@ class Away(SqliteStore):
     def __init__(self, store: SqliteStore) -> None:
         super().__init__(store._path)
         self.is_away = True
+        self.meanwhile: Callable[[], None] = lambda: None
 
     def keep_labels(self, labels: Sequence[Label]) -> int:
         if self.is_away:
+            self.meanwhile()
             raise StoreUnavailable("away")
         return super().keep_labels(labels)
 

@@ -663,6 +663,34 @@ def test_what_was_kept_last_under_a_name_is_found_there(any_store: Store) -> Non
     assert any_store.learned("other") == b"another's"
 
 
+def test_what_was_learned_is_swapped_only_for_what_was_read(any_store: Store) -> None:
+    assert not any_store.swap_learned("refits", b"never there", b"\x00first", AT)
+    assert any_store.swap_learned("refits", None, b"\x00first", AT)
+    assert not any_store.swap_learned("refits", None, b"another first", AT)
+    assert any_store.swap_learned("refits", b"\x00first", b"second", AT + HOUR)
+    assert not any_store.swap_learned("refits", b"\x00first", b"another second", AT + HOUR)
+    assert not any_store.swap_learned("other", b"second", b"third", AT)
+
+    assert any_store.learned("refits") == b"second"
+
+
+def test_of_many_who_swap_at_once_each_builds_on_all_before(any_store: Store) -> None:
+    def add(letter: bytes) -> None:
+        for _ in range(10):
+            while True:
+                before = any_store.learned("refits")
+                if any_store.swap_learned("refits", before, (before or b"") + letter, AT):
+                    break
+
+    with ThreadPoolExecutor(4) as threads:
+        for adding in [threads.submit(add, letter) for letter in (b"a", b"b", b"c", b"d")]:
+            adding.result(60)
+
+    content = any_store.learned("refits")
+    assert content is not None
+    assert bytes(sorted(content)) == b"a" * 10 + b"b" * 10 + b"c" * 10 + b"d" * 10
+
+
 def test_under_a_name_that_was_never_used_there_is_nothing(any_store: Store) -> None:
     assert any_store.learned("experience") is None
 
