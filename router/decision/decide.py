@@ -7,7 +7,7 @@ import msgspec
 from router.catalog.catalog import Arm, Catalog, Deployment, DeploymentId, Effort, Named
 from router.decision.arms import drawn
 from router.decision.cascading import CascadeArm, cascaded
-from router.decision.effort import effort_asked, effort_to_set
+from router.decision.effort import effort_asked, effort_in_force, effort_to_set
 from router.decision.eligibility import (
     Candidate,
     Checks,
@@ -223,7 +223,7 @@ class _Case(msgspec.Struct, frozen=True, gc=False):
         if refused is not None:
             return refused
         assert estimate is not None  # the check `priced` refuses what has no estimate
-        in_force = effort or self.asked or deployment.model.default_effort
+        in_force = effort_in_force(effort, self.asked, deployment.model)
         lesson = self.conditions.experience.quality(deployment.model, self.profile, in_force)
         forecast = self.quality.forecast(deployment.rated, in_force, self.profile, lesson)
         return Candidate(

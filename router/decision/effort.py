@@ -60,6 +60,12 @@ def effort_asked(profile: RequestProfile) -> Effort | None:
     return profile.effort or (_UNSAID if Capability.REASONING in profile.needs else None)
 
 
+def effort_in_force(told: Effort | None, asked: Effort | None, model: Model) -> Effort | None:
+    """How hard the model thinks: as we tell it, else as the client asks (`effort_asked`), else by default; None: not
+    known. A forecast is asked for that effort, and a label is of it."""
+    return told or asked or model.default_effort
+
+
 def above_most(deployment: Deployment, most: Effort | None) -> Effort | None:
     """The least the model can think, if even that is more than allowed."""
     efforts = deployment.model.efforts

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from router.catalog.catalog import Catalog
+from router.decision.effort import effort_asked, effort_in_force
 from router.decision.facts import NO_TIGHTENING, RequestProfile
 from router.decision.policy import Policy
 from router.keys import TeamName
@@ -97,7 +98,9 @@ class Labeller:
         deployments = self._catalog().of(call.model)
         if not deployments:
             return None
-        forecast = self._quality.forecast(deployments[0].model, call.effort, profile, NO_LESSON).probability
+        # Of the effort that the decision asked for too: else nothing that is learned of it would be asked.
+        effort = effort_in_force(call.effort, effort_asked(profile), deployments[0].model)
+        forecast = self._quality.forecast(deployments[0].model, effort, profile, NO_LESSON).probability
         odds = min(max(forecast, _LEAST_ODDS), 1.0 - _LEAST_ODDS)
         return Label(
             request_id=entry.request_id,
@@ -105,14 +108,14 @@ class Labeller:
             signal=signal,
             team=entry.team,
             model=call.model,
-            effort=call.effort,
+            effort=effort,
             version=call.version,
             task=profile.task,
             asked_at=entry.at,
             at=at,
             score=score,
             prior_logit=round(log(odds / (1.0 - odds)), 5),
-            features=named(features_of(profile, call.effort)),
+            features=named(features_of(profile, effort)),
             checks=self._checks(entry, profile, call),
             share=share,
             reason=reason,

@@ -72,7 +72,7 @@ class Label(msgspec.Struct, frozen=True, gc=False):
     signal: Signal
     team: TeamName
     model: ModelName
-    effort: Effort | None  # that the policy told the model; None: as the client asked
+    effort: Effort | None  # it thought so hard, whoever said so; None: not known
     version: str | None  # of the model, as far as it is known
     task: Task
     asked_at: datetime  # when the request was decided

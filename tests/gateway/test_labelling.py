@@ -5,17 +5,19 @@ from math import log
 
 import pytest
 
-from router.catalog.catalog import ModelName
+from router.catalog.catalog import Capability, Catalog, Effort, ModelName, Score, Task
+from router.decision.decide import decide
 from router.decision.facts import PrefixMark, RequestProfile
 from router.decision.policy import Policy
 from router.gateway.labelling import Labeller
 from router.keys import TeamName
+from router.learning.quality_features import features_of, named
 from router.learning.rates import Rates
 from router.ledger import FAILED_VERIFICATION, Attempt, LedgerEntry, Outcome
 from router.quality.labels import Label, Signal
 from router.quality.predictor import TablePredictor
 from router.quality.verify import Check, CheckKind
-from tests.decision.builders import CHAT, always, at, catalog, model, per_mtok
+from tests.decision.builders import CHAT, NOON, always, at, catalog, model, per_mtok
 from tests.replacing import replace
 from tests.storage.entries import AT, FLASH, GPT, attempt, entry
 
@@ -30,13 +32,13 @@ CHECKED = Policy("balanced", (FLASH, GPT), verify=(Check(CheckKind.NON_EMPTY), C
 class Desk:
     """A labeller, and what it has put."""
 
-    def __init__(self, *, learns: bool = True) -> None:
+    def __init__(self, offered: Catalog = CATALOG, *, learns: bool = True) -> None:
         self.put: list[Label] = []
         self.rates = Rates()
         self.labeller = Labeller(
             learns=lambda _: learns,
             policies=lambda _: {"balanced": CHECKED},
-            catalog=lambda: CATALOG,
+            catalog=lambda: offered,
             quality=TablePredictor(),
             rates=self.rates,
             put=self.put.append,
@@ -82,6 +84,36 @@ def test_checks_and_the_better_model_that_was_asked_are_labels_of_each_call() ->
     assert (first.model, second.model) == (FLASH, GPT)
     assert first.prior_logit == pytest.approx(log(0.8 / 0.2), abs=1e-4)
     assert desk.rates.week(SEARCH, AT.date()) == (1, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("wish", "most", "asked_for", "effort"),
+    [
+        (None, None, None, Effort.HIGH),
+        (None, None, Effort.LOW, Effort.LOW),
+        (Effort.XHIGH, None, None, Effort.XHIGH),
+        (None, Effort.LOW, Effort.XHIGH, Effort.LOW),
+    ],
+)
+def test_a_label_is_of_the_effort_that_answered_which_is_the_one_the_decision_asks_about(
+    wish: Effort | None, most: Effort | None, asked_for: Effort | None, effort: Effort
+) -> None:
+    """The model thinks hard by default, and its figures of each effort differ."""
+    scores = {each: Score(0.5 + place / 20, "test", AT.date()) for place, each in enumerate(Effort)}
+    thinking = model(FLASH, capabilities=frozenset({Capability.REASONING}))
+    thinking = replace(thinking, quality={}, quality_at={Task.CHAT: scores}, default_effort=Effort.HIGH)
+    offered = catalog(at("openrouter", thinking, always(per_mtok("1", "2"))))
+    profile = replace(asked(), effort=asked_for)
+    policy = Policy("balanced", (FLASH,), reasoning_effort=wish, max_reasoning_effort=most)
+    (candidate,) = decide(profile, policy, offered, NOON, quality=TablePredictor()).ranked
+    desk = Desk(offered)
+
+    desk.labeller.observe(booked("req_1", replace(attempt(verification="passed"), effort=candidate.effort)), profile)
+
+    (label,) = desk.put
+    assert label.effort is candidate.effort_in_force is effort
+    assert label.prior_logit == pytest.approx(log(candidate.quality / (1 - candidate.quality)), abs=1e-4)
+    assert label.features == named(features_of(profile, candidate.effort_in_force))
 
 
 def test_what_could_not_be_checked_is_no_label() -> None:
