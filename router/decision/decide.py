@@ -22,7 +22,7 @@ from router.decision.eligibility import (
     too_unsure,
 )
 from router.decision.estimate import Estimator
-from router.decision.exploring import explored
+from router.decision.exploring import Exploration, explored
 from router.decision.facts import NO_TIGHTENING, Conditions, RequestProfile, Tightening
 from router.decision.policy import Objective, Policy, Start, Terms
 from router.decision.ranking import ranked
@@ -42,8 +42,13 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     catalog_version: str
     arm: Named | None = None  # of the experiment, by `terms.weights`; None: the objective has chosen
     cascade: CascadeArm | None = None  # its first is the first of `ranked`, though it is not good enough by itself
-    propensity: float | None = None  # with which the first came to be first; None: nothing was drawn
+    exploration: Exploration | None = None  # None: nothing was drawn
     is_new_work: bool = False  # the policy starts new kinds of work at the best, and this is one
+
+    @property
+    def propensity(self) -> float | None:
+        """The probability with which the first came to be first; None: nothing was drawn."""
+        return None if self.exploration is None else self.exploration.propensity
 
     @property
     def chosen(self) -> Candidate | None:
@@ -86,7 +91,7 @@ def decide(
     is_new_work = policy.start is Start.STRONG and conditions.experience.judged(profile) < ENOUGH_JUDGED
     if is_new_work:
         order = ranked(eligible, Objective.BEST, seed=conditions.seed, usd_per_point=terms.usd_per_point)
-    arm = propensity = None
+    arm = exploration = None
     if terms.weights:
         arms = {candidate.arm.name for candidate in order}
         arm = drawn(terms.weights, arms, seed=conditions.seed, experiment=f"{policy.name}/{terms.rule or ''}")
@@ -101,7 +106,7 @@ def decide(
             whose = (cascade.first.deployment.id, cascade.first.arm.effort)
             rejected = [each for each in rejected if (each.deployment, each.effort) != whose]
     if policy.explore and arm is None and cascade is None:
-        order, propensity = explored(
+        order, exploration = explored(
             order,
             instead=usual,
             share=policy.explore,
@@ -115,7 +120,7 @@ def decide(
         rejected=tuple(rejected),
         quality_bar=bar,
         catalog_version=catalog.version,
-        propensity=propensity,
+        exploration=exploration,
         is_new_work=is_new_work,
         arm=arm,
         cascade=cascade,

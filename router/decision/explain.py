@@ -18,6 +18,7 @@ from router.decision.cascading import CascadeArm
 from router.decision.decide import Decision
 from router.decision.eligibility import Candidate, Rejection
 from router.decision.estimate import Estimate
+from router.decision.exploring import Exploration
 from router.decision.facts import RequestProfile
 from router.decision.policy import MIDDLE, Objective, Terms
 from router.quality.predictor import Forecast
@@ -36,6 +37,7 @@ def as_data(decision: Decision, profile: RequestProfile) -> dict[str, Any]:
         "verify": _verification(decision, profile),
         "arm": decision.arm,
         "cascade": _cascade(decision.cascade),
+        "exploration": _exploration(decision.exploration),
         "propensity": decision.propensity,
         "notes": list(notes(decision)),
         "catalog_version": decision.catalog_version,
@@ -80,6 +82,13 @@ def _cascade(arm: CascadeArm | None) -> dict[str, Any] | None:
         "sensitivity": round(arm.accuracy.sensitivity, 6),
         "specificity": round(arm.accuracy.specificity, 6),
     }
+
+
+def _exploration(drawn: Exploration | None) -> dict[str, Any] | None:
+    """Who is tried in which share of conversations, in whose place, and whether this is one of them."""
+    if drawn is None:
+        return None
+    return {"tries": drawn.other.id, "instead_of": drawn.usual.id, "share": drawn.share, "is_drawn": drawn.is_drawn}
 
 
 def profile_as_data(profile: RequestProfile) -> dict[str, Any]:
@@ -130,9 +139,13 @@ def notes(decision: Decision) -> tuple[str, ...]:
         )
     if decision.is_new_work:
         told.append("this kind of work has not been judged often enough: it starts at the best (start: strong)")
-    if decision.propensity is not None:
-        drawn = "another choice goes first, to be judged" if decision.propensity < 0.5 else "nothing is explored"
-        told.append(f"explore: in this conversation {drawn} (a probability of {decision.propensity:g})")
+    drawn = decision.exploration
+    if drawn is not None:
+        first = drawn.other if drawn.is_drawn else drawn.usual
+        told.append(
+            f"explore: in {drawn.share:.3g} of all conversations {drawn.other.id} goes first, to be judged, instead of "
+            f"{drawn.usual.id}; in this one {first.id} does (a probability of {drawn.propensity:.3g})"
+        )
     for candidate in decision.ranked:
         if candidate.effort is not None:
             told.append(f"{candidate.deployment.id} is asked for reasoning effort {candidate.effort.value}")

@@ -7,18 +7,33 @@ the seed of the conversation: its turns stay together, and who decides again dra
 from collections.abc import Sequence
 from hashlib import blake2b
 
+import msgspec
+
 from router.decision.eligibility import Candidate
 
 _BYTES = 8
 
 
+class Exploration(msgspec.Struct, frozen=True, gc=False):
+    """Between whom a conversation was drawn, and how it fell."""
+
+    usual: Candidate  # goes first in the other conversations
+    other: Candidate  # goes first in a share of them, to be judged
+    share: float
+    is_drawn: bool  # this conversation is one of the share
+
+    @property
+    def propensity(self) -> float:
+        """The probability with which the first came to be first."""
+        return self.share if self.is_drawn else 1.0 - self.share
+
+
 def explored(
     order: Sequence[Candidate], *, instead: Candidate | None, share: float, seed: int, experiment: str
-) -> tuple[tuple[Candidate, ...], float | None]:
-    """The order, perhaps with another first, and the probability with which its first came to be there.
+) -> tuple[tuple[Candidate, ...], Exploration | None]:
+    """The order, perhaps with another first, and the draw that has decided it; None where there is nobody to try.
 
-    `instead` is whom to try; None: the first in the order that is another model, or thinks otherwise. The probability
-    is None where there is nobody to try.
+    `instead` is whom to try; None: the first in the order that is another model, or thinks otherwise.
     """
     if not order:
         return (), None
@@ -28,8 +43,8 @@ def explored(
         return tuple(order), None
     digest = blake2b(f"{experiment}\nexplore\n{seed}".encode(), digest_size=_BYTES).digest()
     if int.from_bytes(digest) >= share * 2 ** (8 * _BYTES):
-        return tuple(order), 1.0 - share
-    return (other, *(each for each in order if each is not other)), share
+        return tuple(order), Exploration(first, other, share, is_drawn=False)
+    return (other, *(each for each in order if each is not other)), Exploration(first, other, share, is_drawn=True)
 
 
 def _neighbour(order: Sequence[Candidate]) -> Candidate | None:

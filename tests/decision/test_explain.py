@@ -67,6 +67,7 @@ def test_a_decision_as_data() -> None:
         "data": {"zdr": False, "deny_collection": False, "regions": None, "only": None, "ignore": []},
         "arm": None,
         "cascade": None,
+        "exploration": None,
         "propensity": None,
         "notes": [],
         "considered": ["maker/flash", "maker/pro", "maker/opus"],

@@ -8,7 +8,7 @@ import pytest
 
 from router.catalog.catalog import Effort, Model, ModelName
 from router.decision.decide import ENOUGH_JUDGED, Decision, decide
-from router.decision.explain import notes
+from router.decision.explain import as_data, notes
 from router.decision.facts import NoExperience, RequestProfile, Tightening
 from router.decision.policy import Policy, QualityFloor, Start
 from router.decision.recorded import read_record, record_of, remembered
@@ -58,13 +58,36 @@ def test_the_share_goes_to_the_next_model_and_its_probability_is_told() -> None:
     assert {len(each.ranked) for each in drawn} == {4}
 
 
-def test_the_notes_tell_whether_this_conversation_explores() -> None:
+def test_the_notes_tell_who_is_explored_with_what_probability_and_whether_in_this_conversation() -> None:
     told = {notes(each)[0]: first(each) for each in (decided(EXPLORING, seed=seed) for seed in range(100))}
 
+    draw = "explore: in 0.1 of all conversations cloud:middle goes first, to be judged, instead of cloud:cheap"
     assert told == {
-        "explore: in this conversation nothing is explored (a probability of 0.9)": "cheap",
-        "explore: in this conversation another choice goes first, to be judged (a probability of 0.1)": "middle",
+        f"{draw}; in this one cloud:cheap does (a probability of 0.9)": "cheap",
+        f"{draw}; in this one cloud:middle does (a probability of 0.1)": "middle",
     }
+
+
+def test_the_data_of_a_decision_tell_who_is_explored() -> None:
+    told = [as_data(decided(EXPLORING, seed=seed), CHAT) for seed in range(100)]
+
+    for each in told:
+        is_drawn = each["chosen"]["model"] == "middle"
+        assert each["propensity"] == (0.1 if is_drawn else 0.9)
+        assert each["exploration"] == {
+            "tries": "cloud:middle",
+            "instead_of": "cloud:cheap",
+            "share": 0.1,
+            "is_drawn": is_drawn,
+        }
+    assert {each["chosen"]["model"] for each in told} == {"cheap", "middle"}
+
+
+def test_of_new_work_it_tells_that_whom_it_would_choose_later_is_explored() -> None:
+    drawn = decided(replace(EXPLORING, start=Start.STRONG)).exploration
+
+    assert drawn is not None
+    assert (drawn.other.id, drawn.usual.id) == ("cloud:cheap", "cloud:best")
 
 
 def test_without_a_share_or_without_a_second_model_nothing_is_drawn() -> None:
