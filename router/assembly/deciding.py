@@ -67,7 +67,7 @@ def kept_experience(snapshot: Snapshot) -> LearnedExperience:
     settings = snapshot.settings
     if has_store(settings):
         with closing(open_store(settings)) as store:
-            Keeper(experience, store, now=utc_now).load()
+            Keeper(experience, store, now=utc_now).load(snapshot.catalog)
     return experience
 
 

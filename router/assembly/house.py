@@ -32,6 +32,7 @@ from router.gateway.past import DecideAgain
 from router.gateway.reconcile import Reconciled, Reconciler
 from router.gateway.settlement import Books
 from router.gateway.shadow import Shadows
+from router.gateway.versions import VersionsAnswered
 from router.learning.keeping import Keeper
 from router.learning.teaching import Limits as LearningLimits
 from router.learning.teaching import Teacher
@@ -148,6 +149,7 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
         rates=experience.rates,
         put=teacher.put,
     )
+    answered = VersionsAnswered(snapshot.catalog, unrated=metrics.unrated_version_answered)
     shadows = Shadows(
         skipped=lambda plan, shadow, why: metrics.shadow_skipped(
             plan.team.name, plan.policy.name, arm_of(shadow.model).model, why
@@ -170,7 +172,7 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
             journal=journal.done,
             ledger=writer.put,
             metrics=metrics.observe,
-            learning=(warmth.learn, experience.learn, labeller.observe),
+            learning=(warmth.learn, experience.learn, labeller.observe, answered.observe),
         ),
         clock=Clock(monotonic_s=time.monotonic, sleep=anyio.sleep),
         availability=availability,
@@ -239,7 +241,7 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
     if shared_shelf is not None:
         stopping.append(shared_shelf.aclose)
     life = Life(
-        starting=[*starting, in_thread(keeper.load), in_thread(writer.start)],
+        starting=[*starting, in_thread(lambda: keeper.load(prices.catalog)), in_thread(writer.start)],
         beside=beside,
         stopping=[*stopping, teacher.stop, keeper.save, in_thread(writer.close, _FLUSH_S), *closing],
     )

@@ -219,7 +219,7 @@ def _priced(
     return replace(
         deployment,
         prices=deployment.prices.with_live(live, doubted),
-        version=rows[-1].version if rows else None,
+        version=(rows[-1].version if rows else None) or deployment.version,
     )
 
 

@@ -175,7 +175,7 @@ class Deployment:
     max_output_tokens: int
     context_tokens: int
     lacks: frozenset[Capability] = frozenset()  # what the model can do, and this provider does not offer
-    version: str | None = None  # what `upstream_model` stands for now, as far as its provider tells; names move
+    version: str | None = None  # what `upstream_model` stands for now: its provider tells, or the operator; names move
     data: DataHandling = NOTHING_DECLARED  # the provider's, unless this deployment differs
     id: DeploymentId = field(init=False)
     # What every decision asks, worked out once.

@@ -132,6 +132,7 @@ def _deployment(model: Model, section: DeploymentSection, providers: Mapping[Pro
         max_output_tokens=section.max_output_tokens or model.max_output_tokens,
         context_tokens=section.context_tokens or model.context_tokens,
         lacks=frozenset(section.lacks),
+        version=section.version,
         data=_data(section, provider.data),
     )
 

@@ -571,6 +571,10 @@ class PriceSection(RatesSection):
 class DeploymentSection(Section):
     provider: Annotated[Text, Field(description="a provider of penstock.yaml")]
     upstream_model: Annotated[Text | None, Field(description="what it calls the model; default: the catalog id")] = None
+    version: Annotated[
+        Text | None,
+        Field(description="what that name stands for, as `quality.version` calls it, if the provider does not tell"),
+    ] = None
     context_tokens: Annotated[Tokens | None, Field(description="if it differs from the model's")] = None
     max_output_tokens: Annotated[Tokens | None, Field(description="if it differs from the model's")] = None
     lacks: Annotated[list[CapabilityWord], Field(description="what the model can do, but not at this provider")] = []

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from router.catalog.catalog import Deployment, DeploymentId, Effort, Model, ModelName, Task
+from router.catalog.catalog import Catalog, Deployment, DeploymentId, Effort, Model, ModelName, Task
 from router.decision.facts import Latency, OutputForecast, RequestProfile
 from router.learning.latencies import Latencies
 from router.learning.outputs import Outputs
@@ -96,11 +96,15 @@ class LearnedExperience:
 
     def forget(self, model: ModelName) -> None:
         """The name stands for another model now: what the old one taught misleads."""
-        self._outputs.forget(model)
-        self._ratios.forget(model)
-        self._latencies.forget({each for each in self._latencies.known() if each.partition(":")[2] == model})
+        self._forget_but_judgements(model)
         self.judgements.forget(model)
-        self._lessons += 1
+
+    def meet(self, catalog: Catalog) -> list[ModelName]:
+        """Forget the models whose names stand for other versions now than what was learned is of, and say which."""
+        moved = self.judgements.meet(catalog)
+        for model in moved:
+            self._forget_but_judgements(model)
+        return moved
 
     def as_data(self) -> Iterator[tuple[str, list[Any]]]:
         """Everything, piece by piece, each JSON-ready with the name of its kind."""
@@ -129,6 +133,12 @@ class LearnedExperience:
         """Make what was taken ready to be asked. Takes milliseconds for each team and model."""
         for _ in self.judgements.solving():
             pass
+
+    def _forget_but_judgements(self, model: ModelName) -> None:
+        self._outputs.forget(model)
+        self._ratios.forget(model)
+        self._latencies.forget({each for each in self._latencies.known() if each.partition(":")[2] == model})
+        self._lessons += 1
 
     def _observe_call(self, call: Attempt, profile: RequestProfile, *, is_whole: bool) -> None:
         usage = call.usage

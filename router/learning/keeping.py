@@ -15,6 +15,7 @@ import anyio.lowlevel
 import anyio.to_thread
 import msgspec
 
+from router.catalog.catalog import Catalog
 from router.errors import PenstockError
 from router.learning.experience import VERSION, LearnedExperience
 
@@ -50,8 +51,9 @@ class Keeper:
         self._pause_s = pause_s
         self._written = 0  # lessons
 
-    def load(self) -> None:
-        """Take what is kept; nothing if there is nothing, or what there is cannot be read. Blocks.
+    def load(self, catalog: Catalog) -> None:
+        """Take what is kept; nothing if there is nothing, or what there is cannot be read. What was learned of models
+        whose versions in the catalog are others now is dropped. Blocks.
 
         Raises StoreUnavailable.
         """
@@ -67,6 +69,8 @@ class Keeper:
                 self._experience.take(kind, piece)
         except (msgspec.DecodeError, ValueError, TypeError, KeyError):
             log.warning("a part of what was learned cannot be read, and is learned anew")
+        for model in self._experience.meet(catalog):
+            log.warning("what was learned of %s is dropped: its name stands for another version now", model)
         self._experience.work_out()
 
     async def run(self) -> None:

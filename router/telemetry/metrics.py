@@ -124,6 +124,12 @@ class Metrics:
             "How often a provider has put another version behind a model's name.",
             ("model",),
         )
+        self._unrated = _counter(
+            registry,
+            "unrated_version_answers",
+            "Answers by another version of the model than its quality figures are of.",
+            ("model", "provider"),
+        )
         self._feedback = _counter(
             registry,
             "quality_feedback",
@@ -201,6 +207,10 @@ class Metrics:
 
     def repointed(self, model: str) -> None:
         self._repointed.add((model,))
+
+    def unrated_version_answered(self, model: str, provider: str) -> None:
+        """Count an answer by another version of the model than its figures of quality are of."""
+        self._unrated.add((model, provider))
 
     def quality_fed_back(self, team: str, model: str, verdict: str) -> None:
         """Count a score that a client sent."""

@@ -68,6 +68,7 @@ def eventful() -> Metrics:
     metrics.quality_fed_back("search", GPT, "good")
     metrics.quality_learning("search", "promoted")
     metrics.labels_lost(1)
+    metrics.unrated_version_answered(GPT, "openrouter")
     metrics.refused("invalid_api_key")
     metrics.observe(entry("saved", rejected=((GPT, Reason.UNPRICED),)))
     metrics.observe(entry("dearer", baseline_nano_usd=0))

@@ -339,3 +339,14 @@ def test_prices_that_ended_long_ago_need_not_be_in_the_catalog() -> None:
 
     assert [entry.starts for entry in prices.entries] == [each.starts for each in rows[2:]]
     assert prices.at(DAY + timedelta(days=3, hours=1)) == price("0.3")
+
+
+def test_the_list_says_what_a_name_stands_for_and_where_it_is_silent_the_operator_does() -> None:
+    one = replace(deployment(), version="as the operator says")
+    files = Catalog({one.model.name: (one,)}, version="of the files")
+
+    books = {version: PriceBook().with_rows([row("0.1", version=version)]) for version in (V4, None)}
+
+    assert only(with_book(files, books[V4], {})).version == V4
+    assert only(with_book(files, books[None], {})).version == "as the operator says"
+    assert only(with_book(files, PriceBook(), {})).version == "as the operator says"

@@ -97,6 +97,16 @@ def test_a_deployment_may_be_smaller_than_its_model(write: Write) -> None:
     assert (local.context_tokens, local.max_output_tokens) == (32_768, 8_192)
 
 
+def test_an_operator_may_say_what_a_name_stands_for_at_a_provider_that_does_not_tell(write: Write) -> None:
+    told = MODELS.replace("upstream_model: flash-q4", "upstream_model: flash-q4\n        version: flash-20260915")
+    rated = told.replace("      chat: {score", "      version: flash-20260423\n      chat: {score")
+
+    openrouter, local = loaded(write(models=rated)).catalog.of(FLASH)
+
+    assert (openrouter.version, openrouter.rated.is_as_rated) == (None, True)
+    assert (local.version, local.rated.is_as_rated) == ("flash-20260915", False)
+
+
 def test_an_estimated_score_says_so_in_its_source(write: Write) -> None:
     estimated = MODELS.replace("source: a paper", "source: a guess, estimated: true")
 

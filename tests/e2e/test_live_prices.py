@@ -188,6 +188,7 @@ def test_a_name_that_moves_is_logged_counted_and_booked(
     assert (by_name["served_model"], by_name["version"]) == (FLASH, new)
     assert (by_reply["served_model"], by_reply["version"]) == (new, new)
     assert shown(own_proxy)["version"] == new
+    assert metric(own_proxy, "penstock_unrated_version_answers_total", model=FLASH, provider="openrouter") == 2
     books_agree(own_proxy, own_sandbox)
 
 

@@ -15,12 +15,13 @@ from router.ledger import FAILED_VERIFICATION, Attempt, LedgerEntry, Outcome
 from router.storage.errors import StoreUnavailable
 from router.storage.sqlite import SqliteStore
 from router.units import Usage
-from tests.decision.builders import CHAT, always, at, model, per_mtok
+from tests.decision.builders import CHAT, always, at, catalog, model, per_mtok
 from tests.replacing import replace
 from tests.storage.entries import AT, attempt, entry
 
 ASKED = replace(CHAT, team="search")
 FLASH = at("cloud", model("flash", token_ratio=1.1), always(per_mtok("1", "2")))
+NO_CATALOG = catalog()
 USED = Usage(input_tokens=1_250, output_tokens=100, reasoning_tokens=40)
 
 
@@ -151,12 +152,32 @@ def test_what_was_learned_is_there_after_a_restart(tmp_path: Path) -> None:
     keeper = Keeper(experience, store, now=lambda: AT)
 
     anyio.run(keeper.save)
-    Keeper(again, store, now=lambda: AT).load()
+    Keeper(again, store, now=lambda: AT).load(NO_CATALOG)
 
     assert answers(again) == answers(experience)
     experience.observe(booked(call()))
     again.observe(booked(call()))
     assert answers(again) == answers(experience)
+
+
+@pytest.mark.parametrize(("version", "is_kept"), [("v4", True), ("v4.1", False)])
+def test_what_was_learned_of_a_version_that_is_gone_is_dropped_at_a_restart_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, version: str, is_kept: bool
+) -> None:
+    store = SqliteStore(tmp_path / "store.sqlite")
+    experience, again = experienced(*[booked(call())] * 50), experienced()
+    experience.meet(catalog(replace(FLASH, version="v4")))
+    anyio.run(Keeper(experience, store, now=lambda: AT).save)
+
+    Keeper(again, store, now=lambda: AT).load(catalog(replace(FLASH, version=version)))
+
+    before = answers(experience)
+    if not is_kept:
+        experience.forget(FLASH.model.name)
+    assert answers(again) == answers(experience)
+    assert (answers(again) == before) is is_kept
+    told = f"what was learned of {FLASH.model.name} is dropped: its name stands for another version now"
+    assert caplog.messages == ([] if is_kept else [told])
 
 
 def test_who_has_learned_nothing_writes_nothing(tmp_path: Path) -> None:
@@ -179,7 +200,7 @@ def test_what_cannot_be_read_is_learned_anew(tmp_path: Path, damaged: bytes) -> 
     store.keep_learned("experience", damaged, AT)
     experience = experienced()
 
-    Keeper(experience, store, now=lambda: AT).load()
+    Keeper(experience, store, now=lambda: AT).load(NO_CATALOG)
 
     assert answers(experience) == answers(experienced())
 

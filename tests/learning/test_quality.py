@@ -128,9 +128,12 @@ def test_a_name_that_stands_for_another_model_starts_anew_and_late_scores_of_the
     refit(lessons, scored(0.3, 600))
     learned(lessons, [label(700)], begins=700)
 
+    assert [list(piece[6]) for piece in lessons.as_data() if piece[0] == "team"] == [[FLASH]]  # how it does of late
+
     lessons.forget(FLASH)
     lessons.learn(label(650, score=0.0), 701)
 
+    assert [piece[6] for piece in lessons.as_data() if piece[0] == "team"] == [{}]
     assert [piece for piece in lessons.as_data() if piece[0] == "arm"] == []
     lessons.learn(label(800, score=0.0), 702)
     assert len([piece for piece in lessons.as_data() if piece[0] == "arm"]) == 1
