@@ -37,23 +37,40 @@ class CodeLanguage(StrEnum):
 class Block(NamedTuple):
     """A fenced block of an answer."""
 
-    tag: str  # what is written behind the fence, in lower case; "" where nothing is
+    tag: str  # the language written behind the fence, in lower case; "" where none is
     code: str
 
 
+# A session in Python's console: what was typed stands behind prompts, what was printed does not.
+_CONSOLES = frozenset({"pycon", "python-console", "python-repl", "pyrepl"})
+# What is not here is another language: TypeScript (ts, tsx), JSON with comments (jsonc, json5) or by lines (jsonl,
+# ndjson), and Python with the magics of a notebook (ipython), since the parsers refuse what is right in those.
 _TAGS: Mapping[str, CodeLanguage] = {
-    **dict.fromkeys(("python", "py", "python3", "py3"), CodeLanguage.PYTHON),
-    **dict.fromkeys(("json",), CodeLanguage.JSON),
+    **dict.fromkeys(("python", "py", *_CONSOLES), CodeLanguage.PYTHON),
+    **dict.fromkeys(("json", "geojson", "jsonld", "json-ld"), CodeLanguage.JSON),
     **dict.fromkeys(
         ("sql", "postgresql", "postgres", "pgsql", "mysql", "sqlite", "sqlite3", "tsql", "bigquery", "snowflake"),
         CodeLanguage.SQL,
     ),
-    **dict.fromkeys(("javascript", "js", "jsx", "mjs", "cjs", "node", "nodejs"), CodeLanguage.JAVASCRIPT),
+    **dict.fromkeys(
+        ("javascript", "js", "jsx", "mjs", "cjs", "node", "nodejs", "node.js", "ecmascript", "es6"),
+        CodeLanguage.JAVASCRIPT,
+    ),
 }
+_VERSION_OF_PYTHON = re.compile(r"(?:python|py)-?3(?:\.\d{1,2}){0,2}")
 
 # Possessive throughout: whoever ends such a line with a backtick would else have it tried in as many ways as it has
 # characters, cubed (5 s for 1,500 tildes).
-_FENCE = re.compile(r"^([ \t]*+(?:>[ \t]*+)?+)(`{3,}+|~{3,}+)[ \t]*+([^\s`{}]*+)[^`\n]*+$")
+_FENCE = re.compile(r"^([ \t]*+(?:>[ \t]*+)?+)(`{3,}+|~{3,}+)[ \t]*+([^`\n]*+)$")
+# Behind it the language, and then whatever the renderer is told: `python title=x`, `js{1,3-4}`, `py:app.py`, `python=`.
+_TAG = re.compile(r"[^\s{},:=]*+")
+# Pandoc's `{.python .numberLines}`, `{#id .py}` and `{=html}`, R Markdown's `{python, echo=FALSE}`.
+_CLASS_IN_BRACES = re.compile(r"(?<!\S)\.([^\s{},=]++)")
+_WORD_IN_BRACES = re.compile(r"=?([\w+-]++)(?!=)")
+_MOST_TAG_CHARS = 200
+
+_PROMPTED = re.compile(r"[ \t]*+(?:>>>|\.\.\.)(?: |$)")
+_PROMPT = ">>>"  # no program begins with it, so what does is a session, whatever its tag
 
 
 class _Cost(NamedTuple):
@@ -75,6 +92,8 @@ _MOST_SQL_LEVELS = 150
 _OPENS_IN_SQL = re.compile(rb"[(\[{]|\bcase\b|->|=>", re.IGNORECASE)
 _CLOSES_IN_SQL = re.compile(rb"[)\]}]|\bend\b", re.IGNORECASE)
 _SEARCH_CHAR_NS = 5.0
+_SEARCH_LINE_NS = 400
+_SESSION_LINE_NS = 1_000
 _SIGNS = re.compile(rb"[^A-Za-z0-9_ \t\x80-\xff]")
 
 
@@ -98,9 +117,11 @@ class CodeChecker:
         blocks = fenced_blocks(text, patience)
         if not blocks:
             return self._is_any(text, languages, patience)
-        tagged = [(block, language) for block in blocks if (language := _TAGS.get(block.tag)) in languages]
+        tagged = [(block, language) for block in blocks if (language := _language(block.tag)) in languages]
         if tagged:
-            return all(self._is(language, block.code, patience) for block, language in tagged if language is not None)
+            return all(
+                self._is(language, _written(block, patience), patience) for block, language in tagged if language
+            )
         bare = [block for block in blocks if not block.tag]
         return not bare or any(self._is_any(block.code, languages, patience) for block in bare)
 
@@ -108,6 +129,8 @@ class CodeChecker:
         return any(self._is(language, code, patience) for language in languages)
 
     def _is(self, language: CodeLanguage, code: str, patience: Patience) -> bool:
+        if language is CodeLanguage.PYTHON and code.lstrip().startswith(_PROMPT):
+            code = _typed(code, patience)
         if not code.strip():
             return False
         if language is CodeLanguage.JSON:
@@ -125,6 +148,33 @@ class CodeChecker:
         if language is CodeLanguage.SQL and _sql_levels(content) > _MOST_SQL_LEVELS:
             raise CannotVerify(f"SQL nested deeper than {_MOST_SQL_LEVELS} levels")
         return parses(code)
+
+
+def _language(tag: str) -> CodeLanguage | None:
+    """Which of ours a tag names."""
+    return CodeLanguage.PYTHON if _VERSION_OF_PYTHON.fullmatch(tag) else _TAGS.get(tag)
+
+
+def _tag(info: str) -> str:
+    """The language among what stands behind a fence."""
+    if not info.startswith("{"):
+        found = _TAG.match(info, 0, _MOST_TAG_CHARS)
+        return "" if found is None else found[0].lower()
+    inside = info[1:_MOST_TAG_CHARS].partition("}")[0].strip()
+    found = _CLASS_IN_BRACES.search(inside) or _WORD_IN_BRACES.match(inside)
+    return "" if found is None else found[1].lower()
+
+
+def _written(block: Block, patience: Patience) -> str:
+    """The code of a block; of one that is tagged as a session, and has prompts, what was typed."""
+    return (_typed(block.code, patience) or block.code) if block.tag in _CONSOLES else block.code
+
+
+def _typed(session: str, patience: Patience) -> str:
+    """What was typed in a session of Python's console, without prompts and what was printed."""
+    patience.spend(session.count("\n") * _SESSION_LINE_NS)
+    lines = (line for line in session.split("\n") if _PROMPTED.match(line))
+    return "\n".join(line.lstrip(" \t")[4:] for line in lines)
 
 
 def _sql_levels(content: bytes) -> int:
@@ -150,6 +200,7 @@ def fenced_blocks(text: str, patience: Patience) -> list[Block]:
     patience.spend(len(text) * _SEARCH_CHAR_NS)
     if "```" not in text and "~~~" not in text:
         return []
+    patience.spend(text.count("\n") * _SEARCH_LINE_NS)
     blocks: list[Block] = []
     fence, indent, tag = "", "", ""
     lines: list[str] = []
@@ -158,9 +209,9 @@ def fenced_blocks(text: str, patience: Patience) -> list[Block]:
         found = _FENCE.match(line) if "```" in line or "~~~" in line else None
         if not fence:
             if found is not None:
-                indent, fence, tag = found[1], found[2], found[3].lower()
+                indent, fence, tag = found[1], found[2], _tag(found[3])
                 lines = []
-        elif found is not None and not found[3] and found[2][0] == fence[0] and len(found[2]) >= len(fence):
+        elif found is not None and not found[3].strip() and found[2][0] == fence[0] and len(found[2]) >= len(fence):
             blocks.append(Block(tag, "\n".join(lines)))
             fence = ""
         else:

@@ -40,6 +40,12 @@ GOOD = {
         "class A extends B { #x = 1; static { foo(); } get z() { return this.#x } }",
         "with (a) { b = 010 }",  # sloppy mode only
         "const re = /a(?<n>b)[/]c/giu; if (a) b\nelse c",
+        "const reply = await fetch(url);\nexport default reply;",
+        "const total = items.reduce((a, b) => a + b, 0);\nreturn total;",  # shown without the function around it
+        "if (!user) return null;\nconst reply = await fetch(url);\nreturn <p>{await reply.text()}</p>;",
+        "#!/usr/bin/env node\nif (done) return;",
+        "with (a) { return b }",
+        "var await = 1; with (a) { function f() { return await } }",
     ],
 }
 BAD = {
@@ -52,6 +58,14 @@ BAD = {
         "let x = ;",
         "let a = 1; let a = 2;",
         "def f(x):\n  return x",
+        "return 1 }\nfunction f() {",  # fits into a function, and is not the inside of one
+        "return 1 }\nasync function f() {",
+        "return 1 } //",
+        "if (a) { return 1",
+        "let a = 1; let a = 2; return a;",
+        "return = 1;",
+        "with (a) {} }; function f() { return 1",
+        "import a from 'b';\nreturn a;",  # neither a module nor within a function
     ],
 }
 WRITTEN = [(language, code, True) for language in CodeLanguage for code in GOOD[language]]
@@ -109,6 +123,95 @@ def test_blocks_lose_what_they_are_indented_by_and_end_at_a_fence_of_their_own()
 def test_what_only_unicode_takes_for_the_end_of_a_line_does_not_tear_a_string_apart(sign: str) -> None:
     assert _passes(_fenced(f'{{"a": "b{sign}c"}}', "json") if sign > "\x1f" else "{}", JSON)
     assert _passes(_fenced(f'x = "b{sign}c"', "python"), PYTHON)
+
+
+@pytest.mark.parametrize(
+    ("info", "tag"),
+    [
+        ("{.python}", "python"),
+        ("{.python .numberLines startFrom=3}", "python"),
+        ("{ #listing .py }", "py"),
+        ("{python, echo=FALSE}", "python"),
+        ("{=html}", "html"),
+        ("{#listing}", ""),
+        ("{title=x}", ""),
+        ("Python3.11 title=x", "python3.11"),
+        ("js{1,3-4}", "js"),
+        ("js:app.js", "js"),
+        ("py,editable", "py"),
+        ("python=", "python"),
+        ("python {linenos=true}", "python"),
+        ("c++", "c++"),
+        ("c#", "c#"),
+        ("node.js", "node.js"),
+        ("{", ""),
+    ],
+)
+def test_the_tag_is_the_language_among_what_stands_behind_a_fence(info: str, tag: str) -> None:
+    assert fenced_blocks(f"```{info}\nx\n```", Patience()) == [Block(tag, "x")]
+
+
+def test_a_fence_with_anything_behind_it_ends_no_block() -> None:
+    assert fenced_blocks("```\na\n``` {.b}\nc\n```  \nd", Patience()) == [Block("", "a\n``` {.b}\nc")]
+
+
+TAGS = {
+    PYTHON: "python py Python3 py3 python3.11 python3.12.1 py3.11 python-3.13 {.python} {python} pycon python-console",
+    JSON: "json JSON geojson jsonld json-ld {.json}",
+    SQL: "sql postgresql mysql sqlite tsql",
+    JAVASCRIPT: "javascript js jsx mjs cjs node nodejs node.js ecmascript es6 {.js}",
+    None: "ipython ipython3 jupyter python2 py2 python2.7 jsonc json5 jsonl ndjson ts tsx typescript text console",
+}
+
+
+@pytest.mark.parametrize(("language", "tag"), [(language, tag) for language in TAGS for tag in TAGS[language].split()])
+def test_a_block_is_of_the_language_that_its_tag_names(language: CodeLanguage | None, tag: str) -> None:
+    broken = _fenced("(]", tag)
+
+    assert [each for each in CodeLanguage if not _passes(broken, each)] == ([] if language is None else [language])
+
+
+SESSION = """\
+>>> def f(a):
+...     return a + 1
+...
+>>> f(1)
+2 and other output
+>>> for x in "ab":
+...     print(x)
+...\x20
+a
+b"""
+
+
+def test_of_a_session_in_the_console_of_python_what_was_typed_must_parse() -> None:
+    begun = f"$ python\nPython 3.11.9 on linux\n{SESSION}"
+    broken = SESSION.replace("return a + 1", "return a +")
+
+    assert all(_passes(_fenced(SESSION, tag), PYTHON) for tag in ("pycon", "python", ""))
+    assert not any(_passes(_fenced(broken, tag), PYTHON) for tag in ("pycon", "python", ""))
+    assert _passes(_fenced(begun, "pycon"), PYTHON)
+    assert not _passes(_fenced(begun, "python"), PYTHON)
+    assert _passes(_fenced("x = 1", "pycon"), PYTHON)
+    assert not _passes(_fenced(">>>", "pycon"), PYTHON)
+
+
+@pytest.mark.parametrize("size", [5_000, 20_000, 80_000])
+@pytest.mark.parametrize("line", ["\n", ">>> \n", " \t>>> \n", ">>> ;\n"])
+@pytest.mark.parametrize("tag", ["pycon", "python"])
+def test_a_long_session_takes_no_longer_than_it_is_charged(tag: str, line: str, size: int) -> None:
+    begun_s = time.process_time()
+    with contextlib.suppress(CannotVerify):
+        _passes(_fenced(f">>> 1\n{line * size}", tag), PYTHON)
+
+    assert time.process_time() - begun_s < 0.04
+
+
+def test_examples_in_a_docstring_are_no_session() -> None:
+    documented = 'def f(a):\n    """Adds one.\n\n    >>> f(1)\n    2\n    """\n    return a +'
+
+    assert not _passes(_fenced(documented, "python"), PYTHON)
+    assert _passes(_fenced(documented + " 1", "python"), PYTHON)
 
 
 def test_lines_may_end_as_windows_ends_them() -> None:
@@ -180,10 +283,11 @@ HOSTILE = [
     (JAVASCRIPT, "^a="),
     (JAVASCRIPT, "("),
     (JAVASCRIPT, "a=>"),
+    (JAVASCRIPT, "return;"),
 ]
 
 
-@pytest.mark.parametrize("prefix", ["", "select ", "x = "])
+@pytest.mark.parametrize("prefix", ["", "select ", "x = ", ">>> "])
 @pytest.mark.parametrize(("language", "part"), HOSTILE)
 def test_hostile_code_takes_no_longer_than_it_is_charged(language: CodeLanguage, part: str, prefix: str) -> None:
     longest_s = 0.0
@@ -212,7 +316,19 @@ def test_sql_nested_hundreds_of_levels_deep_is_not_looked_at(part: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["~" * 100_000, "```" + "a" * 100_000, "```" + " " * 100_000, "~~~ a" * 20_000, " " * 100_000 + "> ```a"]
+    "line",
+    [
+        "~" * 100_000,
+        "```" + "a" * 100_000,
+        "```" + " " * 100_000,
+        "~~~ a" * 20_000,
+        " " * 100_000 + "> ```a",
+        "```{" + "." * 100_000,
+        "```{ " + ". " * 50_000,
+        "```{" + "a" * 100_000,
+        "```\n" + "\n" * 500_000,
+        "```\n" + "````a\n" * 80_000,
+    ],
 )
 def test_hostile_fences_take_no_longer_than_they_are_charged(line: str) -> None:
     begun_s = time.process_time()
