@@ -6,6 +6,7 @@ from typing import ParamSpec, TypeVar
 
 import click
 
+from router.assembly.clock import utc_now
 from router.assembly.providers import price_book
 from router.assembly.sandbox import with_sandbox
 from router.assembly.stores import only_demo
@@ -46,7 +47,7 @@ def directory(chosen: Path | None) -> Path:
 
 def loaded(chosen: Path | None, *, is_sandbox: bool = False) -> Snapshot:
     """The configuration, or that of the demo under it. Raises ConfigError with every problem."""
-    snapshot = load(directory(chosen), environment=environment())
+    snapshot = load(directory(chosen), environment=environment(), today=utc_now().date())
     return with_sandbox(snapshot, NOWHERE) if is_sandbox else snapshot
 
 

@@ -1,8 +1,7 @@
 """Pydantic's errors as problems with a position and one sentence each: what was expected, what came, what to do."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from difflib import get_close_matches
 from types import UnionType
 from typing import Annotated, Union, get_args, get_origin
 
@@ -10,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from router.config.schema import CASES, FAULT
+from router.config.sentences import choice, shown, unknown_key
 from router.config.yaml_source import Document, KeyPath
 from router.errors import Problem
 
@@ -31,7 +31,6 @@ _BOUND = {
     "less_than_equal": ("at most", "le"),
 }
 _OF_KEY = "[key]"  # how pydantic marks an error of a mapping's key in a path
-_LONGEST_SHOWN = 60  # characters of a value repeated in a message
 
 
 def problems(error: ValidationError, document: Document, model: type[BaseModel]) -> Iterator[Problem]:
@@ -42,44 +41,16 @@ def problems(error: ValidationError, document: Document, model: type[BaseModel])
             yield _problem(detail, document, model, path)
 
 
-def unknown(what: str, name: str, known: Iterable[str]) -> str:
-    """The sentence about a name that nothing answers to, with the nearest one that exists."""
-    names = sorted(known)
-    near = get_close_matches(name, names, n=1, cutoff=0.6)
-    hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(names) or 'none'}"
-    return f"unknown {what} '{name}'; {hint}"
-
-
-def shown(value: object) -> str:
-    """A value as an operator would recognise it."""
-    if value is None:
-        return "nothing"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float | Decimal):
-        return f"the number {value}"
-    if isinstance(value, str):
-        text = value if len(value) <= _LONGEST_SHOWN else f"{value[:_LONGEST_SHOWN]}…"
-        return f"the text '{text}'"
-    return "a list" if isinstance(value, list) else "a mapping"
-
-
 def _problem(detail: ErrorDetails, document: Document, model: type[BaseModel], path: KeyPath) -> Problem:
     if detail["type"] == "missing":
         return document.at_key(path[:-1], f"the key '{path[-1]}' is missing")
     if detail["type"] == "extra_forbidden":
-        return document.at_key(path, _unknown_key(str(path[-1]), _keys_at(model, detail["loc"][:-1])))
+        return document.at_key(path, unknown_key(str(path[-1]), _keys_at(model, detail["loc"][:-1])))
     context = detail.get("ctx", {})
     message = str(context["message"]) if detail["type"] == FAULT else _sentence(detail)
     if _OF_KEY in detail["loc"]:
         return document.at_key(path, message)
     return document.at_value((*path, *context.get("keys", ())), message)
-
-
-def _unknown_key(key: str, allowed: Sequence[str]) -> str:
-    near = get_close_matches(key, allowed, n=1, cutoff=0.6)
-    hint = f"did you mean '{near[0]}'?" if near else f"allowed are {', '.join(allowed)}"
-    return f"unknown key '{key}'; {hint}"
 
 
 def _sentence(detail: ErrorDetails) -> str:
@@ -90,7 +61,7 @@ def _sentence(detail: ErrorDetails) -> str:
         words, key = _BOUND[kind]
         return f"expected a number of {words} {context[key]}, got {value}"
     if kind in ("literal_error", "enum"):
-        return _choice(str(context["expected"]), value)
+        return choice(_words(str(context["expected"])), value)
     if kind == "too_short":
         return "expected at least one entry, got none"
     if kind == "string_too_long":
@@ -102,12 +73,9 @@ def _sentence(detail: ErrorDetails) -> str:
     return f"{detail['msg'][:1].lower()}{detail['msg'][1:]}, got {shown(value)}"
 
 
-def _choice(expected: str, value: object) -> str:
-    words = [word.strip("'") for word in expected.replace(" or ", ", ").split(", ")]
-    near = get_close_matches(str(value), words, n=1, cutoff=0.6)
-    hint = f"; did you mean '{near[0]}'?" if near else ""
-    choice = words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
-    return f"expected {choice}, got {shown(value)}{hint}"
+def _words(expected: str) -> list[str]:
+    """The words in pydantic's list of them, `'a', 'b' or 'c'`."""
+    return [word.strip("'") for word in expected.replace(" or ", ", ").split(", ")]
 
 
 def _is_quoted_number(kind: str, value: object) -> bool:

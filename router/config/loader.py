@@ -11,12 +11,13 @@ is anything built. Names are looked up in plain data, so the second pass works o
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from pydantic import ValidationError
 
-from router.config import catalog_file, complaints, penstock_file, references, team_file
+from router.config import catalog_file, complaints, notes, penstock_file, references, team_file
 from router.config.price_data import GENAI_PRICES_VERSION
 from router.config.schema import ModelsFile, PenstockFile, Section, TeamFile
 from router.config.settings import MAIN_FILE
@@ -31,9 +32,10 @@ TEAMS_DIRECTORY = "teams"
 _File = TypeVar("_File", bound=Section)
 
 
-def load(directory: Path, *, environment: Mapping[str, str]) -> Snapshot:
+def load(directory: Path, *, environment: Mapping[str, str], today: date | None = None) -> Snapshot:
     """The configuration in `directory`, with secrets from `environment` or from the files it names.
 
+    Dates that lie ahead of `today`, UTC's, are noted; without it none are.
     Raises ConfigError with the problems of all files, sorted by file and place; files are named as `directory` is
     spelled. Takes some 80 ms for the shipped files (November 2026).
     """
@@ -62,12 +64,18 @@ def load(directory: Path, *, environment: Mapping[str, str]) -> Snapshot:
         catalog=catalog_file.catalog(models.section, models.content, providers),
         teams=_teams([team.section for team in teams if team.section]),
         version=_version(directory, [main, models, *teams]),
+        notes=tuple(_notes(models, teams, today)),
     )
 
 
 def warnings(snapshot: Snapshot) -> tuple[str, ...]:
-    """What makes no file wrong but must be said: whom we cannot ask, and what has no price."""
-    return (*_addresses_missing(snapshot.settings), *_secrets_missing(snapshot.settings), *_prices_missing(snapshot))
+    """What makes no file wrong but must be said: whom we cannot ask, what has no price, and what is of no use."""
+    return (
+        *_addresses_missing(snapshot.settings),
+        *_secrets_missing(snapshot.settings),
+        *_prices_missing(snapshot),
+        *map(str, snapshot.notes),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +163,17 @@ def _problems_of_team_names(teams: Sequence[Document]) -> Iterator[Problem]:
         for path, name in document.matching(("team",)):
             if isinstance(name, str) and name != stem:
                 yield document.at_value(path, f"expected '{stem}', the name of this file, got '{name}'; rename one")
+
+
+def _notes(models: _Loaded[ModelsFile], teams: Sequence[_Loaded[TeamFile]], today: date | None) -> Sequence[Problem]:
+    found: list[Problem] = []
+    for team in teams:
+        if team.section is not None and team.document is not None:
+            found += notes.notes_of_team(team.section, team.document)
+    for document in (models.document, *(team.document for team in teams)):
+        if document is not None and today is not None:
+            found += notes.dates_ahead(document, today)
+    return sorted(found, key=_place)
 
 
 def _teams(files: Sequence[TeamFile]) -> Mapping[TeamName, Team]:

@@ -8,7 +8,7 @@ not hide a misspelt model.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from router.catalog.catalog import Capability, Effort
-from router.config.complaints import unknown
+from router.config.sentences import hint, unknown
 from router.config.yaml_source import Document
 from router.errors import Problem
 
@@ -135,7 +135,7 @@ def _wrong_arm(name: str, models: frozenset[str] | None, efforts: Mapping[str, t
 def _unknown_effort(model: str, effort: str, known: Sequence[str]) -> str:
     if not known:
         return f"{model} cannot be asked to think: it lacks the capability reasoning; leave out '@{effort}'"
-    return f"unknown effort '{effort}' of {model}; it knows {', '.join(known)}"
+    return f"unknown effort '{effort}' of {model}; it knows {', '.join(known)}{hint(effort, known)}"
 
 
 def _unknown(

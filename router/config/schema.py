@@ -5,14 +5,15 @@ What can be judged by looking at one value, or at one entry, is judged here; wha
 """
 
 import re
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterable, Mapping
 from datetime import date, time
 from decimal import Decimal
 from importlib.util import find_spec
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import (
     AfterValidator,
@@ -29,9 +30,10 @@ from pydantic_core import PydanticCustomError
 
 from router.apis import Api
 from router.catalog.catalog import TEXT_APIS, Capability, Effort, Task
+from router.config.sentences import choice, either, hint, meant, nearest, shown
 from router.decision.matching import Modality, Weekday
 from router.decision.policy import Objective, Start
-from router.quality.code import CodeLanguage
+from router.quality.code import CodeLanguage, language_tagged
 from router.quality.language import Language
 from router.quality.schemas import CannotVerify, compiled_pattern
 from router.quality.verify import CheckKind
@@ -188,15 +190,33 @@ def _without_repeats(names: list[str]) -> list[str]:
     return names
 
 
+_LOOK_AROUND = re.compile(r"(?<!\\)\(\?<?[=!]")
+_BACK_REFERENCE = re.compile(r"\\[1-9]|\\k<|\(\?P=")
+
+
 def _pattern(text: str) -> str:
     try:
         compiled_pattern(text)
     except CannotVerify:
-        raise _fault(
-            f"expected a regular expression without look-around and back-references (they cannot be matched in linear "
-            f"time), got '{text[:100]}'"
-        ) from None
+        raise _fault(f"{_why_no_pattern(text)}, got {shown(text)}", "regex") from None
     return text
+
+
+def _why_no_pattern(text: str) -> str:
+    """What must be otherwise in a regular expression that does not compile; the engine itself does not say."""
+    for what, sign in (("look-around", _LOOK_AROUND), ("back-references", _BACK_REFERENCE)):
+        if (found := sign.search(text)) is not None:
+            return f"expected a regular expression without {what} ({found[0]} cannot be matched in linear time)"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what a later Python will read otherwise
+            re.compile(text)
+    except re.error as error:
+        place = "" if error.pos is None else f" at its character {error.pos + 1}"
+        return f"expected a regular expression without the slip{place} ({error.msg})"
+    except (RecursionError, OverflowError):
+        pass
+    return "expected a regular expression that is smaller when compiled, and in the syntax of Rust's regex"
 
 
 def _one_or_more_checks(value: object) -> object:
@@ -208,7 +228,8 @@ def _time_zone(text: str) -> str:
     try:
         ZoneInfo(text)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise _fault(f"expected an IANA time zone such as UTC or Europe/Berlin, got '{text}'") from None
+        near = hint(text, available_timezones())
+        raise _fault(f"expected an IANA time zone such as UTC or Europe/Berlin, got '{text}'{near}") from None
     return text
 
 
@@ -806,16 +827,27 @@ def _check(value: object) -> CheckSection:
         return CheckSection(kind=CheckKind(value))
     if isinstance(value, dict) and set(value) == {"code"}:
         return CheckSection(kind=CheckKind.CODE, languages=_code_languages(value["code"]))
-    if not isinstance(value, dict) or set(value) != {"regex"} or not isinstance(value["regex"], str):
-        hint = f"'{value}'" if isinstance(value, str) else "something else"
-        raise _fault(f"expected {', '.join(_CHECK_WORDS)}, {{code: LANGUAGES}} or {{regex: PATTERN}}, got {hint}")
-    return CheckSection(kind=CheckKind.REGEX, pattern=_pattern(value["regex"]))
+    if isinstance(value, dict) and set(value) == {"regex"}:
+        if not isinstance(value["regex"], str):
+            raise _fault(f"expected a regular expression in quotes, got {shown(value['regex'])}", "regex")
+        return CheckSection(kind=CheckKind.REGEX, pattern=_pattern(value["regex"]))
+    keys = [value] if isinstance(value, str) else [*value] if isinstance(value, dict) else []
+    near = next((word for key in keys if (word := nearest(key, _CHECK_FORMS)) is not None), None)
+    got = shown(value) if isinstance(value, str) or not keys else f"a mapping with {', '.join(map(str, keys))}"
+    raise _fault(
+        f"expected {either([*_CHECK_FORMS.values()])}, got {got}{'' if near is None else meant(_CHECK_FORMS[near])}"
+    )
 
 
 def _code_languages(value: object) -> list[CodeLanguage]:
     names = [value] if isinstance(value, str) else value
-    if not isinstance(names, list) or not names or not all(name in _CODE_LANGUAGES for name in names):
-        raise _fault(f"expected one or more of {', '.join(_CODE_LANGUAGES)}, got {str(value)[:100]!r}")
+    if not isinstance(names, list) or not names:
+        raise _fault(f"expected one or more of {', '.join(_CODE_LANGUAGES)}, got {shown(value)}", "code")
+    for number, name in enumerate(names):
+        if name not in _CODE_LANGUAGES:
+            where = ("code",) if isinstance(value, str) else ("code", number)
+            meant_by = language_tagged(name.lower()) if isinstance(name, str) else None  # `js` looks more like json
+            raise _fault(choice(_CODE_LANGUAGES, name, likely=meant_by), *where)
     languages = [CodeLanguage(name) for name in dict.fromkeys(names)]
     for language, package in _PARSED_BY.items():
         if language in languages and find_spec(package) is None:
@@ -823,10 +855,26 @@ def _code_languages(value: object) -> list[CodeLanguage]:
     return languages
 
 
+def _without_repeated_checks(checks: list[CheckSection]) -> list[CheckSection]:
+    seen = set()
+    for number, check in enumerate(checks):
+        what = (check.kind, check.pattern, frozenset(check.languages))
+        if what in seen:
+            raise _fault(f"expected each check once, got '{check.kind.value}' twice; remove one", number)
+        seen.add(what)
+    return checks
+
+
 _CODE_LANGUAGES = tuple(language.value for language in CodeLanguage)
 # What an installation without the extra `code` lacks.
 _PARSED_BY = {CodeLanguage.SQL: "polyglot_sql", CodeLanguage.JAVASCRIPT: "esprima"}
 _CHECK_WORDS = tuple(kind.value for kind in CheckKind if kind not in (CheckKind.REGEX, CheckKind.CODE))
+# By what an operator may have had in mind.
+_CHECK_FORMS = {
+    **{word: word for word in _CHECK_WORDS},
+    "code": "{code: LANGUAGES}",
+    "regex": "{regex: PATTERN}",
+}
 _CHECK_SCHEMA = {
     "anyOf": [
         {"enum": list(_CHECK_WORDS), "type": "string"},
@@ -861,8 +909,17 @@ _CHECK_SCHEMA = {
 Checks = Annotated[
     list[Annotated[CheckSection, BeforeValidator(_check), WithJsonSchema(_CHECK_SCHEMA)]],
     BeforeValidator(_one_or_more_checks),
+    AfterValidator(_without_repeated_checks),
     Field(json_schema_extra=_or_a_single_one, description="what an answer must pass; else a better model is asked"),
 ]
+
+
+MODELS_FOR_AGREEMENT = 3
+
+
+def models_in(candidates: Iterable[str]) -> frozenset[str]:
+    """The models among candidates, at whatever effort."""
+    return frozenset(name.partition("@")[0] for name in candidates)
 
 
 class DataSection(Section):
@@ -908,7 +965,8 @@ _MOST_OVER = 1e-9  # by which shares may exceed 1: 0.1 + 0.2 + 0.7 does
 def _judge_weights(weights: dict[str, float], candidates: list[str], *where: str | int) -> None:
     stranger = next((model for model in weights if model not in candidates), None)
     if stranger is not None:
-        raise _fault(f"expected a candidate, got '{stranger}'", *where, "weights", stranger)
+        near = hint(stranger, candidates)
+        raise _fault(f"expected a candidate, got '{stranger}'{near}", *where, "weights", stranger)
     if sum(weights.values()) > 1 + _MOST_OVER:
         raise _fault(f"expected shares of at most 1 together, got {sum(weights.values()):g}", *where, "weights")
 
@@ -1013,6 +1071,29 @@ class PolicySection(Section):
             if rule.weights is not None:
                 _judge_weights(rule.weights, rule.candidates or self.candidates, "rules", number)
         return self
+
+    @model_validator(mode="after")
+    def _agreement_has_three_models(self) -> "PolicySection":
+        """One answers, another one is asked, and the best is neither: it decides where the two disagree."""
+        own = [self.candidates, *(rule.candidates or [] for rule in self.rules if rule.verify is None)]
+        self._judge_agreement(self.verify, own)
+        for number, rule in enumerate(self.rules):
+            self._judge_agreement(rule.verify or [], [rule.candidates or self.candidates], "rules", number)
+        return self
+
+    def _judge_agreement(self, checks: list[CheckSection], candidates: list[list[str]], *where: str | int) -> None:
+        """`candidates`: the lists from which an answer may come that is put to these checks."""
+        number = next((number for number, check in enumerate(checks) if check.kind is CheckKind.AGREEMENT), None)
+        most = max(len(models_in(names).difference(self.banned_models)) for names in candidates)
+        if number is not None and most < MODELS_FOR_AGREEMENT:
+            raise _fault(
+                f"expected {MODELS_FOR_AGREEMENT} different models among the candidates, got {most}: a second one is "
+                "asked for its opinion, and the best decides where the two disagree; add models, or leave agreement "
+                "out, as no answer could be put to it",
+                *where,
+                "verify",
+                number,
+            )
 
     @model_validator(mode="after")
     def _rule_names_differ(self) -> "PolicySection":

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from router.catalog.catalog import Catalog, ModelName, Named, Provider, ProviderName, Score, Task, models_of
 from router.decision.policy import NO_GUARD, Guard, Policy, named_by_client
+from router.errors import Problem
 from router.keys import Secret, TeamName
 from router.quotas import Allowance, Budget, Limits, OutageAllowance
 
@@ -154,3 +155,4 @@ class Snapshot:
     catalog: Catalog
     teams: Mapping[TeamName, Team]
     version: str
+    notes: tuple[Problem, ...] = ()  # what is of no use in the files, by file and place

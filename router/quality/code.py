@@ -117,7 +117,7 @@ class CodeChecker:
         blocks = fenced_blocks(text, patience)
         if not blocks:
             return self._is_any(text, languages, patience)
-        tagged = [(block, language) for block in blocks if (language := _language(block.tag)) in languages]
+        tagged = [(block, language) for block in blocks if (language := language_tagged(block.tag)) in languages]
         if tagged:
             return all(
                 self._is(language, _written(block, patience), patience) for block, language in tagged if language
@@ -148,11 +148,6 @@ class CodeChecker:
         if language is CodeLanguage.SQL and _sql_levels(content) > _MOST_SQL_LEVELS:
             raise CannotVerify(f"SQL nested deeper than {_MOST_SQL_LEVELS} levels")
         return parses(code)
-
-
-def _language(tag: str) -> CodeLanguage | None:
-    """Which of ours a tag names."""
-    return CodeLanguage.PYTHON if _VERSION_OF_PYTHON.fullmatch(tag) else _TAGS.get(tag)
 
 
 def _tag(info: str) -> str:
@@ -188,6 +183,11 @@ def _sql_levels(content: bytes) -> int:
         level = max(level + change, 0)
         deepest = max(deepest, level)
     return deepest
+
+
+def language_tagged(tag: str) -> CodeLanguage | None:
+    """The language that a tag, in lower case, names; None if it is none of ours."""
+    return CodeLanguage.PYTHON if _VERSION_OF_PYTHON.fullmatch(tag) else _TAGS.get(tag)
 
 
 def fenced_blocks(text: str, patience: Patience) -> list[Block]:

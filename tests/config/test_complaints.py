@@ -68,7 +68,8 @@ from tests.config.conftest import MAIN, MODELS, TEAM, Write, loaded, problems_of
         (
             "team: search",
             "team: search\ntime_zone: Europe/Berln",
-            "2:12: expected an IANA time zone such as UTC or Europe/Berlin, got 'Europe/Berln'",
+            "2:12: expected an IANA time zone such as UTC or Europe/Berlin, got 'Europe/Berln'; did you mean "
+            "'Europe/Berlin'?",
         ),
         ("auto: {", "au to: {", "6:3: expected an alias of letters, digits and . _ : / @ - (at most 128), got 'au to'"),
         (
@@ -83,6 +84,12 @@ from tests.config.conftest import MAIN, MODELS, TEAM, Write, loaded, problems_of
             "task: cod",
             "13:22: expected chat, writing, translation, summary, extraction, classification, facts, math, reasoning, "
             "code, tool_call, agent, vision or long_context, got the text 'cod'; did you mean 'code'?",
+        ),
+        (
+            "task: code",
+            "task: CODE",
+            "13:22: expected chat, writing, translation, summary, extraction, classification, facts, math, reasoning, "
+            "code, tool_call, agent, vision or long_context, got the text 'CODE'; did you mean 'code'?",
         ),
         (
             "task: code",
@@ -124,29 +131,6 @@ from tests.config.conftest import MAIN, MODELS, TEAM, Write, loaded, problems_of
             "3:22: expected a number of at least 1, got 0",
         ),
         ("budgets:", "limits: {concurrent: 1.5}\nbudgets:", "3:22: expected a whole number, got the number 1.5"),
-        (
-            "objective: best",
-            "verify: json_shema",
-            "14:17: expected json_schema, tool_arguments, non_empty, not_truncated, agreement, {code: LANGUAGES} or "
-            "{regex: PATTERN}, got 'json_shema'",
-        ),
-        (
-            "objective: best",
-            "verify: [non_empty, {regex: x, flags: i}]",
-            "14:29: expected json_schema, tool_arguments, non_empty, not_truncated, agreement, {code: LANGUAGES} or "
-            "{regex: PATTERN}, got something",
-        ),
-        (
-            "objective: best",
-            "verify: {code: [python, cobol]}",
-            "14:17: expected one or more of python, json, sql, javascript, got",
-        ),
-        ("objective: best", "verify: {code: []}", "14:17: expected one or more of python, json, sql, javascript, got"),
-        (
-            "objective: best",
-            "verify: {regex: '(?=a)b'}",
-            "14:17: expected a regular expression without look-around and back-references",
-        ),
         ("team: search", "team: 5", "1:7: expected text, got the number 5; put it in quotes"),
     ],
 )
@@ -154,6 +138,97 @@ def test_a_slip_in_a_team_file(write: Write, before: str, after: str, expected: 
     problems = problems_of(write(team=TEAM.replace(before, after)))
 
     assert any(problem.startswith(f"config/teams/search.yaml:{expected}") for problem in problems)
+
+
+CHECKS = (
+    "expected json_schema, tool_arguments, non_empty, not_truncated, agreement, {code: LANGUAGES} or {regex: PATTERN}, "
+)
+LANGUAGES = "expected python, json, sql or javascript, "
+
+
+@pytest.mark.parametrize(
+    ("written", "column", "message"),
+    [
+        ("json_shema", 17, CHECKS + "got the text 'json_shema'; did you mean json_schema?"),
+        ("aggreement", 17, CHECKS + "got the text 'aggreement'; did you mean agreement?"),
+        ("[non_empty, not_trunkated]", 29, CHECKS + "got the text 'not_trunkated'; did you mean not_truncated?"),
+        ("code", 17, CHECKS + "got the text 'code'; did you mean {code: LANGUAGES}?"),
+        ("[regex]", 18, CHECKS + "got the text 'regex'; did you mean {regex: PATTERN}?"),
+        ("guess", 17, CHECKS + "got the text 'guess'"),
+        ("5", 17, "expected a list, got the number 5"),
+        ("[5]", 18, CHECKS + "got the number 5"),
+        ("{regexp: x}", 17, CHECKS + "got a mapping with regexp; did you mean {regex: PATTERN}?"),
+        ("{regex: x, flags: i}", 17, CHECKS + "got a mapping with regex, flags; did you mean {regex: PATTERN}?"),
+        ("{}", 17, CHECKS + "got a mapping"),
+        ("[{code: javascrpt}]", 25, LANGUAGES + "got the text 'javascrpt'; did you mean 'javascript'?"),
+        ("[{code: js}]", 25, LANGUAGES + "got the text 'js'; did you mean 'javascript'?"),
+        ("[{code: [python, PostgreSQL]}]", 34, LANGUAGES + "got the text 'PostgreSQL'; did you mean 'sql'?"),
+        ("[{code: [python, cobol]}]", 34, LANGUAGES + "got the text 'cobol'"),
+        ("[{code: [5]}]", 26, LANGUAGES + "got the number 5"),
+        ("[{code: []}]", 25, "expected one or more of python, json, sql, javascript, got a list"),
+        ("[{regex: 5}]", 26, "expected a regular expression in quotes, got the number 5"),
+        (
+            "[{regex: '('}]",
+            26,
+            "expected a regular expression without the slip at its character 1 (missing ), unterminated subpattern), "
+            "got the text '('",
+        ),
+        (
+            "[{regex: 'a**'}]",
+            None,
+            "",  # odd, and an expression to the engine all the same
+        ),
+        (
+            "[{regex: '(?=a)b'}]",
+            26,
+            "expected a regular expression without look-around ((?= cannot be matched in linear time), got the text "
+            "'(?=a)b'",
+        ),
+        (
+            "[{regex: 'b(?<!a)'}]",
+            26,
+            "expected a regular expression without look-around ((?<! cannot be matched in linear time), got the text "
+            "'b(?<!a)'",
+        ),
+        (
+            '[{regex: "(a)\\\\1"}]',
+            26,
+            "expected a regular expression without back-references (\\1 cannot be matched in linear time), got the "
+            "text '(a)\\1'",
+        ),
+        (
+            "[{regex: 'a{1000}{1000}'}]",
+            26,
+            "expected a regular expression",
+        ),
+        (
+            "[{regex: '(?:a{1000}){1000}'}]",
+            26,
+            "expected a regular expression that is smaller when compiled, and in the syntax of Rust's regex, got the "
+            "text '(?:a{1000}){1000}'",
+        ),
+        (
+            "[non_empty, {regex: a}, {regex: b}, non_empty]",
+            53,
+            "expected each check once, got 'non_empty' twice; remove one",
+        ),
+        ("[{regex: a}, {regex: a}]", 30, "expected each check once, got 'regex' twice; remove one"),
+        (
+            "[{code: [python, json]}, {code: [json, python]}]",
+            42,
+            "expected each check once, got 'code' twice; remove one",
+        ),
+        ("[{code: python}, {code: json}, {regex: a}, {regex: b}]", None, ""),
+    ],
+)
+def test_a_slip_in_a_check(write: Write, written: str, column: int | None, message: str) -> None:
+    directory = write(team=TEAM.replace("objective: best", f"verify: {written}"))
+
+    if column is None:
+        loaded(directory)
+        return
+    [problem] = problems_of(directory)
+    assert problem.startswith(f"config/teams/search.yaml:14:{column}: {message}")
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ policies:
     weights: {deepseek/deepseek-v4-flash: 0.25}
     shadow: {model: deepseek/deepseek-v4-flash, share: 0.05, budget_usd: 2.5, per: week}
     only_providers: [openrouter, local]
-    verify: [non_empty, {code: [python, sql]}, {regex: a}, agreement]
+    verify: [non_empty, {code: [python, sql]}, {regex: a}, not_truncated]
     data: {zdr: true, regions: [eu], only: [deepinfra/fp8, azure], ignore: [novita]}
     rules:
       - name: all of it
@@ -83,7 +83,7 @@ def test_every_key_of_a_policy_arrives(write: Write) -> None:
             Check(CheckKind.NON_EMPTY),
             Check(CheckKind.CODE, languages=(CodeLanguage.PYTHON, CodeLanguage.SQL)),
             Check(CheckKind.REGEX, pattern="a"),
-            Check(CheckKind.AGREEMENT),
+            Check(CheckKind.NOT_TRUNCATED),
         ),
         data=DataRules(
             zdr=True,
@@ -384,7 +384,7 @@ def test_a_team_may_have_figures_of_its_own(write: Write) -> None:
         (
             "weights: {deepseek/deepseek-v4-flash@none: 0.5}",
             "weights: {deepseek/deepseek-v4-flash: 0.5}",
-            "8:43: expected a candidate, got 'deepseek/deepseek-v4-flash'",
+            "8:43: expected a candidate, got 'deepseek/deepseek-v4-flash'; did you mean 'deepseek/deepseek-v4-flash@",
         ),
         (
             "    shadow:",

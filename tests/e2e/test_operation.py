@@ -43,6 +43,17 @@ def test_the_shipped_configuration_is_valid() -> None:
     assert checked.stdout.startswith(b"config is valid: 2 teams, 18 models")
 
 
+def test_check_notes_what_is_of_no_use_with_its_place(tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    shutil.copytree(CHECKOUT / "config", config)
+    _edit(config / "models.yaml", 'V4 paper", checked: 2026-', 'V4 paper", checked: 9998-', count=1)
+
+    checked = run_penstock("check", str(config))
+
+    assert checked.returncode == 0
+    assert re.search(r"^note: \S*models\.yaml:\d+:\d+: `checked` is 9998-", checked.stderr.decode(), re.MULTILINE)
+
+
 def test_a_key_works_once_created_and_no_more_once_revoked(proxy: Proxy) -> None:
     made = json.loads(proxy.command("keys", "create", "--team", "search", "--name", "tmp", "--json"))
 

@@ -67,8 +67,10 @@ policies:
     quality: {{at_least: 0.999, of: best_candidate}}
     verify: [json_schema, agreement]
   couple:
-    candidates: [{FLASH}, {OPUS}]
+    candidates: [{FLASH}, {PRO}, {OPUS}]
     verify: agreement
+    rules:
+      - {{name: two, when: {{alias: couple}}, candidates: [{FLASH}, {OPUS}]}}
 """
 
 
