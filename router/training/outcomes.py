@@ -14,6 +14,7 @@ let through unread.
 
 import gzip
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router.errors import BadOutcomes
+from router.wire.foreign import UNREADABLE
+from router.wire.json_faults import json_fault
 
 Floats = NDArray[np.float64]
 
@@ -90,7 +93,8 @@ def _lines(path: Path) -> Iterator[tuple[str, bytes]]:
         with path.open("rb") as file:
             is_packed = file.read(2) == b"\x1f\x8b"
         with gzip.open(path) if is_packed else path.open("rb") as lines:
-            for number, text in enumerate(lines, start=1):
+            for number, line in enumerate(lines, start=1):
+                text = line.removeprefix(BOM_UTF8) if number == 1 else line
                 if text.strip():
                     yield f"{path}:{number}", text
     except OSError as error:
@@ -102,8 +106,10 @@ def _lines(path: Path) -> Iterator[tuple[str, bytes]]:
 def _read(where: str, text: bytes) -> _Line:
     try:
         line = _LINES.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except msgspec.ValidationError as error:
         raise BadOutcomes(f"{where}: {error}") from error
+    except UNREADABLE as error:
+        raise BadOutcomes(f"{where}: this is not JSON: {json_fault(text, error, is_line=True)}.") from error
     if line.models is None and line.prompt is None:
         raise BadOutcomes(f'{where}: a line must have "prompt" (or, the first one, "models").')
     return line

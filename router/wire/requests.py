@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from router.apis import Api
 from router.errors import InvalidRequest
 from router.wire.foreign import UNREADABLE
+from router.wire.json_faults import json_fault
 
 _Typed = TypeVar("_Typed", bound=Struct)
 
@@ -237,7 +238,7 @@ class BodyReader(Generic[_Typed]):
             body.decode()  # msgspec does not look into the strings of members that it keeps raw
             return _members_of(self._members, body)
         except UNREADABLE as error:
-            raise explained(error) from error
+            raise explained(error, body) from error
 
     def read(self, body: bytes) -> tuple[dict[str, Raw], _Typed]:
         """The same, and those that we act on. Raises InvalidRequest naming the member at fault."""
@@ -245,7 +246,7 @@ class BodyReader(Generic[_Typed]):
         try:
             return members, self._body.decode(body)
         except UNREADABLE as error:
-            raise explained(error) from error
+            raise explained(error, body) from error
 
 
 class ChatReader:
@@ -334,7 +335,7 @@ _ESCAPE_OF_ASCII = b"\\u00"  # and of Latin letters beyond it
 _MISSING_FIELD = "Object missing required field `"  # how msgspec's message begins; its path is the object's
 
 
-def explained(error: Exception, *, at: str = "") -> InvalidRequest:
+def explained(error: Exception, body: bytes = b"", *, at: str = "") -> InvalidRequest:
     """What is wrong with a body, or with the member `at` a path of it, that a decoder did not take."""
     if isinstance(error, msgspec.ValidationError):
         text, _, path = str(error).partition(" - at `$")
@@ -343,8 +344,9 @@ def explained(error: Exception, *, at: str = "") -> InvalidRequest:
         if text.startswith(_MISSING_FIELD):
             path = ".".join(filter(None, (path, text.removeprefix(_MISSING_FIELD).rstrip("`"))))
         return InvalidRequest(message, param=path or None, code="invalid_type")
+    fault = json_fault(body, error)
     return InvalidRequest(
-        f"The body is not valid JSON ({error}). Send one JSON object encoded as UTF-8.", code="invalid_json"
+        f"The body is not valid JSON ({fault}). Send one JSON object encoded as UTF-8.", code="invalid_json"
     )
 
 

@@ -40,7 +40,11 @@ def test_scores_as_a_string_are_read_gzipped_whatever_the_name(tmp_path: Path) -
     ("content", "told"),
     [
         (b'{"prompt": "one", "score": {"a": 1}}\n{"prompt": 2}', r"x\.jsonl:2: Expected `str"),
-        (b"{", r"x\.jsonl:1: "),
+        (b"{", r"x\.jsonl:1: this is not JSON: it is cut off\.$"),
+        (
+            b'{"prompt": "p", "score": {"a": 1}}\n{"prompt": "p", "score": {"a": NaN}}',
+            r"x\.jsonl:2: this is not JSON: NaN is no value in JSON, column 32: write null, or leave the member out\.$",
+        ),
         (b'{"prompt": "one", "score": {"a": 2}}', r"x\.jsonl:1: the score of 'a' is 2"),
         (b'{"prompt": "one"}', r'x\.jsonl:1: "score" or "scores" is missing'),
         (b'{"prompt": "one", "scores": "01"}', r"x\.jsonl:1: no line before it names the models"),
@@ -52,8 +56,8 @@ def test_scores_as_a_string_are_read_gzipped_whatever_the_name(tmp_path: Path) -
         (b'{"models": ["a"]}\n{"prompt": "p", "score": {"b": 1}}', r"x\.jsonl:2: model 'b' is not among"),
         (b"\n", r"x\.jsonl has no prompts"),
         (b"\x1f\x8b\x08broken", r"x\.jsonl:1: "),
-        (b"\xff\xfe", r"x\.jsonl:1: "),
-        (b'{"prompt": "p", "other": ' + b"[" * 100_000, r"x\.jsonl:1: "),
+        (b"\xff\xfe{\x00", r"x\.jsonl:1: this is not JSON: it is UTF-16: save it as UTF-8\.$"),
+        (b'{"prompt": "p", "other": ' + b"[" * 100_000, r"x\.jsonl:1: this is not JSON: it is nested too deeply"),
     ],
 )
 def test_what_is_wrong_is_told_with_file_and_line(content: bytes, told: str, tmp_path: Path) -> None:
@@ -62,6 +66,13 @@ def test_what_is_wrong_is_told_with_file_and_line(content: bytes, told: str, tmp
 
     with pytest.raises(BadOutcomes, match=told):
         read_outcomes(file)
+
+
+def test_a_byte_order_mark_before_the_first_line_is_read_over(tmp_path: Path) -> None:
+    file = tmp_path / "x.jsonl"
+    file.write_bytes(b"\xef\xbb\xbf" + b'{"prompt": "one", "score": {"a": 1}}\n')
+
+    assert read_outcomes(file).prompts == ["one"]
 
 
 def test_a_gzip_that_was_cut_off_is_told(tmp_path: Path) -> None:
