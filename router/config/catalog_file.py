@@ -20,7 +20,7 @@ from router.catalog.catalog import (
 )
 from router.catalog.prices import Price, PriceEntry, PriceList, Rates, Tier
 from router.config.price_data import GENAI_PRICES_VERSION, published
-from router.config.schema import (
+from router.config.schema.models import (
     DeploymentSection,
     EffortsSection,
     FiguresSection,

@@ -8,7 +8,8 @@ from typing import Annotated, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from router.config.schema import CASES, FAULT
+from router.config.schema.models import CASES
+from router.config.schema.values import FAULT
 from router.config.sentences import choice, shown, unknown_key
 from router.config.yaml_source import Document, KeyPath
 from router.errors import Problem

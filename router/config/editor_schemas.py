@@ -5,7 +5,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from router.config.schema import ModelsFile, PenstockFile, Section, TeamFile
+from router.config.schema.models import ModelsFile
+from router.config.schema.penstock import PenstockFile
+from router.config.schema.teams import TeamFile
+from router.config.schema.values import Section
 
 _SHAPES: Mapping[str, type[Section]] = {"penstock": PenstockFile, "models": ModelsFile, "team": TeamFile}
 

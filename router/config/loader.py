@@ -19,7 +19,10 @@ from pydantic import ValidationError
 
 from router.config import catalog_file, complaints, notes, penstock_file, references, team_file
 from router.config.price_data import GENAI_PRICES_VERSION
-from router.config.schema import ModelsFile, PenstockFile, Section, TeamFile
+from router.config.schema.models import ModelsFile
+from router.config.schema.penstock import PenstockFile
+from router.config.schema.teams import TeamFile
+from router.config.schema.values import Section
 from router.config.settings import MAIN_FILE
 from router.config.snapshot import Settings, Snapshot, Team
 from router.config.yaml_source import START, Document, parse

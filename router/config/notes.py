@@ -7,7 +7,9 @@ figure for a model that is to come, and what depends on the clock: a file must n
 from collections.abc import Iterator
 from datetime import date, timedelta
 
-from router.config.schema import MODELS_FOR_AGREEMENT, PolicySection, TeamFile, models_in
+from router.config.schema.checks import MODELS_FOR_AGREEMENT, models_in
+from router.config.schema.policies import PolicySection
+from router.config.schema.teams import TeamFile
 from router.config.yaml_source import Document, KeyPath
 from router.decision.policy import Objective
 from router.errors import Problem

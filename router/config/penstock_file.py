@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from router.catalog.catalog import SPOKEN, DataHandling, Provider, ProviderName
-from router.config.schema import OutageSection, PenstockFile, ProviderSection, RedisSection
+from router.config.schema.penstock import OutageSection, PenstockFile, ProviderSection, RedisSection
 from router.config.settings import secret, state_directory
 from router.config.snapshot import (
     Listen,

@@ -7,21 +7,11 @@ from zoneinfo import ZoneInfo
 
 from router.catalog.catalog import ArmName, ModelName, Named, ProviderName, Score, Task, arm_of
 from router.config.catalog_file import plain_scores, scores_by_effort
-from router.config.schema import (
-    AliasSection,
-    AllowanceSection,
-    BudgetSection,
-    CheckSection,
-    DataSection,
-    FiguresSection,
-    FloorSection,
-    LimitsSection,
-    PolicySection,
-    RuleSection,
-    ShadowSection,
-    TeamFile,
-    WhenSection,
-)
+from router.config.schema.checks import CheckSection
+from router.config.schema.conditions import WhenSection
+from router.config.schema.models import FiguresSection
+from router.config.schema.policies import DataSection, FloorSection, PolicySection, RuleSection, ShadowSection
+from router.config.schema.teams import AliasSection, AllowanceSection, BudgetSection, LimitsSection, TeamFile
 from router.config.snapshot import Caching, Team
 from router.decision.arms import Weights
 from router.decision.data_rules import NO_DATA_RULES, DataRules

@@ -6,7 +6,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from router.config import complaints
-from router.config.schema import ModelsFile, PenstockFile, Section, TeamFile
+from router.config.schema.models import ModelsFile
+from router.config.schema.penstock import PenstockFile
+from router.config.schema.teams import TeamFile
+from router.config.schema.values import Section
 from router.config.yaml_source import parse
 from router.errors import ConfigError
 from tests.config.conftest import MAIN, MODELS, TEAM, Write, loaded, problems_of

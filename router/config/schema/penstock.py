@@ -1,0 +1,194 @@
+"""`penstock.yaml`: where Penstock listens, keeps its state, and whom it can ask."""
+
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from router.config.schema.values import (
+    Address,
+    ApiWord,
+    BaseUrl,
+    EnvironmentName,
+    LimitUsd,
+    Name,
+    Pause,
+    Region,
+    Seconds,
+    Section,
+    Share,
+    Text,
+    fault,
+    ratio,
+)
+
+_LEAST_REFRESH_S = 60  # OpenRouter lets its list be kept for 300 s (cache-control, openrouter.md §4.1)
+
+
+class AdminSection(Section):
+    listen: Annotated[Address, Field(description="host:port of metrics, admin API and console")] = "127.0.0.1:8001"
+    token_env: Annotated[
+        EnvironmentName | None, Field(description="environment variable that holds the admin token")
+    ] = None
+    token_file: Annotated[Text | None, Field(description="file that holds the admin token")] = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "AdminSection":
+        if self.token_env and self.token_file:
+            raise fault("expected token_env or token_file, got both", "token_file")
+        return self
+
+
+class StateSection(Section):
+    directory: Annotated[
+        Text | None, Field(description="where journal, ledger and pepper live; relative to this file's directory")
+    ] = None
+    durability: Annotated[
+        Literal["fast", "strict"],
+        Field(description="fast survives a killed process; strict also a power failure, and waits for the disk"),
+    ] = "fast"
+
+
+class PostgresSection(Section):
+    url_env: Annotated[EnvironmentName, Field(description="environment variable that holds the connection's URL")]
+
+
+class OutageSection(Section):
+    """What each process sets aside of every budget while Redis is there, to go on with while it is not."""
+
+    per_mille: Annotated[int, Field(ge=1, le=100, description="of the budget's limit, by each process")] = 20
+    at_most_usd: Annotated[LimitUsd, Field(description="of one budget, by each process")] = Decimal(1)
+
+
+class RedisSection(Section):
+    url_env: Annotated[EnvironmentName, Field(description="environment variable that holds the connection's URL")]
+    when_unreachable: Annotated[
+        Literal["closed", "allowance"],
+        Field(description="closed: refuse what has a budget or limit; allowance: spend what was set aside beforehand"),
+    ] = "closed"
+    allowance: Annotated[OutageSection | None, Field(description="only with when_unreachable: allowance")] = None
+
+    @model_validator(mode="after")
+    def _is_wanted(self) -> "RedisSection":
+        if self.allowance is not None and self.when_unreachable != "allowance":
+            raise fault(f"expected when_unreachable: allowance beside it, got {self.when_unreachable}", "allowance")
+        return self
+
+
+class TimeoutsSection(Section):
+    connect_s: Annotated[Seconds, Field(description="until the connection stands")] = 5.0
+    first_byte_s: Annotated[Seconds, Field(description="from sending the request to the answer's first byte")] = 300.0
+    between_bytes_s: Annotated[Seconds, Field(description="longest silence within an answer")] = 120.0
+
+
+class PricesSection(Section):
+    """How the prices that providers tell themselves are kept fresh."""
+
+    refresh_s: Annotated[
+        Annotated[float, BeforeValidator(ratio), Field(ge=0, le=86_400)],
+        Field(description="how often OpenRouter's /models is read: from 60, or 0 for never"),
+    ] = 300.0
+
+    @model_validator(mode="after")
+    def _not_too_often(self) -> "PricesSection":
+        if 0 < self.refresh_s < _LEAST_REFRESH_S:
+            raise fault(f"expected 0 (never) or at least {_LEAST_REFRESH_S}, got {self.refresh_s:g}", "refresh_s")
+        return self
+
+
+class ProviderSection(Section):
+    kind: Annotated[
+        Literal["openrouter", "deepseek", "openai_compatible"], Field(description="which dialect and price list apply")
+    ]
+    base_url: Annotated[BaseUrl, Field(description="what stands before /chat/completions")]
+    api_key_env: Annotated[EnvironmentName | None, Field(description="environment variable that holds the key")] = None
+    api_key_file: Annotated[Text | None, Field(description="file that holds the key")] = None
+    zdr: Annotated[bool | None, Field(description="it keeps nothing once the answer is out; default: false")] = None
+    data_collection: Annotated[
+        Literal["allow", "deny"] | None, Field(description="may it store prompts for its own use? default: allow")
+    ] = None
+    region: Annotated[Region | None, Field(description="where prompts are processed, such as eu")] = None
+    apis: Annotated[
+        list[ApiWord] | None,
+        Field(min_length=1, description="what it speaks; default: what its kind speaks, chat/completions at least"),
+    ] = None
+
+    @model_validator(mode="after")
+    def _asked_with_each_request(self) -> "ProviderSection":
+        if self.kind == "openrouter" and (self.zdr is not None or self.data_collection is not None):
+            raise fault(
+                "OpenRouter is asked for this with each request that wants it; leave it out here",
+                "data_collection" if self.zdr is None else "zdr",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "ProviderSection":
+        if self.api_key_env and self.api_key_file:
+            raise fault("expected api_key_env or api_key_file, got both", "api_key_file")
+        if self.kind != "openai_compatible" and not self.api_key_env and not self.api_key_file:
+            raise fault(f"expected api_key_env or api_key_file: a provider of kind {self.kind} wants a key")
+        return self
+
+
+class StreamsSection(Section):
+    comment_every_s: Annotated[
+        Seconds, Field(description="how often who waits for the first event of a stream gets a comment")
+    ] = 10.0
+    unread_s: Annotated[
+        Seconds, Field(description="a client that takes nothing of what waits for it for so long is cut off")
+    ] = 300.0
+
+
+class LearningSection(Section):
+    """What labels of answers (feedback, checks, retries) may do to the forecasts of quality."""
+
+    quality: Annotated[bool, Field(description="false: forecasts are the catalog's alone, for all teams")] = True
+    escalated_over: Annotated[
+        Share, Field(description="share of a week's answers that failed a check, beyond which the catalog stands alone")
+    ] = 0.3
+    retried_over: Annotated[
+        Share, Field(description="share of a week's answers that were asked for again, beyond which it does so too")
+    ] = 0.3
+    labels_days: Annotated[int, Field(ge=1, le=3650, description="how long labels are kept")] = 180
+
+
+class PenstockFile(Section):
+    """`penstock.yaml`: where Penstock listens, keeps its state, and whom it can ask."""
+
+    listen: Annotated[Address, Field(description="host:port of the OpenAI API")] = "127.0.0.1:8000"
+    admin: AdminSection = AdminSection()
+    state: StateSection = StateSection()
+    postgres: Annotated[PostgresSection | None, Field(description="ledger and keys, in place of SQLite")] = None
+    redis: Annotated[RedisSection | None, Field(description="holds and limits, shared by several processes")] = None
+    max_body_bytes: Annotated[
+        int, Field(ge=1_024, le=1_073_741_824, description="longest request body taken; longer ones get 413")
+    ] = 33_554_432
+    timeouts: TimeoutsSection = TimeoutsSection()
+    streams: StreamsSection = StreamsSection()
+    prices: PricesSection = PricesSection()
+    learning: LearningSection = LearningSection()
+    text_head: Annotated[Text | None, Field(description="a head made by `penstock train`, in place of the shipped")] = (
+        None
+    )
+    breakers: Annotated[
+        bool, Field(description="leave deployments alone for a while that fail, or say that they are busy")
+    ] = True
+    stop_notice_s: Annotated[
+        Pause, Field(description="how long a stop (SIGTERM) still takes new requests, while /readyz says 503")
+    ] = 5.0
+    stop_grace_s: Annotated[
+        Seconds, Field(description="what a stop allows requests under way to end by themselves, the notice included")
+    ] = 30.0
+    providers: Annotated[dict[Name, ProviderSection], Field(min_length=1, description="name → how to reach it")]
+
+    @model_validator(mode="after")
+    def _shares_its_ledger_too(self) -> "PenstockFile":
+        if self.redis is not None and self.postgres is None:
+            raise fault(
+                "expected `postgres` beside it, got none: counters that Redis has lost are rebuilt from the ledger, "
+                "and a SQLite file holds only what one machine has spent. Add postgres: {url_env: …} "
+                "(docs/money.md), or leave redis out: one process needs neither",
+                "redis",
+            )
+        return self
