@@ -21,6 +21,7 @@ from router.evaluation.plotting import plot
 from router.evaluation.splits import split_named
 from router.training.outcomes import Outcomes, read_outcomes
 from router.training.pairs import Pairs, joined, paired
+from tests.benchmarks.feedback import TAIL, WINDOW, Line, Run, questions, run, streams
 
 SETS = Path(__file__).with_name("sets")
 PLOTS = Path(__file__).parents[2] / "docs" / "quality"
@@ -36,6 +37,10 @@ PAIRS = {
 SECOND_CHEAP = "Meta-Llama-3_1-70B-Instruct"  # beside Gemini Flash on MMLU-Pro
 # Measured on the answers themselves, which the sets do not hold: the balanced accuracy of "both say the same".
 MEASURED_ACCURACY = 0.75
+# Of the simulation of feedback: the order of the stream, and by how much it may end below offline.
+DRIFT = "subjects"
+SEEDS = 3
+MOST_SHORT = 0.003
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,7 @@ def main() -> None:
     if "--docs" in sys.argv[1:]:
         PLOTS.mkdir(exist_ok=True)
         for name, judgement in judged.items():
-            plot(judgement, PLOTS / f"{_slug(name)}.png", title=name)
+            plot(judgement.lines, PLOTS / f"{_slug(name)}.png", title=name)
     for name, judgement in judged.items():
         told = [f"{line.name} {line.curve.apgr:.3f}{_interval(line.apgr_interval)}" for line in judgement.lines]
         curve = judgement.line(TEXT).curve
@@ -70,7 +75,7 @@ def main() -> None:
         print(f"{name} ({judgement.prompts} prompts): {'; '.join(told)}; {shares}{calibration}")
         if len(judgement.by_file) > 1:
             print("  within: " + ", ".join(f"{file} {apgr:.3f}" for file, apgr in judgement.by_file.items()))
-    verdicts = [*_routing(judged), *_cascade(files["MMLU-Pro"]), *_inference(sets["MMLU"])]
+    verdicts = [*_routing(judged), *_cascade(files["MMLU-Pro"]), *_feedback(), *_inference(sets["MMLU"])]
     print("\n" + table(("what", "target", "found", ""), [each.row() for each in verdicts]))
 
 
@@ -164,6 +169,36 @@ def _cascade(file: Outcomes) -> list[Verdict]:
             )
         )
     return verdicts
+
+
+def _feedback() -> list[Verdict]:
+    """Learning from scores while it serves, and other subjects from half time on."""
+    asked = questions(SETS / f"{PAIRS['MMLU'][0]}.jsonl.gz")
+    begun_s = process_time()
+    runs = [run(dict(streams(asked, seed))[DRIFT], seed) for seed in range(SEEDS)]
+    print(f"feedback: {process_time() - begun_s:.0f} s", file=sys.stderr)
+    return feedback_verdicts(runs)
+
+
+def feedback_verdicts(runs: Sequence[Run]) -> list[Verdict]:
+    """Against the prior, in every window of every run, and against offline at the end, as the runs' mean has it."""
+    line = Line.of(DRIFT, runs)
+    short = line.offline_at_end - line.learned_at_end
+    name = f"Feedback, drift at half time, {len(runs)} seeds"
+    return [
+        Verdict(
+            f"{name}: the worst {WINDOW:,} requests, against the prior",
+            ">= 0.0000",
+            f"{line.worst_window:+.4f} (below in {line.below:.1%} of windows)",
+            line.worst_window >= -1e-9,  # means of a moving sum
+        ),
+        Verdict(
+            f"{name}: the last {TAIL:,}, short of offline",
+            "<= 0.0030",
+            f"{short:.4f} (learned {line.learned_at_end:.4f}, prior {line.prior_at_end:.4f})",
+            short <= MOST_SHORT,
+        ),
+    ]
 
 
 def _inference(pairs: Pairs) -> list[Verdict]:
