@@ -359,6 +359,11 @@ class BadOutcomes(PenstockError):
     code = "bad_outcomes"
 
 
+def printable(name: str) -> str:
+    """A foreign name as it may stand in a line of text: what a terminal would act on, or would not show, is escaped."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in name)
+
+
 def _kind_of(upstream_status: int) -> FailureKind:
     if upstream_status in _CALLERS_FAULT:
         return FailureKind.CALLERS

@@ -1,25 +1,18 @@
-"""`penstock train`, `penstock evaluate`. Loaded only when one of them is asked for: see `router/cli/late.py`."""
+"""`penstock train`, `penstock evaluate`: what they may be asked. What they do needs more packages: `cli/judging.py`,
+`cli/ledger_judging.py`, which are loaded when one of them is run (`cli/late.py`)."""
 
-import sys
-from math import isnan
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
-from router.cli.output import as_json, counted, table
-from router.errors import BadOutcomes, PenstockError
-from router.evaluation.judging import Judgement, judge, judge_head
-from router.evaluation.plotting import plot
-from router.evaluation.reporting import HEADINGS, Prices, as_data, curve_rows, rows_of
-from router.evaluation.splits import split_named
-from router.quality.text_head import TextHead, read_artefact
-from router.training.making import make_head
-from router.training.outcomes import read_all
-from router.training.pairs import paired
+from router.cli.configuration import books_options
+from router.cli.late import loaded_late
+from router.errors import BadOutcomes
 
-_FILES = click.argument(
-    "files", metavar="FILES...", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False)
-)
+STDOUT = Path("-")  # as the file of --json
+
 _CHEAP = click.option("--cheap", help="The cheap model; several names with commas: the first that a file has.")
 _STRONG = click.option("--strong", help="The strong model; the same.")
 _ALSO = click.option(
@@ -30,8 +23,52 @@ _ALSO = click.option(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What `train` is asked for."""
+
+    files: tuple[Path, ...]
+    out: Path
+    cheap: str | None
+    strong: str | None
+    also: tuple[Path, ...]
+    licence: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """What `evaluate` is asked for of files."""
+
+    files: tuple[Path, ...]
+    cheap: str | None
+    strong: str | None
+    also: tuple[Path, ...]
+    split: str
+    head_file: Path | None
+    price_ratio: float
+    strong_usd: float
+    json_file: Path | None  # STDOUT: in place of the table
+    png: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerJudging:
+    """What `evaluate --replay` is asked for."""
+
+    config: Path | None
+    is_sandbox: bool
+    since: str
+    until: str
+    team: str | None
+    cheap: str | None
+    strong: str | None
+    json_file: Path | None
+    png: Path | None
+
+
 @click.command()
-@_FILES
+@click.argument("files", metavar="FILES...", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The artefact to write.")
 @_CHEAP
 @_STRONG
@@ -54,28 +91,21 @@ def train(
 
     Example: penstock train ours.jsonl --cheap deepseek/deepseek-v4-flash --strong openai/gpt-5.5 --out ours.bin
     """
-    if strong is not None and cheap is None:
-        raise BadOutcomes("With --strong give --cheap too: the pair that is to be told apart.")
-    _may_be_written(out)
-    pairs = paired(read_all(files), cheap=cheap, strong=strong)
-    content = make_head(
-        pairs,
-        is_pair=strong is not None,
-        also=paired(read_all(also)) if also else None,
-        licence=licence,
-        note=note,
-    )
-    head = read_artefact(content, name=str(out))
-    try:
-        out.write_bytes(content)
-    except OSError as error:
-        raise BadOutcomes(f"{out} cannot be written: {error.strerror or error}") from error
-    names = ", ".join(each.name for each in head.header.heads)
-    click.echo(f"{out}: {names}; version {head.version}, {len(content)} bytes, {counted(len(pairs), 'prompt')}")
+    run = loaded_late("router.cli.judging", "train", command="train")
+    run(Training(files, out, cheap, strong, also, licence, note))
+
+
+_OF_FILES = ("also", "split", "head_file", "price_ratio", "strong_usd")
+_OF_THE_LEDGER = ("config", "is_sandbox", "since", "until", "team")
 
 
 @click.command()
-@_FILES
+@click.argument("files", metavar="[FILES...]", nargs=-1, type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--replay", "is_replay", is_flag=True, help="Judge on the ledger and the clients' scores, not on FILES.")
+@books_options
+@click.option("--since", default="7d", show_default=True, help="With --replay: 24h, 7d or a date such as 2026-11-01.")
+@click.option("--until", default="", help="With --replay: only what was admitted before it. [default: now]")
+@click.option("--team", help="With --replay: only the requests of this team.")
 @_CHEAP
 @_STRONG
 @_ALSO
@@ -102,10 +132,21 @@ def train(
     type=click.FloatRange(0.0, 1e6, min_open=True),
     help="Dollars for a thousand strong calls, for RouterArena's score.",
 )
-@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write everything as JSON.")
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write everything as JSON; - prints it in place of the table.",
+)
 @click.option("--png", type=click.Path(path_type=Path, dir_okay=False), help="Draw the curves.")
+@click.pass_context
 def evaluate(
+    context: click.Context,
     files: tuple[Path, ...],
+    config: Path | None,
+    since: str,
+    until: str,
+    team: str | None,
     cheap: str | None,
     strong: str | None,
     also: tuple[Path, ...],
@@ -115,76 +156,41 @@ def evaluate(
     strong_usd: float,
     json_file: Path | None,
     png: Path | None,
+    *,
+    is_replay: bool,
+    is_sandbox: bool,
 ) -> None:
     """Judge routing between a cheap and a strong model on FILES of prompts whose outcomes are known.
 
     Each prompt is judged by a head that was trained without it. The figures are RouteLLM's: APGR is 0.5 for a router
     that draws lots, CPT(50) the share of strong calls, in percent, that recovers half of the gap between the two.
 
+    With --replay the same is estimated from the ledger: from requests whose model was drawn (`explore` in the team's
+    policy) and that clients have scored. Figures are as sure as their intervals say, and no surer.
+
     Example: penstock evaluate ours.jsonl.gz --split leave-subjects-out --png curve.png
+
+    Example: penstock evaluate --replay --since 30d --team search
     """
-    chosen = split_named(split)
-    _may_be_written(json_file, png)
-    if isnan(price_ratio) or isnan(strong_usd):  # every range of click's lets it pass
-        raise BadOutcomes("--price-ratio and --strong-usd want a number, got nan.")
-    pairs = paired(read_all(files), cheap=cheap, strong=strong)
-    if head_file is not None:
-        judgement = judge_head(pairs, _head(head_file))
+    _told_apart(context, files, is_replay=is_replay)
+    if is_replay:
+        run = loaded_late("router.cli.ledger_judging", "evaluate_ledger", command="evaluate")
+        run(LedgerJudging(config, is_sandbox, since, until, team, cheap, strong, json_file, png))
     else:
-        lent = paired(read_all(also)) if also else None
-        judgement = judge(pairs, chosen, also=lent, progress=_progress)
-    prices = Prices(price_ratio, strong_usd)
-    click.echo(_told(judgement, prices))
-    try:
-        if json_file is not None:
-            json_file.write_text(as_json(as_data(judgement, prices)))
-        if png is not None:
-            plot(judgement, png, title=f"{', '.join(judgement.names)}: {judgement.split}")
-    except OSError as error:
-        raise BadOutcomes(f"{error.filename or json_file or png} cannot be written: {error.strerror}") from error
+        run = loaded_late("router.cli.judging", "evaluate", command="evaluate")
+        run(Judging(files, cheap, strong, also, split, head_file, price_ratio, strong_usd, json_file, png))
 
 
-def _may_be_written(*files: Path | None) -> None:
-    """Raises BadOutcomes where a file's directory is missing: told before minutes are spent, and not after."""
-    for file in files:
-        if file is not None and not file.absolute().parent.is_dir():
-            raise BadOutcomes(f"{file} cannot be written: there is no directory {file.parent}.")
-
-
-def _head(path: Path) -> TextHead:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise PenstockError(f"{path} cannot be read: {error.strerror or error}") from error
-    return TextHead(read_artefact(content, name=str(path)))
-
-
-def _progress(what: str) -> None:
-    if sys.stderr.isatty():
-        click.echo(what, err=True)
-
-
-def _told(judgement: Judgement, prices: Prices) -> str:
-    pairs = [f"{name}: {cheap} → {strong}" for name, (cheap, strong) in judgement.names.items()]
-    first = judgement.lines[0]
-    curve = first.curve
-    parts = [
-        "\n".join(
-            (
-                *pairs,
-                f"{counted(judgement.prompts, 'prompt')}, split {judgement.split}; always cheap "
-                f"{curve.cheap_quality:.4f}, always strong {curve.strong_quality:.4f}, price ratio {prices.ratio:g}",
-            )
-        ),
-        table(HEADINGS, rows_of(judgement, prices)),
-        f"{first.name}:\n" + table(("strong %", "quality", "% of strong", "cost"), curve_rows(first, prices)),
-    ]
-    if curve.strong_quality <= curve.cheap_quality:
-        parts.append("The strong model is no better here, so there is no gap to recover: send all to the cheap one.")
-    if len(judgement.by_file) > 1:
-        rows = [(name, f"{apgr:.3f}") for name, apgr in judgement.by_file.items()]
-        parts.append(f"{first.name}, within each file:\n" + table(("file", "APGR"), rows))
-    if judgement.calibration is not None:
-        cheap, strong = judgement.calibration
-        parts.append(f"expected calibration error: cheap {cheap:.3f}, strong {strong:.3f}")
-    return "\n\n".join(parts)
+def _told_apart(context: click.Context, files: tuple[Path, ...], *, is_replay: bool) -> None:
+    """Raises BadOutcomes where it is not clear what is to be judged, or an option has no say in that."""
+    if not files and not is_replay:
+        raise BadOutcomes("Name FILES of prompts with outcomes, or give --replay to judge on the ledger.")
+    if files and is_replay:
+        raise BadOutcomes("FILES and --replay are judged apart: leave one out.")
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        if name in (_OF_FILES if is_replay else _OF_THE_LEDGER) and (
+            context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        ):
+            where = "FILES" if is_replay else "the ledger: add --replay"
+            raise BadOutcomes(f"{parameter.opts[0]} is of {where}{', and not of --replay' if is_replay else ''}.")

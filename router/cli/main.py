@@ -10,23 +10,16 @@ from router.cli.accounts import keys, reconcile, spend
 from router.cli.catalog import models
 from router.cli.decisions import explain
 from router.cli.doctor.command import doctor
+from router.cli.evaluation import evaluate, train
 from router.cli.init import init
-from router.cli.late import LateGroup
 from router.cli.replay import replay_command
 from router.cli.serve import check, sandbox, serve
 from router.errors import PenstockError
 
 PROGRAM = "penstock"
 
-_LATE = {
-    "train": ("router.cli.evaluation", "Train a text head on prompts with outcomes."),
-    "evaluate": ("router.cli.evaluation", "Judge routing on prompts whose outcomes are known."),
-}
 
-
-@click.group(
-    cls=LateGroup, late=_LATE, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
-)
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(VERSION, prog_name=PROGRAM)
 def penstock() -> None:
     """A proxy for the OpenAI API that sends each request to the cheapest model that is good enough.
@@ -60,6 +53,8 @@ for command in (
     init,
     doctor,
     completion,
+    train,
+    evaluate,
 ):
     penstock.add_command(command)
 

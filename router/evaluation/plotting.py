@@ -1,29 +1,30 @@
 """Cost/quality curves as PNG."""
 
 from collections.abc import Sequence
+from math import isnan
 from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from router.evaluation.judging import ORACLE, RANDOM, TEXT, TEXT_AND_SUBJECT, Judgement
+from router.evaluation.judging import ORACLE, RANDOM, TEXT, TEXT_AND_SUBJECT, RouterLine
 
 _COLORS = {TEXT: "#1f5fa8", TEXT_AND_SUBJECT: "#0b8457", RANDOM: "#888888", ORACLE: "#bbbbbb"}
 _OURS = (TEXT, TEXT_AND_SUBJECT)
 
 
-def plot(judgement: Judgement, path: Path, *, title: str, without: Sequence[str] = (ORACLE,)) -> None:
-    """Writes the curves of a judgement: share of strong calls across, mean score up."""
+def plot(lines: Sequence[RouterLine], path: Path, *, title: str, without: Sequence[str] = (ORACLE,)) -> None:
+    """Writes the curves of routers: share of strong calls across, mean score up."""
     figure = Figure(figsize=(5.2, 3.4), dpi=90, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    first = judgement.lines[0].curve
+    first = lines[0].curve
     for quality, name in ((first.cheap_quality, "always cheap"), (first.strong_quality, "always strong")):
         axes.axhline(quality, color="#cccccc", linewidth=0.8)
         axes.annotate(name, (100, quality), ha="right", va="bottom", fontsize=7, color="#888888")
-    for line in judgement.lines:
+    for line in lines:
         if line.name not in without:
-            label = f"{line.name} ({line.curve.apgr:.3f})"
+            label = line.name if isnan(line.curve.apgr) else f"{line.name} ({line.curve.apgr:.3f})"
             shares = [100 * share for share in line.curve.strong_share]
             axes.plot(
                 shares,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import isnan
 
 from router.evaluation.judging import Judgement, RouterLine
 from router.evaluation.metrics import Curve, arena_score
@@ -86,7 +87,7 @@ def curve_rows(line: RouterLine, prices: Prices) -> Sequence[Sequence[str]]:
 
 
 def as_data(judgement: Judgement, prices: Prices) -> Mapping[str, object]:
-    """Everything, for programs. Shares are from 0 to 1; `apgr` is null where the strong model is no better."""
+    """Everything, for programs. Shares are from 0 to 1; `apgr` and CPT are null where the strong model is no better."""
     calibration = judgement.calibration
     return {
         "split": judgement.split,
@@ -106,9 +107,9 @@ def _line_data(line: RouterLine, prices: Prices) -> Mapping[str, object]:
     return {
         "router": line.name,
         "apgr": _number(curve.apgr),
-        "apgr_95": line.apgr_interval,
-        "cpt_50": curve.cpt(0.5),
-        "cpt_80": curve.cpt(0.8),
+        "apgr_95": None if isnan(curve.apgr) else line.apgr_interval,
+        "cpt_50": None if isnan(curve.apgr) else curve.cpt(0.5),
+        "cpt_80": None if isnan(curve.apgr) else curve.cpt(0.8),
         "strong_share_for_95": curve.share_for(0.95),
         "strong_share_for_99": curve.share_for(0.99),
         "router_arena": prices.arena(curve),
@@ -121,4 +122,4 @@ def _line_data(line: RouterLine, prices: Prices) -> Mapping[str, object]:
 
 
 def _number(value: float) -> float | None:
-    return None if value != value else value  # nan has no JSON
+    return None if isnan(value) else value  # it has no JSON

@@ -23,7 +23,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from router.errors import BadOutcomes
+from router.errors import BadOutcomes, printable
 from router.wire.foreign import UNREADABLE
 from router.wire.json_faults import json_fault
 
@@ -45,7 +45,9 @@ class Outcomes:
         try:
             return self.scores[:, list(self.models).index(model)]
         except ValueError:
-            raise BadOutcomes(f"{self.name} has no model {model!r}; it has: {', '.join(self.models)}.") from None
+            raise BadOutcomes(
+                f"{printable(self.name)} has no model {model!r}; it has: {printable(', '.join(self.models))}."
+            ) from None
 
 
 class _Line(msgspec.Struct):

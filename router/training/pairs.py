@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from router.errors import BadOutcomes
+from router.errors import BadOutcomes, printable
 from router.training.outcomes import Floats, Outcomes
 
 Rows = NDArray[np.intp]
@@ -109,12 +109,12 @@ def joined(parts: Sequence[Pairs]) -> Pairs:
 def _part(file: Outcomes, cheap: str | None, strong: str | None) -> Pairs:
     names = _cheap_of(file, cheap, strong), _strong_of(file, strong)
     if names[0] == names[1]:
-        raise BadOutcomes(f"{file.name}: the cheap and the strong model are both {names[0]}; name two.")
+        raise BadOutcomes(printable(f"{file.name}: the cheap and the strong model are both {names[0]}; name two."))
     low, high = file.column(names[0]), file.column(names[1])
     kept = np.flatnonzero(~(np.isnan(low) | np.isnan(high)))
     numbers = [int(row) for row in kept]
     if not numbers:
-        raise BadOutcomes(f"{file.name}: no prompt has outcomes of both {names[0]} and {names[1]}.")
+        raise BadOutcomes(printable(f"{file.name}: no prompt has outcomes of both {names[0]} and {names[1]}."))
     rest = np.array([number for number, model in enumerate(file.models) if model not in names], dtype=np.intp)
     return Pairs(
         [file.prompts[row] for row in numbers],
@@ -138,7 +138,7 @@ def _named(file: Outcomes, wanted: str) -> str:
     names = [name.strip() for name in wanted.split(",")]
     found = next((name for name in names if name in file.models), None)
     if found is None:
-        raise BadOutcomes(f"{file.name} has none of {wanted}; it has: {', '.join(file.models)}.")
+        raise BadOutcomes(printable(f"{file.name} has none of {wanted}; it has: {', '.join(file.models)}."))
     return found
 
 
