@@ -1,5 +1,6 @@
 """What a request cost and why: `LedgerEntry` with its `Attempt`s. Metrics, ledger rows and traces are made from it."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -207,3 +208,22 @@ class History(Protocol):
 
     def find(self, request_id: str) -> LedgerEntry | None:
         """The entry of that request."""
+
+
+_PAGE = 2_000  # entries; some 4 MB
+
+
+def pages(
+    history: History, period: Period, progress: Callable[[int], None] = lambda _: None
+) -> Iterator[tuple[LedgerEntry, ...]]:
+    """The entries of the period, oldest first, some thousand at a time.
+
+    `progress` is told how many of them are done with. Blocks. Raises StoreUnavailable.
+    """
+    page = history.page(period, after=None, limit=_PAGE)
+    while True:
+        yield page.entries
+        progress(len(page.entries))
+        if page.last is None:
+            return
+        page = history.page(period, after=page.last, limit=_PAGE)

@@ -6,6 +6,11 @@ routers     what is judged: the text head, beside tables of kinds, chance, and o
 cascades    cheap first, verified, and the strong model where that fails
 judging     a split carried out: `Judgement`
 reporting   it as a table and as JSON
-plotting    it as PNG
-must_show   the fixed sets and splits of `make evaluate`, with targets
+plotting    curves as PNG
+
+And on a ledger, where of each request the outcome of one model is known:
+
+draws       scored requests whose model was drawn by lot, and what is known of how many
+off_policy  the other model's outcomes estimated, and routers judged by them: `LedgerJudgement`
+ledger_reporting  it as tables and as JSON
 """

@@ -3,20 +3,19 @@
 Pages are read and forgotten, so that memory depends neither on the period's length nor on the number of requests.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
 from router.config.snapshot import Snapshot
 from router.gateway.past import CannotDecideAgain, Past
-from router.ledger import History, LedgerEntry, Period
+from router.ledger import History, Period, pages
 from router.quality.predictor import QualityPredictor
 from router.replay.habits import Habits, Observations
 from router.replay.judge import Judge
 from router.replay.learned import Learner, PromptMemory
 from router.replay.report import Report
 
-_PAGE = 2_000  # entries; some 4 MB
 READINGS = 2  # how often every entry is read, for whoever shows progress
 
 
@@ -43,7 +42,7 @@ def replay(
     `progress` is told how many more entries have been read. Blocks. Raises StoreUnavailable.
     """
     observations = Observations()
-    for entries in _pages(history, period, progress):
+    for entries in pages(history, period, progress):
         for entry in entries:
             with suppress(CannotDecideAgain):
                 past = Past.of(entry)
@@ -57,17 +56,7 @@ def replay(
         memory_now=faculties.memory_now,
     )
     report = Report()
-    for entries in _pages(history, period, progress):
+    for entries in pages(history, period, progress):
         for entry in entries:
             report.add(judge.judge(entry))
     return report
-
-
-def _pages(history: History, period: Period, progress: Callable[[int], None]) -> Iterator[tuple[LedgerEntry, ...]]:
-    page = history.page(period, after=None, limit=_PAGE)
-    while True:
-        yield page.entries
-        progress(len(page.entries))
-        if page.last is None:
-            return
-        page = history.page(period, after=page.last, limit=_PAGE)

@@ -8,10 +8,17 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from router.assembly.clock import utc_now
 from router.cli.main import penstock
 from router.config.settings import environment
 from router.errors import PenstockError
+from router.quality.labels import Label
 from router.quality.text_head import TextHead, read_artefact
+from router.storage.sqlite import SqliteStore
+from tests.evaluation.ledgers import FLASH, GPT, world
+from tests.replacing import replace
+
+CONFIG = Path(__file__).resolve().parents[2] / "config"
 
 
 def exam(file: Path, *, rows: int = 120) -> Path:
@@ -222,3 +229,91 @@ def test_files_and_ledger_are_told_apart(arguments: tuple[str, ...], told: str) 
 
     assert isinstance(result.exception, PenstockError)
     assert result.exception.message == told
+
+
+@pytest.fixture(scope="module")
+def books(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state directory whose ledger has two thousand requests of the last hour, of which a third are scored."""
+    directory = tmp_path_factory.mktemp("state")
+    entries, labels = world(2_000, share=0.4, until=utc_now())
+    store = SqliteStore(directory / "penstock.sqlite")
+    store.write(entries)
+    store.keep_labels(labels)
+    store.close()
+    return directory
+
+
+def replayed(state: Path, *arguments: str | Path) -> Result:
+    words = ["evaluate", "--replay", "--config", CONFIG, *arguments]
+    return CliRunner().invoke(penstock, [str(each) for each in words], env={"STATE_DIRECTORY": str(state)})
+
+
+def test_a_ledger_with_scores_is_judged_and_says_what_is_known_of_how_many(books: Path, tmp_path: Path) -> None:
+    result = replayed(books, "--team", "search", "--since", "1d", "--png", tmp_path / "curve.png")
+
+    assert result.exit_code == 0, result.output
+    first, known, both, *_ = result.output.splitlines()
+    assert first.startswith("team search, since 20")
+    assert first.endswith(f": {FLASH} → {GPT}")
+    assert known.startswith("2000 answered requests, 8")
+    assert known.endswith("of each the outcome of one model is known, and that of the other estimated")
+    assert both.startswith("both outcomes known of 0 ")
+    for word in ("always cheap", "always strong", "random", "table of kinds", "forecast", "RouterArena", "CPT(80)"):
+        assert word in result.output
+    assert "nan" not in result.output
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_judgement_of_a_ledger_is_written_as_json_or_printed(books: Path, tmp_path: Path) -> None:
+    until = "2099-01-01"  # the moment of the command would differ
+    written = replayed(books, "--until", until, "--since", "2026-01-01", "--json", tmp_path / "out.json")
+    printed = replayed(books, "--until", until, "--since", "2026-01-01", "--json", "-")
+
+    data = json.loads((tmp_path / "out.json").read_bytes())
+    assert json.loads(printed.output) == data
+    assert "always cheap" in written.output
+    assert (data["team"], data["models"]) == (None, {"cheap": FLASH, "strong": GPT})
+    assert data["requests"]["answered"] == 2_000
+    assert data["requests"]["judged"] == data["requests"]["scored"]
+    assert 0.3 < data["gap"] * 2 < 0.8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--team", "research"), "None of 0 answered requests of this time has a score; send scores with POST"),
+        (("--team", "serach"), "There is no team 'serach'."),
+        (("--since", "1h", "--until", "2h"), "--since 1h is not before --until 2h; give an earlier one."),
+        (("--since", "soon"), "`since` takes hours (24h), days (7d) or an ISO date"),
+        (("--cheap", "nobody"), "No scored request was drawn between these two; of this time there are:"),
+        (("--json", "no/where.json"), "no/where.json cannot be written: there is no directory no"),
+    ],
+)
+def test_what_a_ledger_cannot_tell_is_said_in_a_sentence(books: Path, arguments: tuple[str, ...], told: str) -> None:
+    result = replayed(books, *arguments)
+
+    assert isinstance(result.exception, PenstockError)
+    assert result.exception.message.startswith(told)
+
+
+def test_where_nothing_was_served_nothing_is_judged_and_no_books_are_begun(tmp_path: Path) -> None:
+    result = replayed(tmp_path)
+
+    assert isinstance(result.exception, PenstockError)
+    assert result.exception.message.startswith("There are no books in ")
+    assert not list(tmp_path.iterdir())
+
+
+def test_scores_that_tell_no_gap_are_told_without_shares_of_it(tmp_path: Path) -> None:
+    entries, labels = world(400, until=utc_now())
+    same: list[Label] = [replace(each, score=1.0 if number % 5 else 0.0) for number, each in enumerate(labels)]
+    store = SqliteStore(tmp_path / "penstock.sqlite")
+    store.write(entries)
+    store.keep_labels(same)
+    store.close()
+
+    result = replayed(tmp_path)
+
+    assert result.exit_code == 0
+    assert "it cannot be told that the strong model is better" in result.output
+    assert "APGR" not in result.output
