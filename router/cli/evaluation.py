@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from router.cli.configuration import books_options
+from router.cli.configuration import books_options, complete_team
 from router.cli.late import loaded_late
 from router.errors import BadOutcomes
 
@@ -105,7 +105,7 @@ _OF_THE_LEDGER = ("config", "is_sandbox", "since", "until", "team")
 @books_options
 @click.option("--since", default="7d", show_default=True, help="With --replay: 24h, 7d or a date such as 2026-11-01.")
 @click.option("--until", default="", help="With --replay: only what was admitted before it. [default: now]")
-@click.option("--team", help="With --replay: only the requests of this team.")
+@click.option("--team", shell_complete=complete_team, help="With --replay: only the requests of this team.")
 @_CHEAP
 @_STRONG
 @_ALSO
