@@ -69,7 +69,8 @@ def evaluate_ledger(asked: LedgerJudging) -> None:
     if asked.png is not None:
         with writing(asked.png):
             title = f"{judgement.cheap} → {judgement.strong}"
-            plot([each.router for each in judgement.lines], asked.png, title=printable(title))
+            routers = [each.router for each in judgement.lines]
+            plot(routers, asked.png, title=printable(title), has_gap=judgement.has_gap)
 
 
 @contextmanager

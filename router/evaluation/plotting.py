@@ -13,8 +13,10 @@ _COLORS = {TEXT: "#1f5fa8", TEXT_AND_SUBJECT: "#0b8457", RANDOM: "#888888", ORAC
 _OURS = (TEXT, TEXT_AND_SUBJECT)
 
 
-def plot(lines: Sequence[RouterLine], path: Path, *, title: str, without: Sequence[str] = (ORACLE,)) -> None:
-    """Writes the curves of routers: share of strong calls across, mean score up."""
+def plot(
+    lines: Sequence[RouterLine], path: Path, *, title: str, without: Sequence[str] = (ORACLE,), has_gap: bool = True
+) -> None:
+    """Writes the curves of routers: share of strong calls across, mean score up; APGR where there is a gap for sure."""
     figure = Figure(figsize=(5.2, 3.4), dpi=90, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -24,7 +26,8 @@ def plot(lines: Sequence[RouterLine], path: Path, *, title: str, without: Sequen
         axes.annotate(name, (100, quality), ha="right", va="bottom", fontsize=7, color="#888888")
     for line in lines:
         if line.name not in without:
-            label = line.name if isnan(line.curve.apgr) else f"{line.name} ({line.curve.apgr:.3f})"
+            is_told = has_gap and not isnan(line.curve.apgr)
+            label = f"{line.name} ({line.curve.apgr:.3f})" if is_told else line.name
             shares = [100 * share for share in line.curve.strong_share]
             axes.plot(
                 shares,
@@ -36,5 +39,5 @@ def plot(lines: Sequence[RouterLine], path: Path, *, title: str, without: Sequen
             )
     axes.set(xlabel="strong calls, %", ylabel="mean score", title=title)
     axes.title.set_fontsize(9)
-    axes.legend(fontsize=7, title="APGR", title_fontsize=7)
+    axes.legend(fontsize=7, title="APGR" if has_gap else None, title_fontsize=7)
     figure.savefig(path, format="png", metadata={"Software": None})  # the same bytes for the same curves

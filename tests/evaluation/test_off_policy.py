@@ -2,6 +2,7 @@
 
 from collections import Counter
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from router.catalog.catalog import Task
 from router.errors import BadOutcomes
 from router.evaluation.draws import Draws, Unused, read_draws
-from router.evaluation.judging import RANDOM
+from router.evaluation.judging import RANDOM, RouterLine
 from router.evaluation.ledger_reporting import (
     as_data,
     is_scored_unequally,
@@ -29,6 +30,7 @@ from router.evaluation.off_policy import (
     estimated,
     judge_draws,
 )
+from router.evaluation.plotting import plot
 from router.ledger import Period
 from router.quality.predictor import TablePredictor
 from router.storage.sqlite import SqliteStore
@@ -258,3 +260,15 @@ def test_each_point_of_a_curve_has_its_dollars(judgement: LedgerJudgement) -> No
     for each in judgement.lines:
         assert len(each.usd_per_thousand) == len(each.router.curve.strong_share)
         assert each.usd_per_thousand[0] == pytest.approx(0.1, rel=0.02)
+
+
+def test_a_picture_tells_no_share_of_a_gap_that_there_may_not_be(judgement: LedgerJudgement, tmp_path: Path) -> None:
+    lines = [each.router for each in judgement.lines]
+    nameless = [RouterLine(each.name, Curve((0.0, 1.0), (0.5, 0.5), 0.5, 0.5)) for each in lines]  # APGR is nan
+    for name, those, has_gap in (("one", lines, True), ("other", lines, False), ("none", nameless, False)):
+        plot(those, tmp_path / name, title="pair", has_gap=has_gap)
+
+    pictures = {each.name: each.read_bytes() for each in tmp_path.iterdir()}
+
+    assert pictures["one"] != pictures["other"]
+    assert len(pictures["one"]) > len(pictures["other"]) > len(pictures["none"])
