@@ -8,7 +8,7 @@ TEST_PROCESSES ?= 2
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-clients check format bench bench-quick bench-guard bench-record bench-profile bench-peers bench-transports bench-servers bench-routing evaluate head torture-money torture-upstream mutation lock docs clean
+.PHONY: help run test test-clients check format bench bench-quick bench-guard bench-record bench-profile bench-peers bench-transports bench-servers bench-routing evaluate head torture-money torture-upstream mutation lock cookbook docs clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -109,10 +109,13 @@ lock: $(VENV)/dev.stamp ## renew the locked versions in deploy/requirements
 LOCK_FLAGS := --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links \
 	--no-header --no-annotate
 
+cookbook: $(VENV)/dev.stamp ## what each recipe of docs/cookbook saves, on a day of the sandbox (a minute)
+	@$(BIN)/python -m tests.documentation.cookbook
+
 docs: $(VENV)/docs.stamp ## the documentation as a site, in .venv/docs/site; a link that leads nowhere fails
 	@$(BIN)/python -m tests.documentation.reference
 	@$(BIN)/python -m tests.documentation.site $(VENV)/docs
-	@cd $(VENV)/docs && ../bin/zensical build --strict > ../docs.log 2>&1 || { cat ../docs.log; exit 1; }
+	@cd $(VENV)/docs && NO_COLOR=1 ../bin/zensical build --strict > ../docs.log 2>&1 || { cat ../docs.log; exit 1; }
 	@echo "docs: $(VENV)/docs/site/index.html"
 
 clean: ## remove the virtual environment and everything the tools have cached

@@ -57,7 +57,10 @@ _CODE = re.compile(r'code=(?:"(\w+)"(?: if .* else "(\w+)")?)')
 
 def commands() -> str:
     """Every command as it tells of itself."""
-    root = click.Context(penstock, info_name=PROGRAM, max_content_width=_WIDTH, terminal_width=_WIDTH)
+    names = penstock.context_settings["help_option_names"]
+    root = click.Context(
+        penstock, info_name=PROGRAM, max_content_width=_WIDTH, terminal_width=_WIDTH, help_option_names=names
+    )
     parts = [
         "# Commands\n\nWhat each says with `--help`. Exit code 0: done; 1: it could not be, with one sentence that "
         "says what to do; 2: the line was not understood.\n"
