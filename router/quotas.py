@@ -63,6 +63,14 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """One stretch of the calendar, from `starts` until before `ends`, both aware UTC."""
+
+    starts: datetime
+    ends: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class BudgetState:
     """Where a budget stands in its current window."""
 
@@ -71,6 +79,7 @@ class BudgetState:
     limit_nano_usd: int
     spent_nano_usd: int  # settled
     held_nano_usd: int  # set aside for calls under way
+    window: Window  # the one that is open
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +114,6 @@ class OutageAllowance:
 
     def slice_of(self, limit_nano_usd: int) -> int:
         return min(limit_nano_usd * self.per_mille // 1_000, self.at_most_nano_usd)
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """One stretch of the calendar, from `starts` until before `ends`, both aware UTC."""
-
-    starts: datetime
-    ends: datetime
 
 
 def window(per: Per, now: datetime, zone: ZoneInfo) -> Window:

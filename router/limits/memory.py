@@ -145,6 +145,7 @@ class MemoryGate:
                 limit_nano_usd=each.budget.limit_nano_usd,
                 spent_nano_usd=each.account.spent_nano_usd,
                 held_nano_usd=each.account.held_nano_usd,
+                window=each.account.window,
             )
             for (scope_id, per), each in tightest.items()
         ]

@@ -215,12 +215,12 @@ class RedisGate:
     def states(self) -> list[BudgetState]:
         """As of a second ago; nothing is asked."""
         now = self._link.clock.now()
-        return [
-            BudgetState(
-                each.scope, each.budget.per, each.budget.limit_nano_usd, *self._standings.get(each.span, (0, 0))
-            )
-            for each in self._tightest(now)
-        ]
+        states: list[BudgetState] = []
+        for each in self._tightest(now):
+            spent, held = self._standings.get(each.span, (0, 0))
+            limit = each.budget.limit_nano_usd
+            states.append(BudgetState(each.scope, each.budget.per, limit, spent, held, each.window))
+        return states
 
     # What the reconciler asks
 

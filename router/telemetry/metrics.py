@@ -325,13 +325,13 @@ class Metrics:
 
 
 class _BudgetCollector(Collector):
-    """Limits, spend and holds of every budget, read when scraped."""
+    """Limits, spend, holds and windows of every budget, read when scraped."""
 
     def __init__(self, budgets: Callable[[], list[BudgetState]]) -> None:
         self._budgets = budgets
 
     def collect(self) -> Iterable[Metric]:
-        limit, spent, held = self.describe()
+        limit, spent, held, opened, resets = self.describe()
         for state in self._budgets():
             if state.scope.kind is ScopeKind.KEY:
                 continue  # keys come and go; a label value for each would never end
@@ -340,19 +340,20 @@ class _BudgetCollector(Collector):
             limit.add_metric(labels, float(usd(state.limit_nano_usd)))
             spent.add_metric(labels, float(usd(state.spent_nano_usd)))
             held.add_metric(labels, float(usd(state.held_nano_usd)))
-        return (limit, spent, held)
+            opened.add_metric(labels, state.window.starts.timestamp())
+            resets.add_metric(labels, state.window.ends.timestamp())
+        return (limit, spent, held, opened, resets)
 
-    def describe(self) -> tuple[GaugeMetricFamily, GaugeMetricFamily, GaugeMetricFamily]:
-        return (
-            GaugeMetricFamily(
-                "penstock_budget_limit_usd", "What a budget allows per window.", labels=("team", "project", "per")
-            ),
-            GaugeMetricFamily(
-                "penstock_budget_spent_usd", "Settled in the current window.", labels=("team", "project", "per")
-            ),
-            GaugeMetricFamily(
-                "penstock_budget_held_usd", "Set aside for calls under way.", labels=("team", "project", "per")
-            ),
+    def describe(self) -> tuple[GaugeMetricFamily, ...]:
+        return tuple(
+            GaugeMetricFamily(f"penstock_budget_{name}", documentation, labels=("team", "project", "per"))
+            for name, documentation in (
+                ("limit_usd", "What a budget allows per window."),
+                ("spent_usd", "Settled in the current window."),
+                ("held_usd", "Set aside for calls under way."),
+                ("opened_timestamp_seconds", "When the current window began, in Unix time."),
+                ("resets_timestamp_seconds", "When the current window ends, in Unix time."),
+            )
         )
 
 

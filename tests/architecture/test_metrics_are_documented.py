@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -9,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from router.catalog.catalog import DeploymentId
 from router.decision.eligibility import Reason
 from router.ledger import FAILED_VERIFICATION, Outcome
-from router.quotas import BudgetState, Per, ScopeId
+from router.quotas import BudgetState, Per, ScopeId, Window
 from router.telemetry.metrics import Gauges, Metrics
 from router.units import CostSource
 from tests.storage.entries import GPT, attempt, entry
@@ -50,7 +51,8 @@ def exported() -> list[Described]:
 
 
 def eventful() -> Metrics:
-    state = BudgetState(ScopeId.of_team("search"), Per.DAY, limit_nano_usd=1, spent_nano_usd=0, held_nano_usd=0)
+    today = Window(datetime(2026, 11, 23, tzinfo=UTC), datetime(2026, 11, 24, tzinfo=UTC))
+    state = BudgetState(ScopeId.of_team("search"), Per.DAY, 1, spent_nano_usd=0, held_nano_usd=0, window=today)
     metrics = Metrics(version="0.1.0", config_version="0123456789ab")
     hits = {DeploymentId("openrouter:openai/gpt-5.5"): 0.9}
     metrics.watch(

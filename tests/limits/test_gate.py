@@ -1,6 +1,6 @@
 """Holds, settlements and rate limits of every gate: what is granted, what is refused, and what a refusal says."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -9,8 +9,9 @@ from router.errors import BudgetExhausted, RateLimited
 from router.keys import TeamName
 from router.limits.gate import Gate, Left, PaceLeft, Quota, Scope, TooFast, TooManyTokens
 from router.limits.redis import RedisGate
-from router.quotas import NO_LIMITS, Budget, BudgetState, Limits, Per, ScopeId, ScopeKind, WhenSpent
+from router.quotas import NO_LIMITS, Budget, BudgetState, Limits, Per, ScopeId, ScopeKind, WhenSpent, Window, window
 from tests.limits.clock import MovableClock
+from tests.replacing import replace
 
 pytestmark = pytest.mark.anyio
 
@@ -20,12 +21,14 @@ BERLIN = ZoneInfo("Europe/Berlin")
 TEAM = ScopeId.of_team(SEARCH)
 KEY = ScopeId(SEARCH, ScopeKind.KEY, "8f3a0b6cd1e2f495")
 PROJECT = ScopeId(SEARCH, ScopeKind.PROJECT, "eu/search")
+SOME = Window(datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
 
 
 async def states(gate: Gate) -> list[BudgetState]:
+    """Where every budget stands; the windows have a test of their own."""
     if isinstance(gate, RedisGate):
         await gate.refresh()
-    return gate.states()
+    return [replace(each, window=SOME) for each in gate.states()]
 
 
 def quota(*budgets: Budget, limits: Limits = NO_LIMITS, team: TeamName = SEARCH) -> Quota:
@@ -34,7 +37,9 @@ def quota(*budgets: Budget, limits: Limits = NO_LIMITS, team: TeamName = SEARCH)
 
 def state(per: Per, limit: int, *, spent: int, held: int, team: TeamName = SEARCH) -> BudgetState:
     scope = ScopeId.of_team(team)
-    return BudgetState(scope=scope, per=per, limit_nano_usd=limit, spent_nano_usd=spent, held_nano_usd=held)
+    return BudgetState(
+        scope=scope, per=per, limit_nano_usd=limit, spent_nano_usd=spent, held_nano_usd=held, window=SOME
+    )
 
 
 # Budgets
@@ -111,6 +116,22 @@ async def test_a_correction_counts_in_the_windows_that_hold_its_moment_and_are_o
     await gate.correct(budgets, at=at, nano_usd=-30)
 
     assert await states(gate) == [state(Per.HOUR, 100, spent=0, held=0), state(Per.DAY, 100, spent=60, held=0)]
+
+
+async def test_a_budget_says_when_its_window_began_and_when_the_next_one_will(gate: Gate, clock: MovableClock) -> None:
+    per_hour_and_month = quota(Budget(100, Per.HOUR), Budget(100, Per.MONTH))
+    await gate.reserve(per_hour_and_month, reservation_id="r.1", nano_usd=60)
+    first = [each.window for each in gate.states()]
+
+    clock.advance(timedelta(hours=1))
+    await gate.reserve(per_hour_and_month, reservation_id="r.2", nano_usd=30)
+    await states(gate)
+    second = [each.window for each in gate.states()]
+
+    hour, month = first
+    assert (hour.starts, hour.ends) == (clock.now() - timedelta(minutes=90), clock.now() - timedelta(minutes=30))
+    assert month == window(Per.MONTH, clock.now(), BERLIN)
+    assert second == [Window(hour.ends, hour.ends + timedelta(hours=1)), month]
 
 
 async def test_a_correction_counts_on_the_team_the_key_and_the_project(gate: Gate, clock: MovableClock) -> None:

@@ -9,13 +9,14 @@ from router.errors import BudgetExhausted, RateLimited
 from router.keys import TeamName
 from router.limits.gate import Quota, Scope
 from router.limits.memory import MemoryGate
-from router.quotas import NO_LIMITS, Budget, BudgetState, Limits, Per, ScopeId
+from router.quotas import NO_LIMITS, Budget, BudgetState, Limits, Per, ScopeId, window
 from tests.limits.clock import MovableClock
 
 pytestmark = pytest.mark.anyio
 
 SEARCH = TeamName("search")
 ADS = TeamName("ads")
+BEGIN = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)  # tests/limits/conftest.py
 
 
 @pytest.fixture
@@ -33,8 +34,14 @@ def quota(*budgets: Budget, limits: Limits = NO_LIMITS, team: TeamName = SEARCH)
 
 
 def state(per: Per, limit: int, *, spent: int, team: TeamName = SEARCH) -> BudgetState:
+    """Of the window that is open when a test begins."""
     return BudgetState(
-        scope=ScopeId.of_team(team), per=per, limit_nano_usd=limit, spent_nano_usd=spent, held_nano_usd=0
+        scope=ScopeId.of_team(team),
+        per=per,
+        limit_nano_usd=limit,
+        spent_nano_usd=spent,
+        held_nano_usd=0,
+        window=window(per, BEGIN, ZoneInfo("Europe/Berlin")),
     )
 
 

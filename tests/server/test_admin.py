@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from router.errors import InvalidRequest
 from router.keys import Secret
 from router.ledger import GROUP_NAMES
-from router.quotas import BudgetState, Per, ScopeId
+from router.quotas import BudgetState, Per, ScopeId, Window
 from router.server.admin import (
     Budgets,
     Labels,
@@ -285,6 +285,7 @@ async def test_budgets_are_listed_in_dollars() -> None:
             limit_nano_usd=5 * 10**11,
             spent_nano_usd=1,
             held_nano_usd=20,
+            window=Window(NOW, NOW + timedelta(days=30)),
         )
     ]
 

@@ -7,7 +7,7 @@ import pytest
 
 from router.catalog.catalog import ModelName
 from router.ledger import Outcome
-from router.quotas import BudgetState, Per, ScopeId
+from router.quotas import BudgetState, Per, ScopeId, Window
 from router.server.console import Console
 from router.storage.sqlite import SqliteStore
 from tests.replacing import replace
@@ -18,6 +18,7 @@ from tests.storage.entries import attempt, entry
 pytestmark = pytest.mark.anyio
 
 EVIL = "<script>alert('x')</script>&\"'"
+TODAY = Window(NOW, NOW + timedelta(days=1))
 _VOID = {"meta", "input"}
 
 
@@ -77,6 +78,7 @@ async def test_the_page_shows_budgets_spend_and_requests(store: SqliteStore) -> 
         limit_nano_usd=10**9,
         spent_nano_usd=3 * 10**8,
         held_nano_usd=10**8,
+        window=TODAY,
     )
     store.write(
         [
@@ -105,7 +107,7 @@ async def test_names_are_shown_as_text_and_never_as_markup(store: SqliteStore) -
 
     page = await shown(
         store,
-        BudgetState(ScopeId.of_team(EVIL), Per.DAY, limit_nano_usd=1, spent_nano_usd=0, held_nano_usd=0),
+        BudgetState(ScopeId.of_team(EVIL), Per.DAY, limit_nano_usd=1, spent_nano_usd=0, held_nano_usd=0, window=TODAY),
     )
 
     assert page.cells.count(EVIL) == 1 + 2 + 3  # a budget; a line of spend; a request
@@ -134,7 +136,7 @@ async def test_a_budgets_bar_stays_between_empty_and_full(
 ) -> None:
     page = await shown(
         store,
-        BudgetState(ScopeId.of_team("ads"), Per.DAY, limit_nano_usd=limit, spent_nano_usd=spent, held_nano_usd=0),
+        BudgetState(ScopeId.of_team("ads"), Per.DAY, limit, spent, held_nano_usd=0, window=TODAY),
     )
 
     assert [names["value"] for tag, names in page.elements if tag == "meter"] == [share]

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given, settings
@@ -13,12 +14,13 @@ from prometheus_client.parser import text_string_to_metric_families as text_fami
 
 from router.catalog.catalog import DeploymentId, ModelName
 from router.ledger import FAILED_VERIFICATION, Attempt, LedgerEntry, Outcome
-from router.quotas import BudgetState, Per, ScopeId
+from router.quotas import BudgetState, Per, ScopeId, Window
 from router.telemetry.metrics import Gauges, Metrics
 from router.units import CostSource
 from tests.replacing import replace
 from tests.storage.entries import FLASH, GPT, attempt, entries, entry
 
+NOVEMBER = Window(datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 
@@ -144,6 +146,7 @@ def test_gauges_are_read_when_they_are_scraped() -> None:
             limit_nano_usd=10**9,
             spent_nano_usd=1,
             held_nano_usd=20,
+            window=NOVEMBER,
         )
     ]
     metrics = Metrics(version="0.1.0", config_version="0123456789ab")
@@ -151,13 +154,23 @@ def test_gauges_are_read_when_they_are_scraped() -> None:
     metrics.watch(Gauges(in_flight=lambda: in_flight[0], ledger_lag_s=lambda: 2.5, budgets=lambda: states))
 
     in_flight[0] = 7
-    states.append(BudgetState(ScopeId.of_team("ads"), Per.DAY, limit_nano_usd=0, spent_nano_usd=0, held_nano_usd=0))
+    states.append(
+        BudgetState(
+            ScopeId.of_team("ads"), Per.DAY, limit_nano_usd=0, spent_nano_usd=0, held_nano_usd=0, window=NOVEMBER
+        )
+    )
 
     assert value(metrics, "penstock_in_flight_requests") == 7
     assert value(metrics, "penstock_ledger_lag_seconds") == 2.5
     assert value(metrics, "penstock_budget_limit_usd", team="search", project="", per="month") == 1
     assert value(metrics, "penstock_budget_spent_usd", team="search", project="", per="month") == 1e-9
     assert value(metrics, "penstock_budget_held_usd", team="search", project="", per="month") == 2e-8
+    assert value(metrics, "penstock_budget_opened_timestamp_seconds", team="search", project="", per="month") == (
+        1_793_491_200  # date -u -d 2026-11-01 +%s
+    )
+    assert value(metrics, "penstock_budget_resets_timestamp_seconds", team="search", project="", per="month") == (
+        1_796_083_200
+    )
     assert value(metrics, "penstock_budget_limit_usd", team="ads", project="", per="day") == 0
 
 
