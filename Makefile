@@ -30,6 +30,11 @@ check: $(VENV)/dev.stamp ## formatting, lint, types, import contracts, configura
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo > $(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; exit 1; }
 	@$(BIN)/penstock check config > /dev/null 2> $(VENV)/check.log || { cat $(VENV)/check.log; exit 1; }
+	@if command -v promtool > /dev/null; then \
+		{ promtool check config --syntax-only deploy/prometheus/prometheus.yml && \
+			promtool check rules deploy/prometheus/rules/*.yml; } > $(VENV)/promtool.log 2>&1 || \
+			{ cat $(VENV)/promtool.log; exit 1; }; \
+	else echo "check: promtool is not installed, so deploy/prometheus was not looked at (Debian: prometheus)"; fi
 	@echo "check: formatting, lint, types, import contracts and configuration are clean"
 
 format: $(VENV)/dev.stamp ## format the code and mend what can be mended by machine

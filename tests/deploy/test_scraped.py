@@ -45,10 +45,11 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
 
 
 def test_every_panel_shows_something(scraped: Scraped) -> None:
+    known = existing()
     empty = [
         f"{query.where}: {query.expr}"
         for query in panel_queries()
-        if named(query.expr) <= existing()
+        if named(query.expr) <= known
         and not _has_a_value(
             scraped.prometheus.at_once(sent) if query.is_instant else scraped.prometheus.over(sent, last_s=10)
             for sent in [as_grafana_sends(query.expr, rate_interval="10s", time_range="1m")]
