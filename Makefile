@@ -8,7 +8,7 @@ TEST_PROCESSES ?= 2
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-clients check format bench bench-quick bench-guard bench-record bench-profile bench-peers bench-transports bench-servers bench-routing evaluate head torture-money torture-upstream mutation lock cookbook docs clean
+.PHONY: help run test test-clients check format bench bench-quick bench-guard bench-record bench-profile bench-peers bench-transports bench-servers bench-routing evaluate head torture-money torture-upstream torture-metrics mutation lock cookbook docs clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -98,6 +98,10 @@ torture-money: $(VENV)/dev.stamp ## crashes, crowds, outages, clocks, on both ki
 
 torture-upstream: $(VENV)/dev.stamp ## providers that break in mid-stream: does the client get an error, and nothing stay? (minutes)
 	@$(BIN)/python -m tests.torture upstream
+
+torture-metrics: $(VENV)/dev.stamp ## a Prometheus beside several processes: is any panel empty, do its sums equal the bill? (12 minutes)
+	@sh tests/servers.sh
+	@$(BIN)/python -m tests.torture metrics
 
 mutation: $(VENV)/mutation.stamp ## do the tests notice a changed line where money is reckoned? (long)
 	@sh tests/servers.sh

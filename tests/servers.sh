@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the Debian programs that some tests and the benchmark use, if it may: nginx, HAProxy, promtool, PostgreSQL,
+# Installs the Debian programs that some tests and the benchmark use, if it may: nginx, HAProxy, Prometheus, PostgreSQL,
 # Redis, and libfaketime, by which tests/torture moves clocks.
 # What is still missing afterwards is named; in CI that is an error, elsewhere the tests that need it are skipped.
 set -eu
@@ -27,7 +27,7 @@ if [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null 2>&1; then
 fi
 
 absent=""
-for program in nginx haproxy promtool initdb redis-server libfaketime.so.1; do
+for program in nginx haproxy promtool prometheus initdb redis-server libfaketime.so.1; do
     is_installed "$program" || absent="$absent $program"
 done
 [ -n "$absent" ] || exit 0

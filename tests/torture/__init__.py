@@ -12,4 +12,5 @@
 | books.py | the bill, the ledger and the journals, read from outside, and how they compare |
 | agreement.py | whether bill, ledger and budgets agree in the end |
 | crash, crowd, cuts, full_disk, clock, laws, outages, paused, restarts, aborts, readers, bound | one experiment each |
+| scraped.py | another: what a Prometheus shows of several processes, beside the books |
 """

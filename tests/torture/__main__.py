@@ -5,6 +5,7 @@ python -m tests.torture money --short              the same, small, about eight 
 python -m tests.torture money --only a,c --seed 7  two of them, with another seed
 python -m tests.torture money --stores shared      only with several processes on Redis and PostgreSQL
 python -m tests.torture upstream                   providers that break in mid-stream, about three minutes
+python -m tests.torture metrics                    dashboards and rules on a Prometheus, about twelve minutes
 """
 
 import argparse
@@ -32,6 +33,7 @@ from tests.torture import (
     readers,
     refusing_models,
     restarts,
+    scraped,
     upstream_faults,
 )
 from tests.torture.result import Result, as_data, as_markdown, as_table
@@ -69,8 +71,9 @@ UPSTREAM: Mapping[str, Experiment] = {
     "o": dead_model,
     "l": refusing_models,
 }
-SUBJECTS: Mapping[str, Mapping[str, Experiment]] = {"money": MONEY, "upstream": UPSTREAM}
-EXPERIMENTS: Mapping[str, Experiment] = {**MONEY, **UPSTREAM}
+METRICS: Mapping[str, Experiment] = {"m": scraped}
+SUBJECTS: Mapping[str, Mapping[str, Experiment]] = {"money": MONEY, "upstream": UPSTREAM, "metrics": METRICS}
+EXPERIMENTS: Mapping[str, Experiment] = {**MONEY, **UPSTREAM, **METRICS}
 
 ONLY_ON: Mapping[str, Stores] = {
     "s": "shared",
@@ -82,6 +85,7 @@ ONLY_ON: Mapping[str, Stores] = {
     "k": "sqlite",
     "o": "sqlite",
     "l": "sqlite",
+    "m": "shared",
 }
 """Experiments that need several processes, and such as have nothing to do with stores."""
 

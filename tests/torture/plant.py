@@ -70,6 +70,7 @@ class Replica:
     config: Path
     environment: Mapping[str, str]
     log: Path
+    options: Sequence[str] = ()  # of `penstock serve`, besides its ports
     port: int = field(default_factory=free_port)
     admin_port: int = field(default_factory=free_port)
     process: "subprocess.Popen[bytes] | None" = None
@@ -84,7 +85,7 @@ class Replica:
         arguments = ["--config", str(self.config), "--port", str(self.port), "--admin-port", str(self.admin_port)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "router.cli.main", "serve", *arguments],
+                [sys.executable, "-m", "router.cli.main", "serve", *arguments, *self.options],
                 env=dict(self.environment),
                 cwd=CHECKOUT,
                 stdout=log,
@@ -215,12 +216,13 @@ def running_plant(
     is_started: bool = True,
     upstream_port: int | None = None,
     has_breakers: bool = False,
+    options: Sequence[str] = (),
 ) -> Iterator[Plant]:
     """The sandbox, the stores of the setting, and replicas under the shipped catalog with these teams.
 
     `environment` says what each replica, by its number, finds in its surroundings besides ours; `redis_options` are
-    further keys of the section `redis` in penstock.yaml. With an `upstream_port` there is no sandbox, but a provider
-    of the experiment's own.
+    further keys of the section `redis` in penstock.yaml, `options` those of `penstock serve`. With an `upstream_port`
+    there is no sandbox, but a provider of the experiment's own.
     """
     directory = setting.directory / name
     directory.mkdir(parents=True)
@@ -246,7 +248,7 @@ def running_plant(
         )
         surroundings = _environment(state, shared)
         instances = [
-            Replica(config, {**surroundings, **environment(number)}, directory / f"replica-{number}.log")
+            Replica(config, {**surroundings, **environment(number)}, directory / f"replica-{number}.log", options)
             for number in range(replicas or setting.replicas)
         ]
         keys = _keys(state, shared, teams, keys_per_team)
