@@ -21,7 +21,7 @@ ANNOUNCED = {
     "penstock_ledger_journal_bytes",
     "penstock_loop_lag_seconds",
 }
-"""Metrics that rules and dashboards name already, and the product does not have yet."""
+"""Metrics that rules and dashboards name already, whether or not the product has them yet; what it has is looked at."""
 
 _HISTOGRAM_PARTS = ("_bucket", "_sum", "_count")
 _NAME = re.compile(r"(?<![\w:])penstock_\w+(?![\w:])")
