@@ -31,7 +31,8 @@ class Described:
 
 
 def documented() -> list[Described]:
-    rows = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| `penstock_")]
+    _, _, table = PAGE.read_text(encoding="utf-8").partition("| Name | Type | Labels | Meaning |\n|---|---|---|---|\n")
+    rows = table.partition("\n\n")[0].splitlines()
     found = [match for row in rows if (match := _ROW.fullmatch(row))]
     assert len(found) == len(rows), "a row of the table does not read: name, type, labels, meaning"
     return [Described(row[1], row[2], frozenset(re.findall(r"`(\w+)`", row[3]))) for row in found]
