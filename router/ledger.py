@@ -78,6 +78,7 @@ class LedgerEntry(msgspec.Struct, frozen=True, gc=False):
     duration_s: float
     tags: tuple[str, ...]
     conditions_json: bytes = b""  # what the decision was made in (decision/recorded.py); empty: not kept
+    trace_id: str | None = None  # of the trace that the client's request belongs to, 32 hex digits; not in the ledger
 
     @property
     def cost_nano_usd(self) -> int:

@@ -57,7 +57,10 @@ from router.storage.answer_shelves import MemoryShelf
 from router.storage.journal import Journal
 from router.storage.lock import DirectoryLock
 from router.storage.writer import LedgerWriter
+from router.telemetry.figures import Figures, OwnFigures
+from router.telemetry.loop_lag import LoopLag
 from router.telemetry.metrics import Gauges, Metrics
+from router.telemetry.shared import SharedFigures
 from router.upstream.breaker import Availability, RetryBudget
 from router.upstream.client import UpstreamClient
 from router.upstream.transport import UpstreamTransport
@@ -78,6 +81,7 @@ from router.wire.whole import WholeDialect
 
 _SETTLE_S = 20.0  # what a stop allows requests that the server has cancelled to be settled
 _FLUSH_S = 20.0  # what a stop allows the ledger for its last entries
+_CAN_PAY_S = 5.0  # what the start of a worker waits for Redis
 VERSION = version("penstock")
 # Its SDK reads the name of a request from a header of its own.
 _AS_ANTHROPIC = Wording(anthropic_error_body, request_id_headers=(b"x-request-id", b"request-id"))
@@ -96,10 +100,18 @@ class House:
     close: Callable[[], Awaitable[None]]  # connections and files, if the data app has never run
 
 
-def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) -> House:
+@dataclass(frozen=True, slots=True)
+class Post:
+    """A worker's place among those that serve together."""
+
+    figures_fd: int  # the memory of the counters that they have in common (telemetry/shared.py)
+    index: int  # from 0
+
+
+def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None, post: Post | None = None) -> House:
     """Everything that serves the configuration. Opens the store; nothing runs before the data app's lifespan begins.
 
-    `transport` is closed with it.
+    `transport` is closed with it. `post` is that of one worker of several.
     """
     settings = snapshot.settings
     store = open_store(settings)
@@ -107,7 +119,8 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
     name = f"{utc_now():%Y%m%dT%H%M%S}-{os.getpid()}-{secrets.token_hex(4)}"  # of this process, and no other ever
     journal = Journal(journals, name=name)
     writer = LedgerWriter(store, monotonic_s=time.monotonic, kept=journal.kept)
-    metrics = Metrics(version=VERSION, config_version=snapshot.version)
+    metrics = Metrics(version=VERSION, config_version=snapshot.version, figures=_figures(post, process=name))
+    loop_lag = LoopLag(monotonic_s=time.monotonic, sleep=anyio.sleep, beat=metrics.publish)
     shared = redis_gate(snapshot, store, process=name) if settings.redis is not None else None
     memory = MemoryGate(now=utc_now, monotonic_s=time.monotonic)
     gate: Gate = shared or memory
@@ -190,11 +203,20 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
             cache_hits=warmth.shares,
             price_ages_s=prices.ages_s,
             breakers=availability.states,
+            journal_bytes=journal.size_bytes,
+            loop_lag_s=loop_lag.worst_s,
         )
     )
 
     reconciler = Reconciler(
-        gateway, store, journals=journals, now=utc_now, booked=metrics.observe, corrected=metrics.corrected
+        gateway,
+        store,
+        journals=journals,
+        now=utc_now,
+        booked=metrics.observe_left,
+        corrected=metrics.corrected,
+        has_counted=metrics.has_counted,
+        held=metrics.held,
     )
     explaining = Explaining(
         snapshot,
@@ -215,6 +237,7 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
 
     starting: list[Step] = [in_thread(journal.start), in_thread(keys.refresh), in_thread(prices.load)]
     beside: list[Step] = [
+        loop_lag.run,
         idempotency.run,
         keys.keep_fresh,
         prices.run,
@@ -243,6 +266,7 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None) 
     life = Life(
         starting=[*starting, in_thread(lambda: keeper.load(prices.catalog)), in_thread(writer.start)],
         beside=beside,
+        settling=[] if shared is None or post is None else [partial(_can_pay, shared)],
         stopping=[*stopping, teacher.stop, keeper.save, in_thread(writer.close, _FLUSH_S), *closing],
     )
 
@@ -352,6 +376,13 @@ def _facts(reader: ReplyReader, responses: ResponsesReplyReader, messages: Messa
     }
 
 
+def _figures(post: Post | None, *, process: str) -> Figures:
+    """Where the counters of this process keep their numbers."""
+    if post is None:
+        return OwnFigures()
+    return SharedFigures(post.figures_fd, post.index, process=process, monotonic_s=time.monotonic)
+
+
 def _nothing_to_claim() -> None:
     """Processes that share their counters share a state directory too."""
 
@@ -371,6 +402,17 @@ def _request_readers(chats: ChatReader) -> dict[Api, RequestReader]:
 def in_thread(step: Callable[..., object], *arguments: object) -> Step:
     """A step that blocks."""
     return partial(anyio.to_thread.run_sync, step, *arguments)
+
+
+async def _can_pay(shared: RedisGate) -> None:
+    """Returns when budgets can be checked, or when patience ends, as Redis may be away for long.
+
+    No balancer keeps connections from a worker that is started while the others serve: it has its share of them as
+    soon as it accepts any.
+    """
+    with anyio.move_on_after(_CAN_PAY_S):
+        while not shared.can_pay:  # noqa: ASYNC110 - at the start only: no request should pay for an event
+            await anyio.sleep(0.02)
 
 
 async def _emptied(gateway: Gateway) -> None:

@@ -71,6 +71,7 @@ class Exchange:
         controls: Controls,
         request_id: str,
         received_s: float,
+        trace_id: str | None = None,  # of the trace that the client's request belongs to
         shadow: Plan | None = None,  # this is a copy, planned already, that nobody waits for (gateway/shadow.py)
     ) -> None:
         self.request = request
@@ -83,6 +84,7 @@ class Exchange:
         self._caller = caller
         self._controls = controls
         self._received_s = received_s
+        self._trace_id = trace_id
         self._shadow = shadow
         self._plan: Plan | None = None
         self._admission: Admission | None = None
@@ -738,6 +740,7 @@ class Exchange:
             duration_s=ended_s - self._received_s,
             tags=plan.profile.tags,
             conditions_json=conditions,
+            trace_id=self._trace_id,
         )
 
 

@@ -26,6 +26,7 @@ _SETTLING = timedelta(seconds=2)  # a call younger than this may still be asked 
 _FRESH = timedelta(hours=1)  # a record that is not there by then hardly comes: older calls are asked about now and then
 _GIVEN_UP = timedelta(days=3)  # an older call stays booked as held; how long records are kept is documented nowhere
 _PAGE = 200  # calls read from the ledger at a time
+_HEARD_AT_ONCE = 200  # calls counted as held, of which the ledger is asked in one pass what has become of them
 _AT_ONCE = 8  # of these at the same time; one after the other, a thousand calls took 20 s
 _PAUSE_S = 5.0
 _LONGEST_PAUSE_S = 300.0  # while nothing comes of asking
@@ -55,14 +56,22 @@ class Reconciler:
         journals: Path,
         now: Callable[[], datetime],
         booked: Callable[[LedgerEntry], None],
-        corrected: Callable[[DoubtfulCall, int], None],
+        corrected: Callable[[str, int], None],
+        has_counted: Callable[[str, str, bool], bool] = lambda *_: False,
+        held: Callable[[], Sequence[str]] = tuple,
     ) -> None:
+        """Of what is counted beside the ledger: `booked` is told what a dead process left, unless it `has_counted` it
+        (telemetry/metrics.py); `corrected` what a call (`request id.number`) cost after all, for those that are `held`.
+        """
         self._gateway = gateway
         self._ledger = ledger
         self._journals = journals
         self._now = now
         self._booked = booked
         self._corrected = corrected
+        self._has_counted = has_counted
+        self._held = held
+        self._heard_of = 0  # calls that are held: where the next pass begins
         self._replaying = anyio.Lock()  # a second replay would take the first one's journals for a living process's
 
     async def replay(self) -> int:
@@ -86,12 +95,13 @@ class Reconciler:
         return left.processes
 
     async def _replayed(self, left: Left) -> int:
-        fresh = await self._booked_anew(list(left.entries.values()))
+        fresh = await self._booked_anew(left)
         await self._tell_gate(left, fresh={entry.request_id for entry in fresh})
         return len(fresh)
 
-    async def _booked_anew(self, entries: list[LedgerEntry]) -> list[LedgerEntry]:
+    async def _booked_anew(self, left: Left) -> list[LedgerEntry]:
         """Put entries into the ledger: those that it did not have."""
+        entries = list(left.entries.values())
         if not entries:
             return []
         call_ids = [attempt.id for entry in entries for attempt in entry.attempts]
@@ -99,7 +109,9 @@ class Reconciler:
         await anyio.to_thread.run_sync(self._ledger.write, entries)
         fresh = [entry for entry in entries if not any(attempt.id in known for attempt in entry.attempts)]
         for entry in fresh:
-            self._booked(entry)
+            done = left.done.get(entry.request_id)
+            if done is None or not self._has_counted(done[0], entry.request_id, done[1]):
+                self._booked(entry)
         if fresh:
             log.warning("booked %d requests that a killed process had left in its journal", len(fresh))
         return fresh
@@ -160,6 +172,19 @@ class Reconciler:
             raise failures[0]
         return resolved
 
+    async def hear_of_corrections(self) -> None:
+        """Calls that were counted as held here, and whose cost somebody else has booked since: another process, or
+        `penstock reconcile`. Raises StoreUnavailable."""
+        held = self._held()
+        if not held:
+            return
+        begin = self._heard_of if self._heard_of < len(held) else 0
+        some = held[begin : begin + _HEARD_AT_ONCE]
+        costs = await anyio.to_thread.run_sync(self._ledger.recorded_costs, some)
+        for call_id, cost_nano_usd in costs.items():
+            self._corrected(call_id, cost_nano_usd)
+        self._heard_of = begin + len(some) - len(costs)
+
     async def run(self) -> None:
         """Replay and reconcile, now and then, until cancelled."""
         async with anyio.create_task_group() as tasks:
@@ -171,6 +196,7 @@ class Reconciler:
             await anyio.sleep(_PAUSE_S)
             try:
                 await self.replay()
+                await self.hear_of_corrections()
             except PenstockError as error:
                 log.warning("replaying journals put off (%s)", error.code)
 
@@ -215,5 +241,5 @@ class Reconciler:
             return None
         quota = self._gateway.quotas.of(Caller(call.team, call.key_id), call.tags)
         await self._gateway.gate.correct(quota, at=call.held_at, nano_usd=cost_nano_usd - call.held_nano_usd)
-        self._corrected(call, cost_nano_usd)
+        self._corrected(f"{call.request_id}.{call.number}", cost_nano_usd)
         return cost_nano_usd

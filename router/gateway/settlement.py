@@ -17,7 +17,7 @@ from router.wire.replies import Bill
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """Where finished requests go, as one entry: the journal, then the ledger, the metrics, and whoever learns."""
+    """Where finished requests go, as one entry: the journal, the metrics, the ledger, and whoever learns."""
 
     journal: Callable[[LedgerEntry], None]
     ledger: Callable[[LedgerEntry], None]
@@ -25,10 +25,16 @@ class Books:
     learning: tuple[Callable[[LedgerEntry, RequestProfile], None], ...] = ()
 
     def book(self, entry: LedgerEntry, profile: RequestProfile) -> None:
-        """`profile` is what the entry has as JSON: who learns need not read it again."""
+        """`profile` is what the entry has as JSON: who learns need not read it again.
+
+        Counted before the ledger can have it: so what a killed process has put into the ledger was counted, and of
+        what it left in the journal all but the last (telemetry/shared.py).
+        """
         self.journal(entry)
-        self.ledger(entry)
-        self.metrics(entry)
+        try:
+            self.metrics(entry)
+        finally:
+            self.ledger(entry)
         for learn in self.learning:
             learn(entry, profile)
 

@@ -38,6 +38,7 @@ from router.server.streaming import Client
 from router.units import usd_text
 from router.wire.controls import controls_from
 from router.wire.requests import ModelRequest
+from router.wire.trace_context import trace_id_of
 
 _INLINE_BODY_BYTES = 256 * 1024  # reading these takes a millisecond, and a thread a tenth of one
 
@@ -132,6 +133,7 @@ class ModelEndpoint:
             controls=controls,
             request_id=request_id,
             received_s=received_s,
+            trace_id=trace_id_of(scope["headers"]),
         )
         if controls.is_dry_run:
             await self._answer_dry_run(exchange, send)

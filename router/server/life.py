@@ -11,11 +11,22 @@ Step = Callable[[], Awaitable[object]]
 class Life:
     """`lived` is the lifespan of the data app. It may be lived once."""
 
-    def __init__(self, *, starting: Sequence[Step], beside: Sequence[Step], stopping: Sequence[Step]) -> None:
-        """`starting` and `stopping` are done one after the other, in order; `beside` run until the stop begins."""
+    def __init__(
+        self,
+        *,
+        starting: Sequence[Step],
+        beside: Sequence[Step],
+        stopping: Sequence[Step],
+        settling: Sequence[Step] = (),
+    ) -> None:
+        """`starting` and `stopping` are done one after the other, in order; `beside` run until the stop begins.
+
+        `settling` is the last of the start: what has to wait for those beside.
+        """
         self._starting = starting
         self._beside = beside
         self._stopping = stopping
+        self._settling = settling
         self._has_begun = False
         self.is_stopping = False
 
@@ -35,6 +46,8 @@ class Life:
         async with anyio.create_task_group() as tasks:
             for task in self._beside:
                 tasks.start_soon(_done, task)
+            for step in self._settling:
+                await step()
             self._has_begun = True
             try:
                 yield

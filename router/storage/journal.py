@@ -88,6 +88,7 @@ class Journal:
         self._number = 0
         self._open: dict[str, int] = {}  # request id → number of the file it began in
         self._oldest = 1  # number of the oldest file there is
+        self._closed_bytes: dict[int, int] = {}  # by number, of files that are full
 
     def start(self) -> None:
         """Take this process's directory. Blocks."""
@@ -137,10 +138,16 @@ class Journal:
             needed_from = min(self._open.values(), default=self._number)
             while self._oldest < needed_from:
                 self._path(self._oldest).unlink(missing_ok=True)
+                self._closed_bytes.pop(self._oldest, None)
                 self._oldest += 1
             if not self._open and self._file >= 0:
                 os.ftruncate(self._file, 0)
                 self._written = 0
+
+    def size_bytes(self) -> int:
+        """What is on the disk: of requests under way, and of those that the ledger may not have yet."""
+        with self._guard:
+            return self._written + sum(self._closed_bytes.values())
 
     def sync(self) -> None:
         """Wait until everything written so far is on the disk. Blocks."""
@@ -161,6 +168,7 @@ class Journal:
         opened = os.open(self._path(self._number + 1), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         if self._file >= 0:
             os.close(self._file)
+            self._closed_bytes[self._number] = self._written
         self._file = opened
         self._number += 1
         self._written = 0
@@ -176,6 +184,13 @@ class Left:
         self.entries: dict[str, LedgerEntry] = {}  # by request id; finished, or as far as they came
         self.unsent: set[str] = set()  # ids of calls for which money may be held, and which never left
         self.processes: list[str] = []  # the names of their journals
+        self.done: dict[str, tuple[str, bool]] = {}  # of finished requests: whose, and whether it was his last
+        self._last_done: str | None = None  # of the process whose records are being followed
+
+    def begin(self, process: str) -> None:
+        """What follows is of this process."""
+        self.processes.append(process)
+        self._last_done = None
 
     def take(self, record: Record) -> None:
         """Follow the records in the order they were written."""
@@ -193,6 +208,10 @@ class Left:
                 self._amend(attempt.id, attempt=attempt)
             case Done(entry):
                 self.entries[entry.request_id] = entry
+                if self._last_done is not None:
+                    self.done[self._last_done] = (self.processes[-1], False)
+                self._last_done = entry.request_id
+                self.done[self._last_done] = (self.processes[-1], True)
 
     def _amend(self, call_id: str, *, generation_id: str | None = None, attempt: Attempt | None = None) -> None:
         entry = self.entries.get(call_id.rpartition(".")[0])
@@ -218,7 +237,7 @@ def left_by_the_dead(directory: Path) -> Iterator[Left]:
         if lock_file is None:
             continue
         dead.append((own, lock_file))
-        left.processes.append(own.name)
+        left.begin(own.name)
         for path in sorted(own.glob(f"*{_SUFFIX}")):
             for record in records(path, decoder):
                 left.take(record)

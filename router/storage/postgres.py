@@ -139,6 +139,13 @@ class PostgresStore:
                 found |= rows.call_ids(connection.execute(_sql(statements.booked(len(some))), some))
         return found & set(call_ids)
 
+    def recorded_costs(self, call_ids: Collection[str]) -> dict[str, int]:
+        costs: dict[str, int] = {}
+        with self._transaction() as connection:
+            for some in rows.requests_of(call_ids):
+                costs |= rows.recorded_costs(connection.execute(_sql(statements.recorded(len(some))), some), call_ids)
+        return costs
+
     def learned(self, name: str) -> bytes | None:
         with self._transaction() as connection:
             found = connection.execute(_sql(statements.LEARNED), (name,)).fetchone()

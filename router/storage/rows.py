@@ -254,6 +254,12 @@ def call_ids(found: Iterable[Found]) -> set[str]:
     return {f"{request_id}.{number}" for request_id, number in found}
 
 
+def recorded_costs(found: Iterable[Found], call_ids: Collection[str]) -> dict[str, int]:
+    """From the columns of statements.RECORDED, of these calls."""
+    costs = {f"{request_id}.{number}": int(cost) for request_id, number, cost in found}
+    return {call_id: costs[call_id] for call_id in call_ids if call_id in costs}
+
+
 def spent_by_scope(found: Iterable[Found]) -> dict[ScopeId, int]:
     """From the columns of statements.SPENT_SINCE: sums of entries that agree in team, key and tags."""
     spent: defaultdict[ScopeId, int] = defaultdict(int)

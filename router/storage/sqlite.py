@@ -118,6 +118,13 @@ class SqliteStore:
                 found |= rows.call_ids(connection.execute(statements.booked(len(some)), some))
         return found & set(call_ids)
 
+    def recorded_costs(self, call_ids: Collection[str]) -> dict[str, int]:
+        costs: dict[str, int] = {}
+        with self._connected() as connection:
+            for some in rows.requests_of(call_ids):
+                costs |= rows.recorded_costs(connection.execute(statements.recorded(len(some)), some), call_ids)
+        return costs
+
     def learned(self, name: str) -> bytes | None:
         with self._connected() as connection:
             found = connection.execute(statements.LEARNED, (name,)).fetchone()

@@ -99,6 +99,10 @@ BOOKED = """
     SELECT e.request_id, a.number FROM entries AS e JOIN attempts AS a ON a.entry_id = e.id
     WHERE e.request_id IN (%s)
 """
+RECORDED = """
+    SELECT e.request_id, a.number, a.cost_nano_usd FROM entries AS e JOIN attempts AS a ON a.entry_id = e.id
+    WHERE a.source = 'record' AND e.request_id IN (%s)
+"""
 FIND_ENTRY = "SELECT id FROM entries WHERE request_id = ?"
 AMEND_ATTEMPT = """
     UPDATE attempts SET input_tokens = ?, cached_tokens = ?, cache_write_tokens = ?, output_tokens = ?,
@@ -200,6 +204,11 @@ def doubtful(*, has_after: bool) -> str:
 def booked(request_ids: int) -> str:
     """The calls of so many requests."""
     return BOOKED % ", ".join("?" * request_ids)
+
+
+def recorded(request_ids: int) -> str:
+    """The calls of so many requests that are booked by their record."""
+    return RECORDED % ", ".join("?" * request_ids)
 
 
 def spend(by: tuple[str, ...], *, has_since: bool, join_tags: str) -> str:

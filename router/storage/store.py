@@ -88,6 +88,9 @@ class Store(Ledger, History, KeyStore, PriceStore, AnswerStore, LabelStore, Prot
     def booked(self, call_ids: Collection[str]) -> set[str]:
         """Those of the calls (`request id.number`) that the ledger has."""
 
+    def recorded_costs(self, call_ids: Collection[str]) -> dict[str, int]:
+        """What those of the calls cost, in nano-dollars, that the ledger has by the provider's record."""
+
     def learned(self, name: str) -> bytes | None:
         """What was kept last under that name, or None."""
 

@@ -2,14 +2,17 @@
 
 Label values come from the configuration only: entries carry aliases and models that were looked up, never text of a
 client. Metric names and labels are listed in docs/metrics.md, and a test holds the two together.
+
+All of them together have at most `MOST_SERIES` series, however large the configuration is: each metric has a `Bound` of
+its own, so that none takes the room of another.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-from prometheus_client import CollectorRegistry, Gauge, Info
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, Exemplar, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST as TEXT_TYPE
 from prometheus_client.exposition import generate_latest as text
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPENMETRICS_TYPE
@@ -18,9 +21,12 @@ from prometheus_client.registry import Collector
 
 from router.catalog.catalog import DeploymentId
 from router.decision.eligibility import Reason
-from router.ledger import FAILED_VERIFICATION, SECOND_OPINION, Attempt, DoubtfulCall, LedgerEntry, Outcome
+from router.ledger import FAILED_VERIFICATION, SECOND_OPINION, Attempt, LedgerEntry, Outcome
 from router.quotas import BudgetState, ScopeKind
 from router.telemetry.events import EventCounter, EventHistogram
+from router.telemetry.figures import Bound, Figures, Labels, OwnFigures
+from router.telemetry.gauges import Merge, OneGauge, Shape, WorkerGauge, within
+from router.telemetry.loop_lag import TICK_S
 from router.telemetry.money import NanoUsdCounter
 from router.units import CostSource, Usage, usd
 
@@ -33,6 +39,35 @@ _OVERHEAD_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
 _RATIO = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 1.0, 1.02, 1.05, 1.1, 1.25, 1.5, 2, 4, 10)
 _TOKENS_PER_S = (1, 5, 10, 20, 40, 60, 80, 100, 150, 200, 400, 1000)
 
+MOST_SERIES = 2_000  # in all; asked for by the product. The bounds below were chosen to add up to less
+_MOST_BUDGETS = 60  # of which each is five series
+
+_REQUESTS = Bound(220, kept=("outcome",), folded=len(Outcome))
+_SPEND = Bound(420, kept=("source",), folded=len(CostSource))
+_AGAINST_BASELINE = Bound(90)
+_TOKENS = Bound(200, kept=("kind",), folded=5)
+_DECISIONS = Bound(130)
+_ATTEMPTS = Bound(100)
+_FALLBACKS = Bound(50)
+_ESCALATIONS = Bound(40)
+_FEEDBACK = Bound(50, kept=("verdict",), folded=3)
+_QUALITY_EVENTS = Bound(40, kept=("event",), folded=5)
+_SHADOWS = Bound(40)
+_SHADOW_TIMES = Bound(3)  # of which each is 15 series
+_CODES = Bound(50)
+_BY_MODEL = Bound(20)
+_BY_DEPLOYMENT = Bound(25)
+_BY_PROVIDER = Bound(10)
+_ALONE = Bound(1)
+
+
+def _no_bytes() -> int:
+    return 0
+
+
+def _no_lag_s() -> float:
+    return 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class Gauges:
@@ -44,159 +79,211 @@ class Gauges:
     cache_hits: Callable[[], Mapping[DeploymentId, float]] = dict  # share of what should be in a prompt cache that was
     price_ages_s: Callable[[], Mapping[str, float]] = dict  # by provider
     breakers: Callable[[], Mapping[DeploymentId, int]] = dict  # 0 closed, 1 half-open, 2 open
+    journal_bytes: Callable[[], int] = _no_bytes
+    loop_lag_s: Callable[[], float] = _no_lag_s
 
 
 class Metrics:
-    """The registry of one process."""
+    """The registry of one process; what it exports is of all workers together."""
 
-    def __init__(self, *, version: str, config_version: str) -> None:
+    def __init__(self, *, version: str, config_version: str, figures: Figures | None = None) -> None:
+        """`figures` are where counters keep their numbers; without any, they are this process's own."""
         self.registry = CollectorRegistry()
-        registry = self.registry
-        self._held: set[tuple[str, int]] = set()  # calls counted as held that may be corrected: request and number
-        self._requests = _counter(
-            registry,
+        self.config_version = config_version  # of the configuration in force
+        self._figures = figures or OwnFigures()
+        self._worker_gauges: list[WorkerGauge] = []
+        self._requests = self._counter(
             "requests",
             "Requests that were decided upon, by how they ended for the client.",
             ("team", "alias", "model", "provider", "outcome"),
+            _REQUESTS,
         )
-        self._client_errors = _counter(
-            registry, "client_errors", "Requests refused before a decision, by error code.", ("code",)
+        self._client_errors = self._counter(
+            "client_errors", "Requests refused before a decision, by error code.", ("code",), _CODES
         )
-        self._spend = _registered(
-            registry,
-            "penstock_spend_usd",
-            "Dollars booked, by how the cost is known.",
-            ("team", "model", "provider", "source"),
+        self._spend = self._money(
+            "spend_usd", "Dollars booked, by how the cost is known.", ("team", "model", "provider", "source"), _SPEND
         )
-        self._saved = _registered(
-            registry,
-            "penstock_saved_usd",
+        self._saved = self._money(
+            "saved_usd",
             "Dollars that the baseline would have cost more, where it would have.",
             ("team", "baseline"),
+            _AGAINST_BASELINE,
         )
-        self._extra = _registered(
-            registry,
-            "penstock_extra_usd",
+        self._extra = self._money(
+            "extra_usd",
             "Dollars that requests cost more than at the baseline, where they did.",
             ("team", "baseline"),
+            _AGAINST_BASELINE,
         )
-        self._tokens = _counter(
-            registry,
+        self._tokens = self._counter(
             "tokens",
             "Tokens as providers report them. cached and cache_write are parts of input, reasoning is part of output.",
             ("team", "model", "kind"),
+            _TOKENS,
         )
-        self._decisions = _counter(
-            registry,
+        self._decisions = self._counter(
             "decisions",
             "Decisions by the policy, the rule that applied and the model that answered.",
             ("team", "policy", "rule", "model"),
+            _DECISIONS,
         )
-        self._rejections = _counter(registry, "rejections", "Candidates that a decision rejected.", ("reason",))
-        self._attempts = _counter(registry, "attempts", "Calls to providers.", ("provider", "model", "outcome"))
-        self._fallbacks = _counter(
-            registry, "fallbacks", "Calls made because another one failed.", ("from_model", "to_model", "reason")
+        self._rejections = self._counter("rejections", "Candidates that a decision rejected.", ("reason",), _BY_MODEL)
+        self._attempts = self._counter("attempts", "Calls to providers.", ("provider", "model", "outcome"), _ATTEMPTS)
+        self._fallbacks = self._counter(
+            "fallbacks", "Calls made because another one failed.", ("from_model", "to_model", "reason"), _FALLBACKS
         )
-        self._escalations = _counter(
-            registry,
+        self._escalations = self._counter(
             "escalations",
             "Answers that failed a check of their policy, so that a better model was asked.",
             ("team", "policy", "check"),
+            _ESCALATIONS,
         )
-        self._missing_usage = _counter(
-            registry,
+        self._missing_usage = self._counter(
             "missing_usage",
             "Answered calls whose provider told neither usage nor cost.",
             ("provider", "model"),
+            _BY_DEPLOYMENT,
         )
-        self._unpriced = _counter(
-            registry,
+        self._unpriced = self._counter(
             "unpriced_requests",
             "Decisions that had to leave a model out because its price is not known.",
             ("model",),
+            _BY_MODEL,
         )
-        self._price_changes = _counter(
-            registry, "price_changes", "Changes of a model's price at a provider.", ("model",)
+        self._price_changes = self._counter(
+            "price_changes", "Changes of a model's price at a provider.", ("model",), _BY_MODEL
         )
-        self._repointed = _counter(
-            registry,
+        self._repointed = self._counter(
             "model_repointed",
             "How often a provider has put another version behind a model's name.",
             ("model",),
+            _BY_MODEL,
         )
-        self._unrated = _counter(
-            registry,
+        self._unrated = self._counter(
             "unrated_version_answers",
             "Answers by another version of the model than its quality figures are of.",
             ("model", "provider"),
+            _BY_DEPLOYMENT,
         )
-        self._feedback = _counter(
-            registry,
+        self._feedback = self._counter(
             "quality_feedback",
             "Scores of answers that clients sent, each once; a changed one again.",
             ("team", "model", "verdict"),
+            _FEEDBACK,
         )
-        self._quality_events = _counter(
-            registry,
+        self._quality_events = self._counter(
             "quality_learning_events",
             "What became of corrections learned from labels: promoted, refused, silenced, fell_back, overtaken.",
             ("team", "event"),
+            _QUALITY_EVENTS,
         )
-        self._labels_lost = _counter(
-            registry,
-            "labels_lost",
-            "Labels of answers that were given up, as too many waited for the store.",
+        self._labels_lost = self._counter(
+            "labels_lost", "Labels of answers that were given up, as too many waited for the store.", (), _ALONE
+        )
+        self._reload_failures = self._counter(
+            "config_reload_failures",
+            "Changed configurations that could not be put into force, so that the one before stayed.",
             (),
+            _ALONE,
         )
-        self._duration = _histogram(registry, "request_duration_seconds", "From admission to settlement.", _DURATION_S)
-        self._first_token = _histogram(
-            registry, "time_to_first_token_seconds", "From admission to the first byte for the client.", _FIRST_TOKEN_S
+        self._reload_failures.add((), 0)  # there from the start on, so that the first failure is an increase
+        self._duration = self._histogram("request_duration_seconds", "From admission to settlement.", _DURATION_S)
+        self._first_token = self._histogram(
+            "time_to_first_token_seconds", "From admission to the first byte for the client.", _FIRST_TOKEN_S
         )
-        self._overhead = _histogram(
-            registry, "overhead_seconds", "Ours alone: from admission to the first call to a provider.", _OVERHEAD_S
+        self._overhead = self._histogram(
+            "overhead_seconds", "Ours alone: from admission to the first call to a provider.", _OVERHEAD_S
         )
-        self._speed = _histogram(
-            registry, "output_tokens_per_second", "Output tokens by the duration of the call.", _TOKENS_PER_S
+        self._speed = self._histogram(
+            "output_tokens_per_second", "Output tokens by the duration of the call.", _TOKENS_PER_S
         )
-        self._estimate_ratio = _histogram(registry, "estimate_ratio", "Actual divided by expected cost.", _RATIO)
-        self._count_ratio = _histogram(
-            registry, "token_count_ratio", "Input tokens reported divided by input tokens counted.", _RATIO
+        self._estimate_ratio = self._histogram("estimate_ratio", "Actual divided by expected cost.", _RATIO)
+        self._count_ratio = self._histogram(
+            "token_count_ratio", "Input tokens reported divided by input tokens counted.", _RATIO
         )
-        self._shadows = _counter(
-            registry,
+        self._shadows = self._counter(
             "shadows",
             "Copies of requests to models that are only measured, and those that were not sent.",
             ("team", "policy", "model", "outcome"),
+            _SHADOWS,
         )
-        self._shadow_duration = _histogram(
-            registry,
-            "shadow_duration_seconds",
-            "Of answered copies, to the end of the answer.",
-            _DURATION_S,
-            ("model",),
+        self._shadow_duration = self._histogram(
+            "shadow_duration_seconds", "Of answered copies, to the end of the answer.", _DURATION_S, ("model",)
         )
-        self._shadow_first_token = _histogram(
-            registry,
+        self._shadow_first_token = self._histogram(
             "shadow_first_token_seconds",
             "Of answered copies, to the beginning of the answer.",
             _FIRST_TOKEN_S,
             ("model",),
         )
-        Info("penstock_build", "What is running.", registry=registry).info({"version": version})
-        Info("penstock_config", "The configuration in force.", registry=registry).info({"version": config_version})
+        self.registry.register(_VersionCollector("penstock_build", "What is running.", lambda: version))
+        self.registry.register(
+            _VersionCollector("penstock_config", "The configuration in force.", lambda: self.config_version)
+        )
+        self.registry.register(_RestartCollector(self._figures))
+        self.registry.register(
+            OneGauge(Shape("workers", "Processes that serve together."), lambda: self._figures.workers)
+        )
 
     def watch(self, gauges: Gauges) -> None:
         """Read these at every scrape. To be called once, when what they read has been built."""
-        in_flight = Gauge("penstock_in_flight_requests", "Requests under way.", registry=self.registry)
-        in_flight.set_function(gauges.in_flight)
-        lag = Gauge(
-            "penstock_ledger_lag_seconds", "Age of the oldest entry not yet in the ledger.", registry=self.registry
+        self._gauge(
+            Shape("in_flight_requests", "Requests under way."), lambda: {(): gauges.in_flight()}, merge=Merge.SUM
         )
-        lag.set_function(gauges.ledger_lag_s)
+        self._gauge(
+            Shape("ledger_lag_seconds", "Age of the oldest entry not yet in the ledger."),
+            lambda: {(): gauges.ledger_lag_s()},
+            merge=Merge.MAX,
+        )
+        self._gauge(
+            Shape("ledger_journal_bytes", "What is in the journal and not in the ledger for sure."),
+            lambda: {(): gauges.journal_bytes()},
+            merge=Merge.SUM,
+        )
+        self._gauge(
+            Shape("loop_lag_seconds", "How late the event loop was at worst, in the last 15 seconds."),
+            lambda: {(): max(gauges.loop_lag_s(), *(each_s - TICK_S for each_s in self._figures.silences_s()), 0.0)},
+            merge=Merge.MAX,
+        )
         self.registry.register(_BudgetCollector(gauges.budgets))
-        self.registry.register(_CacheCollector(gauges.cache_hits))
-        self.registry.register(_PriceAgeCollector(gauges.price_ages_s))
-        self.registry.register(_BreakerCollector(gauges.breakers))
+        self._gauge(
+            Shape(
+                "prompt_cache_hit_ratio",
+                "Cached tokens reported divided by those expected, lately.",
+                ("model", "provider"),
+            ),
+            lambda: {_model_and_provider(each): share for each, share in gauges.cache_hits().items()},
+            merge=Merge.MEAN,
+            bound=_BY_DEPLOYMENT,
+        )
+        self._gauge(
+            Shape("price_age_seconds", "Since the provider's own list of prices was last read whole.", ("provider",)),
+            lambda: {(provider,): age_s for provider, age_s in gauges.price_ages_s().items()},
+            merge=Merge.MAX,
+            bound=_BY_PROVIDER,
+        )
+        self._gauge(
+            Shape(
+                "breaker_state",
+                "Whether a deployment is asked: 0 closed (it is), 1 half-open (one request tries it), 2 open.",
+                ("model", "provider"),
+            ),
+            lambda: {_model_and_provider(each): state for each, state in gauges.breakers().items()},
+            merge=Merge.MAX,
+            bound=_BY_DEPLOYMENT,
+        )
+
+    def publish(self) -> None:
+        """Let the other workers see this one's gauges, and that it lives. To be called now and then."""
+        self._figures.beat()
+        for gauge in self._worker_gauges:
+            gauge.publish()
+
+    def reload_failed(self) -> None:
+        """Count that the configuration was changed, or asked to be read again (SIGHUP), and that what is there now
+        cannot be put into force: it has errors, or cannot be read. Once for each try; the one before stays."""
+        self._reload_failures.add(())
 
     def refused(self, code: str) -> None:
         """Count a request that never came to a decision."""
@@ -225,7 +312,35 @@ class Metrics:
         self._labels_lost.add((), count)
 
     def observe(self, entry: LedgerEntry) -> None:
-        """Count everything about one finished request, or about a copy of one."""
+        """Count everything about one finished request of this process, or about a copy of one."""
+        self._observe(entry)
+        self._figures.commit(entry.request_id)
+
+    def observe_left(self, entry: LedgerEntry) -> None:
+        """The same for a request that a dead process has left, and that nobody has counted (`has_counted`)."""
+        self._observe(entry)
+        self._figures.commit()
+
+    def has_counted(self, process: str, request_id: str, is_last: bool, /) -> bool:
+        """Whether a dead worker, by the name of its journal, has counted a request that it had written down as done:
+        the last such request there, or an earlier one."""
+        return self._figures.has_counted(process, request_id, is_last)
+
+    def held(self) -> list[str]:
+        """The calls (`request id.number`) counted as held whose cost may still be told, oldest first."""
+        return self._figures.held()
+
+    def corrected(self, call_id: str, cost_nano_usd: int) -> None:
+        """Count a call by its record that was counted as held. Calls that somebody else counted are left out: whoever
+        has counted one hears of it himself, or what he counted is gone with him."""
+        noted = self._figures.release(call_id)
+        if noted is None:
+            return
+        place, held_nano_usd = noted
+        self._spend.move(place, held_nano_usd, into=("source", CostSource.RECORD), counted_as=cost_nano_usd)
+        self._figures.commit()
+
+    def _observe(self, entry: LedgerEntry) -> None:
         if entry.outcome is Outcome.SHADOW:
             self._observe_shadow(entry)
             return
@@ -247,14 +362,6 @@ class Metrics:
         """Count a copy that was not sent: nobody may serve it, its budget is spent, or too many were waiting."""
         self._shadows.add((team, policy, model, why))
 
-    def corrected(self, call: DoubtfulCall, cost_nano_usd: int) -> None:
-        """Count a call by its record that was counted as held. Calls that an earlier process counted are left out:
-        what it counted is gone with it."""
-        if (call.request_id, call.number) in self._held:
-            self._held.discard((call.request_id, call.number))
-            self._spend.add((call.team, call.model, call.provider, CostSource.HELD), -call.held_nano_usd)
-            self._spend.add((call.team, call.model, call.provider, CostSource.RECORD), cost_nano_usd)
-
     def exposition(self, accept: str) -> tuple[bytes, str]:
         """The metrics as text, and its content type, by what the scraper accepts."""
         if "application/openmetrics-text" in accept:
@@ -275,10 +382,12 @@ class Metrics:
 
     def _observe_attempts(self, entry: LedgerEntry) -> None:
         for number, attempt in enumerate(entry.attempts, start=1):
-            if attempt.source is CostSource.HELD and attempt.generation_id is not None:
-                self._held.add((entry.request_id, number))
             self._attempts.add((attempt.provider, attempt.model, attempt.outcome))
-            self._spend.add((entry.team, attempt.model, attempt.provider, attempt.source), attempt.cost_nano_usd)
+            place = self._spend.add(
+                (entry.team, attempt.model, attempt.provider, attempt.source), attempt.cost_nano_usd
+            )
+            if attempt.source is CostSource.HELD and attempt.generation_id is not None:
+                self._figures.hold(f"{entry.request_id}.{number}", place, attempt.cost_nano_usd)
             if attempt.usage is not None:
                 self._observe_tokens(entry, attempt.model, attempt.usage)
         # Nobody was asked for a second opinion because another had failed.
@@ -309,10 +418,13 @@ class Metrics:
         counter.add((entry.team, entry.baseline), abs(saved))
 
     def _observe_answer(self, entry: LedgerEntry, served: Attempt) -> None:
-        self._duration.observe(entry.duration_s)
-        self._overhead.observe(entry.overhead_s)
-        if entry.first_token_s is not None:
-            self._first_token.observe(entry.first_token_s)
+        if entry.trace_id is not None:
+            self._observe_traced(entry, entry.trace_id)
+        else:
+            self._duration.observe(entry.duration_s)
+            self._overhead.observe(entry.overhead_s)
+            if entry.first_token_s is not None:
+                self._first_token.observe(entry.first_token_s)
         if entry.expected_nano_usd and served.source is not CostSource.HELD:
             self._estimate_ratio.observe(served.cost_nano_usd / entry.expected_nano_usd)
         if served.usage is None:
@@ -323,26 +435,72 @@ class Metrics:
         if served.usage.output_tokens and served.duration_s > 0:
             self._speed.observe(served.usage.output_tokens / served.duration_s)
 
+    def _observe_traced(self, entry: LedgerEntry, trace_id: str) -> None:
+        """Latencies with the trace in which one can see what they were made of."""
+        trace, ended_s = {"trace_id": trace_id}, entry.at.timestamp() + entry.duration_s
+        for histogram, figure_s in (
+            (self._duration, entry.duration_s),
+            (self._overhead, entry.overhead_s),
+            (self._first_token, entry.first_token_s),
+        ):
+            if figure_s is not None:
+                histogram.observe(figure_s, (), Exemplar(trace, figure_s, ended_s))
+
+    def _counter(self, name: str, documentation: str, labels: tuple[str, ...], bound: Bound) -> EventCounter:
+        counter = EventCounter(self._figures, f"penstock_{name}", documentation, labels, bound=bound)
+        self.registry.register(counter)
+        return counter
+
+    def _money(self, name: str, documentation: str, labels: tuple[str, ...], bound: Bound) -> NanoUsdCounter:
+        counter = NanoUsdCounter(self._figures, f"penstock_{name}", documentation, labels, bound=bound)
+        self.registry.register(counter)
+        return counter
+
+    def _histogram(
+        self, name: str, documentation: str, buckets: tuple[float, ...], labels: tuple[str, ...] = ()
+    ) -> EventHistogram:
+        bound = _SHADOW_TIMES if labels else _ALONE
+        histogram = EventHistogram(
+            self._figures, f"penstock_{name}", documentation, labels, buckets=buckets, bound=bound
+        )
+        self.registry.register(histogram)
+        return histogram
+
+    def _gauge(
+        self, shape: Shape, read: Callable[[], Mapping[Labels, float]], *, merge: Merge, bound: Bound = _ALONE
+    ) -> None:
+        gauge = WorkerGauge(self._figures, shape, read, merge=merge, bound=bound)
+        self.registry.register(gauge)
+        self._worker_gauges.append(gauge)
+
 
 class _BudgetCollector(Collector):
-    """Limits, spend, holds and windows of every budget, read when scraped."""
+    """Limits, spend, holds and windows of every budget, read when scraped: the same for all workers, which share them.
+
+    Of budgets that are more than fit, the last are summed up under `other`.
+    """
 
     def __init__(self, budgets: Callable[[], list[BudgetState]]) -> None:
         self._budgets = budgets
 
     def collect(self) -> Iterable[Metric]:
-        limit, spent, held, opened, resets = self.describe()
-        for state in self._budgets():
-            if state.scope.kind is ScopeKind.KEY:
-                continue  # keys come and go; a label value for each would never end
-            project = state.scope.name if state.scope.kind is ScopeKind.PROJECT else ""
-            labels = (state.scope.team, project, state.per.value)
-            limit.add_metric(labels, float(usd(state.limit_nano_usd)))
-            spent.add_metric(labels, float(usd(state.spent_nano_usd)))
-            held.add_metric(labels, float(usd(state.held_nano_usd)))
-            opened.add_metric(labels, state.window.starts.timestamp())
-            resets.add_metric(labels, state.window.ends.timestamp())
-        return (limit, spent, held, opened, resets)
+        *sums, opened, resets = families = self.describe()
+        # Keys come and go; a label value for each would never end.
+        states = [state for state in self._budgets() if state.scope.kind is not ScopeKind.KEY]
+        readings = (
+            (_budget_labels(state), (state.limit_nano_usd, state.spent_nano_usd, state.held_nano_usd))
+            for state in states
+        )
+        named = within(readings, _MOST_BUDGETS)
+        for labels, figures in named.items():
+            for family, nano_usd in zip(sums, figures, strict=True):
+                family.add_metric(labels, float(usd(nano_usd)))
+        for state in states:
+            labels = _budget_labels(state)
+            if labels in named:  # those summed up have no window in common
+                opened.add_metric(labels, state.window.starts.timestamp())
+                resets.add_metric(labels, state.window.ends.timestamp())
+        return families
 
     def describe(self) -> tuple[GaugeMetricFamily, ...]:
         return tuple(
@@ -357,93 +515,47 @@ class _BudgetCollector(Collector):
         )
 
 
-class _CacheCollector(Collector):
-    """How far prompt caches keep what they promise, read when scraped."""
+def _budget_labels(state: BudgetState) -> Labels:
+    project = state.scope.name if state.scope.kind is ScopeKind.PROJECT else ""
+    return (state.scope.team, project, state.per.value)
 
-    def __init__(self, cache_hits: Callable[[], Mapping[DeploymentId, float]]) -> None:
-        self._cache_hits = cache_hits
 
-    def collect(self) -> Iterable[Metric]:
-        (hits,) = self.describe()
-        for deployment_id, share in self._cache_hits().items():
-            provider, _, model = deployment_id.partition(":")
-            hits.add_metric((model, provider), share)
-        return (hits,)
+class _VersionCollector(Collector):
+    """A version as a label, of a metric that is always 1."""
 
-    def describe(self) -> tuple[GaugeMetricFamily]:
+    def __init__(self, name: str, documentation: str, version: Callable[[], str]) -> None:
+        self._name = name
+        self._documentation = documentation
+        self._version = version
+
+    def collect(self) -> Iterable[InfoMetricFamily]:
+        (family,) = self.describe()
+        family.add_metric((), {"version": self._version()})
+        return (family,)
+
+    def describe(self) -> tuple[InfoMetricFamily]:
+        return (InfoMetricFamily(self._name, self._documentation),)
+
+
+class _RestartCollector(Collector):
+    """How often a worker had to be started again, as the parent has counted."""
+
+    def __init__(self, figures: Figures) -> None:
+        self._figures = figures
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        (family,) = self.describe()
+        family.add_metric((), float(self._figures.restarts))
+        return (family,)
+
+    def describe(self) -> tuple[CounterMetricFamily]:
         return (
-            GaugeMetricFamily(
-                "penstock_prompt_cache_hit_ratio",
-                "Cached tokens reported divided by those expected, lately.",
-                labels=("model", "provider"),
+            CounterMetricFamily(
+                "penstock_worker_restarts", "Workers started in the place of one that had died.", labels=()
             ),
         )
 
 
-class _BreakerCollector(Collector):
-    """Whether every deployment that was asked may be asked now, read when scraped."""
-
-    def __init__(self, states: Callable[[], Mapping[DeploymentId, int]]) -> None:
-        self._states = states
-
-    def collect(self) -> Iterable[Metric]:
-        (breaker,) = self.describe()
-        for deployment, state in self._states().items():
-            provider, _, model = deployment.partition(":")
-            breaker.add_metric((provider, model), state)
-        return (breaker,)
-
-    def describe(self) -> tuple[GaugeMetricFamily]:
-        return (
-            GaugeMetricFamily(
-                "penstock_breaker_state",
-                "Whether a deployment is asked: 0 closed (it is), 1 half-open (one request tries it), 2 open.",
-                labels=("provider", "model"),
-            ),
-        )
-
-
-class _PriceAgeCollector(Collector):
-    """How old the prices of every provider are that tells its own, read when scraped."""
-
-    def __init__(self, ages_s: Callable[[], Mapping[str, float]]) -> None:
-        self._ages_s = ages_s
-
-    def collect(self) -> Iterable[Metric]:
-        (age,) = self.describe()
-        for provider, age_s in self._ages_s().items():
-            age.add_metric((provider,), age_s)
-        return (age,)
-
-    def describe(self) -> tuple[GaugeMetricFamily]:
-        return (
-            GaugeMetricFamily(
-                "penstock_price_age_seconds",
-                "Since the provider's own list of prices was last read whole.",
-                labels=("provider",),
-            ),
-        )
-
-
-def _registered(registry: CollectorRegistry, name: str, documentation: str, labels: tuple[str, ...]) -> NanoUsdCounter:
-    counter = NanoUsdCounter(name, documentation, labels)
-    registry.register(counter)
-    return counter
-
-
-def _counter(registry: CollectorRegistry, name: str, documentation: str, labels: tuple[str, ...]) -> EventCounter:
-    counter = EventCounter(f"penstock_{name}", documentation, labels)
-    registry.register(counter)
-    return counter
-
-
-def _histogram(
-    registry: CollectorRegistry,
-    name: str,
-    documentation: str,
-    buckets: tuple[float, ...],
-    labels: tuple[str, ...] = (),
-) -> EventHistogram:
-    histogram = EventHistogram(f"penstock_{name}", documentation, labels, buckets=buckets)
-    registry.register(histogram)
-    return histogram
+def _model_and_provider(deployment: DeploymentId) -> Labels:
+    provider, _, model = deployment.partition(":")
+    return model, provider

@@ -70,6 +70,19 @@ def test_a_key_works_once_created_and_no_more_once_revoked(proxy: Proxy) -> None
     assert re.search(rf"{made['id']} +search +tmp +revoked", listed)
 
 
+def test_the_latency_of_a_request_that_names_its_trace_leads_to_it(proxy: Proxy) -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    body = {"model": "auto", "messages": [{"role": "user", "content": "Hm?"}], "max_tokens": 20}
+
+    reply = proxy.chat("search", body, traceparent=f"00-{trace}-00f067aa0ba902b7-01")
+
+    accept = {"accept": "application/openmetrics-text; version=1.0.0"}
+    text = proxy.http.get(f"{proxy.admin_url}/metrics", headers=accept).text
+    assert reply.status_code == 200
+    for name in ("request_duration", "overhead"):
+        assert re.search(rf'^penstock_{name}_seconds_bucket{{le="[^"]+"}} \S+ # {{trace_id="{trace}"}}', text, re.M)
+
+
 def test_every_route_but_health_needs_a_key(proxy: Proxy) -> None:
     origin = proxy.base_url.removesuffix("/v1")
 

@@ -135,7 +135,9 @@ class Place:
     journals: Path
     provider: Records
     booked: list[LedgerEntry]
-    corrected: list[tuple[DoubtfulCall, int]]
+    corrected: list[tuple[str, int]]
+    asked_whether_counted: list[tuple[str, str, bool]]
+    held: list[str]  # calls counted as held by this process
 
     def spent(self) -> dict[str, tuple[int, int]]:
         """Requests and nano-dollars by source."""
@@ -199,7 +201,14 @@ def place_with(tmp_path: Path, counter: TokenCounter) -> PlaceWith:
     async def place(*answers: bytes, kind: ProviderKind = "openrouter", at_once: int = 1) -> AsyncIterator[Place]:
         gate, store, journals = TellingGate(), SulkingStore(tmp_path / "penstock.sqlite"), tmp_path / "journals"
         booked: list[LedgerEntry] = []
-        corrected: list[tuple[DoubtfulCall, int]] = []
+        corrected: list[tuple[str, int]] = []
+        asked_whether_counted: list[tuple[str, str, bool]] = []
+        held: list[str] = []
+
+        def has_counted(process: str, request_id: str, is_last: bool, /) -> bool:
+            asked_whether_counted.append((process, request_id, is_last))
+            return request_id in COUNTED
+
         async with records(answers, kind=kind, at_once=at_once) as provider:
             reconciler = Reconciler(
                 _gateway(tmp_path, counter, gate, provider.client),
@@ -207,9 +216,11 @@ def place_with(tmp_path: Path, counter: TokenCounter) -> PlaceWith:
                 journals=journals,
                 now=lambda: NOW,
                 booked=booked.append,
-                corrected=lambda call, nano_usd: corrected.append((call, nano_usd)),
+                corrected=lambda call_id, nano_usd: corrected.append((call_id, nano_usd)),
+                has_counted=has_counted,
+                held=lambda: held,
             )
-            yield Place(reconciler, gate, store, journals, provider, booked, corrected)
+            yield Place(reconciler, gate, store, journals, provider, booked, corrected, asked_whether_counted, held)
         store.close()
 
     return place
@@ -228,6 +239,13 @@ def killed(directory: Path, *left: Record, name: str = "dead") -> None:
 def lost(request_id: str, *, cost_nano_usd: int = HELD) -> LedgerEntry:
     """A request of one call, which its provider had not named yet: nobody can ask about it."""
     return entry(request_id, replace(IN_DOUBT, id=f"{request_id}.1", cost_nano_usd=cost_nano_usd, generation_id=None))
+
+
+COUNTED = frozenset({"counted_1", "counted_2"})  # by a worker that is dead, whose figures are still read
+
+
+def finished(request_id: str) -> LedgerEntry:
+    return entry(request_id, replace(IN_DOUBT, id=f"{request_id}.1", cost_nano_usd=5, source=CostSource.REPORTED))
 
 
 def doubtful(request_id: str, *, at: datetime = AT, provider: str = "openrouter") -> LedgerEntry:
@@ -262,6 +280,26 @@ async def test_what_a_dead_process_left_is_booked_and_told_to_the_gate(
     assert caplog.record_tuples == [
         ("penstock.reconcile", logging.WARNING, "booked 1 requests that a killed process had left in its journal")
     ]
+
+
+async def test_what_a_dead_worker_had_counted_is_booked_and_not_counted_again(place_with: PlaceWith) -> None:
+    """Whether it had counted a request is asked of those that were over; of none but the last it is a question."""
+    first, last, other = (finished(request_id) for request_id in ("counted_1", "counted_2", "req_4"))
+    async with place_with() as place:
+        killed(place.journals, Done(first), Sent(lost("req_3")), Done(last), name="a worker")
+        killed(place.journals, Done(other), name="one of long ago")
+
+        assert await place.reconciler.replay() == 4
+
+        assert place.booked == [lost("req_3"), other]
+        assert place.asked_whether_counted == [
+            ("a worker", "counted_1", False),
+            ("a worker", "counted_2", True),
+            ("one of long ago", "req_4", True),
+        ]
+        assert place.store.booked(["counted_1.1", "counted_2.1", "req_3.1", "req_4.1"]) == {
+            *("counted_1.1", "counted_2.1", "req_3.1", "req_4.1")
+        }
 
 
 async def test_where_nobody_died_nothing_is_booked_and_nothing_said(
@@ -334,7 +372,41 @@ async def test_a_call_in_doubt_is_booked_at_what_its_record_says(place_with: Pla
         assert place.spent() == {"record": (1, 123_000)}
         assert place.store.spend(("model",), None)[0].input_tokens == BILLED.input_tokens
         assert place.gate.told == [("correct", SEARCH, AT, 123_000 - HELD)]
-        assert place.corrected == [(call, 123_000)]
+        assert place.corrected == [("req_1.1", 123_000)]
+
+
+async def test_a_call_that_somebody_else_has_booked_by_its_record_is_heard_of(
+    place_with: PlaceWith, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By another process, that is, which knows nothing of what is counted here."""
+    monkeypatch.setattr("router.gateway.reconcile._HEARD_AT_ONCE", 2)
+    async with place_with() as place:
+        place.held += [f"req_{number}.1" for number in range(5)]
+        place.store.write([doubtful(f"req_{number}") for number in range(5)])
+        for call in place.store.doubtful(since=AT, before=NOW, after=None, limit=9):
+            if call.request_id in ("req_1", "req_4"):
+                assert place.store.amend(call, usage=BILLED, cost_nano_usd=77)
+
+        passes = []
+        for _ in range(3):
+            await place.reconciler.hear_of_corrections()
+            passes.append(list(place.corrected))
+            place.held[:] = [each for each in place.held if each not in dict(place.corrected)]
+
+    assert passes == [
+        [("req_1.1", 77)],
+        [("req_1.1", 77)],
+        [("req_1.1", 77), ("req_4.1", 77)],
+    ]
+
+
+async def test_while_nothing_is_counted_as_held_the_ledger_is_not_asked(place_with: PlaceWith) -> None:
+    async with place_with() as place:
+        place.store.close()
+
+        await place.reconciler.hear_of_corrections()
+
+        assert place.corrected == []
 
 
 async def test_a_call_that_its_own_request_may_still_ask_about_is_left_to_it(place_with: PlaceWith) -> None:
@@ -415,7 +487,7 @@ async def test_a_ledger_that_cannot_be_written_puts_the_pass_off(place_with: Pla
         with pytest.raises(StoreUnavailable):
             await place.reconciler.reconcile()
 
-        assert [call.request_id for call, _ in place.corrected] == ["req_2"]
+        assert [call_id for call_id, _ in place.corrected] == ["req_2.1"]
 
 
 async def test_a_pass_asks_about_all_calls_however_many_stay_in_doubt(
@@ -429,7 +501,7 @@ async def test_a_pass_asks_about_all_calls_however_many_stay_in_doubt(
 
         assert (await place.reconciler.reconcile()).asked == 5
 
-        assert [call.request_id for call, _ in place.corrected] == ["req_0"]
+        assert [call_id for call_id, _ in place.corrected] == ["req_0.1"]
 
 
 async def test_old_calls_are_asked_about_seldom_and_at_last_no_more(place_with: PlaceWith) -> None:
@@ -440,7 +512,7 @@ async def test_old_calls_are_asked_about_seldom_and_at_last_no_more(place_with: 
         assert (await place.reconciler.reconcile(only_fresh=True)).asked == 1
         assert (await place.reconciler.reconcile()).asked == 1
 
-        assert [call.request_id for call, _ in place.corrected] == ["fresh", "old"]
+        assert [call_id for call_id, _ in place.corrected] == ["fresh.1", "old.1"]
 
 
 async def test_eight_calls_are_asked_about_at_the_same_time(place_with: PlaceWith) -> None:
@@ -459,6 +531,10 @@ class Scripted(Reconciler):
     def __init__(self, *ends: Reconciled | PenstockError | int) -> None:
         self.ends = list(ends)
         self.asked_about: list[str] = []
+        self.heard = 0
+
+    async def hear_of_corrections(self) -> None:
+        self.heard += 1
 
     async def replay(self) -> int:
         end = self._next()
@@ -537,10 +613,12 @@ async def test_old_calls_are_asked_about_every_five_minutes(slept_s: list[float]
 
 
 async def test_journals_are_looked_for_every_five_seconds(slept_s: list[float]) -> None:
+    scripted = Scripted(0, 1, AWAY, 0)
     with pytest.raises(IndexError):
-        await Scripted(0, 1, AWAY, 0)._replay_for_ever()
+        await scripted._replay_for_ever()
 
     assert slept_s == [5.0] * 5
+    assert scripted.heard == 3  # and corrections are heard of, whenever the store can be asked
 
 
 async def test_a_pass_that_was_put_off_is_told_of(slept_s: list[float], caplog: pytest.LogCaptureFixture) -> None:

@@ -31,7 +31,10 @@ def bill(usage: Usage = USAGE, *, told_usd: str | None = None) -> Bill:
 # The books
 
 
-def test_a_request_is_written_into_the_journal_then_the_ledger_then_the_metrics_and_then_learned_from() -> None:
+def test_a_request_is_written_into_the_journal_then_counted_then_written_into_the_ledger_and_then_learned_from() -> (
+    None
+):
+    """What is in the ledger has been counted, so that whoever replays the journal knows that of a killed process."""
     written: list[tuple[str, LedgerEntry]] = []
 
     def learning_as(name: str) -> Callable[[LedgerEntry, RequestProfile], None]:
@@ -47,7 +50,22 @@ def test_a_request_is_written_into_the_journal_then_the_ledger_then_the_metrics_
 
     books.book(done, CHAT)
 
-    assert written == [(name, done) for name in ("journal", "ledger", "metrics", "first", "second")]
+    assert written == [(name, done) for name in ("journal", "metrics", "ledger", "first", "second")]
+
+
+def test_a_request_that_cannot_be_counted_is_in_the_ledger_all_the_same() -> None:
+    written: list[LedgerEntry] = []
+
+    def fail(_: LedgerEntry) -> None:
+        raise OverflowError
+
+    books = Books(journal=lambda _: None, ledger=written.append, metrics=fail)
+    done = entry()
+
+    with pytest.raises(OverflowError):
+        books.book(done, CHAT)
+
+    assert written == [done]
 
 
 # What a call cost

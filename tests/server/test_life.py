@@ -1,5 +1,6 @@
 """When a process welcomes requests: from the end of its start until it is told to stop."""
 
+import anyio
 import pytest
 
 from router.server.life import Life
@@ -35,3 +36,22 @@ async def test_a_process_that_is_told_to_stop_while_it_starts_never_welcomes_req
 
     async with life.lived(None):
         assert not life.is_ready
+
+
+async def test_requests_are_welcome_once_what_runs_beside_has_let_the_start_settle() -> None:
+    begun = anyio.Event()
+    seen: list[str] = []
+
+    async def settle() -> None:
+        await begun.wait()
+        seen.append(f"settled, {life.is_ready}")
+
+    async def run() -> None:
+        seen.append("runs")
+        begun.set()
+
+    life = Life(starting=[], beside=[run], settling=[settle], stopping=[])
+    async with life.lived(None):
+        seen.append(f"lives, {life.is_ready}")
+
+    assert seen == ["runs", "settled, False", "lives, True"]

@@ -270,6 +270,33 @@ def test_a_file_whose_requests_are_all_over_and_kept_is_emptied(tmp_path: Path) 
     journal.close()
 
 
+def test_its_size_is_that_of_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("router.storage.journal._SEGMENT_BYTES", 1_000)
+    journal = started(tmp_path)
+    assert journal.size_bytes() == 0
+    for number in range(10):
+        journal.done(entry(f"req_{number}", attempt()))
+    assert journal.size_bytes() == sum(sizes(tmp_path)) > 3_000
+
+    journal.kept([f"req_{number}" for number in range(5)])
+    assert journal.size_bytes() == sum(sizes(tmp_path)) > 1_000
+
+    journal.kept([f"req_{number}" for number in range(5, 10)])
+    assert journal.size_bytes() == sum(sizes(tmp_path)) == 0
+    journal.close()
+
+
+def test_of_finished_requests_it_is_known_whose_they_were_and_which_was_the_last(tmp_path: Path) -> None:
+    first, second, third = (Done(entry(f"req_{number}", attempt())) for number in range(3))
+    written(tmp_path, first, second, Sent(replace(LOST, request_id="req_9")), name="one")
+    written(tmp_path, third, name="other")
+    written(tmp_path, Intent("req_8.1"), name="third")
+
+    with left_by_the_dead(tmp_path) as left:
+        assert left.done == {"req_0": ("one", False), "req_1": ("one", True), "req_2": ("other", True)}
+        assert left.processes == ["one", "other", "third"]
+
+
 def test_a_record_that_is_whole_but_damaged_ends_what_can_be_read(tmp_path: Path) -> None:
     written(tmp_path, Intent("req_1.1"), Intent("req_1.2"), Intent("req_1.3"))
     (path,) = tmp_path.glob("process/*.journal")

@@ -390,6 +390,23 @@ def held(generation_id: str | None = "gen-1", *, cost_nano_usd: int = 500_000) -
     return replace(call, generation_id=generation_id, held_nano_usd=cost_nano_usd)
 
 
+def test_what_calls_cost_by_their_record_is_told_of_those_that_have_been_amended(any_store: Store) -> None:
+    any_store.write(
+        [
+            entry("req_1", held("gen-1"), held("gen-2")),
+            entry("req_2", held("gen-3")),
+            entry("req_3", attempt(source=CostSource.RECORD, cost_nano_usd=9)),
+        ]
+    )
+    calls = {f"{call.request_id}.{call.number}": call for call in in_doubt(any_store, before=AT + HOUR, limit=10)}
+    assert any_store.amend(calls["req_1.2"], usage=Usage(1, 2), cost_nano_usd=7)
+
+    asked = ["req_1.1", "req_1.2", "req_2.1", "req_3.1", "req_4.1"]
+    assert any_store.recorded_costs(asked) == {"req_1.2": 7, "req_3.1": 9}
+    assert any_store.recorded_costs(["req_1.1"]) == {}
+    assert any_store.recorded_costs([]) == {}
+
+
 def test_a_call_is_in_doubt_if_it_is_booked_as_held_and_its_generation_is_known(any_store: Store) -> None:
     late = AT + timedelta(minutes=5)
     any_store.write(

@@ -8,6 +8,7 @@ from prometheus_client.exposition import generate_latest as text
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics_text
 
 from router.telemetry.events import EventCounter, EventHistogram
+from router.telemetry.figures import OwnFigures
 
 NAMES = st.sampled_from(["search", "ads", 'so "called"\n', "straße", ""])
 BOUNDS = (0.05, 0.1, 1, 2.5, 10, 1_000)
@@ -32,7 +33,7 @@ def assert_alike(ours: CollectorRegistry, theirs: CollectorRegistry) -> None:
 @given(st.lists(st.tuples(NAMES, NAMES, st.integers(0, 10**6))))
 def test_a_counter_exports_what_the_librarys_own_would(counted: list[tuple[str, str, int]]) -> None:
     ours, theirs = registries()
-    our = EventCounter("penstock_tokens", "Tokens.", ("team", "model"))
+    our = EventCounter(OwnFigures(), "penstock_tokens", "Tokens.", ("team", "model"))
     ours.register(our)
     their = Counter("penstock_tokens", "Tokens.", ("team", "model"), registry=theirs)
 
@@ -46,7 +47,7 @@ def test_a_counter_exports_what_the_librarys_own_would(counted: list[tuple[str, 
 @given(st.lists(FIGURES))
 def test_a_histogram_exports_what_the_librarys_own_would(figures: list[float]) -> None:
     ours, theirs = registries()
-    our = EventHistogram("penstock_seconds", "Seconds.", buckets=BOUNDS)
+    our = EventHistogram(OwnFigures(), "penstock_seconds", "Seconds.", buckets=BOUNDS)
     ours.register(our)
     their = Histogram("penstock_seconds", "Seconds.", buckets=BOUNDS, registry=theirs)
 
@@ -60,7 +61,7 @@ def test_a_histogram_exports_what_the_librarys_own_would(figures: list[float]) -
 @given(st.lists(st.tuples(NAMES, FIGURES)))
 def test_a_histogram_with_labels_exports_what_the_librarys_own_would(figures: list[tuple[str, float]]) -> None:
     ours, theirs = registries()
-    our = EventHistogram("penstock_seconds", "Seconds.", ("model",), buckets=BOUNDS)
+    our = EventHistogram(OwnFigures(), "penstock_seconds", "Seconds.", ("model",), buckets=BOUNDS)
     ours.register(our)
     their = Histogram("penstock_seconds", "Seconds.", ("model",), buckets=BOUNDS, registry=theirs)
 
@@ -73,10 +74,10 @@ def test_a_histogram_with_labels_exports_what_the_librarys_own_would(figures: li
 
 def test_two_of_one_name_are_not_registered() -> None:
     registry = CollectorRegistry()
-    registry.register(EventCounter("penstock_requests", "Requests.", ()))
-    registry.register(EventHistogram("penstock_seconds", "Seconds.", buckets=BOUNDS))
+    registry.register(EventCounter(OwnFigures(), "penstock_requests", "Requests.", ()))
+    registry.register(EventHistogram(OwnFigures(), "penstock_seconds", "Seconds.", buckets=BOUNDS))
 
     with pytest.raises(ValueError, match="Duplicated"):
-        registry.register(EventCounter("penstock_requests", "The same.", ()))
+        registry.register(EventCounter(OwnFigures(), "penstock_requests", "The same.", ()))
     with pytest.raises(ValueError, match="Duplicated"):
-        registry.register(EventHistogram("penstock_seconds", "The same.", buckets=BOUNDS))
+        registry.register(EventHistogram(OwnFigures(), "penstock_seconds", "The same.", buckets=BOUNDS))

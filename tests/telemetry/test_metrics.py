@@ -1,9 +1,12 @@
 """Every metric is made from ledger entries, adds up to them, and can be read by what reads Prometheus metrics."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from itertools import product
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -12,16 +15,19 @@ from prometheus_client.core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families as text_families
 
-from router.catalog.catalog import DeploymentId, ModelName
+from router.catalog.catalog import DeploymentId, ModelName, arm_of
+from router.config.loader import load
 from router.ledger import FAILED_VERIFICATION, Attempt, LedgerEntry, Outcome
 from router.quotas import BudgetState, Per, ScopeId, Window
-from router.telemetry.metrics import Gauges, Metrics
+from router.telemetry.metrics import MOST_SERIES, Gauges, Metrics
 from router.units import CostSource
 from tests.replacing import replace
-from tests.storage.entries import FLASH, GPT, attempt, entries, entry
+from tests.storage.entries import AT, FLASH, GPT, attempt, entries, entry
 
 NOVEMBER = Window(datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+CONFIG = Path(__file__).resolve().parents[2] / "config"
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
@@ -307,10 +313,172 @@ def test_two_processes_of_metrics_do_not_share_their_counts(metrics: Metrics) ->
     assert total(other, "penstock_requests_total") == 0
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed (Debian: prometheus)")
 def test_promtool_finds_nothing_wrong_with_the_metrics(busy: Metrics) -> None:
     text, _ = busy.exposition("text/plain")
 
-    check = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, check=False)
+    assert promtool("check", "metrics", given=text) == (0, b"")
 
-    assert (check.returncode, check.stdout + check.stderr) == (0, b"")
+
+def test_openmetrics_with_exemplars_is_what_prometheus_reads(busy: Metrics, tmp_path: Path) -> None:
+    """`promtool check metrics` reads the other format only; what imports a history has Prometheus's own parser."""
+    busy.observe(replace(entry(), trace_id=TRACE))
+    text, _ = busy.exposition(OPENMETRICS)
+    samples = tmp_path / "samples"
+    samples.write_text("\n".join(map(_with_time, text.decode().split("\n"))))
+
+    code, said = promtool("tsdb", "create-blocks-from", "openmetrics", str(samples), str(tmp_path / "blocks"))
+
+    assert code == 0, said
+    assert len(list(tmp_path.glob("blocks/*/meta.json"))) == 1
+
+
+def promtool(*arguments: str, given: bytes = b"") -> tuple[int, bytes]:
+    """Its exit code, and what it says."""
+    if shutil.which("promtool") is None:
+        assert os.environ.get("CI") != "true", "CI must have promtool installed"  # noqa: TID251 - CI says so
+        pytest.skip("promtool is not installed (Debian: prometheus)")
+    done = subprocess.run(["promtool", *arguments], input=given, capture_output=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def _with_time(line: str) -> str:
+    """A history has a time with every sample."""
+    if not line or line.startswith("#"):
+        return line
+    sample, mark, exemplar = line.partition(" # {")
+    return f"{sample} {AT.timestamp()}{mark}{exemplar}"
+
+
+# Exemplars
+
+
+def test_latencies_show_the_trace_of_a_request_that_fell_into_each_bucket(metrics: Metrics) -> None:
+    metrics.observe(entry("req_0"))
+    metrics.observe(replace(entry("req_1"), trace_id="0" * 31 + "1"))
+    metrics.observe(replace(entry("req_2"), trace_id=TRACE))
+    metrics.observe(entry("req_3"))
+    metrics.observe(replace(entry("req_4"), trace_id="0" * 31 + "2", duration_s=90.0))
+
+    text = metrics.exposition(OPENMETRICS)[0].decode()
+
+    at_2 = f'{{trace_id="{TRACE}"}} 2.5 {AT.timestamp() + 2.5}'
+    slow, ended_s = f'{{trace_id="{"0" * 31}2"}}', AT.timestamp() + 90
+    for line in (
+        f'penstock_request_duration_seconds_bucket{{le="2.5"}} 4.0 # {at_2}',
+        'penstock_request_duration_seconds_bucket{le="5.0"} 4.0',
+        f'penstock_request_duration_seconds_bucket{{le="120.0"}} 5.0 # {slow} 90.0 {ended_s}',
+        f'penstock_time_to_first_token_seconds_bucket{{le="0.5"}} 5.0 # {slow} 0.4 {ended_s}',
+        f'penstock_overhead_seconds_bucket{{le="0.0025"}} 5.0 # {slow} 0.002 {ended_s}',
+    ):
+        assert line in text.splitlines()
+    assert text.count(TRACE) == 1
+    assert "trace_id" not in metrics.exposition("text/plain")[0].decode()
+
+
+def test_the_exemplars_of_a_scrape_are_read_by_the_librarys_parser(metrics: Metrics) -> None:
+    metrics.observe(replace(entry(), trace_id=TRACE))
+
+    families = openmetrics_families(metrics.exposition(OPENMETRICS)[0].decode())  # type: ignore[no-untyped-call]  # as above
+
+    traces = {
+        family.name: sample.exemplar.labels["trace_id"]
+        for family in families
+        for sample in family.samples
+        if sample.exemplar
+    }
+    assert traces == {
+        "penstock_request_duration_seconds": TRACE,
+        "penstock_time_to_first_token_seconds": TRACE,
+        "penstock_overhead_seconds": TRACE,
+    }
+
+
+# How many series there are
+
+
+def series(metrics: Metrics) -> int:
+    return sum(len(family.samples) for family in metrics.registry.collect())
+
+
+def test_a_hundred_teams_with_twenty_models_each_have_no_more_series_than_a_scrape_may_have() -> None:
+    """And what was spent is exact: in sum by team for most, by source for all, and in all."""
+    metrics = Metrics(version="0.1.0", config_version="0123456789ab")
+    teams, models = [f"team-{number}" for number in range(100)], [ModelName(f"m/{number}") for number in range(20)]
+    metrics.watch(crowded_gauges(teams, models))
+
+    spent = 0
+    for team in teams:
+        for number, model in enumerate(models):
+            for outcome in Outcome:
+                cost = len(team) * 1_000 + number
+                call = attempt(model=model, cost_nano_usd=cost, outcome=f"upstream_{500 + number}")
+                answer = attempt(model=model, cost_nano_usd=1, source=CostSource.HELD, usage=None)
+                metrics.observe(
+                    entry(
+                        f"{team}-{model}-{outcome}",
+                        call,
+                        answer,
+                        team=team,
+                        alias=f"alias-{number}",
+                        outcome=outcome,
+                        rejected=tuple((other, "unpriced") for other in models),
+                        baseline=model,
+                    )
+                )
+                spent += cost + 1
+            metrics.quality_fed_back(team, model, "good")
+            metrics.quality_learning(team, "promoted")
+            metrics.price_changed(model)
+            metrics.repointed(model)
+            metrics.shadow_skipped(team, "balanced", model, "dropped")
+    for status in range(100, 600):
+        metrics.refused(f"code_{status}")
+
+    assert 1_000 < series(metrics) <= MOST_SERIES
+    assert sum(spent_nano_usd(metrics).values()) == spent
+    assert total(metrics, "penstock_spend_usd_total", source="held") == pytest.approx(100 * 20 * len(Outcome) * 1e-9)
+    teams_told = {labels[0] for labels in spent_nano_usd(metrics)}
+    assert len(teams_told) > 60
+
+
+def crowded_gauges(teams: list[str], models: list[ModelName]) -> Gauges:
+    deployments = [DeploymentId(f"provider-{number % 20}:{model}") for number, model in enumerate(models * 5)]
+    return Gauges(
+        in_flight=int,
+        ledger_lag_s=float,
+        budgets=lambda: [
+            BudgetState(
+                ScopeId.of_team(team), per, limit_nano_usd=10**9, spent_nano_usd=1, held_nano_usd=2, window=NOVEMBER
+            )
+            for team in teams
+            for per in Per
+        ],
+        cache_hits=lambda: dict.fromkeys(deployments, 0.5),
+        price_ages_s=lambda: {f"provider-{number}": 1.0 for number in range(50)},
+        breakers=lambda: dict.fromkeys(deployments, 2),
+    )
+
+
+def test_budgets_that_are_too_many_are_summed_up(metrics: Metrics) -> None:
+    metrics = Metrics(version="0.1.0", config_version="0123456789ab")
+    metrics.watch(crowded_gauges([f"team-{number}" for number in range(100)], []))
+
+    states = 100 * len(Per)
+    assert total(metrics, "penstock_budget_limit_usd") == states
+    assert value(metrics, "penstock_budget_limit_usd", team="other", project="other", per="other") == states - 59
+    assert value(metrics, "penstock_budget_spent_usd", team="team-0", project="", per="day") == 1e-9
+
+
+def test_under_the_shipped_configuration_every_model_has_its_own_series_of_dollars() -> None:
+    """Whatever its teams ask, by whichever alias, and however it ends."""
+    snapshot = load(CONFIG, environment={})
+    metrics = Metrics(version="0.1.0", config_version="0123456789ab")
+    for team in snapshot.teams.values():
+        models = {arm_of(each).model for policy in team.policies.values() for each in policy.candidates}
+        for alias, model, outcome, source in product(team.aliases, models, Outcome, CostSource):
+            call = attempt(model=model, source=source)
+            metrics.observe(entry("req_1", call, team=team.name, alias=alias, outcome=outcome))
+
+    assert len(spent_nano_usd(metrics)) > 30
+    assert not [labels for labels in spent_nano_usd(metrics) if "other" in labels]
+    assert series(metrics) <= MOST_SERIES

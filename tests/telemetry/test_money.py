@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily
 
+from router.telemetry.figures import OwnFigures
 from router.telemetry.money import NanoUsdCounter
 
 
@@ -18,7 +19,7 @@ def exported(counter: NanoUsdCounter) -> dict[tuple[str, ...], float]:
 
 @given(st.lists(st.integers(0, 10**15), min_size=1))
 def test_what_is_exported_is_the_nearest_float_to_the_exact_sum(amounts: list[int]) -> None:
-    counter = NanoUsdCounter("penstock_spend_usd", "Dollars.", ("team",))
+    counter = NanoUsdCounter(OwnFigures(), "penstock_spend_usd", "Dollars.", ("team",))
 
     for nano_usd in amounts:
         counter.add(("search",), nano_usd)
@@ -27,7 +28,7 @@ def test_what_is_exported_is_the_nearest_float_to_the_exact_sum(amounts: list[in
 
 
 def test_a_million_small_sums_do_not_drift() -> None:
-    counter = NanoUsdCounter("penstock_spend_usd", "Dollars.", ("team",))
+    counter = NanoUsdCounter(OwnFigures(), "penstock_spend_usd", "Dollars.", ("team",))
 
     for _ in range(1_000_000):
         counter.add(("search",), 13_400)
@@ -37,7 +38,7 @@ def test_a_million_small_sums_do_not_drift() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from(["search", "ads"]), st.sampled_from(["a", "b"]), st.integers(0, 10**9))))
 def test_labels_are_added_up_apart(amounts: list[tuple[str, str, int]]) -> None:
-    counter = NanoUsdCounter("penstock_spend_usd", "Dollars.", ("team", "model"))
+    counter = NanoUsdCounter(OwnFigures(), "penstock_spend_usd", "Dollars.", ("team", "model"))
 
     for team, model, nano_usd in amounts:
         counter.add((team, model), nano_usd)
@@ -50,7 +51,7 @@ def test_labels_are_added_up_apart(amounts: list[tuple[str, str, int]]) -> None:
 
 def test_the_order_in_which_sums_arrive_does_not_matter() -> None:
     """It would with floats: 0.1 + 0.2 + 0.3 is not 0.3 + 0.2 + 0.1."""
-    forth, back = (NanoUsdCounter("penstock_spend_usd", "Dollars.", ("team",)) for _ in range(2))
+    forth, back = (NanoUsdCounter(OwnFigures(), "penstock_spend_usd", "Dollars.", ("team",)) for _ in range(2))
     amounts = [100_000_000, 200_000_000, 300_000_000]
 
     for nano_usd, opposite in zip(amounts, reversed(amounts), strict=True):
@@ -61,11 +62,11 @@ def test_the_order_in_which_sums_arrive_does_not_matter() -> None:
 
 
 def test_it_is_registered_before_anything_was_spent() -> None:
-    counter = NanoUsdCounter("penstock_spend_usd", "Dollars.", ("team",))
+    counter = NanoUsdCounter(OwnFigures(), "penstock_spend_usd", "Dollars.", ("team",))
     registry = CollectorRegistry()
 
     registry.register(counter)
 
     assert list(counter.describe()) == [CounterMetricFamily("penstock_spend_usd", "Dollars.", labels=("team",))]
     with pytest.raises(ValueError, match="Duplicated"):
-        registry.register(NanoUsdCounter("penstock_spend_usd", "The same.", ()))
+        registry.register(NanoUsdCounter(OwnFigures(), "penstock_spend_usd", "The same.", ()))
