@@ -1,5 +1,5 @@
 """The command `penstock`: `main` (the tree of commands, errors as one sentence), `serve` (serve, check, sandbox),
-`decisions` (explain), `replay`, `accounts` (keys, spend, reconcile), `catalog` (models), `evaluation` (what train and
-evaluate may be asked; what they do is in `judging` and `ledger_judging`, which need more packages and which `late`
-loads), `output` (tables and formats).
+`workers` (serve by several processes), `decisions` (explain), `replay`, `accounts` (keys, spend, reconcile), `catalog`
+(models), `evaluation` (what train and evaluate may be asked; what they do is in `judging` and `ledger_judging`, which
+need more packages and which `late` loads), `output` (tables and formats).
 """

@@ -7,6 +7,7 @@ import socket
 import sys
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -16,6 +17,7 @@ from router.assembly.house import VERSION, House, assemble
 from router.assembly.sandbox import make_sandbox, with_sandbox
 from router.cli.configuration import config_option, directory, loaded
 from router.cli.output import as_json, counted
+from router.cli.workers import MOST_WORKERS, PLACES, refuse_alone, supervise, work
 from router.config.loader import warnings
 from router.config.snapshot import Listen, Snapshot
 from router.errors import ConfigError
@@ -35,11 +37,31 @@ log = logging.getLogger("penstock")
 @click.option(
     "--demo", is_flag=True, help="Without an OpenRouter key use the built-in sandbox; print a key that works."
 )
-def serve(config: Path | None, host: str | None, port: int | None, admin_port: int | None, *, demo: bool) -> None:
+@click.option(
+    "--workers",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, MOST_WORKERS),
+    help="Processes that serve, one for each core; more than one need Redis and PostgreSQL.",
+)
+@click.option("--as-worker", "places", hidden=True, nargs=len(PLACES), type=int, help="For the parent of several.")
+def serve(
+    config: Path | None,
+    host: str | None,
+    port: int | None,
+    admin_port: int | None,
+    *,
+    demo: bool,
+    workers: int,
+    places: tuple[int, ...] | None,
+) -> None:
     """Serve the OpenAI API on the data port, metrics and console on the admin port.
 
     Example: penstock serve --config /etc/penstock --port 8000
     """
+    if places is not None:
+        work(config, dict(zip(PLACES, places, strict=True)))
+        return
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s", level=logging.INFO, stream=sys.stderr)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its start-up lines say nothing that ours do not
     snapshot = loaded(config)
@@ -47,6 +69,9 @@ def serve(config: Path | None, host: str | None, port: int | None, admin_port: i
     listen = Listen(host or listen.host, listen.port if port is None else port)
     admin = Listen(admin.host, admin.port if admin_port is None else admin_port)
     _allow_many_files()
+    if workers > 1:
+        refuse_alone(snapshot, workers, is_demo=demo)
+        sys.exit(supervise(listen, admin, workers=workers, announce=partial(_announce_workers, snapshot, config)))
     ports = _Ports(data=bound(listen.host, listen.port), admin=bound(admin.host, admin.port))
     anyio.run(_serve, snapshot, ports, demo, directory(config), backend_options={"use_uvloop": True})
 
@@ -152,9 +177,14 @@ async def _serve(snapshot: Snapshot, ports: _Ports, is_demo: bool, config: Path)
         await serve_until_stopped(house.data, ports.data, house.stop, snapshot.settings.streams.unread_s)
 
 
+def _announce_workers(snapshot: Snapshot, config: Path | None, data: socket.socket, admin: socket.socket) -> None:
+    _announce(snapshot, None, _Ports(data, admin), config=directory(config), is_demo=False, uses_sandbox=False)
+
+
 def _announce(
-    snapshot: Snapshot, house: House, ports: _Ports, *, config: Path, is_demo: bool, uses_sandbox: bool
+    snapshot: Snapshot, house: House | None, ports: _Ports, *, config: Path, is_demo: bool, uses_sandbox: bool
 ) -> None:
+    """Say what is served where. `house` is the one of a demo, which lends a key."""
     base_url, console = f"http://{_address(ports.data)}/v1", f"http://{_address(ports.admin)}/"
     for warning in () if uses_sandbox else warnings(snapshot):
         log.warning(warning)
@@ -165,7 +195,7 @@ def _announce(
             f"Its books are in {snapshot.settings.state_dir}; commands read them with --sandbox."
         )
     click.echo(f"  base URL  {base_url}")
-    if is_demo:
+    if is_demo and house is not None:
         team, alias = _first_alias(snapshot)
         key = written(house.keys.lend(team, secrets.token_bytes))
         body = f'{{"model": "{alias}", "messages": [{{"role": "user", "content": "What is a penstock?"}}]}}'

@@ -30,11 +30,16 @@ class PortTaken(PenstockError):
     code = "port_taken"
 
 
-def bound(host: str, port: int) -> socket.socket:
-    """A socket listening at the address; port 0 is any free one. Raises PortTaken."""
+def bound(host: str, port: int, *, is_shared: bool = False) -> socket.socket:
+    """A socket listening at the address; port 0 is any free one. Raises PortTaken.
+
+    Several that are `is_shared` may listen at one address: the kernel spreads connections among them.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if is_shared:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         listener.bind((host, port))
     except OSError as error:
@@ -58,10 +63,11 @@ async def _nobody() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """How an application is stopped, as operations.md tells it."""
+    """How an application is stopped, as operations.md tells it, and who is told that it can be."""
 
     notice_s: float = 0.0  # new connections are still served for so long, until balancers have noticed
     grace_s: float = 0.0  # in all, until what is under way is cut off
+    serves: Callable[[], None] = lambda: None  # called when it has begun to serve
     begin: Callable[[], None] = lambda: None  # called by the signal's handler: no request is welcome any more
     cut_off: Callable[[], Awaitable[None]] = _nobody  # every request under way is told that it ends now
 
@@ -98,6 +104,11 @@ class _MainServer(uvicorn.Server):
             self._stop.begin()
         if not self.started:
             self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._stop.serves()
 
     async def main_loop(self) -> None:
         """Until the notice is over. The ticks are uvicorn's: it has something to do at each."""

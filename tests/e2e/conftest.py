@@ -126,11 +126,13 @@ def running_proxy(
     edit: Callable[[Path], None] | None = None,
     program: Sequence[str] = PENSTOCK,
     by_command: bool = False,
+    options: Sequence[str] = (),
     **variables: str,
 ) -> Iterator[Proxy]:
     """A proxy under a copy of the shipped configuration that asks `upstream` in OpenRouter's place.
 
-    `variables` are added to its environment. Keys are put into its SQLite file, or made `by_command` where it has none.
+    `options` are added to its command line, `variables` to its environment. Keys are put into its SQLite file, or made
+    `by_command` where it has none.
     """
     config = directory / "config"
     shutil.copytree(CHECKOUT / "config", config)
@@ -148,7 +150,7 @@ def running_proxy(
     environment.pop("DEEPSEEK_API_KEY", None)
     teams = [team.stem for team in sorted((config / "teams").glob("*.yaml"))]
     keys = _keys_by_command(config, environment, teams) if by_command else _keys(directory / "state", teams)
-    arguments = ["serve", "--config", str(config), "--port", "0", "--admin-port", "0"]
+    arguments = ["serve", "--config", str(config), "--port", "0", "--admin-port", "0", *options]
     log = directory / "proxy.log"
     with _process(arguments, environment, log, program) as process, ExitStack() as open_clients:
         base_url, console = _announced(process, log, ["base URL ", "console "])

@@ -1,0 +1,95 @@
+"""`penstock serve --workers N`: the parent of several processes, and each of them."""
+
+import logging
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+
+from router.assembly.house import Post, assemble
+from router.cli.configuration import loaded
+from router.config.snapshot import Listen, Snapshot
+from router.errors import PenstockError
+from router.server.interpreter import prepare_to_serve
+from router.server.listen import serve_until_stopped, serving
+from router.server.workers import Link, Places, Supervisor, WorkerSockets, inherited
+from router.telemetry.shared import WorkersFigures
+
+MOST_WORKERS = 128  # a machine's cores
+PLACES = ("index", "data", "admin", "link", "figures")  # what `--as-worker` says: its number, and file descriptors
+
+
+class WorkersNeedRedis(PenstockError):
+    """Several processes were asked for, and what they would have to share is in the memory of one."""
+
+    code = "workers_need_redis"
+
+
+def refuse_alone(snapshot: Snapshot, workers: int, *, is_demo: bool) -> None:
+    """Raises WorkersNeedRedis where only one process can serve."""
+    if is_demo:
+        raise WorkersNeedRedis(f"--demo is served by one process: leave --workers {workers} out.")
+    if snapshot.settings.redis is None:
+        raise WorkersNeedRedis(
+            f"--workers {workers} needs Redis and PostgreSQL: without them budgets are counted in the memory of one "
+            "process, and each of several would spend the whole of them. Configure redis and postgres in "
+            "penstock.yaml (docs/money.md), or leave --workers out."
+        )
+
+
+def supervise(
+    data: Listen, admin: Listen, *, workers: int, announce: Callable[[socket.socket, socket.socket], None]
+) -> int:
+    """Serve by that many processes until told to stop; the exit code. Raises PortTaken.
+
+    `announce` is given the sockets of the data port and the admin port, once all serve.
+    """
+    figures = WorkersFigures(workers)
+    sockets = WorkerSockets((data.host, data.port), (admin.host, admin.port), workers=workers)
+
+    def command(places: Places) -> list[str]:
+        """As this process was started, which reads the configuration, and the worker's place."""
+        given = (places.index, places.data, places.admin, places.link, figures.fd)
+        return [sys.executable, *sys.orig_argv[1:], "--as-worker", *map(str, given)]
+
+    supervisor = Supervisor(
+        sockets,
+        workers=workers,
+        command=command,
+        inherited=(figures.fd,),
+        buried=figures.bury,
+        restarted=figures.restarted,
+    )
+    return anyio.run(supervisor.run, lambda: announce(sockets.data(0), sockets.admin))
+
+
+def work(config: Path | None, places: dict[str, int]) -> None:
+    """Serve as one of several."""
+    logging.basicConfig(
+        format=f"%(asctime)s %(levelname)s %(name)s worker {places['index'] + 1}: %(message)s",
+        level=logging.INFO,
+        stream=sys.stderr,
+    )
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its start-up lines say nothing that ours do not
+    post = Post(places["figures"], places["index"])
+    listeners = inherited(places["data"]), inherited(places["admin"])
+    anyio.run(_serve, loaded(config), listeners, Link(places["link"]), post, backend_options={"use_uvloop": True})
+
+
+async def _serve(snapshot: Snapshot, listeners: tuple[socket.socket, socket.socket], link: Link, post: Post) -> None:
+    data, admin = listeners
+    house = assemble(snapshot, post=post)
+
+    def begin() -> None:
+        house.stop.begin()
+        link.stopping()
+
+    async with serving(house.admin, admin), anyio.create_task_group() as tasks:
+        tasks.start_soon(link.stop_with_parent)
+        prepare_to_serve()
+        stop = replace(house.stop, serves=link.ready, begin=begin)
+        await serve_until_stopped(house.data, data, stop, snapshot.settings.streams.unread_s)
+        tasks.cancel_scope.cancel()
