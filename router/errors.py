@@ -111,6 +111,13 @@ class Unauthenticated(CallerError):
     code = "invalid_api_key"
 
 
+class TeamGone(Unauthenticated):
+    """The key is one of ours, and its team is not in the configuration any more."""
+
+    def __init__(self, team: str) -> None:
+        super().__init__(f"The API key belongs to team {team!r}, which is not configured any more.")
+
+
 class Forbidden(CallerError):
     """The key is good, the thing is not for it."""
 

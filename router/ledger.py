@@ -1,6 +1,6 @@
 """What a request cost and why: `LedgerEntry` with its `Attempt`s. Metrics, ledger rows and traces are made from it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -10,7 +10,7 @@ import msgspec
 
 from router.catalog.catalog import Effort, ModelName, ProviderName
 from router.keys import KeyId, TeamName
-from router.quotas import ScopeId
+from router.quotas import ScopeId, charged_to
 from router.units import CostSource, Usage
 
 
@@ -109,6 +109,18 @@ class LedgerEntry(msgspec.Struct, frozen=True, gc=False):
 
 _GAVE_AN_ANSWER = frozenset({"ok", FAILED_VERIFICATION})
 _ANSWERED = frozenset({Outcome.OK, Outcome.CLIENT_GONE, Outcome.CUT})
+
+
+def with_entries(
+    spent: Mapping[ScopeId, int], entries: Iterable[LedgerEntry], *, since: datetime
+) -> dict[ScopeId, int]:
+    """What `spent_since` has said, and these entries that it did not have yet."""
+    total = dict(spent)
+    for entry in entries:
+        if entry.held_at >= since:
+            for scope in charged_to(entry.team, entry.key_id, entry.tags):
+                total[scope] = total.get(scope, 0) + entry.cost_nano_usd
+    return total
 
 
 # What spend can be grouped by.

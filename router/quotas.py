@@ -1,5 +1,6 @@
 """What a team may spend and how fast: `Budget` and `Limits`, and the calendar windows budgets are counted in."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -26,6 +27,11 @@ class ScopeId(NamedTuple):
     def of_team(cls, team: str) -> "ScopeId":
         return cls(team, ScopeKind.TEAM, team)
 
+    @property
+    def as_configured(self) -> "ScopeId":
+        """By what it is configured: no file names keys, what holds for one holds for each of a team's."""
+        return self._replace(name="") if self.kind is ScopeKind.KEY else self
+
 
 _SHADOW_MARK = "@shadow/"  # no client can send such a tag, and no file can define one as a project
 
@@ -38,6 +44,14 @@ def shadow_tag(policy: str) -> str:
 def shadowed_policy(tag: str) -> str | None:
     """The policy behind a shadow's tag; None if the tag is an ordinary one."""
     return tag.removeprefix(_SHADOW_MARK) if tag.startswith(_SHADOW_MARK) else None
+
+
+def charged_to(team: str, key_id: str, tags: Sequence[str]) -> tuple[ScopeId, ...]:
+    """Every scope whose money a request with these tags is, whether it has a budget or not."""
+    if tags and shadowed_policy(tags[0]) is not None:
+        return (ScopeId(team, ScopeKind.PROJECT, tags[0]),)  # its own budget, and nobody else's
+    projects = (ScopeId(team, ScopeKind.PROJECT, tag) for tag in tags)
+    return (ScopeId.of_team(team), ScopeId(team, ScopeKind.KEY, key_id), *projects)
 
 
 class Per(StrEnum):

@@ -1,6 +1,8 @@
 """The only place that calls the constructors of the process, and the only one that knows the real clock and chance.
 
 house      the whole proxy, in reading order
+carrying   what carries requests, anew for each configuration
+reloading  one configuration in the place of another
 deciding   what decides, and what has been learned
 providers  who is asked, and at what price
 stores     where books, counters and answers are kept

@@ -7,7 +7,7 @@ from importlib import import_module
 from router.assembly.clock import utc_now
 from router.assembly.providers import unavailable
 from router.assembly.stores import has_store, open_store
-from router.catalog.catalog import Catalog
+from router.catalog.catalog import Catalog, ModelName
 from router.config.snapshot import Snapshot
 from router.config.text_heads import head_in_force
 from router.decision.facts import Experience
@@ -30,6 +30,7 @@ def make_planner(
     *,
     caches: PromptCaches | None = None,
     board: Board | None = None,
+    counter: TokenCounter | None = None,
 ) -> Planner:
     """What decides under the configuration: the same for the server, for dry runs and for `penstock explain`.
 
@@ -40,7 +41,7 @@ def make_planner(
         snapshot,
         catalog=catalog,
         quality=make_quality(snapshot),
-        counter=TokenCounter(load_encoding("o200k_base")),
+        counter=counter or make_counter(),
         now=utc_now,
         unavailable=unavailable(snapshot),
         experience=experience,
@@ -50,6 +51,10 @@ def make_planner(
     )
 
 
+def make_counter() -> TokenCounter:
+    return TokenCounter(load_encoding("o200k_base"))
+
+
 def make_quality(snapshot: Snapshot) -> QualityPredictor:
     """What tells how good answers will be under that configuration."""
     return TablePredictor({team.name: team.quality for team in snapshot.teams.values() if team.quality})
@@ -57,8 +62,12 @@ def make_quality(snapshot: Snapshot) -> QualityPredictor:
 
 def make_experience(snapshot: Snapshot) -> LearnedExperience:
     """An experience that has learned nothing yet."""
-    ratios = {name: of[0].model.token_ratio for name, of in snapshot.catalog.deployments.items()}
-    return LearnedExperience(ratios, unmoved=unmoved_teams(snapshot))
+    return LearnedExperience(token_ratios(snapshot), unmoved=unmoved_teams(snapshot))
+
+
+def token_ratios(snapshot: Snapshot) -> Mapping[ModelName, float]:
+    """What the catalog says of each model's vocabulary."""
+    return {name: of[0].model.token_ratio for name, of in snapshot.catalog.deployments.items()}
 
 
 def kept_experience(snapshot: Snapshot) -> LearnedExperience:

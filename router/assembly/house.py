@@ -4,9 +4,8 @@ import os
 import random
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
 
@@ -15,34 +14,41 @@ import anyio.to_thread
 from starlette.types import ASGIApp
 
 from router.apis import Api
+from router.assembly.carrying import Lasting, make_gateway
 from router.assembly.clock import request_id_at, utc_now
-from router.assembly.deciding import code_parsers, make_experience, make_planner, make_quality, unmoved_teams
-from router.assembly.providers import live_prices, provider_endpoints, unavailable
+from router.assembly.deciding import make_counter, make_experience
+from router.assembly.providers import live_prices
+from router.assembly.reloading import Succession, learning_limits, unchanging
 from router.assembly.stores import open_pepper, open_store, redis_gate, redis_marks, redis_shelf
 from router.catalog.book import with_book
 from router.catalog.catalog import arm_of
 from router.config.snapshot import Snapshot
-from router.gateway.cache import AnswerCache, Shelf
+from router.decision.policy import Policy
+from router.gateway.answer import MOST_DRAINS
+from router.gateway.cache import Shelf
 from router.gateway.dispatch import Clock, Gateway, ReadFacts
 from router.gateway.feedback import Feedback
 from router.gateway.idempotency import Idempotency
+from router.gateway.in_force import InForce
 from router.gateway.labelling import Labeller
-from router.gateway.live_prices import Listeners
+from router.gateway.live_prices import Listeners, LivePrices
 from router.gateway.past import DecideAgain
 from router.gateway.reconcile import Reconciled, Reconciler
+from router.gateway.reload import Reload, Source
 from router.gateway.settlement import Books
 from router.gateway.shadow import Shadows
 from router.gateway.versions import VersionsAnswered
+from router.keys import TeamName
 from router.learning.keeping import Keeper
-from router.learning.teaching import Limits as LearningLimits
 from router.learning.teaching import Teacher
 from router.learning.warmth import Warmth
 from router.limits.gate import Gate
 from router.limits.memory import MemoryGate
 from router.limits.redis import RedisGate
 from router.server.admin import Budgets, Labels, MetricsPage, QualityEvents, Requests, RequireAdminToken, Spend
-from router.server.app import PUBLIC, OuterEdge, admin_app, data_app
+from router.server.app import PUBLIC, MadeAnew, OuterEdge, admin_app, data_app
 from router.server.auth import KeyRing, RequireKey
+from router.server.configuration import Configuration, in_short
 from router.server.console import Console
 from router.server.counting import CountTokens
 from router.server.endpoints import ModelEndpoint, RequestReader, Underway
@@ -56,13 +62,13 @@ from router.server.replies import Wording
 from router.storage.answer_shelves import MemoryShelf
 from router.storage.journal import Journal
 from router.storage.lock import DirectoryLock
+from router.storage.store import Store
 from router.storage.writer import LedgerWriter
 from router.telemetry.figures import Figures, OwnFigures
 from router.telemetry.loop_lag import LoopLag
 from router.telemetry.metrics import Gauges, Metrics
 from router.telemetry.shared import SharedFigures
 from router.upstream.breaker import Availability, RetryBudget
-from router.upstream.client import UpstreamClient
 from router.upstream.transport import UpstreamTransport
 from router.wire.completions import CompletionDialect, CompletionReader
 from router.wire.dialect import ChatDialect, Dialect
@@ -98,6 +104,7 @@ class House:
     reconcile: Callable[[], Awaitable[Reconciled]]  # one pass, where the data app does not run
     claim: Callable[[], None]  # the state directory, before anything is promised; raises StateInUse
     close: Callable[[], Awaitable[None]]  # connections and files, if the data app has never run
+    hung_up: Callable[[], None]  # on SIGHUP: the configuration is to be read anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +115,17 @@ class Post:
     index: int  # from 0
 
 
-def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None, post: Post | None = None) -> House:
+def assemble(
+    snapshot: Snapshot,
+    *,
+    source: Source | None = None,
+    transport: UpstreamTransport | None = None,
+    post: Post | None = None,
+) -> House:
     """Everything that serves the configuration. Opens the store; nothing runs before the data app's lifespan begins.
 
-    `transport` is closed with it. `post` is that of one worker of several.
+    With a `source`, it serves whatever the configuration becomes there. `transport` is closed with it. `post` is that
+    of one worker of several.
     """
     settings = snapshot.settings
     store = open_store(settings)
@@ -120,6 +134,7 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None, 
     journal = Journal(journals, name=name)
     writer = LedgerWriter(store, monotonic_s=time.monotonic, kept=journal.kept)
     metrics = Metrics(version=VERSION, config_version=snapshot.version, figures=_figures(post, process=name))
+    metrics.config_in_force(snapshot.version, at=utc_now())
     loop_lag = LoopLag(monotonic_s=time.monotonic, sleep=anyio.sleep, beat=metrics.publish)
     shared = redis_gate(snapshot, store, process=name) if settings.redis is not None else None
     memory = MemoryGate(now=utc_now, monotonic_s=time.monotonic)
@@ -132,16 +147,14 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None, 
     reader, responses = ReplyReader(), ResponsesReplyReader()
     messages = MessageReader(reader)
     transport = transport or UpstreamTransport()
-    client = UpstreamClient(transport, provider_endpoints(settings), reader)
     experience = make_experience(snapshot)
     keeper = Keeper(experience, store, now=utc_now)
-    learning = settings.learning
     listeners = Listeners(
         price_changed=metrics.price_changed,
         repointed=metrics.repointed,
         forget=(experience.forget, lambda model: warmth.forget(model, now=utc_now())),
     )
-    prices = live_prices(snapshot, store, client, listeners)
+    prices = live_prices(snapshot, store, lambda: in_force.current.client, listeners)
     teacher = Teacher(
         experience.judgements,
         experience.rates,
@@ -149,16 +162,15 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None, 
         holder=name,
         now=utc_now,
         catalog=lambda: prices.catalog,
-        limits=LearningLimits(learning.escalated_share, learning.retried_share, timedelta(days=learning.kept_days)),
+        limits=learning_limits(settings.learning),
         happened=metrics.quality_learning,
         lost=metrics.labels_lost,
     )
-    unmoved = unmoved_teams(snapshot)
     labeller = Labeller(
-        learns=lambda team: team in snapshot.teams and team not in unmoved,
-        policies=lambda team: snapshot.teams[team].policies if team in snapshot.teams else {},
+        learns=lambda team: team in in_force.current.snapshot.teams and experience.is_moved(team),
+        policies=lambda team: _policies(in_force.current.snapshot, team),
         catalog=lambda: prices.catalog,
-        quality=make_quality(snapshot),
+        quality=lambda: in_force.current.planner.quality,
         rates=experience.rates,
         put=teacher.put,
     )
@@ -171,33 +183,35 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None, 
     )
     jitter = random.Random()  # noqa: S311 - spreads retries in time, and decides nothing else
     availability = Availability(snapshot.catalog, monotonic_s=time.monotonic, jitter=jitter, is_kept=settings.breakers)
-    gateway = Gateway(
-        snapshot,
-        planner=make_planner(snapshot, experience, lambda: prices.catalog, caches=warmth, board=availability),
-        gate=gate,
-        client=client,
+    lasting = Lasting(
+        transport=transport,
         reader=reader,
         dialects=_dialects(reader, responses, messages),
         facts=_facts(reader, responses, messages),
+        gate=gate,
         journal=journal,
-        is_strict=settings.durability == "strict",
         books=Books(
             journal=journal.done,
             ledger=writer.put,
             metrics=metrics.observe,
             learning=(warmth.learn, experience.learn, labeller.observe, answered.observe),
         ),
-        clock=Clock(monotonic_s=time.monotonic, sleep=anyio.sleep),
+        shelf=shelf,
+        counter=make_counter(),
+        experience=experience,
+        caches=warmth,
         availability=availability,
         retries=RetryBudget(monotonic_s=time.monotonic),
         jitter=jitter,
         copy_to_shadow=shadows.offer,
-        cache=AnswerCache(shelf, config_version=snapshot.version, now=utc_now),
-        parsers=code_parsers(snapshot),
+        drains=anyio.CapacityLimiter(MOST_DRAINS),
+        clock=Clock(monotonic_s=time.monotonic, sleep=anyio.sleep),
+        now=utc_now,
     )
+    in_force = InForce(make_gateway(snapshot, prices.priced, lasting))
     metrics.watch(
         Gauges(
-            in_flight=lambda: gateway.in_flight,
+            in_flight=lambda: in_force.in_flight,
             ledger_lag_s=writer.lag_s,
             budgets=gate.states,
             cache_hits=warmth.shares,
@@ -209,7 +223,7 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None, 
     )
 
     reconciler = Reconciler(
-        gateway,
+        in_force,
         store,
         journals=journals,
         now=utc_now,
@@ -218,17 +232,30 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None, 
         has_counted=metrics.has_counted,
         held=metrics.held,
     )
-    explaining = Explaining(
-        snapshot,
-        planner=gateway.planner,
-        again=DecideAgain(
-            snapshot, catalog=lambda: with_book(snapshot.catalog, prices.book, {}), quality=make_quality(snapshot)
-        ),
-        history=store,
-        max_body_bytes=settings.max_body_bytes,
-    )
-    keys = KeyRing(store, pepper=open_pepper(settings), teams=frozenset(snapshot.teams), now=utc_now)
 
+    keys = KeyRing(store, pepper=open_pepper(settings), teams=lambda: in_force.current.snapshot.teams, now=utc_now)
+
+    succession = Succession(
+        lasting=lasting,
+        in_force=in_force,
+        prices=prices,
+        memory=memory if shared is None else None,
+        shared=shared,
+        teacher=teacher,
+        answered=answered,
+        metrics=metrics,
+        store=store,
+        writer=writer,
+    )
+    reload = Reload(
+        in_force,
+        source or unchanging(snapshot),
+        take=succession.take,
+        tidy=succession.tidy,
+        now=utc_now,
+        failed=metrics.reload_failed,
+        outer_edge=OuterEdge,
+    )
     idempotency = Idempotency(store, now=utc_now)
 
     async def close() -> None:
@@ -244,14 +271,14 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None, 
         reconciler.run,
         keeper.run,
         teacher.run,
-        partial(shadows.run, gateway),
+        shadows.run,
     ]
     # The server has cancelled what is still under way: it is settled before the books are closed.
-    stopping: list[Step] = [partial(_emptied, gateway), transport.aclose, partial(_emptied, gateway)]
+    stopping: list[Step] = [partial(_emptied, in_force), transport.aclose, partial(_emptied, in_force)]
     alone = DirectoryLock(settings.state_dir)
     if shared is None:
         # Replayed before the counters are recovered: what a killed process spent counts.
-        recover = in_thread(memory.recover, gateway.quotas.all(), store.spent_since)
+        recover = in_thread(memory.recover, in_force.current.quotas.all(), store.spent_since)
         starting = [in_thread(alone.take), *starting, reconciler.replay, recover, in_thread(store.give_up_claims)]
         closing: list[Step] = [in_thread(journal.close), close, in_thread(alone.give_up)]
     else:
@@ -263,6 +290,8 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None, 
         stopping.append(marks.aclose)
     if shared_shelf is not None:
         stopping.append(shared_shelf.aclose)
+    if source is not None:
+        beside.append(reload.run)
     life = Life(
         starting=[*starting, in_thread(lambda: keeper.load(prices.catalog)), in_thread(writer.start)],
         beside=beside,
@@ -285,13 +314,11 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None, 
     underway, chats = Underway(), ChatReader()
     endpoints = {
         api: ModelEndpoint(
-            gateway,
+            in_force,
             api,
             reader=requests,
             underway=underway,
             idempotency=idempotency,
-            max_body_bytes=settings.max_body_bytes,
-            comment_every_s=settings.streams.comment_every_s,
             refused=metrics.refused,
         )
         for api, requests in _request_readers(chats).items()
@@ -300,24 +327,28 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None, 
         data=data_app(
             endpoints=endpoints,
             count_tokens=CountTokens(
-                gateway,
+                in_force,
                 reader=MessagesReader(chats, needs_limit=False),
-                max_body_bytes=settings.max_body_bytes,
                 refused=metrics.refused,
             ),
             feedback=FeedbackEndpoint(
                 Feedback(
                     store,
                     labeller,
-                    learns=lambda team: team not in unmoved,
+                    learns=experience.is_moved,
                     now=utc_now,
                     sleep=anyio.sleep,
                     counted=metrics.quality_fed_back,
                 ),
                 refused=metrics.refused,
             ),
-            models=Models(
-                snapshot, catalog=lambda: prices.catalog, now=utc_now, unavailable=unavailable(snapshot).keys()
+            models=MadeAnew(
+                lambda: Models(
+                    in_force.current.snapshot,
+                    catalog=lambda: prices.catalog,
+                    now=utc_now,
+                    unavailable=in_force.current.planner.unavailable.keys(),
+                )
             ),
             not_ready=not_ready,
             guard=partial(RequireKey, keys=keys, public=PUBLIC, refused=metrics.refused),
@@ -325,6 +356,7 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None, 
             lifespan=life.lived,
             is_stopping=lambda: life.is_stopping,
             wordings=[("/v1/messages", _AS_ANTHROPIC)],
+            about=lambda: in_short(reload.standing),
         ),
         admin=admin_app(
             endpoints={
@@ -334,12 +366,30 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None, 
                 "/admin/budgets": Budgets(gate.states),
                 "/admin/labels": Labels(store),
                 "/admin/quality": QualityEvents(store),
-                "/": Console(store, budgets=gate.states, now=utc_now, version=VERSION, config_version=snapshot.version),
+                "/admin/config": Configuration(reload, reads_anew=False),
+                "/": MadeAnew(
+                    lambda: Console(
+                        store,
+                        budgets=gate.states,
+                        now=utc_now,
+                        version=VERSION,
+                        config_version=in_force.current.config_version,
+                    )
+                ),
             },
             questions={
-                "/admin/explain": Explain(explaining),
-                EXPLAIN_PATH: ExplainPage(explaining, now=utc_now, version=VERSION, config_version=snapshot.version),
+                "/admin/explain": MadeAnew(lambda: Explain(_explaining(in_force.current, prices, store))),
+                EXPLAIN_PATH: MadeAnew(
+                    lambda: ExplainPage(
+                        _explaining(in_force.current, prices, store),
+                        now=utc_now,
+                        version=VERSION,
+                        config_version=in_force.current.config_version,
+                    )
+                ),
             },
+            orders={"/admin/reload": Configuration(reload, reads_anew=True)},
+            about=lambda: in_short(reload.standing),
             not_ready=not_ready,
             guard=partial(RequireAdminToken, token=settings.admin_token, public=PUBLIC),
             new_request_id=new_request_id,
@@ -349,6 +399,7 @@ def assemble(snapshot: Snapshot, *, transport: UpstreamTransport | None = None, 
         reconcile=partial(_reconciled, reconciler, shared),
         claim=alone.take if shared is None else _nothing_to_claim,
         close=close,
+        hung_up=reload.ask,
     )
 
 
@@ -415,10 +466,29 @@ async def _can_pay(shared: RedisGate) -> None:
             await anyio.sleep(0.02)
 
 
-async def _emptied(gateway: Gateway) -> None:
+def _explaining(now: Gateway, prices: LivePrices, store: Store) -> Explaining:
+    """What explains decisions under the configuration in force now."""
+    return Explaining(
+        now.snapshot,
+        planner=now.planner,
+        again=DecideAgain(
+            now.snapshot,
+            catalog=lambda: with_book(now.snapshot.catalog, prices.book, {}),
+            quality=now.planner.quality,
+        ),
+        history=store,
+        max_body_bytes=now.snapshot.settings.max_body_bytes,
+    )
+
+
+def _policies(snapshot: Snapshot, team: TeamName) -> Mapping[str, Policy]:
+    return snapshot.teams[team].policies if team in snapshot.teams else {}
+
+
+async def _emptied(in_force: InForce) -> None:
     """Returns when no request is under way, or when patience ends."""
     with anyio.move_on_after(_SETTLE_S):
-        while gateway.in_flight:  # noqa: ASYNC110 - at a stop only: no request should pay for an event
+        while in_force.in_flight:  # noqa: ASYNC110 - at a stop only: no request should pay for an event
             await anyio.sleep(0.05)
 
 

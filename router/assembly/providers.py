@@ -1,8 +1,7 @@
 """Who is asked, and at what price: providers' endpoints, their live prices, and who has no key."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
-from functools import partial
 
 import anyio
 import anyio.to_thread
@@ -45,16 +44,24 @@ def unavailable(snapshot: Snapshot) -> dict[DeploymentId, str]:
     }
 
 
-def live_prices(snapshot: Snapshot, store: Store, client: UpstreamClient, listeners: Listeners) -> LivePrices:
-    """The catalog at the prices in force. A provider for which no key is configured is not asked."""
+def listing_providers(settings: Settings) -> list[ProviderName]:
+    """Who has a list of prices that may be read. A provider for which no key is configured is not asked."""
+    return [
+        name
+        for name, access in settings.providers.items()
+        if access.provider.kind == "openrouter" and access.api_key is not None
+    ]
+
+
+def live_prices(
+    snapshot: Snapshot, store: Store, client: Callable[[], UpstreamClient], listeners: Listeners
+) -> LivePrices:
+    """The catalog at the prices in force. `client` is that of the configuration in force."""
+    reader = ListingReader()
     return LivePrices(
         snapshot.catalog,
-        providers=[
-            name
-            for name, access in snapshot.settings.providers.items()
-            if access.provider.kind == "openrouter" and access.api_key is not None
-        ],
-        read=partial(listed_models, client, ListingReader()),
+        providers=listing_providers(snapshot.settings),
+        read=lambda provider, names: listed_models(client(), reader, provider, names),
         store=store,
         times=snapshot.settings.prices,
         now=utc_now,
@@ -77,7 +84,7 @@ async def prices_to_refresh(snapshot: Snapshot) -> AsyncIterator[LivePrices]:
         transport = UpstreamTransport()
         client = UpstreamClient(transport, provider_endpoints(snapshot.settings), ReplyReader())
         try:
-            prices = live_prices(snapshot, store, client, Listeners(price_changed=_ignored, repointed=_ignored))
+            prices = live_prices(snapshot, store, lambda: client, Listeners(price_changed=_ignored, repointed=_ignored))
             await anyio.to_thread.run_sync(prices.load)
             yield prices
         finally:

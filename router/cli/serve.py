@@ -6,7 +6,7 @@ import secrets
 import socket
 import sys
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +20,9 @@ from router.cli.output import as_json, counted
 from router.cli.workers import MOST_WORKERS, PLACES, refuse_alone, supervise, work
 from router.config.loader import warnings
 from router.config.snapshot import Listen, Snapshot
+from router.config.watching import fingerprint
 from router.errors import ConfigError
+from router.gateway.reload import Source
 from router.keys import TeamName, written
 from router.sandbox.refusals import Refusal
 from router.server.interpreter import prepare_to_serve
@@ -64,6 +66,7 @@ def serve(
         return
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s", level=logging.INFO, stream=sys.stderr)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its start-up lines say nothing that ours do not
+    seen = fingerprint(directory(config))
     snapshot = loaded(config)
     listen, admin = snapshot.settings.listen, snapshot.settings.admin
     listen = Listen(host or listen.host, listen.port if port is None else port)
@@ -73,7 +76,8 @@ def serve(
         refuse_alone(snapshot, workers, is_demo=demo)
         sys.exit(supervise(listen, admin, workers=workers, announce=partial(_announce_workers, snapshot, config)))
     ports = _Ports(data=bound(listen.host, listen.port), admin=bound(admin.host, admin.port))
-    anyio.run(_serve, snapshot, ports, demo, directory(config), backend_options={"use_uvloop": True})
+    source = Source(directory(config), seen, partial(loaded, config))
+    anyio.run(_serve, snapshot, ports, demo, source, backend_options={"use_uvloop": True})
 
 
 @click.command()
@@ -159,12 +163,14 @@ def _allow_many_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-async def _serve(snapshot: Snapshot, ports: _Ports, is_demo: bool, config: Path) -> None:
+async def _serve(snapshot: Snapshot, ports: _Ports, is_demo: bool, source: Source) -> None:
     uses_sandbox = is_demo and _lacks_openrouter_key(snapshot)
     listener = bound("127.0.0.1", 0) if uses_sandbox else None
     if listener is not None:
-        snapshot = with_sandbox(snapshot, f"http://127.0.0.1:{port_of(listener)}/api/v1")
-    house = assemble(snapshot)
+        in_place = f"http://127.0.0.1:{port_of(listener)}/api/v1"
+        snapshot, read = with_sandbox(snapshot, in_place), source.read
+        source = replace(source, read=lambda: with_sandbox(read(), in_place))
+    house = assemble(snapshot, source=source)
     house.claim()  # here, where what it raises is still told in a sentence
     async with AsyncExitStack() as stack:
         if listener is not None:
@@ -173,8 +179,10 @@ async def _serve(snapshot: Snapshot, ports: _Ports, is_demo: bool, config: Path)
             )
         await stack.enter_async_context(serving(house.admin, ports.admin))
         prepare_to_serve()
-        _announce(snapshot, house, ports, config=config, is_demo=is_demo, uses_sandbox=uses_sandbox)
-        await serve_until_stopped(house.data, ports.data, house.stop, snapshot.settings.streams.unread_s)
+        _announce(snapshot, house, ports, config=source.directory, is_demo=is_demo, uses_sandbox=uses_sandbox)
+        await serve_until_stopped(
+            house.data, ports.data, house.stop, snapshot.settings.streams.unread_s, hung_up=house.hung_up
+        )
 
 
 def _announce_workers(snapshot: Snapshot, config: Path | None, data: socket.socket, admin: socket.socket) -> None:

@@ -5,14 +5,17 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import anyio
 
 from router.assembly.house import Post, assemble
-from router.cli.configuration import loaded
+from router.cli.configuration import directory, loaded
 from router.config.snapshot import Listen, Snapshot
+from router.config.watching import fingerprint
 from router.errors import PenstockError
+from router.gateway.reload import Source
 from router.server.interpreter import prepare_to_serve
 from router.server.listen import serve_until_stopped, serving
 from router.server.workers import Link, Places, Supervisor, WorkerSockets, inherited
@@ -76,12 +79,14 @@ def work(config: Path | None, places: dict[str, int]) -> None:
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its start-up lines say nothing that ours do not
     post = Post(places["figures"], places["index"])
     listeners = inherited(places["data"]), inherited(places["admin"])
-    anyio.run(_serve, loaded(config), listeners, Link(places["link"]), post, backend_options={"use_uvloop": True})
+    source = Source(directory(config), fingerprint(directory(config)), partial(loaded, config))
+    anyio.run(_serve, source, listeners, Link(places["link"]), post, backend_options={"use_uvloop": True})
 
 
-async def _serve(snapshot: Snapshot, listeners: tuple[socket.socket, socket.socket], link: Link, post: Post) -> None:
+async def _serve(source: Source, listeners: tuple[socket.socket, socket.socket], link: Link, post: Post) -> None:
     data, admin = listeners
-    house = assemble(snapshot, post=post)
+    snapshot = source.read()
+    house = assemble(snapshot, source=source, post=post)
 
     def begin() -> None:
         house.stop.begin()
@@ -91,5 +96,5 @@ async def _serve(snapshot: Snapshot, listeners: tuple[socket.socket, socket.sock
         tasks.start_soon(link.stop_with_parent)
         prepare_to_serve()
         stop = replace(house.stop, serves=link.ready, begin=begin)
-        await serve_until_stopped(house.data, data, stop, snapshot.settings.streams.unread_s)
+        await serve_until_stopped(house.data, data, stop, snapshot.settings.streams.unread_s, hung_up=house.hung_up)
         tasks.cancel_scope.cancel()

@@ -23,6 +23,7 @@ from router.units import nano_usd
 def settings(file: PenstockFile, *, directory: Path, environment: Mapping[str, str]) -> Settings:
     """The settings of a validated file; paths in it are relative to the configuration's `directory`."""
     token_file = _path(file.admin.token_file, directory, environment)
+    named = (file.admin.token_file, file.text_head, *(each.api_key_file for each in file.providers.values()))
     return Settings(
         listen=_listen(file.listen),
         admin=_listen(file.admin.listen),
@@ -51,6 +52,7 @@ def settings(file: PenstockFile, *, directory: Path, environment: Mapping[str, s
         ),
         text_head=_path(file.text_head, directory, environment),
         breakers=file.breakers,
+        files=tuple(path for each in named if (path := _path(each, directory, environment)) is not None),
         providers={
             ProviderName(name): _access(ProviderName(name), section, directory, environment)
             for name, section in file.providers.items()

@@ -103,6 +103,7 @@ class Settings:
     text_head: Path | None = None  # None: the one that ships
     breakers: bool = True  # whether deployments that fail, or say "not now", are left alone
     admin_token_from: str | None = None  # the variable or file that should hold it, for messages
+    files: tuple[Path, ...] = ()  # beside the configuration's own: of secrets, of the text head
 
 
 @dataclass(frozen=True, slots=True)

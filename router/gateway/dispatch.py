@@ -11,7 +11,6 @@ import msgspec
 
 from router.apis import Api
 from router.config.snapshot import Snapshot, Team
-from router.gateway.answer import MOST_DRAINS
 from router.gateway.cache import AnswerCache
 from router.gateway.planning import Plan, Planner
 from router.gateway.settlement import Books
@@ -27,8 +26,8 @@ from router.wire.dialect import Dialect
 from router.wire.replies import ReplyFacts, ReplyReader
 from router.wire.requests import ModelRequest
 
-# Takes an answered request; returns at once. The last argument is the request's id.
-CopyToShadow = Callable[[Plan, ModelRequest, Caller, str], None]
+# Takes an answered request, and the gateway that carried it; returns at once. The last argument is the request's id.
+CopyToShadow = Callable[["Gateway", Plan, ModelRequest, Caller, str], None]
 
 ReadFacts = Callable[[bytes], ReplyFacts | None]
 """What a whole answer says that we act on, or None if it is no answer."""
@@ -64,8 +63,10 @@ class Gateway:
         jitter: random.Random,
         copy_to_shadow: CopyToShadow,
         cache: AnswerCache,
+        drains: anyio.CapacityLimiter,
         parsers: Mapping[CodeLanguage, Parses] = NO_PARSERS,
     ) -> None:
+        self.snapshot = snapshot
         self.planner = planner
         self.gate = gate
         self.client = client
@@ -87,7 +88,7 @@ class Gateway:
         self.quotas = Quotas(snapshot)
         self.encode = msgspec.json.Encoder().encode
         self.in_flight = 0
-        self.drains = anyio.CapacityLimiter(MOST_DRAINS)
+        self.drains = drains  # of all configurations together, as gate, journal and books are
 
     async def journal_durably(self, record: Record, *, request_id: str) -> None:
         """Write the record; under strict durability return only when it is on the disk. Raises JournalUnwritable."""

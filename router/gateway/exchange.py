@@ -118,6 +118,16 @@ class Exchange:
         return self._gateway.dialects[self.request.api]
 
     @property
+    def config_version(self) -> str:
+        """Of the configuration it is carried under, whatever is in force by now."""
+        return self._gateway.config_version
+
+    @property
+    def comment_every_s(self) -> float:
+        """How often who waits for the first event of a stream gets a comment."""
+        return self._gateway.snapshot.settings.streams.comment_every_s
+
+    @property
     def plan(self) -> Plan | None:
         return self._plan
 
@@ -613,7 +623,7 @@ class Exchange:
                 self._gateway.books.book(self._entry(self._plan, ended_s=now_s), self._plan.profile)
         if self._outcome() is Outcome.OK:
             await self._keep_for_others()
-            self._gateway.copy_to_shadow(self._plan, self.request, self._caller, self.request_id)
+            self._gateway.copy_to_shadow(self._gateway, self._plan, self.request, self._caller, self.request_id)
 
     async def _keep_for_others(self) -> None:
         """Have the team's cache keep the answer, if it may."""

@@ -51,7 +51,7 @@ class Labeller:
         learns: Callable[[TeamName], bool],
         policies: Callable[[TeamName], Mapping[str, Policy]],
         catalog: Callable[[], Catalog],
-        quality: QualityPredictor,
+        quality: Callable[[], QualityPredictor],
         rates: Rates,
         put: Callable[[Label], None],
     ) -> None:
@@ -100,7 +100,7 @@ class Labeller:
             return None
         # Of the effort that the decision asked for too: else nothing that is learned of it would be asked.
         effort = effort_in_force(call.effort, effort_asked(profile), deployments[0].model)
-        forecast = self._quality.forecast(deployments[0].model, effort, profile, NO_LESSON).probability
+        forecast = self._quality().forecast(deployments[0].model, effort, profile, NO_LESSON).probability
         odds = min(max(forecast, _LEAST_ODDS), 1.0 - _LEAST_ODDS)
         return Label(
             request_id=entry.request_id,

@@ -5,7 +5,6 @@ the same store take it up from there.
 """
 
 import logging
-import math
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -42,6 +41,19 @@ class Listeners:
     forget: Sequence[Callable[[ModelName], None]] = ()
 
 
+class PricedCatalog:
+    """The catalog of one configuration at the prices in force.
+
+    Once another configuration has taken its place it stays as it is, for the requests that began under it.
+    """
+
+    __slots__ = ("catalog", "readings")
+
+    def __init__(self, catalog: Catalog, *, readings: int = 0) -> None:
+        self.catalog = catalog  # replaced whole, never changed
+        self.readings = readings  # of prices, that it takes into account
+
+
 class LivePrices:
     """The catalog at the prices in force, and the task that keeps it so."""
 
@@ -57,7 +69,7 @@ class LivePrices:
         listeners: Listeners,
     ) -> None:
         """`providers` have a list of their own that may be read."""
-        self.catalog = catalog  # what requests are planned with; replaced whole, never changed
+        self.priced = PricedCatalog(catalog)  # what requests are planned with
         self._base = catalog  # of the configuration
         self.providers = tuple(providers)
         self._read = read
@@ -72,9 +84,35 @@ class LivePrices:
         self._read_at: dict[ProviderName, datetime] = {}  # by this process
         self._unkept: dict[tuple[Name, datetime], PriceRow] = {}  # rows that the store has not taken yet
         self._reported: dict[Name, str | None] = {}  # what was last complained of
-        self._deployments: dict[Name, list[Deployment]] = {}
-        for deployment in catalog:
-            self._deployments.setdefault(name_of(deployment), []).append(deployment)
+        self._due_s = 0.0  # by the loop's clock, when lists are read next
+        self._readings = 0  # that have changed prices, or may have
+        self._deployments = _by_name(catalog)
+
+    @property
+    def catalog(self) -> Catalog:
+        """Of the configuration in force, at the prices in force."""
+        return self.priced.catalog
+
+    def priced_anew(self, base: Catalog) -> PricedCatalog:
+        """Another configuration's catalog at the prices in force. Takes milliseconds; may be asked in a thread."""
+        readings = self._readings
+        return PricedCatalog(self._with_prices(base), readings=readings)
+
+    def reconfigured(
+        self, base: Catalog, priced: PricedCatalog, *, providers: Collection[ProviderName], times: PriceRefresh
+    ) -> None:
+        """Another configuration's catalog is in force, `priced_anew` a moment ago. All that was read stays.
+
+        Where it has names that were not there before, their prices are looked up soon.
+        """
+        before = self._deployments
+        self._base, self.priced, self._deployments = base, priced, _by_name(base)
+        self.providers, self._times = tuple(providers), times
+        if priced.readings != self._readings:  # one came meanwhile
+            self._price()
+        if self._deployments.keys() - before.keys():
+            self._looked_until = None  # what others wrote of these was passed over
+            self._due_s = 0.0
 
     @property
     def book(self) -> PriceBook:
@@ -93,20 +131,18 @@ class LivePrices:
     def load(self) -> None:
         """Begin with the book: the last good prices, and all that were before. Blocks. Raises StoreUnavailable."""
         self._book = PriceBook().with_rows(self._store.prices())
-        self.catalog = self._priced()
+        self._price()
 
     async def run(self) -> None:
         """Read anew, now and then, until cancelled. The first time at once; without `every_s` only the book."""
-        every_s = math.inf if self._times.every_s is None else self._times.every_s
-        due_s = math.inf if self._times.every_s is None else anyio.current_time()
         while True:
             await self._look()
-            if anyio.current_time() >= due_s:
-                due_s = anyio.current_time() + every_s
+            if self._times.every_s is not None and anyio.current_time() >= self._due_s:
+                self._due_s = anyio.current_time() + self._times.every_s
                 for provider in self.providers:
                     await self._try_to_refresh(provider)
                 await self._try_to_keep()
-            await anyio.sleep(min(_LOOK_S, every_s))
+            await anyio.sleep(_LOOK_S if self._times.every_s is None else min(_LOOK_S, self._times.every_s))
 
     async def refresh(self, provider: ProviderName) -> None:
         """Read one provider's list, and put into force what it says; `keep` writes it down.
@@ -127,10 +163,12 @@ class LivePrices:
                 del self._unkept[key]
 
     async def _try_to_refresh(self, provider: ProviderName) -> None:
+        if provider not in self.providers:  # not any more
+            return
         try:
             await self.refresh(provider)
         except PenstockError as error:
-            age_s = self.ages_s()[provider]
+            age_s = self.ages_s().get(provider, 0.0)
             log.warning("prices of %s could not be read, those of %.0f s ago stay: %s", provider, age_s, error.message)
 
     async def _try_to_keep(self) -> None:
@@ -184,7 +222,7 @@ class LivePrices:
     def _adopt(self, rows: Sequence[PriceRow]) -> None:
         """Put the rows into force, and tell whoever listens what they change."""
         before, self._book = self._book, self._book.with_rows(rows)
-        self.catalog = self._priced()
+        self._price()
         for name in {row.name for row in rows}:
             old, new = before.newest(name), self._book.newest(name)
             assert new is not None
@@ -228,9 +266,22 @@ class LivePrices:
         """What the shipped price list says: it counts until the book has a row."""
         return published_tariff(self._deployments[name][0], self._now()) if name in self._deployments else None
 
-    def _priced(self) -> Catalog:
-        return with_book(self._base, self._book, self._doubts, since=self._now() - _KEPT)
+    def _price(self) -> None:
+        """Put into force what was read, for requests that come."""
+        self._readings += 1
+        self.priced.catalog, self.priced.readings = self._with_prices(self._base), self._readings
+
+    def _with_prices(self, base: Catalog) -> Catalog:
+        return with_book(base, self._book, dict(self._doubts), since=self._now() - _KEPT)
 
     def _last_read(self, provider: ProviderName) -> datetime:
         seen = (self._read_at.get(provider), self._book.last_seen(provider))
         return max((moment for moment in seen if moment is not None), default=self._begun)
+
+
+def _by_name(catalog: Catalog) -> dict[Name, list[Deployment]]:
+    """Deployments by what their provider calls them."""
+    named: dict[Name, list[Deployment]] = {}
+    for deployment in catalog:
+        named.setdefault(name_of(deployment), []).append(deployment)
+    return named

@@ -29,7 +29,7 @@ from router.decision.explain import rejections_as_data
 from router.decision.facts import NO_EXPERIENCE, NO_TIGHTENING, Conditions, Experience, RequestProfile, Tightening
 from router.decision.policy import Policy, Shadow, shadowing
 from router.decision.recorded import DecisionRecord, record_of, remembered
-from router.errors import InvalidRequest, NothingEligible, UnknownModel, UpstreamBusy
+from router.errors import InvalidRequest, NothingEligible, TeamGone, UnknownModel, UpstreamBusy
 from router.gateway.conversation import conversation_seed
 from router.gateway.profile import profile_of, tightening_of
 from router.keys import TeamName
@@ -163,11 +163,11 @@ class Planner:
     ) -> None:
         self._snapshot = snapshot
         self._catalog = catalog  # at the prices in force now
-        self._quality = quality
+        self.quality = quality
         self._counter = counter
         self._system = SystemCues()
         self._now = now
-        self._unavailable = unavailable
+        self.unavailable = unavailable
         self._caches = caches
         self._board = board
         self._experience = experience
@@ -175,8 +175,13 @@ class Planner:
         self._policies: dict[tuple[TeamName, str, str | None], Policy] = {}  # as many as the configuration has names
 
     async def plan(self, team_name: TeamName, request: ModelRequest, controls: Controls) -> Plan:
-        """The plan for a request. Raises UnknownModel or InvalidRequest if it names what its team does not have."""
-        team = self._snapshot.teams[team_name]
+        """The plan for a request. Raises UnknownModel or InvalidRequest if it names what its team does not have.
+
+        Raises TeamGone if another configuration, without the team, came into force since its key was checked.
+        """
+        team = self._snapshot.teams.get(team_name)
+        if team is None:
+            raise TeamGone(team_name)
         policy = self._policy_for(team, request, controls.policy)
         catalog = self._catalog()
         count = await self._counter.count(request, scope=team_name)
@@ -186,7 +191,7 @@ class Planner:
         broken, paused = (self._board.broken(), self._board.paused()) if self._board is not None else ({}, {})
         conditions = Conditions(
             now=self._now(),
-            unavailable={**self._unavailable, **broken, **paused} if broken or paused else self._unavailable,
+            unavailable={**self.unavailable, **broken, **paused} if broken or paused else self.unavailable,
             seed=conversation_seed(request, profile, controls),
             experience=remembered(self._experience),
         )
@@ -197,7 +202,7 @@ class Planner:
         plan = self._decided(team, policy, profile, conditions, tightening, catalog)
         if plan.decision.chosen is None and broken:
             # That they fail is our guess, and there is nobody else: better tried than refused.
-            conditions = replace(conditions, unavailable={**self._unavailable, **paused})
+            conditions = replace(conditions, unavailable={**self.unavailable, **paused})
             plan = self._decided(team, policy, profile, conditions, tightening, catalog)
         if plan.decision.chosen is None and paused:
             plan = replace(plan, busy_s=self._busy_s(plan, paused))
@@ -260,7 +265,7 @@ class Planner:
             policy,
             catalog,
             conditions,
-            quality=self._quality,
+            quality=self.quality,
             tightening=tightening,
         )
         return Plan(team, policy, profile, conditions, decision, catalog, tightening)

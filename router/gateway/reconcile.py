@@ -13,7 +13,7 @@ import anyio
 import anyio.to_thread
 
 from router.errors import PenstockError, Unavailable
-from router.gateway.dispatch import Gateway
+from router.gateway.in_force import InForce
 from router.gateway.settlement import is_believed
 from router.keys import Caller
 from router.ledger import DoubtfulCall, LedgerEntry
@@ -46,11 +46,11 @@ class Reconciled:
 
 
 class Reconciler:
-    """Runs beside the gateway of a process."""
+    """Runs beside the gateway of a process, whichever is in force."""
 
     def __init__(
         self,
-        gateway: Gateway,
+        in_force: InForce,
         ledger: Store,
         *,
         journals: Path,
@@ -63,7 +63,7 @@ class Reconciler:
         """Of what is counted beside the ledger: `booked` is told what a dead process left, unless it `has_counted` it
         (telemetry/metrics.py); `corrected` what a call (`request id.number`) cost after all, for those that are `held`.
         """
-        self._gateway = gateway
+        self._in_force = in_force
         self._ledger = ledger
         self._journals = journals
         self._now = now
@@ -118,9 +118,10 @@ class Reconciler:
 
     async def _tell_gate(self, left: Left, *, fresh: set[str]) -> None:
         """A call that the ledger had before counts in the gate already, unless its hold is still there."""
-        gate = self._gateway.gate
+        gateway = self._in_force.current
+        gate = gateway.gate
         for entry in left.entries.values():
-            quota = self._gateway.quotas.of(Caller(entry.team, entry.key_id), entry.tags)
+            quota = gateway.quotas.of(Caller(entry.team, entry.key_id), entry.tags)
             for each in entry.attempts:
                 if entry.request_id in fresh:
                     await gate.adopt(
@@ -218,7 +219,7 @@ class Reconciler:
 
     async def _resolved(self, call: DoubtfulCall) -> int | None:
         """Book the call at what its record says; None if there is no record (yet) or somebody else was faster."""
-        client = self._gateway.client
+        client = self._in_force.current.client
         if not client.keeps_records(call.provider):
             return None
         bill = await client.record(call.provider, call.generation_id)
@@ -239,7 +240,8 @@ class Reconciler:
         )
         if not is_amended:
             return None
-        quota = self._gateway.quotas.of(Caller(call.team, call.key_id), call.tags)
-        await self._gateway.gate.correct(quota, at=call.held_at, nano_usd=cost_nano_usd - call.held_nano_usd)
+        gateway = self._in_force.current
+        quota = gateway.quotas.of(Caller(call.team, call.key_id), call.tags)
+        await gateway.gate.correct(quota, at=call.held_at, nano_usd=cost_nano_usd - call.held_nano_usd)
         self._corrected(f"{call.request_id}.{call.number}", cost_nano_usd)
         return cost_nano_usd

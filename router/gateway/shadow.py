@@ -35,6 +35,7 @@ NO_CHAT = "no_chat"  # it cannot be put to another model, as no chat request can
 
 @dataclass(frozen=True, slots=True)
 class _Copy:
+    gateway: Gateway  # that carried the request: its shadow is measured under the same configuration
     plan: Plan  # of the request
     shadow: Shadow
     request: ModelRequest
@@ -55,20 +56,20 @@ class Shadows:
         self._outer_edge = outer_edge  # the server's: what a copy does wrong ends there, and not the server
         self._waiting: MemoryObjectSendStream[_Copy] | None = None  # while nobody sends, nothing waits
 
-    def offer(self, plan: Plan, request: ModelRequest, caller: Caller, request_id: str) -> None:
+    def offer(self, gateway: Gateway, plan: Plan, request: ModelRequest, caller: Caller, request_id: str) -> None:
         """Copy the request if its policy has a shadow and the request's id falls into its share; returns at once."""
         shadow = plan.policy.shadow
         if shadow is None or not falls_into(shadow.share, request_id):
             return
         if self._waiting is not None:
             try:
-                self._waiting.send_nowait(_Copy(plan, shadow, request, caller, request_id))
+                self._waiting.send_nowait(_Copy(gateway, plan, shadow, request, caller, request_id))
                 return
             except anyio.WouldBlock:
                 pass  # it is dropped
         self._skipped(plan, shadow, DROPPED)
 
-    async def run(self, gateway: Gateway) -> None:
+    async def run(self) -> None:
         """Send what is offered, until cancelled: then what is under way is cut off, settled and booked."""
         waiting, copies = anyio.create_memory_object_stream[_Copy](_MOST_WAITING)
         async with waiting, copies:
@@ -76,21 +77,22 @@ class Shadows:
             try:
                 async with anyio.create_task_group() as tasks:
                     for _ in range(_AT_ONCE):
-                        tasks.start_soon(self._send_for_ever, gateway, copies)
+                        tasks.start_soon(self._send_for_ever, copies)
             finally:
                 self._waiting = None
 
-    async def _send_for_ever(self, gateway: Gateway, copies: MemoryObjectReceiveStream[_Copy]) -> None:
+    async def _send_for_ever(self, copies: MemoryObjectReceiveStream[_Copy]) -> None:
         async for copy in copies:
             with self._outer_edge():
                 try:
-                    await self._send(gateway, copy)
+                    await self._send(copy)
                 except UpstreamError:
                     pass  # booked with what came of its calls
                 except PenstockError as error:
                     self._skipped(copy.plan, copy.shadow, error.code)
 
-    async def _send(self, gateway: Gateway, copy: _Copy) -> None:
+    async def _send(self, copy: _Copy) -> None:
+        gateway = copy.gateway
         if Api.CHAT not in copy.request.apis:
             self._skipped(copy.plan, copy.shadow, NO_CHAT)
             return

@@ -27,6 +27,11 @@ class VersionsAnswered:
         self._is_unrated: dict[tuple[ModelName, ProviderName, str], bool] = {}
         self._last: dict[tuple[ModelName, ProviderName], str] = {}  # that a deployment was first seen to answer by
 
+    def recatalogued(self, catalog: Catalog) -> None:
+        """Another configuration's catalog is in force: its figures may be of other versions."""
+        self._rated = {each.model.name: each.model.rated_version for each in catalog}
+        self._is_unrated.clear()
+
     def observe(self, entry: LedgerEntry, _: RequestProfile) -> None:
         """Look at the version that answered the request, if anybody did and it is known."""
         served = entry.served_by

@@ -45,6 +45,15 @@ class LearnedExperience:
         self._profile = msgspec.json.Decoder(RequestProfile)
         self._lessons = 0
 
+    def reconfigured(self, token_ratios: Mapping[ModelName, float], *, unmoved: Container[str]) -> None:
+        """What the constructor was told, of another configuration; what was learned stays."""
+        self._ratios.token_ratios = token_ratios
+        self._unmoved = unmoved
+
+    def is_moved(self, team: str) -> bool:
+        """Whether the labels of a team's answers may move what is expected of them."""
+        return team not in self._unmoved
+
     def input_ratio(self, model: Model, profile: RequestProfile) -> float:
         learned = self._ratios.ratio(model.name, profile)
         return model.token_ratio if learned is None else learned

@@ -132,7 +132,7 @@ class Ratios:
     """Of as many models as the catalog has."""
 
     def __init__(self, token_ratios: Mapping[ModelName, float]) -> None:
-        self._token_ratios = token_ratios  # the catalog's: what to expect at first
+        self.token_ratios = token_ratios  # the catalog's: what to expect at first
         self._vocabularies: dict[ModelName, _Vocabulary] = {}
         self._asked: tuple[RequestProfile | None, str, str, _Features] = (
             None,
@@ -162,7 +162,7 @@ class Ratios:
             return  # nobody counted what is in a file, and ids are no text
         known = self._vocabularies.get(model)
         if known is None:
-            known = self._vocabularies[model] = _Vocabulary(self._token_ratios.get(model, 1.0))
+            known = self._vocabularies[model] = _Vocabulary(self.token_ratios.get(model, 1.0))
         known.follow(profile.language, _kind(profile), _features(profile), reported / profile.input_tokens)
 
     def forget(self, model: ModelName) -> None:

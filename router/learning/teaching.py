@@ -119,7 +119,7 @@ class Teacher:
         self._holder = holder
         self._now = now
         self._catalog = catalog
-        self._limits = limits
+        self.limits = limits  # replaced by another configuration's
         self._happened = happened
         self._lost = lost
         self._lost_lately = 0  # labels, since all that waited were kept last
@@ -214,9 +214,9 @@ class Teacher:
         week = self._rates.week(team, self._now().date())
         if week.answered < _LEAST_ANSWERED:
             return None
-        if week.escalated_share > self._limits.escalated_share:
+        if week.escalated_share > self.limits.escalated_share:
             return "escalations"
-        return "retries" if week.retried_share > self._limits.retried_share else None
+        return "retries" if week.retried_share > self.limits.retried_share else None
 
     async def _refit_who_is_due(self) -> None:
         due = self._lessons.due()
@@ -338,7 +338,7 @@ class Teacher:
         now = self._now()
         if self._pruned_at is None or now - self._pruned_at >= _PRUNED_EVERY:
             self._pruned_at = now
-            await anyio.to_thread.run_sync(self._shelf.drop_labels, now - self._limits.kept)
+            await anyio.to_thread.run_sync(self._shelf.drop_labels, now - self.limits.kept)
 
     def _event(
         self,

@@ -83,6 +83,11 @@ class Warmth:
         self._habits: dict[tuple[str, str, str], _Habit] = {}
         self._forgotten_until_s: dict[DeploymentId, float] = {}
 
+    def recatalogued(self, catalog: Catalog) -> None:
+        """Another configuration's catalog is in force. What was seen stays, also of models that have left."""
+        self._deployments = {deployment.id: deployment for deployment in catalog}
+        self._terms = {deployment.id: cache_terms(deployment) for deployment in catalog}
+
     async def outlook(
         self, profile: RequestProfile, conditions: Conditions, candidates: Iterable[Deployment]
     ) -> Conditions:
@@ -134,7 +139,7 @@ class Warmth:
         """Of the prompt's tokens, how many the next turn will find cached at each candidate, if this one goes there."""
         later: dict[DeploymentId, int] = {}
         for deployment in candidates:
-            terms = self._terms[deployment.id]
+            terms = self._terms.get(deployment.id) or cache_terms(deployment)  # it may have left since it was planned
             tokens = max(profile.cache_breakpoints, default=0) if terms.is_explicit else profile.input_tokens
             ratio = conditions.experience.input_ratio(deployment.model, profile)
             share = self._expected(profile.team, deployment.id, 0)

@@ -43,7 +43,7 @@ def scope_text(scope: ScopeId) -> str:
 
 def purse_text(scope: ScopeId, per: Per) -> str:
     """A budget that a scope of this kind could have: the keys of a team have one together, for no list names them."""
-    return f"{scope_text(scope._replace(name='') if scope.kind is ScopeKind.KEY else scope)}|{per.value}"
+    return f"{scope_text(scope.as_configured)}|{per.value}"
 
 
 def scope_from(text: str) -> ScopeId:

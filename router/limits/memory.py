@@ -3,12 +3,14 @@
 No method awaits anything, so each runs without interruption and is atomic on the event loop.
 """
 
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import msgspec
+from msgspec.structs import replace
 
 from router.limits.gate import Admission, Held, Quota, Reservation, Scope
 from router.limits.paces import Paces
@@ -46,11 +48,12 @@ class MemoryGate:
     def __init__(self, *, now: Callable[[], datetime], monotonic_s: Callable[[], float]) -> None:
         self._clock = now
         self._latest: datetime | None = None
-        self._recovered: dict[datetime, dict[ScopeId, int]] = {}  # what was spent since then, when this process began
+        self._recovered: dict[datetime, dict[ScopeId, int]] = {}  # what was spent since then, by the ledger
+        self._configured: dict[ScopeId, Quota] = {}  # one for each scope; that of a team's keys has an empty name
         self._accounts: dict[Held, _Account] = {}
         self._current: dict[tuple[ScopeId, Per], _Account] = {}
         self._scopes: dict[ScopeId, tuple[Scope, ZoneInfo]] = {}  # seen so far
-        self._open: dict[str, Reservation] = {}
+        self._open: dict[str, tuple[Reservation, Quota]] = {}
         self._paces = Paces(monotonic_s)
 
     def recover(self, quotas: Iterable[Quota], spent_since: Callable[[datetime], dict[ScopeId, int]]) -> None:
@@ -59,14 +62,48 @@ class MemoryGate:
         `quotas` hold every scope that is known beforehand, and one with an empty name for those that are not (keys).
         Blocks for one read of the ledger per window.
         """
+        quotas = tuple(quotas)
+        self.reconfigured(quotas, {starts: spent_since(starts) for starts in self.windows_to_read(quotas)})
+
+    def windows_to_read(self, quotas: Iterable[Quota]) -> Sequence[datetime]:
+        """When the windows began that these quotas have a budget for, and that nobody has counted in till now."""
         now = self._moment()
+        return tuple(
+            dict.fromkeys(
+                window(budget.per, now, quota.zone).starts
+                for quota in quotas
+                for scope in quota.scopes
+                for budget in scope.budgets
+                if not self._counts(scope.id, budget.per, quota.zone)
+            )
+        )
+
+    def reconfigured(self, quotas: Iterable[Quota], spent: Mapping[datetime, dict[ScopeId, int]]) -> None:
+        """These are the budgets from now on. What was counted stays; budgets that are gone are not shown any more.
+
+        `spent` has, for all `windows_to_read`, what was booked since they began. Calls under way are held in the
+        windows of new budgets too: what they cost will be booked there.
+        """
+        now = self._moment()
+        quotas, before = tuple(quotas), self._configured
+        fresh: defaultdict[ScopeId, list[tuple[Per, Window]]] = defaultdict(list)
+        windows: dict[tuple[Per, str], Window] = {}  # a hundred teams have a handful of them, at 10 us each
         for quota in quotas:
-            for per in dict.fromkeys(budget.per for scope in quota.scopes for budget in scope.budgets):
-                starts = window(per, now, quota.zone).starts
-                if starts not in self._recovered:
-                    self._recovered[starts] = spent_since(starts)
-            known = tuple(scope for scope in quota.scopes if scope.id.name)
-            self._watched(Quota(known, quota.zone), now)
+            for scope in quota.scopes:
+                for per in dict.fromkeys(budget.per for budget in scope.budgets):
+                    its = windows.get((per, quota.zone.key))
+                    if its is None:
+                        its = windows[per, quota.zone.key] = window(per, now, quota.zone)
+                    if not self._counts(scope.id, per, quota.zone):
+                        fresh[scope.id].append((per, its))
+        needed = {its.starts for its in windows.values()}
+        self._recovered = {each: sums for each, sums in {**self._recovered, **spent}.items() if each in needed}
+        self._configured = {scope.id: Quota((scope,), quota.zone) for quota in quotas for scope in quota.scopes}
+        self._scopes = {each: known for each in self._scopes if (known := self._known(each)) is not None}
+        self._begin_anew(fresh)
+        self._drop_gone(before)
+        for quota in quotas:
+            self._watched(Quota(tuple(scope for scope in quota.scopes if scope.id.name), quota.zone), now)
 
     async def admit(self, quota: Quota, *, tokens: int) -> Admission:
         return self._paces.admit(quota, tokens=tokens)
@@ -77,7 +114,7 @@ class MemoryGate:
     async def reserve(self, quota: Quota, *, reservation_id: str, nano_usd: int) -> Reservation:
         known = self._open.get(reservation_id)
         if known is not None:
-            return known
+            return known[0]
         now = self._moment()
         watched = self._watched(quota, now)
         tightest = None
@@ -99,13 +136,14 @@ class MemoryGate:
             account.held_nano_usd += nano_usd
             account.holds += 1
         reservation = Reservation(id=reservation_id, held_nano_usd=nano_usd, windows=tuple(accounts), held_at=now)
-        self._open[reservation_id] = reservation
+        self._open[reservation_id] = (reservation, quota)
         return reservation
 
     async def settle(self, reservation: Reservation, *, nano_usd: int) -> None:
-        if self._open.pop(reservation.id, None) is None:
+        known = self._open.pop(reservation.id, None)
+        if known is None:
             return
-        for held in reservation.windows:
+        for held in known[0].windows:
             account = self._accounts[held]
             account.held_nano_usd -= reservation.held_nano_usd
             account.holds -= 1
@@ -161,27 +199,76 @@ class MemoryGate:
         """Every budget of every scope with its account of the window that holds `now`."""
         watched: list[_Watched] = []
         for scope in quota.scopes:
-            if scope.budgets:
-                self._scopes[scope.id] = (scope, quota.zone)
+            if scope.budgets and scope.id not in self._scopes:
+                self._show(scope, quota.zone)
             watched += [
                 _Watched(scope, budget, self._account(scope.id, budget.per, now, quota.zone))
                 for budget in scope.budgets
             ]
         return watched
 
+    def _show(self, scope: Scope, zone: ZoneInfo) -> None:
+        """Have the scope among the states: as it is configured now, whichever configuration the request has."""
+        known = self._known(scope.id) if self._configured else (scope, zone)
+        if known is not None:
+            self._scopes[scope.id] = known
+
+    def _known(self, scope: ScopeId) -> tuple[Scope, ZoneInfo] | None:
+        """The scope as it is configured; None if it has no budget there."""
+        quota = self._configured.get(scope.as_configured)
+        if quota is None or not quota.scopes[0].budgets:
+            return None
+        [its] = quota.scopes
+        return Scope(scope, its.budgets, its.limits), quota.zone
+
+    def _counts(self, scope: ScopeId, per: Per, zone: ZoneInfo) -> bool:
+        """Whether the configuration till now has such a budget, so that all that is spent of it was counted."""
+        quota = self._configured.get(scope)
+        return quota is not None and quota.zone == zone and any(each.per is per for each in quota.scopes[0].budgets)
+
+    def _begin_anew(self, fresh: Mapping[ScopeId, Sequence[tuple[Per, Window]]]) -> None:
+        """Begin these windows with what was booked in them; calls under way are held in them as well."""
+        if not fresh:
+            return
+        for held, account in self._accounts.items():  # of a budget that was there before, and away meanwhile
+            if (held.per, account.window) in fresh.get(held.scope.as_configured, ()):
+                account.spent_nano_usd = self._recovered.get(held.starts, {}).get(held.scope, 0)
+                account.held_nano_usd = account.holds = 0
+        for reservation, quota in list(self._open.values()):
+            windows = dict.fromkeys(reservation.windows)
+            for scope in quota.scopes:
+                for per, its in fresh.get(scope.id.as_configured, ()):
+                    account = self._account_of(scope.id, per, its)
+                    account.held_nano_usd += reservation.held_nano_usd
+                    account.holds += 1
+                    windows[Held(scope.id, per, its.starts)] = None
+            self._open[reservation.id] = (replace(reservation, windows=tuple(windows)), quota)
+
+    def _drop_gone(self, before: Mapping[ScopeId, Quota]) -> None:
+        """Drop the accounts of budgets that are gone, and were before: nobody began under these any more."""
+        for (scope, per), account in list(self._current.items()):
+            configured = (each.get(scope.as_configured) for each in (before, self._configured))
+            if not any(quota and any(b.per is per for b in quota.scopes[0].budgets) for quota in configured):
+                del self._current[scope, per]
+                self._forget_if_over(Held(scope, per, account.window.starts), account)
+
     def _account(self, scope: ScopeId, per: Per, now: datetime, zone: ZoneInfo) -> _Account:
         """The account of the window that holds `now`; the window is worked out only when the last one is over."""
         current = self._current.get((scope, per))
         if current is not None and current.window.starts <= now < current.window.ends:
             return current
-        fresh = window(per, now, zone)
-        held = Held(scope, per, fresh.starts)
+        return self._account_of(scope, per, window(per, now, zone))
+
+    def _account_of(self, scope: ScopeId, per: Per, its: Window) -> _Account:
+        """The account of that window, which is open now."""
+        current = self._current.get((scope, per))
+        held = Held(scope, per, its.starts)
         account = self._accounts.get(held)
         if account is None:
-            spent_nano_usd = self._recovered.get(fresh.starts, {}).get(scope, 0)
-            account = self._accounts[held] = _Account(fresh, spent_nano_usd)
+            spent_nano_usd = self._recovered.get(its.starts, {}).get(scope, 0)
+            account = self._accounts[held] = _Account(its, spent_nano_usd)
         self._current[scope, per] = account
-        if current is not None:
+        if current is not None and current is not account:
             self._forget_if_over(Held(scope, per, current.window.starts), current)
         return account
 

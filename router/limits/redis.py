@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from router.errors import BudgetExhausted, PenstockError, Unavailable
@@ -25,7 +25,7 @@ from router.limits.paces import Paces
 from router.limits.rebuild import Peers, Rebuild, SpendingBooks
 from router.limits.refusals import exhausted, never_fits, tokens_used_up, too_many_requests, too_many_under_way
 from router.limits.slices import Slice, Slices, slice_prefix
-from router.quotas import BudgetState, OutageAllowance, Per, ScopeId, window
+from router.quotas import BudgetState, OutageAllowance, Per, ScopeId, ScopeKind, window
 
 _log = logging.getLogger("penstock.redis")
 
@@ -85,6 +85,7 @@ class RedisGate:
         self._peers = Peers(functions, monotonic_s=monotonic_s, patience_s=_PEER_PATIENCE_S)
         self._rebuild = Rebuild(functions, books)
         self._quotas = tuple(quotas)
+        self._configured: dict[ScopeId, Quota] = {}  # once another configuration has come: what it has of each scope
         self._new_id = new_id
         self._process = process
         self._quarantine_s = quarantine_s
@@ -102,6 +103,23 @@ class RedisGate:
         self._due_s = dict.fromkeys((self.renew, self.refresh, self._prune, self._provide), 0.0)
         for quota in self._quotas:
             self._see(quota)
+
+    def reconfigured(self, quotas: Iterable[Quota]) -> None:
+        """These are the budgets from now on. What was counted stays, and so do the purses that Redis was told of.
+
+        What was spent in windows of new budgets Redis asks for when they are first used, as after any start.
+        """
+        self._quotas = tuple(quotas)
+        seen, self._scopes = self._scopes, {}
+        self._configured = {scope.id: Quota((scope,), quota.zone) for quota in self._quotas for scope in quota.scopes}
+        for quota in self._quotas:
+            self._see(quota)
+        for scope in seen:
+            its = self._configured.get(scope.as_configured)
+            if scope.kind is ScopeKind.KEY and its is not None and its.scopes[0].budgets:
+                self._scopes[scope] = Quota((replace(its.scopes[0], id=scope),), its.zone)
+        for slice_id in self._slices.let_go([each for each in self._slices.scopes() if each not in self._scopes]):
+            self._holdings.to_settle[slice_id] = 0
 
     # What requests ask
 
@@ -532,8 +550,16 @@ class RedisGate:
             purses = {purse_text(scope.id, budget.per) for budget in scope.budgets}
             self._untracked |= purses - self._purses
             self._purses |= purses
-            if scope.id.name:
+            if scope.id.name and self._is_configured(scope):
                 self._scopes[scope.id] = Quota((scope,), quota.zone)
+
+    def _is_configured(self, scope: Scope) -> bool:
+        """Whether it is as in the configuration in force, and not as in one that a request began under.
+
+        Before another one has come, everything is.
+        """
+        its = self._configured.get(scope.id.as_configured)
+        return not self._configured or (its is not None and its.scopes[0].budgets == scope.budgets)
 
     def _tightest(self, now: datetime) -> list[Watched]:
         """Of every known scope and window the smallest budget."""

@@ -36,13 +36,15 @@ class Live:
 class Ready:
     """`GET /readyz`: requests are welcome; 503 with the reason while they are not."""
 
-    def __init__(self, not_ready: Callable[[], str | None]) -> None:
+    def __init__(self, not_ready: Callable[[], str | None], *, about: Callable[[], Mapping[str, object]]) -> None:
+        """`about` is what is told besides."""
         self._not_ready = not_ready
+        self._about = about
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         reason = self._not_ready()
         if reason is None:
-            await send_json(send, {"status": "ok"})
+            await send_json(send, {"status": "ok", **self._about()})
         else:
             await send_error(send, Unavailable(f"{reason} Ask another instance, or later."))
 
@@ -123,6 +125,16 @@ class LastResort:
         return AS_OPENAI
 
 
+class MadeAnew:
+    """Plain ASGI: an application made for each request, of what is in force when it comes."""
+
+    def __init__(self, make: Callable[[], ASGIApp]) -> None:
+        self._make = make
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        return self._make()(scope, receive, send)
+
+
 class Methods:
     """An endpoint per method; any other is answered with 405."""
 
@@ -178,8 +190,9 @@ def data_app(
     lifespan: Lifespan,
     is_stopping: Callable[[], bool] = lambda: False,
     wordings: Sequence[tuple[str, Wording]] = (),
+    about: Callable[[], Mapping[str, object]] = dict,
 ) -> ASGIApp:
-    """The data port: `endpoints` by the API that clients speak there.
+    """The data port: `endpoints` by the API that clients speak there. `about` is what `/readyz` tells besides.
 
     `wordings`, by the beginning of a path, are of other APIs than OpenAI's.
     `guard` is the middleware that asks for a key; `not_ready` says why no request is welcome now.
@@ -194,7 +207,7 @@ def data_app(
                         Route("/v1/feedback", Methods(POST=feedback)),
                         Route("/v1/models", Methods(GET=models)),
                         Route("/v1/models/{model_id:path}", Methods(GET=models)),
-                        *_health(not_ready),
+                        *_health(not_ready, about),
                     ],
                     redirect_slashes=False,
                     default=NoRoute("docs/clients.md"),
@@ -215,8 +228,11 @@ def admin_app(
     not_ready: Callable[[], str | None],
     guard: Callable[[ASGIApp], ASGIApp],
     new_request_id: Callable[[], str],
+    orders: Mapping[str, ASGIApp] | None = None,
+    about: Callable[[], Mapping[str, object]] = dict,
 ) -> ASGIApp:
-    """The admin port, by path: `endpoints` are read, `questions` may come in a body as well, and nothing changes.
+    """The admin port, by path: `endpoints` are read, `questions` may come in a body as well; only `orders` change a
+    thing.
 
     `guard` is the middleware that asks for the admin token.
     """
@@ -226,7 +242,8 @@ def admin_app(
                 [
                     *(Route(path, Methods(GET=endpoint)) for path, endpoint in endpoints.items()),
                     *(Route(path, Methods(GET=endpoint, POST=endpoint)) for path, endpoint in questions.items()),
-                    *_health(not_ready),
+                    *(Route(path, Methods(POST=endpoint)) for path, endpoint in (orders or {}).items()),
+                    *_health(not_ready, about),
                 ],
                 redirect_slashes=False,
                 default=NoRoute("docs/operations.md"),
@@ -236,8 +253,8 @@ def admin_app(
     )
 
 
-def _health(not_ready: Callable[[], str | None]) -> list[Route]:
-    live, ready = Live(), Ready(not_ready)
+def _health(not_ready: Callable[[], str | None], about: Callable[[], Mapping[str, object]]) -> list[Route]:
+    live, ready = Live(), Ready(not_ready, about=about)
     alive = Methods(GET=live, HEAD=live)
     return [Route("/livez", alive), Route("/healthz", alive), Route("/readyz", Methods(GET=ready, HEAD=ready))]
 

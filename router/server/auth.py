@@ -1,14 +1,14 @@
 """Who calls: `KeyRing` knows the keys, `RequireKey` lets nobody past without one, but to a short public list."""
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Container, Mapping
 from datetime import datetime
 
 import anyio
 import anyio.to_thread
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from router.errors import InvalidRequest, Unauthenticated
+from router.errors import InvalidRequest, TeamGone, Unauthenticated
 from router.keys import ApiKey, Caller, KeyId, KeyStore, PresentedKey, TeamName, digest, matches, mint, parse
 from router.server.replies import one_header, refuse
 from router.storage.errors import StoreUnavailable
@@ -24,8 +24,9 @@ class KeyRing:
     """The keys of the store, in memory. Looking one up costs an HMAC, never a read of the store."""
 
     def __init__(
-        self, store: KeyStore, *, pepper: bytes, teams: frozenset[TeamName], now: Callable[[], datetime]
+        self, store: KeyStore, *, pepper: bytes, teams: Callable[[], Container[TeamName]], now: Callable[[], datetime]
     ) -> None:
+        """`teams` are those of the configuration in force."""
         self._store = store
         self._pepper = pepper
         self._teams = teams
@@ -59,8 +60,8 @@ class KeyRing:
         is_right = matches(presented, known or self._nobody, self._pepper)
         if known is None or not is_right or not known.is_valid_at(self._now()):
             raise Unauthenticated("The API key is unknown, expired or revoked. Ask your team's owner for another.")
-        if known.team not in self._teams:
-            raise Unauthenticated(f"The API key belongs to team {known.team!r}, which is not configured any more.")
+        if known.team not in self._teams():
+            raise TeamGone(known.team)
         return Caller(team=known.team, key_id=known.id)
 
     def refresh(self) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from starlette.types import Receive, Scope, Send
 
 from router.errors import PenstockError
-from router.gateway.dispatch import Gateway
 from router.gateway.exchange import Exchange
+from router.gateway.in_force import InForce
 from router.server.auth import CALLER
 from router.server.endpoints import RequestReader, read_request
 from router.server.replies import REQUEST_ID, ClientGone, read_body, refuse, send_json
@@ -16,25 +16,23 @@ from router.wire.controls import controls_from
 class CountTokens:
     """Plans a request and tells the input tokens that are expected at the model chosen, in its own vocabulary."""
 
-    def __init__(
-        self, gateway: Gateway, *, reader: RequestReader, max_body_bytes: int, refused: Callable[[str], None]
-    ) -> None:
-        self._gateway = gateway
+    def __init__(self, in_force: InForce, *, reader: RequestReader, refused: Callable[[str], None]) -> None:
+        self._in_force = in_force
         self._reader = reader
-        self._max_body_bytes = max_body_bytes
         self._refused = refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        gateway = self._in_force.current
         try:
             controls = controls_from(scope["headers"])
-            body = await read_body(scope, receive, limit_bytes=self._max_body_bytes)
+            body = await read_body(scope, receive, limit_bytes=gateway.snapshot.settings.max_body_bytes)
             exchange = Exchange(
-                self._gateway,
+                self._in_force.current,
                 caller=scope[CALLER],
                 controls=controls,
                 request=await read_request(self._reader, body),
                 request_id=scope[REQUEST_ID],
-                received_s=self._gateway.monotonic_s(),
+                received_s=gateway.monotonic_s(),
             )
             plan = await exchange.plan_only()
         except PenstockError as error:

@@ -16,9 +16,9 @@ from router.decision.explain import as_data
 from router.errors import PenstockError, Unavailable
 from router.gateway.answer import Take, takes_nothing
 from router.gateway.cache import Recall
-from router.gateway.dispatch import Gateway
 from router.gateway.exchange import Exchange
 from router.gateway.idempotency import Idempotency, Once
+from router.gateway.in_force import InForce
 from router.keys import Caller
 from router.quality.verify import Verdict
 from router.server.auth import CALLER
@@ -88,34 +88,30 @@ class ModelEndpoint:
 
     def __init__(
         self,
-        gateway: Gateway,
+        in_force: InForce,
         api: Api,
         *,
         reader: RequestReader,
         underway: Underway,
         idempotency: Idempotency,
-        max_body_bytes: int,
-        comment_every_s: float,
         refused: Callable[[str], None],
     ) -> None:
-        """`comment_every_s`: how often who waits for the first event of a stream gets a comment."""
-        self._gateway = gateway
+        self._in_force = in_force
         self._api = api
-        self._dialect = gateway.dialects[api]
+        self._dialect = in_force.current.dialects[api]  # of every configuration
         self._reader = reader
         self._underway = underway
         self._idempotency = idempotency
-        self._max_body_bytes = max_body_bytes
-        self._comment_every_s = comment_every_s
         self._refused = refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        received_s = self._gateway.monotonic_s()
+        before = self._in_force.current
+        received_s = before.monotonic_s()
         request_id: str = scope[REQUEST_ID]
         try:
             controls = controls_from(scope["headers"])
             key = one_header(scope, b"idempotency-key")
-            body = await read_body(scope, receive, limit_bytes=self._max_body_bytes)
+            body = await read_body(scope, receive, limit_bytes=before.snapshot.settings.max_body_bytes)
             request = await read_request(self._reader, body)
         except PenstockError as error:
             self._refused(error.code)
@@ -127,7 +123,7 @@ class ModelEndpoint:
             await self._refuse(send, _stopping(), request_id)
             return
         exchange = Exchange(
-            self._gateway,
+            self._in_force.current,  # from here to its end
             caller=scope[CALLER],
             request=request,
             controls=controls,
@@ -172,7 +168,7 @@ class ModelEndpoint:
             receive,
             send,
             headers=self._headers,
-            comment_every_s=self._comment_every_s,
+            comment_every_s=exchange.comment_every_s,
             once=once,
             send_now=send_now,
         )
@@ -217,7 +213,7 @@ class ModelEndpoint:
         await send_error(send, error, body=self._dialect.error_body(error, request_id=request_id))
 
     def _headers(self, exchange: Exchange) -> list[tuple[bytes, bytes]]:
-        headers = [(b"x-penstock-config", self._gateway.config_version.encode())]
+        headers = [(b"x-penstock-config", exchange.config_version.encode())]
         if exchange.plan is not None:
             headers.append((b"x-penstock-decision", exchange.plan.decision.name.encode("ascii", "replace")))
         if exchange.recall is not None:

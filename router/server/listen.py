@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sized
@@ -23,6 +24,7 @@ _KEEP_ALIVE_S = 75
 # are asked for 16 s (gateway/call.py).
 _LAST_WORDS_S, _SETTLE_S = 3.0, 20.0
 _TICK_S = 0.1
+_STDIN = 0
 _BACKLOG = 2048  # connections that may wait to be accepted; Linux cuts it to net.core.somaxconn
 
 
@@ -72,6 +74,17 @@ class Stop:
     cut_off: Callable[[], Awaitable[None]] = _nobody  # every request under way is told that it ends now
 
 
+class Terminal:
+    """The terminal that this process was started from, if it was: when that goes, SIGHUP asks for no reload."""
+
+    def __init__(self) -> None:
+        self._was_there = os.isatty(_STDIN)
+
+    @property
+    def has_gone(self) -> bool:
+        return self._was_there and not os.isatty(_STDIN)
+
+
 class _MainServer(uvicorn.Server):
     """A server that ends on SIGTERM, or at a terminal on SIGINT, and lets the process end in order.
 
@@ -80,15 +93,19 @@ class _MainServer(uvicorn.Server):
     raises the signal again once it has stopped, which kills the process around it.)
     """
 
-    def __init__(self, config: uvicorn.Config, stop: Stop) -> None:
+    def __init__(self, config: uvicorn.Config, stop: Stop, hung_up: Callable[[], None] | None) -> None:
         super().__init__(config)
         self._stop = stop
+        self._hung_up = hung_up
+        self._terminal = Terminal()
         self._is_stopping = self._is_noticed = self._is_hurried = False
         self._stopping_since_s: float | None = None  # by the loop's clock
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        if self._hung_up is not None:
+            before[signal.SIGHUP] = signal.signal(signal.SIGHUP, self.handle_hangup)
         try:
             yield
         finally:
@@ -109,6 +126,13 @@ class _MainServer(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._stop.serves()
+
+    def handle_hangup(self, sig: int, frame: FrameType | None) -> None:
+        """Somebody asks for a reload; or the terminal has gone that this was started from: a reason to stop."""
+        if self._terminal.has_gone:
+            self.handle_exit(signal.SIGTERM, frame)
+        elif self._hung_up is not None:
+            self._hung_up()
 
     async def main_loop(self) -> None:
         """Until the notice is over. The ticks are uvicorn's: it has something to do at each."""
@@ -175,16 +199,21 @@ async def serving(app: ASGIApp, listener: socket.socket) -> AsyncIterator[None]:
 
 
 async def serve_until_stopped(
-    app: ASGIApp, listener: socket.socket, stop: Stop | None = None, unread_s: float = UNREAD_S
+    app: ASGIApp,
+    listener: socket.socket,
+    stop: Stop | None = None,
+    unread_s: float = UNREAD_S,
+    hung_up: Callable[[], None] | None = None,
 ) -> None:
     """The application runs on the socket until the process gets SIGINT or SIGTERM, and is stopped by those rules.
 
-    A client that takes nothing of what waits for it for `unread_s` is cut off.
+    A client that takes nothing of what waits for it for `unread_s` is cut off. `hung_up` is called on SIGHUP, by the
+    signal's handler; without it SIGHUP ends the process.
     """
     stop = stop or Stop()
     config = _config(app, grace_s=None)
     config.unread_s = unread_s
-    await _MainServer(config, stop).serve([listener])
+    await _MainServer(config, stop, hung_up).serve([listener])
 
 
 def _config(app: ASGIApp, *, grace_s: float | None) -> ServerConfig:

@@ -18,7 +18,7 @@ from router.catalog.catalog import Capability, Catalog, Deployment, DeploymentId
 from router.catalog.prices import Price, Rates
 from router.config.snapshot import Snapshot, Team
 from router.decision.policy import Policy
-from router.errors import UnknownModel
+from router.errors import TeamGone, UnknownModel
 from router.keys import Caller
 from router.server.auth import CALLER
 from router.server.replies import send_error, send_json
@@ -60,7 +60,10 @@ class Models:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         caller: Caller = scope[CALLER]
-        team = self._snapshot.teams[caller.team]
+        team = self._snapshot.teams.get(caller.team)
+        if team is None:  # since its key was checked
+            await send_error(send, TeamGone(caller.team))
+            return
         wanted: str | None = scope.get("path_params", {}).get("model_id")
         names = [*team.aliases, *sorted(team.models() - team.aliases.keys())]
         if wanted is None:

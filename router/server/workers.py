@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import anyio
 import anyio.abc
 
-from router.server.listen import bound, port_of
+from router.server.listen import Terminal, bound, port_of
 
 log = logging.getLogger("penstock.workers")
 
@@ -132,12 +132,14 @@ class Supervisor:
         self._first = anyio.Event()  # the first worker serves, or nothing comes of it
         self._stopping = anyio.Event()
         self._code = 0
+        self._terminal = Terminal()
 
     async def run(self, ready: Callable[[], None]) -> int:
         """The exit code of this process. `ready` is called once, when all serve.
 
         The first worker is alone until it serves, so that what keeps them from starting is told once, by it. SIGTERM
-        and SIGINT are passed on, and so is a second one; SIGHUP to those that serve.
+        and SIGINT are passed on, and so is a second one; SIGHUP to those that serve, unless it says that the terminal
+        has gone: then all stop.
         """
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             async with anyio.create_task_group() as listening:
@@ -152,12 +154,12 @@ class Supervisor:
 
     async def _pass_on(self, signals: AsyncIterable[signal.Signals]) -> None:
         async for number in signals:
-            if number == signal.SIGHUP:
+            if number == signal.SIGHUP and not self._terminal.has_gone:
                 for worker in self._workers:
                     if worker is not None and worker.is_ready:
                         worker.signal(number)
             else:
-                self._stop(number)
+                self._stop(signal.SIGTERM if number == signal.SIGHUP else number)
 
     def _stop(self, number: signal.Signals) -> None:
         self._stopping.set()

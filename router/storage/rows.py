@@ -19,7 +19,7 @@ from router.catalog.tariffs import as_data, from_data
 from router.keys import ApiKey, KeyId, TeamName
 from router.ledger import Attempt, DoubtfulCall, LedgerEntry, Outcome, Page, Period, Place, SpendRow
 from router.quality.labels import Label
-from router.quotas import ScopeId, ScopeKind, shadowed_policy
+from router.quotas import ScopeId, charged_to
 from router.storage.errors import UnwritableEntry
 from router.storage.store import Claim, Claimed
 from router.units import CostSource, Usage
@@ -264,15 +264,8 @@ def spent_by_scope(found: Iterable[Found]) -> dict[ScopeId, int]:
     """From the columns of statements.SPENT_SINCE: sums of entries that agree in team, key and tags."""
     spent: defaultdict[ScopeId, int] = defaultdict(int)
     for team, key_id, tags, cost in found:
-        nano_usd = int(cost)
-        tags_read: list[str] = json.loads(tags)
-        if tags_read and shadowed_policy(tags_read[0]) is not None:
-            spent[ScopeId(team, ScopeKind.PROJECT, tags_read[0])] += nano_usd  # its own budget, and nobody else's
-            continue
-        spent[ScopeId.of_team(team)] += nano_usd
-        spent[ScopeId(team, ScopeKind.KEY, key_id)] += nano_usd
-        for tag in tags_read:
-            spent[ScopeId(team, ScopeKind.PROJECT, tag)] += nano_usd
+        for scope in charged_to(team, key_id, json.loads(tags)):
+            spent[scope] += int(cost)
     return dict(spent)
 
 

@@ -5,11 +5,14 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
+from typing import TypeVar
 
 from router.ledger import Ledger, LedgerEntry
 from router.storage.errors import UnwritableEntry
 
 log = logging.getLogger("penstock.ledger")
+
+T = TypeVar("T")
 
 _BATCH = 500  # entries per transaction: SQLite commits 24,000 rows/s in batches of 100 (reliability.md §3.2)
 _RETRY_S = 1.0
@@ -40,6 +43,8 @@ class LedgerWriter:
         self._retry_s = retry_s
         self._gather_s = gather_s
         self._pending: deque[tuple[float, LedgerEntry]] = deque()
+        self._writing = threading.Lock()  # held while what is pending may be in the ledger already
+        self._unread: list[LedgerEntry] | None = None  # somebody has read the ledger, and these are not in what he read
         self._changed = threading.Condition()
         self._is_closing = False
         self.failures = 0  # of batches and of entries, since the start
@@ -51,6 +56,8 @@ class LedgerWriter:
     def put(self, entry: LedgerEntry) -> None:
         with self._changed:
             self._pending.append((self._monotonic_s(), entry))
+            if self._unread is not None:
+                self._unread.append(entry)
             if len(self._pending) in (1, _BATCH):  # the first to wait for, and enough to wait no longer
                 self._changed.notify_all()
 
@@ -58,6 +65,23 @@ class LedgerWriter:
         """How long the oldest entry that is not written yet has been waiting; 0 if all are written."""
         with self._changed:
             return self._monotonic_s() - self._pending[0][0] if self._pending else 0.0
+
+    def read(self, question: Callable[[], T]) -> T:
+        """What the ledger answers; `unread` has every entry that is not in that answer. Blocks.
+
+        Nothing is written meanwhile, and nobody who puts an entry waits.
+        """
+        with self._writing:
+            with self._changed:
+                self._unread = [entry for _, entry in self._pending]
+            return question()
+
+    def unread(self, *, is_last: bool) -> Sequence[LedgerEntry]:
+        """The entries that have been put and that the last `read` has not seen, but for those that were asked for
+        before. They are noted until the last of these questions."""
+        with self._changed:
+            unread, self._unread = self._unread or [], None if is_last else []
+            return unread
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until everything put so far is written; False if that took longer than `timeout_s`."""
@@ -80,13 +104,15 @@ class LedgerWriter:
                 batch = [entry for _, entry in islice(self._pending, _BATCH)]
             if not batch:
                 return
-            done = self._written(batch)
-            self._kept([entry.request_id for entry in batch[:done]])
-            with self._changed:
-                for _ in range(done):
-                    self._pending.popleft()
-                self._changed.notify_all()
-                if not done:
+            with self._writing:
+                done = self._written(batch)
+                self._kept([entry.request_id for entry in batch[:done]])
+                with self._changed:
+                    for _ in range(done):
+                        self._pending.popleft()
+                    self._changed.notify_all()
+            if not done:
+                with self._changed:
                     self._changed.wait_for(lambda: False, self._retry_s)
 
     def _written(self, batch: list[LedgerEntry]) -> int:

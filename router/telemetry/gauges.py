@@ -15,6 +15,7 @@ class Merge(Enum):
 
     SUM = auto()
     MAX = auto()
+    MIN = auto()
     MEAN = auto()  # of the workers that have one
 
 
@@ -77,6 +78,8 @@ class WorkerGauge(Collector):
     def _merged(self, readings: list[float]) -> float:
         if self._merge is Merge.MAX:
             return max(readings)
+        if self._merge is Merge.MIN:
+            return min(readings)
         return sum(readings) / (len(readings) if self._merge is Merge.MEAN else 1)
 
 

@@ -9,6 +9,7 @@ its own, so that none takes the room of another.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import pairwise
 
 from prometheus_client import CollectorRegistry
@@ -89,7 +90,8 @@ class Metrics:
     def __init__(self, *, version: str, config_version: str, figures: Figures | None = None) -> None:
         """`figures` are where counters keep their numbers; without any, they are this process's own."""
         self.registry = CollectorRegistry()
-        self.config_version = config_version  # of the configuration in force
+        self._config_version = config_version  # of the configuration in force
+        self._config_at_s = 0.0  # when that was taken up, in Unix time
         self._figures = figures or OwnFigures()
         self._worker_gauges: list[WorkerGauge] = []
         self._requests = self._counter(
@@ -219,7 +221,7 @@ class Metrics:
         )
         self.registry.register(_VersionCollector("penstock_build", "What is running.", lambda: version))
         self.registry.register(
-            _VersionCollector("penstock_config", "The configuration in force.", lambda: self.config_version)
+            _VersionCollector("penstock_config", "The configuration in force.", lambda: self._config_version)
         )
         self.registry.register(_RestartCollector(self._figures))
         self.registry.register(
@@ -230,6 +232,11 @@ class Metrics:
         """Read these at every scrape. To be called once, when what they read has been built."""
         self._gauge(
             Shape("in_flight_requests", "Requests under way."), lambda: {(): gauges.in_flight()}, merge=Merge.SUM
+        )
+        self._gauge(
+            Shape("config_last_reload_success_timestamp_seconds", "When the configuration in force was taken up."),
+            lambda: {(): self._config_at_s},
+            merge=Merge.MIN,
         )
         self._gauge(
             Shape("ledger_lag_seconds", "Age of the oldest entry not yet in the ledger."),
@@ -284,6 +291,11 @@ class Metrics:
         """Count that the configuration was changed, or asked to be read again (SIGHUP), and that what is there now
         cannot be put into force: it has errors, or cannot be read. Once for each try; the one before stays."""
         self._reload_failures.add(())
+
+    def config_in_force(self, version: str, *, at: datetime) -> None:
+        """Another configuration was taken up."""
+        self._config_version = version
+        self._config_at_s = at.timestamp()
 
     def refused(self, code: str) -> None:
         """Count a request that never came to a decision."""

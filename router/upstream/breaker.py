@@ -7,7 +7,7 @@ long as it says. The first is our own guess, so that it never leaves a request w
 import logging
 import random
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from types import TracebackType
@@ -118,12 +118,28 @@ class Availability:
     ) -> None:
         """If it is not kept, everybody may be asked at any time, whatever was answered before."""
         self._is_kept = is_kept
-        self._provider = {each.id: each.provider.name for each in deployments}
+        self._deployments = {each.id: each for each in deployments}
         self._monotonic_s = monotonic_s
         self._jitter = jitter
         self._breakers: defaultdict[DeploymentId, _Breaker] = defaultdict(_Breaker)
         self._open: set[DeploymentId] = set()  # not closed
         self._pauses: dict[DeploymentId | ProviderName, _Pause] = {}
+
+    def reconfigured(
+        self, deployments: Iterable[Deployment], *, changed: Collection[ProviderName], is_kept: bool
+    ) -> None:
+        """These are configured now. What is known of the same deployments stays, but for providers that `changed`."""
+        before, self._deployments = self._deployments, {each.id: each for each in deployments}
+        self._is_kept = is_kept
+        for name in changed:
+            self._pauses.pop(name, None)
+        for each, deployment in before.items():
+            now = self._deployments.get(each)
+            if now is not None and now.upstream_model == deployment.upstream_model and now.provider.name not in changed:
+                continue
+            self._breakers.pop(each, None)
+            self._open.discard(each)
+            self._pauses.pop(each, None)
 
     # What decisions ask
 
@@ -138,7 +154,9 @@ class Availability:
                 del self._pauses[whose]  # long enough ago that the next pause is a first one
             if pause.until_s > now_s:
                 text = f"{pause.why} It is left alone for {pause.until_s - now_s:.0f} s more"
-                found.update((each, text) for each, name in self._provider.items() if whose in (each, name))
+                found.update(
+                    (each, text) for each, its in self._deployments.items() if whose in (each, its.provider.name)
+                )
         return found
 
     def broken(self) -> Mapping[DeploymentId, str]:
@@ -263,7 +281,8 @@ class Availability:
             self._pauses[whose] = _Pause(until_s, length_s, why)
 
     def _pause_left_s(self, deployment: DeploymentId, now_s: float) -> float:
-        pauses = (self._pauses.get(deployment), self._pauses.get(self._provider[deployment]))
+        provider = ProviderName(deployment.partition(":")[0])  # it may be configured no more
+        pauses = (self._pauses.get(deployment), self._pauses.get(provider))
         return max((pause.until_s - now_s for pause in pauses if pause is not None), default=0.0)
 
     def _left_s(self, deployment: DeploymentId, now_s: float) -> float:

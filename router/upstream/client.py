@@ -177,6 +177,11 @@ class UpstreamClient:
         }
         self._record = {name: _Route(endpoint, "GET", "/generation") for name, endpoint in endpoints.items()}
 
+    @property
+    def origins(self) -> frozenset[Origin]:
+        """The servers that it sends to."""
+        return frozenset(route.origin for route in self._record.values())
+
     async def ask(self, deployment: Deployment, api: Api, body: bytes, *, is_stream: bool) -> UpstreamReply:
         """The head of the answer to what is asked by `api`.
 
@@ -205,8 +210,9 @@ class UpstreamClient:
         return _patience_s(self._endpoints[provider], is_stream=is_stream)
 
     def keeps_records(self, provider: ProviderName) -> bool:
-        """Whether the provider can be asked afterwards what a call cost."""
-        return self._endpoints[provider].provider.kind == "openrouter"
+        """Whether the provider can be asked afterwards what a call cost; not one that is configured no more."""
+        endpoint = self._endpoints.get(provider)
+        return endpoint is not None and endpoint.provider.kind == "openrouter"
 
     async def record(self, provider: ProviderName, generation_id: str) -> Bill | None:
         """What the provider's own record says a call cost, or None if it has none (yet)."""
@@ -295,11 +301,17 @@ class _Route:
             self._head = self.head_at(self.url)
         return self._head
 
+    @property
+    def origin(self) -> Origin:
+        return _origin(self.url)
+
     def head_at(self, url: httpx2.URL) -> PreparedHead:
         """Of calls to another address of the same server. Raises httpx2.LocalProtocolError."""
-        port = url.port or DEFAULT_PORTS.get(url.scheme, 0)
-        origin = Origin(url.scheme, url.raw_host.decode("ascii"), port)
-        return PreparedHead(origin, self.method.encode("ascii"), url.raw_path, self.headers)
+        return PreparedHead(_origin(url), self.method.encode("ascii"), url.raw_path, self.headers)
+
+
+def _origin(url: httpx2.URL) -> Origin:
+    return Origin(url.scheme, url.raw_host.decode("ascii"), url.port or DEFAULT_PORTS.get(url.scheme, 0))
 
 
 def _patience_s(endpoint: Endpoint, *, is_stream: bool) -> float:

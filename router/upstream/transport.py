@@ -16,7 +16,7 @@ import asyncio
 import socket
 import ssl
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import httpx2
@@ -118,7 +118,7 @@ class UpstreamTransport(httpx2.AsyncBaseTransport):
         self._idle_s = idle_s
         self._ssl_context = ssl_context or ssl.create_default_context()
         self._resolve = resolve
-        self._pools: dict[Origin, _Pool] = {}  # never shrinks: origins come from the configuration only
+        self._pools: dict[Origin, _Pool] = {}  # origins come from configurations only
 
     @property
     def open_connections(self) -> int:
@@ -156,6 +156,22 @@ class UpstreamTransport(httpx2.AsyncBaseTransport):
             Timeouts(timeout.get("connect"), timeout.get("read"), timeout.get("write"), timeout.get("pool")),
         )
         return httpx2.Response(response.status, headers=response.headers, stream=_BodyStream(response))
+
+    def keep_only(self, origins: Collection[Origin]) -> None:
+        """Close the idle connections to all others, and forget their pools once nobody uses them any more.
+
+        To be called again until `pools` says that they are gone; a request under way is not disturbed.
+        """
+        for origin in [each for each in self._pools if each not in origins]:
+            pool = self._pools[origin]
+            pool.close_idle()
+            if not pool.taken_slots and not pool.waiters:
+                del self._pools[origin]
+
+    @property
+    def pools(self) -> frozenset[Origin]:
+        """The servers that connections are kept for."""
+        return frozenset(self._pools)
 
     async def aclose(self) -> None:
         """Closes every connection. Answers under way end with ReadError, waiting requests with ConnectError."""
@@ -234,6 +250,10 @@ class _Pool:
         if connection in self.idle:
             self.idle.remove(connection)
         self._free_slot()
+
+    def close_idle(self) -> None:
+        while self.idle:
+            self.idle.pop().abort(httpx2.ReadError("nobody is configured there any more"))
 
     def close(self) -> None:
         self._is_closed = True

@@ -39,7 +39,7 @@ class Desk:
             learns=lambda _: learns,
             policies=lambda _: {"balanced": CHECKED},
             catalog=lambda: offered,
-            quality=TablePredictor(),
+            quality=TablePredictor,
             rates=self.rates,
             put=self.put.append,
         )

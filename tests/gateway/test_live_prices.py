@@ -405,3 +405,39 @@ async def test_a_list_that_cannot_be_read_changes_nothing(market: Market, store:
         await prices.refresh(OPENROUTER)
 
     assert prices.catalog is before
+
+
+async def test_another_configuration_has_the_prices_that_were_read_and_requests_from_before_keep_theirs(
+    market: Market, store: SqliteStore
+) -> None:
+    prices = live(market, store)
+    await prices.refresh(OPENROUTER)
+    before = prices.priced
+    one = replace(deployment(), prices=PriceList((SHIPPED,)))
+    base = Catalog({one.model.name: (one,)}, version="of other files")
+
+    anew = prices.priced_anew(base)
+    market.usd_per_mtok = "0.2"
+    await prices.refresh(OPENROUTER)  # while the other configuration is being made
+    prices.reconfigured(base, anew, providers=[OPENROUTER], times=PriceRefresh())
+    at_once = in_force(prices, market)
+    of_before = before.catalog
+    market.usd_per_mtok = "0.25"
+    await prices.refresh(OPENROUTER)
+
+    assert (at_once, in_force(prices, market)) == ([price("0.2")], [price("0.25")])
+    assert prices.catalog is anew.catalog
+    assert before.catalog is of_before
+    assert [each.prices.at(market.moment) for each in of_before] == [price("0.2")]
+
+
+async def test_a_provider_that_is_configured_no_more_is_not_asked_for_its_prices(
+    market: Market, store: SqliteStore
+) -> None:
+    prices = live(market, store)
+    nothing = Catalog({}, version="without it")
+    prices.reconfigured(nothing, prices.priced_anew(nothing), providers=[], times=PriceRefresh())
+
+    await prices._try_to_refresh(OPENROUTER)
+
+    assert (market.reads, prices.ages_s(), list(prices.catalog)) == (0, {}, [])

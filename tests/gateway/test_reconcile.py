@@ -20,6 +20,7 @@ from router.config.snapshot import Listen, Settings, Snapshot, Team, Timeouts
 from router.errors import PenstockError, Unavailable
 from router.gateway.cache import AnswerCache
 from router.gateway.dispatch import Clock, Gateway
+from router.gateway.in_force import InForce
 from router.gateway.planning import Planner
 from router.gateway.reconcile import Reconciled, Reconciler
 from router.gateway.settlement import Books
@@ -188,6 +189,7 @@ def _gateway(state_dir: Path, counter: TokenCounter, gate: TellingGate, client: 
         jitter=random.Random(1),
         copy_to_shadow=lambda *_: None,
         cache=AnswerCache(MemoryShelf(monotonic_s=lambda: 0.0), config_version="v1", now=lambda: NOW),
+        drains=anyio.CapacityLimiter(1),
     )
 
 
@@ -211,7 +213,7 @@ def place_with(tmp_path: Path, counter: TokenCounter) -> PlaceWith:
 
         async with records(answers, kind=kind, at_once=at_once) as provider:
             reconciler = Reconciler(
-                _gateway(tmp_path, counter, gate, provider.client),
+                InForce(_gateway(tmp_path, counter, gate, provider.client)),
                 store,
                 journals=journals,
                 now=lambda: NOW,

@@ -54,10 +54,10 @@ async def test_a_mistake_in_one_copy_ends_at_the_outer_edge_and_the_next_ones_ar
     shadows = Shadows(skipped=lambda plan, shadow, why: skipped.append(why), outer_edge=OuterEdge)
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(shadows.run, cast("Gateway", gateway))
+        tasks.start_soon(shadows.run)
         await anyio.lowlevel.checkpoint()
         for number in range(10):
-            shadows.offer(PLAN, REQUEST, cast("Caller", None), f"req_{number}")
+            shadows.offer(cast("Gateway", gateway), PLAN, REQUEST, cast("Caller", None), f"req_{number}")
         await gateway.is_done.wait()
         await anyio.lowlevel.checkpoint()
         tasks.cancel_scope.cancel()
@@ -71,7 +71,7 @@ async def test_what_is_offered_while_nobody_sends_is_dropped_and_counted() -> No
     skipped: list[str] = []
     shadows = Shadows(skipped=lambda plan, shadow, why: skipped.append(why), outer_edge=OuterEdge)
 
-    shadows.offer(PLAN, REQUEST, cast("Caller", None), "req_1")
+    shadows.offer(cast("Gateway", Failing([])), PLAN, REQUEST, cast("Caller", None), "req_1")
 
     assert skipped == ["dropped"]
 
@@ -88,9 +88,9 @@ async def test_a_request_that_no_chat_can_say_is_not_copied() -> None:
     request = replace(REQUEST, original=Original(Api.RESPONSES, {}, untranslatable="a hosted prompt"))
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(shadows.run, cast("Gateway", Failing([])))
+        tasks.start_soon(shadows.run)
         await anyio.lowlevel.checkpoint()
-        shadows.offer(PLAN, request, cast("Caller", None), "req_1")
+        shadows.offer(cast("Gateway", Failing([])), PLAN, request, cast("Caller", None), "req_1")
         await told.wait()
         tasks.cancel_scope.cancel()
 

@@ -76,3 +76,13 @@ def test_a_provider_that_names_ever_new_versions_fills_neither_the_log_nor_the_m
 
     assert len(counted.unrated) == 2_000
     assert len(caplog.messages) == 1_999  # of the first thousand: two each, but for the first
+
+
+def test_another_catalog_has_figures_of_other_versions() -> None:
+    counted = Counted().by("deepseek-v4-flash-20270101")
+    rated = replace(model(FLASH), rated_version="deepseek/deepseek-v4-flash-20270101")
+
+    counted._answered.recatalogued(catalog(at("openrouter", rated, PRICES)))
+
+    assert len(counted.by("deepseek-v4-flash-20270101").unrated) == 1
+    assert len(counted.by("deepseek-v4-flash-20260423").unrated) == 2

@@ -13,6 +13,7 @@ from router.catalog.catalog import Deployment, DeploymentId, ModelName
 from router.decision.facts import Conditions, RequestProfile
 from router.learning.warmth import Warmth
 from router.ledger import LedgerEntry, Outcome
+from tests.decision.builders import catalog
 from tests.learning.moments import ALL, CLAUDE, FLASH, GEMINI, GPT, NOON, READ_S, answered, at, prompt
 from tests.replacing import replace
 
@@ -307,3 +308,16 @@ async def test_asking_what_is_warm_as_a_dry_run_does_leaves_nothing_to_remember(
 
     assert shared.told == []
     assert await warmth.outlook(SECOND, at(1), list(ALL)) == await Warmth(ALL).outlook(SECOND, at(1), list(ALL))
+
+
+def test_what_was_seen_outlives_another_catalog_also_of_a_model_that_is_away_for_a_while() -> None:
+    warmth = after(answered(FIRST, GPT))
+
+    warmth.recatalogued(catalog(FLASH))
+    away = warmth.warm_tokens(SECOND, at(60))
+    later = warmth.foreseen(SECOND, at(60), [GPT])
+    warmth.recatalogued(catalog(*ALL))
+
+    assert away == {}
+    assert later.later_tokens.keys() <= {GPT.id}
+    assert warmth.warm_tokens(SECOND, at(60)) == {GPT.id: READ}

@@ -8,6 +8,7 @@ import pytest
 from router.errors import BudgetExhausted, RateLimited
 from router.keys import TeamName
 from router.limits.gate import Gate, Left, PaceLeft, Quota, Scope, TooFast, TooManyTokens
+from router.limits.memory import MemoryGate
 from router.limits.redis import RedisGate
 from router.quotas import NO_LIMITS, Budget, BudgetState, Limits, Per, ScopeId, ScopeKind, WhenSpent, Window, window
 from tests.limits.clock import MovableClock
@@ -51,6 +52,36 @@ async def test_the_same_reservation_asked_for_again_is_the_same_hold(gate: Gate)
 
     assert await gate.reserve(hundred, reservation_id="r.1", nano_usd=60) == first
     assert await states(gate) == [state(Per.DAY, 100, spent=0, held=60)]
+
+
+async def test_another_configuration_changes_limits_and_keeps_what_is_held_and_spent(gate: Gate) -> None:
+    before, after = quota(Budget(100, Per.DAY)), quota(Budget(60, Per.DAY))
+    held = await gate.reserve(before, reservation_id="r.1", nano_usd=40)
+    if isinstance(gate, MemoryGate):
+        gate.reconfigured([before], {})  # as at its start
+        gate.reconfigured([after], {})
+    else:
+        assert isinstance(gate, RedisGate)
+        gate.reconfigured([after])
+
+    with pytest.raises(BudgetExhausted):
+        await gate.reserve(after, reservation_id="r.2", nano_usd=21)
+    await gate.settle(held, nano_usd=30)
+    await gate.settle(await gate.reserve(before, reservation_id="r.3", nano_usd=50), nano_usd=1)
+
+    assert await states(gate) == [state(Per.DAY, 60, spent=31, held=0)]
+
+
+async def test_a_scope_that_another_configuration_does_not_have_is_shown_no_more(gate: Gate) -> None:
+    await gate.reserve(quota(Budget(100, Per.DAY)), reservation_id="r.1", nano_usd=40)
+    others = [quota(Budget(9, Per.DAY), team=ADS)]
+    if isinstance(gate, MemoryGate):
+        gate.reconfigured(others, {})
+    else:
+        assert isinstance(gate, RedisGate)
+        gate.reconfigured(others)
+
+    assert await states(gate) == [state(Per.DAY, 9, spent=0, held=0, team=ADS)]
 
 
 def three_scopes(team: int, key: int, project: int) -> Quota:

@@ -1,5 +1,6 @@
 """What only the gate of one process does: it recovers from the ledger by itself, and needs no leases."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -9,7 +10,7 @@ from router.errors import BudgetExhausted, RateLimited
 from router.keys import TeamName
 from router.limits.gate import Quota, Scope
 from router.limits.memory import MemoryGate
-from router.quotas import NO_LIMITS, Budget, BudgetState, Limits, Per, ScopeId, window
+from router.quotas import NO_LIMITS, Budget, BudgetState, Limits, Per, ScopeId, ScopeKind, window
 from tests.limits.clock import MovableClock
 
 pytestmark = pytest.mark.anyio
@@ -17,6 +18,7 @@ pytestmark = pytest.mark.anyio
 SEARCH = TeamName("search")
 ADS = TeamName("ads")
 BEGIN = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)  # tests/limits/conftest.py
+TEAM = ScopeId.of_team(SEARCH)
 
 
 @pytest.fixture
@@ -89,3 +91,97 @@ async def test_a_clock_that_is_set_back_does_not_open_a_budget_anew(gate: Memory
 
     with pytest.raises(BudgetExhausted):
         await gate.reserve(hourly, reservation_id="r.3", nano_usd=100)
+
+
+# Another configuration
+
+
+def spent_of(nano_usd: int, scope: ScopeId = TEAM) -> Callable[[datetime], dict[ScopeId, int]]:
+    return lambda _: {scope: nano_usd}
+
+
+def reconfigure(gate: MemoryGate, *quotas: Quota, ledger: Callable[[datetime], dict[ScopeId, int]]) -> list[datetime]:
+    """As a reload does it; the windows for which the ledger was asked."""
+    starts = gate.windows_to_read(quotas)
+    gate.reconfigured(quotas, {each: ledger(each) for each in starts})
+    return list(starts)
+
+
+async def test_a_changed_limit_keeps_what_was_counted_and_asks_no_ledger(gate: MemoryGate) -> None:
+    before, after = quota(Budget(100, Per.DAY)), quota(Budget(60, Per.DAY))
+    gate.recover([before], spent_of(10))
+    held = await gate.reserve(before, reservation_id="r.1", nano_usd=40)
+
+    assert reconfigure(gate, after, ledger=spent_of(999)) == []
+    with pytest.raises(BudgetExhausted):
+        await gate.reserve(after, reservation_id="r.2", nano_usd=11)
+    await gate.settle(held, nano_usd=30)
+
+    assert gate.states() == [state(Per.DAY, 60, spent=40)]
+
+
+async def test_what_a_new_budget_begins_with_is_the_ledgers_sum_and_what_is_held_now(gate: MemoryGate) -> None:
+    before, after = quota(), quota(Budget(100, Per.DAY))
+    gate.recover([before], spent_of(0))
+    held = await gate.reserve(before, reservation_id="r.1", nano_usd=40)
+
+    assert len(reconfigure(gate, after, ledger=spent_of(50))) == 1
+    with pytest.raises(BudgetExhausted):
+        await gate.reserve(after, reservation_id="r.2", nano_usd=11)
+    await gate.settle(held, nano_usd=7)
+
+    assert gate.states() == [state(Per.DAY, 100, spent=57)]
+
+
+async def test_a_budget_that_was_away_begins_anew_and_calls_from_before_are_still_settled_once(
+    gate: MemoryGate,
+) -> None:
+    with_day, without = quota(Budget(100, Per.DAY)), quota(Budget(100, Per.MONTH))
+    gate.recover([with_day], spent_of(0))
+    held = await gate.reserve(with_day, reservation_id="r.1", nano_usd=40)
+
+    reconfigure(gate, without, ledger=spent_of(0))
+    shown = [each.per for each in gate.states()]
+    reconfigure(gate, with_day, ledger=spent_of(20))
+    await gate.settle(held, nano_usd=5)
+    await gate.settle(held, nano_usd=5)
+
+    assert shown == [Per.MONTH]
+    assert gate.states() == [state(Per.DAY, 100, spent=25)]
+
+
+async def test_a_request_from_before_neither_brings_back_its_budget_nor_its_limit(gate: MemoryGate) -> None:
+    before, after = quota(Budget(100, Per.DAY)), quota(Budget(60, Per.DAY))
+    other = quota(Budget(100, Per.DAY), team=ADS)
+    gate.recover([before, other], spent_of(0))
+
+    reconfigure(gate, after, ledger=spent_of(0))
+    for number, old in enumerate((before, other)):
+        await gate.settle(await gate.reserve(old, reservation_id=f"r.{number}", nano_usd=61), nano_usd=1)
+
+    assert gate.states() == [state(Per.DAY, 60, spent=1)]
+
+
+async def test_accounts_of_budgets_that_come_and_go_do_not_pile_up(gate: MemoryGate, clock: MovableClock) -> None:
+    for number in range(50):
+        clock.advance(timedelta(minutes=1))
+        reconfigure(gate, quota(Budget(100, Per.MINUTE), team=TeamName(f"team{number}")), ledger=spent_of(0))
+
+    assert len(gate._accounts) <= 2
+    assert len(gate._recovered) == 1
+
+
+async def test_a_new_allowance_of_keys_begins_with_what_each_has_spent(gate: MemoryGate) -> None:
+    key = ScopeId(SEARCH, ScopeKind.KEY, "8f3a0b6cd1e2f495")
+
+    def of_keys(name: str, *budgets: Budget) -> Quota:
+        return Quota((Scope(key._replace(name=name), budgets, NO_LIMITS),), ZoneInfo("UTC"))
+
+    gate.recover([of_keys("")], spent_of(0))
+    held = await gate.reserve(of_keys(key.name), reservation_id="r.1", nano_usd=5)
+    reconfigure(gate, of_keys("", Budget(100, Per.DAY)), ledger=spent_of(30, key))
+    await gate.settle(held, nano_usd=4)
+    await gate.reserve(of_keys(key.name, Budget(100, Per.DAY)), reservation_id="r.2", nano_usd=66)
+
+    today = window(Per.DAY, BEGIN, ZoneInfo("UTC"))
+    assert gate.states() == [BudgetState(key, Per.DAY, 100, spent_nano_usd=34, held_nano_usd=66, window=today)]

@@ -49,7 +49,7 @@ def clock() -> MovableNow:
 
 @pytest.fixture
 def ring(store: SqliteStore, clock: MovableNow) -> KeyRing:
-    return KeyRing(store, pepper=PEPPER, teams=frozenset({SEARCH}), now=clock)
+    return KeyRing(store, pepper=PEPPER, teams=lambda: {SEARCH}, now=clock)
 
 
 def added(store: SqliteStore, *, team: TeamName = SEARCH, expires_at: datetime | None = None) -> PresentedKey:
@@ -160,7 +160,7 @@ async def test_a_lent_key_is_valid_and_stored_nowhere(store: SqliteStore, ring: 
 
 async def test_a_key_works_under_no_other_pepper(store: SqliteStore, clock: MovableNow) -> None:
     key = added(store)
-    other = KeyRing(store, pepper=b"q" * 32, teams=frozenset({SEARCH}), now=clock)
+    other = KeyRing(store, pepper=b"q" * 32, teams=lambda: {SEARCH}, now=clock)
     other.refresh()
 
     with pytest.raises(Unauthenticated):
@@ -171,7 +171,7 @@ async def test_a_running_ring_takes_up_new_and_revoked_keys_and_survives_a_store
     tmp_path: Path, clock: MovableNow
 ) -> None:
     store = SometimesAway(tmp_path / "penstock.sqlite")
-    ring = KeyRing(store, pepper=PEPPER, teams=frozenset({SEARCH}), now=clock)
+    ring = KeyRing(store, pepper=PEPPER, teams=lambda: {SEARCH}, now=clock)
     first = added(store)
     ring.refresh()
     store.is_away = True
@@ -259,7 +259,7 @@ _near_public = st.builds(
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_every_other_path_needs_a_key_also_one_that_looks_public(path: str, method: str) -> None:
     refused: list[str] = []
-    ring = KeyRing(NoKeys(), pepper=PEPPER, teams=frozenset(), now=lambda: NOW)
+    ring = KeyRing(NoKeys(), pepper=PEPPER, teams=tuple, now=lambda: NOW)
 
     answer = await call(guarded(ring, refused), scope_of(path, method=method))
 

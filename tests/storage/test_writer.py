@@ -5,12 +5,12 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from router.ledger import DoubtfulCall, Ledger, LedgerEntry, SpendRow
+from router.ledger import DoubtfulCall, Ledger, LedgerEntry, Period, SpendRow
 from router.quotas import ScopeId
 from router.storage.errors import StoreUnavailable
 from router.storage.sqlite import SqliteStore
@@ -20,6 +20,7 @@ from tests.storage.entries import AT, attempt, entry
 from tests.waiting import eventually
 
 PATIENCE_S = 20.0
+ALL_OF_TIME = Period(since=None, until=datetime.max.replace(tzinfo=UTC))
 
 
 class FailingLedger:
@@ -225,3 +226,25 @@ def test_putting_an_entry_never_waits_for_the_disk(store: SqliteStore) -> None:
         stuck.released.set()
 
     assert len(written(store)) == 10_000
+
+
+def test_what_was_read_of_the_ledger_and_what_is_unread_are_together_everything_once(tmp_path: Path) -> None:
+    with closing(SqliteStore(tmp_path / "ledger.sqlite")) as store:
+        writer = LedgerWriter(store, monotonic_s=lambda: 0.0, gather_s=0.0)
+        entries = [entry(f"req_{number}", attempt()) for number in range(40)]
+        for each in entries[:30]:
+            writer.put(each)
+        writer.start()
+        eventually(lambda: store.count(ALL_OF_TIME) > 0, within_s=PATIENCE_S)
+
+        read = writer.read(lambda: {str(each["request_id"]) for each in store.latest(100)})
+        early = [each.request_id for each in writer.unread(is_last=False)]
+        for each in entries[30:]:
+            writer.put(each)
+        eventually(lambda: store.count(ALL_OF_TIME) == 40, within_s=PATIENCE_S)
+        late = [each.request_id for each in writer.unread(is_last=True)]
+
+        assert sorted([*read, *early, *late]) == sorted(each.request_id for each in entries)
+        writer.put(entry("req_after"))
+        assert writer.unread(is_last=True) == []
+        assert writer.close(PATIENCE_S)

@@ -350,3 +350,28 @@ def test_a_quiet_gateway_has_three_again_after_half_a_minute() -> None:
     budget.earn()
 
     assert [budget.spend() for _ in range(4)] == [True, True, True, False]
+
+
+def test_what_is_known_of_a_deployment_outlives_another_configuration_unless_its_provider_changed(
+    place: Place,
+) -> None:
+    for deployment in (FLASH, LOCAL):
+        place.fail(deployment, times=5)
+    for deployment in (PRO, LOCAL):
+        place.fail(deployment, refused(429, retry_after_s=40))
+
+    place.board.reconfigured((FLASH, PRO, LOCAL), changed=(), is_kept=True)
+    before = (set(place.board.broken()), set(place.board.paused()))
+    place.board.reconfigured((FLASH, PRO, LOCAL), changed=(LOCAL.provider.name,), is_kept=True)
+
+    assert before == ({FLASH.id, LOCAL.id}, {PRO.id, LOCAL.id})
+    assert (set(place.board.broken()), set(place.board.paused())) == ({FLASH.id}, {PRO.id})
+
+
+def test_a_call_to_a_deployment_that_is_configured_no_more_ends_as_any_other(place: Place) -> None:
+    place.board.reconfigured((LOCAL,), changed=(), is_kept=True)
+
+    place.fail(FLASH, refused(429, retry_after_s=40))
+
+    assert not place.may(FLASH)
+    assert set(place.board.paused()) == set()

@@ -1191,3 +1191,21 @@ async def test_a_certificate_that_does_not_verify_means_nothing_is_sent(certific
         assert is_unsent(caught.value)
         assert transport.open_connections == 0
         assert requests in ([], [b""])
+
+
+async def test_connections_to_servers_that_nobody_is_configured_for_are_closed_once_they_are_idle() -> None:
+    async with faulty_server(echo) as one, faulty_server(echo) as other, UpstreamTransport() as transport:
+        kept, gone = one.origin, other.origin
+        await read_all(await send(transport, kept, body=b"1"))
+        await read_all(await send(transport, gone, body=b"2"))
+        under_way = await send(transport, gone, body=b"3" * 1_000_000)
+
+        transport.keep_only({kept})
+        during = transport.pools
+        answered = await read_all(under_way)
+        transport.keep_only({kept})
+
+        assert during == {kept, gone}
+        assert answered == b"3" * 1_000_000
+        assert transport.pools == {kept}
+        assert transport.idle_connections == transport.open_connections == 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+from collections.abc import Callable
 
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
@@ -20,7 +21,12 @@ from router.server.listen import Stop
 
 
 async def serve_until_stopped(
-    app: ASGIApp, listener: socket.socket, stop: Stop | None = None, unread_s: float = 0.0, head_s: float = 30.0
+    app: ASGIApp,
+    listener: socket.socket,
+    stop: Stop | None = None,
+    unread_s: float = 0.0,
+    hung_up: Callable[[], None] | None = None,
+    head_s: float = 30.0,
 ) -> None:
     """In place of `router.server.listen`'s. The port is opened anew, for granian opens its own."""
     host, port = listener.getsockname()[:2]
