@@ -15,14 +15,6 @@ from tests.deploy.prometheus_server import CHECKOUT, SHIPPED
 DASHBOARDS = CHECKOUT / "deploy" / "grafana" / "dashboards"
 RUNBOOKS = CHECKOUT / "docs" / "runbooks"
 
-ANNOUNCED = {
-    "penstock_config_last_reload_success_timestamp_seconds",
-    "penstock_config_reload_failures_total",
-    "penstock_ledger_journal_bytes",
-    "penstock_loop_lag_seconds",
-}
-"""Metrics that rules and dashboards name already, whether or not the product has them yet; what it has is looked at."""
-
 _HISTOGRAM_PARTS = ("_bucket", "_sum", "_count")
 _NAME = re.compile(r"(?<![\w:])penstock_\w+(?![\w:])")
 _RECORDED = re.compile(r"[a-z_]+:\w+:\w+")

@@ -10,7 +10,7 @@ import click
 import pytest
 
 from router.cli.main import penstock
-from tests.deploy.expressions import ANNOUNCED, RUNBOOKS, alerts, existing, named
+from tests.deploy.expressions import RUNBOOKS, alerts, existing, named
 from tests.deploy.prometheus_server import CHECKOUT
 from tests.deploy.test_rules import promtool
 
@@ -59,7 +59,7 @@ def test_queries_of_runbooks_and_of_the_list_of_metrics_are_valid_and_name_what_
     checked = promtool("check", "rules", str(file))
 
     assert checked.returncode == 0, checked.stderr
-    assert {name for query in queries for name in named(query)} <= existing() | ANNOUNCED
+    assert {name for query in queries for name in named(query)} <= existing()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
