@@ -4,7 +4,8 @@ import os
 import random
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -22,6 +23,7 @@ from router.assembly.reloading import Succession, learning_limits, unchanging
 from router.assembly.stores import open_pepper, open_store, redis_gate, redis_marks, redis_shelf
 from router.catalog.book import with_book
 from router.catalog.catalog import arm_of
+from router.config.settings import environment
 from router.config.snapshot import Snapshot
 from router.decision.policy import Policy
 from router.gateway.answer import MOST_DRAINS
@@ -59,6 +61,7 @@ from router.server.listen import Stop
 from router.server.models import Models
 from router.server.pages import EXPLAIN_PATH
 from router.server.replies import Wording
+from router.server.supervision import Supervisor, supervisor_of
 from router.storage.answer_shelves import MemoryShelf
 from router.storage.journal import Journal
 from router.storage.lock import DirectoryLock
@@ -103,6 +106,7 @@ class House:
     keys: KeyRing
     reconcile: Callable[[], Awaitable[Reconciled]]  # one pass, where the data app does not run
     claim: Callable[[], None]  # the state directory, before anything is promised; raises StateInUse
+    supervisor: Supervisor
     close: Callable[[], Awaitable[None]]  # connections and files, if the data app has never run
     hung_up: Callable[[], None]  # on SIGHUP: the configuration is to be read anew
 
@@ -247,6 +251,8 @@ def assemble(
         store=store,
         writer=writer,
     )
+    # Of several processes the parent is the one that was started, and tells it.
+    supervisor = supervisor_of(environment() if post is None else {}, process_id=os.getpid())
     reload = Reload(
         in_force,
         source or unchanging(snapshot),
@@ -254,6 +260,7 @@ def assemble(
         tidy=succession.tidy,
         now=utc_now,
         failed=metrics.reload_failed,
+        announced=partial(_reload_told, supervisor),
         outer_edge=OuterEdge,
     )
     idempotency = Idempotency(store, now=utc_now)
@@ -293,7 +300,12 @@ def assemble(
     if source is not None:
         beside.append(reload.run)
     life = Life(
-        starting=[*starting, in_thread(lambda: keeper.load(prices.catalog)), in_thread(writer.start)],
+        starting=[
+            *starting,
+            in_thread(lambda: keeper.load(prices.catalog)),
+            in_thread(writer.start),
+            in_thread(supervisor.ready),
+        ],
         beside=beside,
         settling=[] if shared is None or post is None else [partial(_can_pay, shared)],
         stopping=[*stopping, teacher.stop, keeper.save, in_thread(writer.close, _FLUSH_S), *closing],
@@ -394,13 +406,33 @@ def assemble(
             guard=partial(RequireAdminToken, token=settings.admin_token, public=PUBLIC),
             new_request_id=new_request_id,
         ),
-        stop=Stop(settings.stop_notice_s, settings.stop_grace_s, begin=life.stop, cut_off=underway.cut_off),
+        stop=Stop(
+            settings.stop_notice_s,
+            settings.stop_grace_s,
+            begin=partial(_begin_stop, life, supervisor),
+            cut_off=underway.cut_off,
+        ),
         keys=keys,
         reconcile=partial(_reconciled, reconciler, shared),
         claim=alone.take if shared is None else _nothing_to_claim,
+        supervisor=supervisor,
         close=close,
         hung_up=reload.ask,
     )
+
+
+@contextmanager
+def _reload_told(supervisor: Supervisor) -> Iterator[None]:
+    supervisor.reloading(monotonic_s=time.monotonic())
+    try:
+        yield
+    finally:
+        supervisor.ready()
+
+
+def _begin_stop(life: Life, supervisor: Supervisor) -> None:
+    life.stop()
+    supervisor.stopping()
 
 
 def _dialects(reader: ReplyReader, responses: ResponsesReplyReader, messages: MessageReader) -> dict[Api, Dialect]:

@@ -173,6 +173,7 @@ async def _serve(snapshot: Snapshot, ports: _Ports, is_demo: bool, source: Sourc
     house = assemble(snapshot, source=source)
     house.claim()  # here, where what it raises is still told in a sentence
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(house.supervisor.told_of_life())
         if listener is not None:
             await stack.enter_async_context(
                 serving(make_sandbox(time_scale=1.0, seed=0, fault_rate=0.0, spread=0.25), listener)

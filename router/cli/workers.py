@@ -1,6 +1,7 @@
 """`penstock serve --workers N`: the parent of several processes, and each of them."""
 
 import logging
+import os
 import socket
 import sys
 from collections.abc import Callable
@@ -12,13 +13,15 @@ import anyio
 
 from router.assembly.house import Post, assemble
 from router.cli.configuration import directory, loaded
+from router.config.settings import environment
 from router.config.snapshot import Listen, Snapshot
 from router.config.watching import fingerprint
 from router.errors import PenstockError
 from router.gateway.reload import Source
 from router.server.interpreter import prepare_to_serve
 from router.server.listen import serve_until_stopped, serving
-from router.server.workers import Link, Places, Supervisor, WorkerSockets, inherited
+from router.server.supervision import supervisor_of
+from router.server.workers import Link, Parent, Places, WorkerSockets, inherited
 from router.telemetry.shared import WorkersFigures
 
 MOST_WORKERS = 128  # a machine's cores
@@ -58,15 +61,16 @@ def supervise(
         given = (places.index, places.data, places.admin, places.link, figures.fd)
         return [sys.executable, *sys.orig_argv[1:], "--as-worker", *map(str, given)]
 
-    supervisor = Supervisor(
+    parent = Parent(
         sockets,
         workers=workers,
         command=command,
         inherited=(figures.fd,),
         buried=figures.bury,
         restarted=figures.restarted,
+        supervisor=supervisor_of(environment(), process_id=os.getpid()),
     )
-    return anyio.run(supervisor.run, lambda: announce(sockets.data(0), sockets.admin))
+    return anyio.run(parent.run, lambda: announce(sockets.data(0), sockets.admin))
 
 
 def work(config: Path | None, places: dict[str, int]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from router.catalog.catalog import SPOKEN, DataHandling, Provider, ProviderName
-from router.config.schema.penstock import OutageSection, PenstockFile, ProviderSection, RedisSection
+from router.config.schema.penstock import OutageSection, PenstockFile, ProviderSection, RedisSection, ServerSection
 from router.config.settings import secret, state_directory
 from router.config.snapshot import (
     Listen,
@@ -31,8 +31,8 @@ def settings(file: PenstockFile, *, directory: Path, environment: Mapping[str, s
         admin_token_from=_origin(file.admin.token_env, token_file),
         state_dir=state_directory(_path(file.state.directory, directory, environment), environment=environment),
         durability=file.state.durability,
-        postgres=None if file.postgres is None else _server(file.postgres.url_env, environment),
-        redis=None if file.redis is None else _server(file.redis.url_env, environment),
+        postgres=None if file.postgres is None else _server(file.postgres, directory, environment),
+        redis=None if file.redis is None else _server(file.redis, directory, environment),
         allowance=None if file.redis is None else _allowance(file.redis),
         max_body_bytes=file.max_body_bytes,
         stop_grace_s=file.stop_grace_s,
@@ -83,8 +83,12 @@ def _data(section: ProviderSection) -> DataHandling:
     )
 
 
-def _server(variable: str, environment: Mapping[str, str]) -> Server:
-    return Server(url=secret(variable=variable, file=None, environment=environment), url_from=f"${variable}")
+def _server(section: ServerSection, directory: Path, environment: Mapping[str, str]) -> Server:
+    file = _path(section.url_file, directory, environment)
+    return Server(
+        url=secret(variable=section.url_env, file=file, environment=environment),
+        url_from=_origin(section.url_env, file) or "",
+    )
 
 
 def _allowance(section: RedisSection) -> OutageAllowance | None:

@@ -76,8 +76,8 @@ class ProviderAccess:
 class Server:
     """A database or cache."""
 
-    url: Secret | None  # None: its variable is empty, and nothing can start
-    url_from: str
+    url: Secret | None  # None: its variable or file is empty, and nothing can start
+    url_from: str  # the variable or file that should hold it, for messages
 
 
 @dataclass(frozen=True, slots=True)

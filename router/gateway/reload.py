@@ -61,16 +61,18 @@ class Reload:
         tidy: Callable[[], None],
         now: Callable[[], datetime],
         failed: Callable[[], None],
+        announced: Callable[[], AbstractContextManager[None]],
         outer_edge: Callable[[], AbstractContextManager[None, bool]],
     ) -> None:
         """`take` puts a snapshot into force, or raises a PenstockError and changes nothing. `tidy` is called every
-        second: it lets go of what only requests of earlier configurations needed. `failed` counts."""
+        second: it lets go of what only requests of earlier configurations needed. `failed` counts. `announced` is open while files are read."""
         self._in_force = in_force
         self._source = source
         self._take = take
         self._tidy = tidy
         self._now = now
         self._failed = failed
+        self._announced = announced
         self._outer_edge = outer_edge  # the server's: a mistake in reading ends there, and not the server
         self._one_at_a_time = anyio.Lock()
         self._wake = anyio.Event()
@@ -110,18 +112,23 @@ class Reload:
     async def reload(self) -> Standing:
         """Read the files, and put into force what they say, if that is something else and nothing is wrong with it."""
         async with self._one_at_a_time:
-            self._is_asked, self._retry_at_s = False, None
-            self._seen = await self._look()  # before they are read: what changes meanwhile is read again
-            is_done = False
-            with self._outer_edge():
-                try:
-                    await self._read_and_take()
-                except PenstockError as error:
-                    self._refused(error)
-                is_done = True
-            if not is_done:
-                self._fail(("A mistake in Penstock itself, which is in the log.",))
-            return self.standing
+            with self._announced():
+                return await self._reload()
+
+    async def _reload(self) -> Standing:
+        """The same, while nobody else does."""
+        self._is_asked, self._retry_at_s = False, None
+        self._seen = await self._look()  # before they are read: what changes meanwhile is read again
+        is_done = False
+        with self._outer_edge():
+            try:
+                await self._read_and_take()
+            except PenstockError as error:
+                self._refused(error)
+            is_done = True
+        if not is_done:
+            self._fail(("A mistake in Penstock itself, which is in the log.",))
+        return self.standing
 
     async def _read_and_take(self) -> None:
         read = await anyio.to_thread.run_sync(self._source.read)

@@ -2,6 +2,6 @@
 endpoints; the response that owns the settlement), `feedback` (scores of answers), `admin` (metrics and JSON for
 operators), `configuration` (the one in force; read it anew), `console` (a page for people), `paces` (what is left of a
 minute), `replies` (how answers and errors are sent), `life` (start and stop), `listen` (sockets), `workers` (several
-processes, and their parent).
+processes, and their parent), `supervision` (what systemd is told).
 Middleware is plain ASGI.
 """

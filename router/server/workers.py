@@ -23,6 +23,7 @@ import anyio
 import anyio.abc
 
 from router.server.listen import Terminal, bound, port_of
+from router.server.supervision import Supervisor
 
 log = logging.getLogger("penstock.workers")
 
@@ -105,7 +106,7 @@ class _Worker:
             self.process.send_signal(number)
 
 
-class Supervisor:
+class Parent:
     """Runs `workers` processes until it is told to stop."""
 
     def __init__(
@@ -117,16 +118,19 @@ class Supervisor:
         inherited: Sequence[int],
         buried: Callable[[int], None],
         restarted: Callable[[], None],
+        supervisor: Supervisor,
     ) -> None:
         """`command` starts a worker, which inherits the file descriptors `inherited` as well.
 
         `buried` is told of a worker that has ended, `restarted` that another one is started for it.
+        `supervisor` is the one of this process.
         """
         self._sockets = sockets
         self._command = command
         self._inherited = tuple(inherited)
         self._buried = buried
         self._restarted = restarted
+        self._supervisor = supervisor
         self._workers: list[_Worker | None] = [None] * workers
         self._awaited = set(range(workers))  # those that have never served yet
         self._first = anyio.Event()  # the first worker serves, or nothing comes of it
@@ -142,7 +146,7 @@ class Supervisor:
         has gone: then all stop.
         """
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-            async with anyio.create_task_group() as listening:
+            async with self._supervisor.told_of_life(), anyio.create_task_group() as listening:
                 listening.start_soon(self._pass_on, signals)
                 async with anyio.create_task_group() as keeping:
                     keeping.start_soon(self._keep, 0, ready)
@@ -163,6 +167,7 @@ class Supervisor:
 
     def _stop(self, number: signal.Signals) -> None:
         self._stopping.set()
+        self._supervisor.stopping()
         self._first.set()
         self._sockets.close()
         for worker in self._workers:
@@ -229,6 +234,7 @@ class Supervisor:
             self._first.set()
             if not self._awaited:
                 ready()
+                self._supervisor.ready()
 
     def _note(self, worker: _Worker, code: int) -> None:
         """A stop in order is exit code 0 of every worker; one that did not serve yet is killed by the signal."""

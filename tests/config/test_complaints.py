@@ -344,6 +344,12 @@ def test_a_slip_in_models_yaml(write: Write, before: str, after: str, expected: 
             "2:8: expected `postgres` beside it, got none: counters that Redis has lost are rebuilt from the ledger, "
             "and a SQLite file holds only what one machine has spent. Add postgres: {url_env: …}",
         ),
+        (
+            "admin:",
+            "postgres: {url_env: LEDGER_URL, url_file: ledger_url}\nadmin:",
+            "2:43: expected url_env or url_file, got both",
+        ),
+        ("admin:", "postgres: {}\nadmin:", "2:11: expected url_env or url_file, which says where"),
         (MAIN, "- a\n- b\n", "1:1: expected a mapping (key: value), got a list"),
         (MAIN, "", "1:1: the file is empty"),
     ],

@@ -402,6 +402,20 @@ def test_servers_that_several_processes_share_are_named_by_environment(write: Wr
     assert settings.postgres.url_from == "$POSTGRES_URL"
 
 
+def test_the_address_of_a_server_may_stand_in_a_file_as_mounted_secrets_do(write: Write, tmp_path: Path) -> None:
+    address = tmp_path / "postgres_url"
+    address.write_text("postgresql://penstock:secret@db/penstock\n")
+    main = MAIN + f"redis: {{url_file: missing}}\npostgres: {{url_file: {address}}}\n"
+
+    settings = loaded(write(main=main)).settings
+
+    assert settings.postgres is not None
+    assert settings.postgres.url is not None
+    assert settings.postgres.url.reveal() == "postgresql://penstock:secret@db/penstock"
+    assert settings.redis is not None
+    assert (settings.redis.url, settings.redis.url_from) == (None, "config/missing")
+
+
 def test_servers_whose_address_is_missing_are_warned_of(write: Write) -> None:
     main = MAIN + "redis: {url_env: REDIS_URL}\npostgres: {url_env: POSTGRES_URL}\n"
 

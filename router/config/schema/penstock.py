@@ -49,8 +49,25 @@ class StateSection(Section):
     ] = "fast"
 
 
-class PostgresSection(Section):
-    url_env: Annotated[EnvironmentName, Field(description="environment variable that holds the connection's URL")]
+class ServerSection(Section):
+    """A database or cache; its address holds a password, so it stands elsewhere."""
+
+    url_env: Annotated[
+        EnvironmentName | None, Field(description="environment variable that holds the connection's URL")
+    ] = None
+    url_file: Annotated[Text | None, Field(description="file that holds the connection's URL")] = None
+
+    @model_validator(mode="after")
+    def _one_address(self) -> "ServerSection":
+        if self.url_env and self.url_file:
+            raise fault("expected url_env or url_file, got both", "url_file")
+        if not self.url_env and not self.url_file:
+            raise fault("expected url_env or url_file, which says where the connection's URL is found")
+        return self
+
+
+class PostgresSection(ServerSection):
+    """Ledger and keys."""
 
 
 class OutageSection(Section):
@@ -60,8 +77,9 @@ class OutageSection(Section):
     at_most_usd: Annotated[LimitUsd, Field(description="of one budget, by each process")] = Decimal(1)
 
 
-class RedisSection(Section):
-    url_env: Annotated[EnvironmentName, Field(description="environment variable that holds the connection's URL")]
+class RedisSection(ServerSection):
+    """Holds and limits."""
+
     when_unreachable: Annotated[
         Literal["closed", "allowance"],
         Field(description="closed: refuse what has a budget or limit; allowance: spend what was set aside beforehand"),
