@@ -8,7 +8,9 @@ TEST_PROCESSES ?= 2
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-clients check format bench bench-quick bench-guard bench-record bench-profile bench-peers bench-transports bench-servers bench-routing evaluate head torture-money torture-upstream torture-metrics mutation lock cookbook docs clean
+.PHONY: help run test test-clients test-image check format lock clean
+.PHONY: bench bench-quick bench-guard bench-record bench-profile bench-peers bench-transports bench-servers bench-routing
+.PHONY: evaluate head torture-money torture-upstream torture-metrics mutation cookbook docs
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,6 +25,9 @@ test: $(VENV)/dev.stamp ## install what the tests need and run them all
 
 test-clients: $(VENV)/dev.stamp ## nine real clients, each in an environment of its own, against the proxy (minutes)
 	@$(BIN)/python -m tests.clients.table $(VENV)/clients
+
+test-image: $(VENV)/dev.stamp ## carry out the Dockerfile's steps without Docker, as root, and see what they install serve
+	@$(BIN)/python -m pytest -q tests/deploy/image_serves.py
 
 check: $(VENV)/dev.stamp ## formatting, lint, types, import contracts, configuration
 	@$(BIN)/ruff format --check --quiet .

@@ -65,7 +65,8 @@ class Reload:
         outer_edge: Callable[[], AbstractContextManager[None, bool]],
     ) -> None:
         """`take` puts a snapshot into force, or raises a PenstockError and changes nothing. `tidy` is called every
-        second: it lets go of what only requests of earlier configurations needed. `failed` counts. `announced` is open while files are read."""
+        second: it lets go of what only requests of earlier configurations needed. `failed` counts. `announced` is
+        open while files are read."""
         self._in_force = in_force
         self._source = source
         self._take = take
