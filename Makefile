@@ -21,6 +21,7 @@ run: $(VENV)/run.stamp ## install and start the proxy: OpenRouter if OPENROUTER_
 test: $(VENV)/dev.stamp ## install what the tests need and run them all
 	@sh tests/servers.sh
 	@sh tests/node/install.sh $(VENV)/node
+	@sh tests/deploy/kustomize/install.sh $(BIN)/python $(VENV)/kustomize
 	@$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile
 
 test-clients: $(VENV)/dev.stamp ## nine real clients, each in an environment of its own, against the proxy (minutes)
