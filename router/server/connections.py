@@ -71,6 +71,10 @@ class Answering(RequestResponseCycle):
         names: list[bytes] = []
         lines: list[bytes] = []
         is_closed = False
+        if self.more_body:
+            # Answered before the request was read to its end, such as one without a key. Its sender may never send the
+            # rest: HAProxy 2.6 then goes on with the next request, whose head would be taken for the missing body.
+            self.keep_alive = False
         for each, value in (*self.default_headers, *headers):
             name = each.lower()
             if name == b"content-length" and self.chunked_encoding is None:

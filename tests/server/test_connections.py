@@ -175,3 +175,30 @@ def test_a_piece_is_sent_at_once_only_between_the_head_and_the_end() -> None:
     assert sent(start(), body(b"a", more=True))[1].endswith(b"1\r\na\r\n3\r\nnow\r\n")
     assert sent(start())[0] == ["False"]
     assert sent(start((b"content-length", b"4")), body(b"a", more=True))[0] == ["False"]
+
+
+HEAD_OF_A_POST = b"POST /x HTTP/1.1\r\nhost: h\r\ncontent-length: 2\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_", "is_closed"),
+    [
+        (GET, False),
+        (HEAD_OF_A_POST + b"{}", False),
+        (HEAD_OF_A_POST + b"{", True),
+        (HEAD_OF_A_POST, True),
+        (HEAD_OF_A_POST.replace(b"\r\n\r\n", b"\r\nexpect: 100-continue\r\n\r\n"), True),
+    ],
+)
+def test_a_connection_whose_request_was_answered_before_its_end_is_not_used_for_another(
+    request_: bytes, *, is_closed: bool
+) -> None:
+    """HAProxy does not send the rest any more, and the next request's head would be taken for it."""
+
+    async def refusing(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(start((b"content-length", b"0"), status=401))
+        await send(body())
+
+    socket = asyncio.run(answered(PatientConnection, refusing, request_))
+
+    assert (b"connection: close" in b"".join(socket.writes)) == is_closed
