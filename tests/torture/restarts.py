@@ -1,4 +1,4 @@
-"""r: two instances behind HAProxy (deploy/haproxy.cfg) are restarted one after the other, and no client notices."""
+"""r: two instances behind the shipped HAProxy file are restarted one after the other, and no client notices."""
 
 import asyncio
 import os
@@ -111,7 +111,7 @@ def _balancer(plant: Plant) -> Iterator[int]:
         "PENSTOCK_A": f"127.0.0.1:{first.port}",
         "PENSTOCK_B": f"127.0.0.1:{second.port}",
     }
-    arguments = [program, "-db", "-f", str(CHECKOUT / "deploy" / "haproxy.cfg")]
+    arguments = [program, "-db", "-f", str(CHECKOUT / "deploy" / "haproxy" / "haproxy.cfg")]
     with (plant.directory / "haproxy.log").open("wb") as log:
         process = subprocess.Popen(arguments, env=environment, stdout=log, stderr=log)
     try:
