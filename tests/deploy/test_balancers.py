@@ -30,10 +30,8 @@ class Balanced:
 
     def curl(self, *options: str) -> list[str]:
         """Real curl, which checks the certificate; `options` come after what every call needs."""
-        program = shutil.which("curl")
-        assert program is not None
         known = ["--cacert", str(self.certificate), "--resolve", f"localhost:{self.url.rsplit(':', 1)[1]}:127.0.0.1"]
-        return [program, "--silent", "--show-error", "--no-buffer", *known, *options]
+        return [program("curl"), "--silent", "--show-error", "--no-buffer", *known, *options]
 
     def chat(self, *options: str) -> "subprocess.Popen[bytes]":
         key = self.instances[0].keys["search"]
