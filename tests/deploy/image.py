@@ -82,7 +82,8 @@ def stages() -> tuple[dict[str, str], list[Stage]]:
         elif found:
             found[-1].instructions.append(Instruction(name, rest.strip()))
         else:
-            arguments |= [rest.split("=", 1)]
+            argument, _, value = rest.partition("=")
+            arguments[argument] = value
     return arguments, found
 
 

@@ -219,15 +219,17 @@ def test_an_instance_that_stops_fails_no_request(front: Balanced) -> None:
     statuses: list[str] = []
     stopping = front.instances[0].process
 
-    def ask() -> None:
+    def ask() -> bool:
+        """And whether the instance has ended."""
         shown = ["--output", os.devnull, "--write-out", "%{http_code}"]
         command = front.curl(*shown, "-d", "{}", f"{front.url}/v1/chat/completions")
         statuses.append(subprocess.run(command, capture_output=True, text=True, check=False).stdout)
+        return stopping.poll() is not None
 
     for _ in range(20):
         ask()
     stopping.send_signal(signal.SIGTERM)
-    eventually(lambda: ask() or stopping.poll() is not None, within_s=30)
+    eventually(ask, within_s=30)
     for _ in range(10):
         ask()
 

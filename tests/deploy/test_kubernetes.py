@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jsonschema
+import jsonschema_rs
 import kubernetes_validate
 import pytest
 from ruamel.yaml import YAML
@@ -69,8 +69,8 @@ def kustomized(directory: Path) -> tuple[Resource, ...]:
     """What `kubectl apply -k DIRECTORY` would send."""
     if not LIBRARY.exists() and os.environ.get("CI") != "true":  # noqa: TID251 - whether to skip is a test's business
         pytest.skip("kustomize is not there: sh tests/deploy/kustomize/install.sh")
-    program = [sys.executable, Path(__file__).parent / "kustomize" / "build.py", LIBRARY, directory]
-    built = subprocess.run(program, capture_output=True, text=True, check=False)
+    program = [sys.executable, str(Path(__file__).parent / "kustomize" / "build.py")]
+    built = subprocess.run([*program, str(LIBRARY), str(directory)], capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr
     assert built.stderr == "", "kustomize warns"
     return tuple(YAML(typ="safe", pure=True).load_all(built.stdout))
@@ -91,7 +91,7 @@ def pod(resources: tuple[Resource, ...]) -> Resource:
 def test_a_cluster_takes_every_resource_strictly(directory: Path) -> None:
     for each in kustomized(directory):
         if each["kind"] in OPERATOR_S:
-            jsonschema.validate(each["spec"], OPERATOR_S[each["kind"]])
+            jsonschema_rs.validate(OPERATOR_S[each["kind"]], each["spec"])
         else:
             kubernetes_validate.validate(each, "1.33", strict=True)
             kubernetes_validate.validate(each, kubernetes_validate.latest_version(), strict=True)
