@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -65,6 +66,7 @@ class Place:
             tidy=lambda: None,
             now=lambda: NOW,
             failed=self._failed,
+            announced=nullcontext,
             outer_edge=OuterEdge,
         )
 
