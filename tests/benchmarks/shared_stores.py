@@ -55,7 +55,8 @@ async def _redis(server: RedisServer) -> None:
         process=secrets.token_hex(8),
         quarantine_s=0,
     )
-    await gate.beat()
+    while not gate.can_pay:
+        await gate.beat()
     running = asyncio.get_running_loop().create_task(gate.run(_nobody_is_dead))
     key = Scope(ScopeId("search", ScopeKind.KEY, "8f3a0b6cd1e2f495"), (Budget(10**15, Per.MONTH),), Limits())
     for name, scopes in (("team", (_TEAM,)), ("team and key", (_TEAM, key))):
