@@ -67,7 +67,7 @@ def load(directory: Path, *, environment: Mapping[str, str], today: date | None 
         catalog=catalog_file.catalog(models.section, models.content, providers),
         teams=_teams([team.section for team in teams if team.section]),
         version=_version(directory, [main, models, *teams]),
-        notes=tuple(_notes(models, teams, today)),
+        notes=tuple(_notes(main, models, teams, today)),
     )
 
 
@@ -168,8 +168,16 @@ def _problems_of_team_names(teams: Sequence[Document]) -> Iterator[Problem]:
                 yield document.at_value(path, f"expected '{stem}', the name of this file, got '{name}'; rename one")
 
 
-def _notes(models: _Loaded[ModelsFile], teams: Sequence[_Loaded[TeamFile]], today: date | None) -> Sequence[Problem]:
+def _notes(
+    main: _Loaded[PenstockFile],
+    models: _Loaded[ModelsFile],
+    teams: Sequence[_Loaded[TeamFile]],
+    today: date | None,
+) -> Sequence[Problem]:
     found: list[Problem] = []
+    if main.section is not None and models.section is not None and models.document is not None:
+        tell = {name for name, provider in main.section.providers.items() if provider.kind == "openrouter"}
+        found += notes.versions_untold(models.section, models.document, tell=tell)
     for team in teams:
         if team.section is not None and team.document is not None:
             found += notes.notes_of_team(team.section, team.document)

@@ -4,10 +4,11 @@ Slips that can only be slips are errors (`schema`, `references`); noted is what 
 figure for a model that is to come, and what depends on the clock: a file must not load here and fail there.
 """
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from datetime import date, timedelta
 
 from router.config.schema.checks import MODELS_FOR_AGREEMENT, models_in
+from router.config.schema.models import ModelsFile
 from router.config.schema.policies import PolicySection
 from router.config.schema.teams import TeamFile
 from router.config.yaml_source import Document, KeyPath
@@ -34,6 +35,23 @@ def dates_ahead(document: Document, today: date) -> Iterator[Problem]:
                     path,
                     f"`checked` is {written}, and today is {today}; write the day on which the figure was last "
                     "compared with its source",
+                )
+
+
+def versions_untold(models: ModelsFile, document: Document, *, tell: Container[str]) -> Iterator[Problem]:
+    """Deployments of which nobody says whether the model's figures are of what answers there.
+
+    `tell` are the providers whose own list says what a name stands for; `document` is the file, for the places.
+    """
+    for name, model in models.models.items():
+        rated = model.quality.version
+        for number, deployment in enumerate(model.deployments):
+            if rated is not None and deployment.version is None and deployment.provider not in tell:
+                yield document.at_value(
+                    ("models", name, "deployments", number, "provider"),
+                    f"the figures of {name} are of {rated}, and {deployment.provider} has no list that tells which "
+                    "version answers there; write what it is as `version` of this deployment, the same or another "
+                    "(docs/money.md)",
                 )
 
 

@@ -1,6 +1,9 @@
-"""Shares of an experiment: which arm a request falls to. The same seed falls to the same arm, in every process."""
+"""Shares of an experiment: which arm a request falls to. The same seed falls to the same arm, in every process.
 
-from collections.abc import Collection, Sequence
+How likely each was is told by `chances`, so that what came of the arms can be compared.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
 from hashlib import blake2b
 from math import log
 
@@ -27,6 +30,18 @@ def drawn(weights: Weights, eligible: Collection[Named], *, seed: int, experimen
             if lowest is None or draw < lowest:
                 best, lowest = arm, draw
     return best
+
+
+def chances(weights: Weights, eligible: Collection[Named]) -> Mapping[Named | None, float]:
+    """The probability of each arm that `drawn` may return for these, over all seeds; they sum to 1."""
+    shares: dict[Named | None, float] = {arm: share for arm, share in weights if arm in eligible}
+    left = 1.0 - sum(share for _, share in weights)
+    if left > _LEAST:
+        shares[None] = left
+    if not shares:
+        return {None: 1.0}
+    total = sum(shares.values())
+    return {arm: share / total for arm, share in shares.items()}
 
 
 def _draw(arm: str, share: float, seed: int, experiment: str) -> float:

@@ -24,6 +24,7 @@ from router.decision.eligibility import (
 from router.decision.estimate import Estimator
 from router.decision.exploring import Exploration, explored
 from router.decision.facts import NO_TIGHTENING, Conditions, RequestProfile, Tightening
+from router.decision.lots import drawn_from
 from router.decision.policy import Objective, Policy, Start, Terms
 from router.decision.ranking import ranked
 from router.quality.predictor import QualityPredictor
@@ -42,13 +43,14 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     catalog_version: str
     arm: Named | None = None  # of the experiment, by `terms.weights`; None: the objective has chosen
     cascade: CascadeArm | None = None  # its first is the first of `ranked`, though it is not good enough by itself
-    exploration: Exploration | None = None  # None: nothing was drawn
+    exploration: Exploration | None = None  # None: nobody was to be tried
+    drawn_from: dict[Named, float] = {}  # how likely each was to be first; empty: only one could be
     is_new_work: bool = False  # the policy starts new kinds of work at the best, and this is one
 
     @property
     def propensity(self) -> float | None:
         """The probability with which the first came to be first; None: nothing was drawn."""
-        return None if self.exploration is None else self.exploration.propensity
+        return self.drawn_from[self.ranked[0].asked] if self.drawn_from else None
 
     @property
     def chosen(self) -> Candidate | None:
@@ -92,6 +94,7 @@ def decide(
     if is_new_work:
         order = ranked(eligible, Objective.BEST, seed=conditions.seed, usd_per_point=terms.usd_per_point)
     arm = exploration = None
+    undrawn = order
     if terms.weights:
         arms = {candidate.arm.name for candidate in order}
         arm = drawn(terms.weights, arms, seed=conditions.seed, experiment=f"{policy.name}/{terms.rule or ''}")
@@ -105,14 +108,16 @@ def decide(
             order = (cascade.first, *order)
             whose = (cascade.first.deployment.id, cascade.first.arm.effort)
             rejected = [each for each in rejected if (each.deployment, each.effort) != whose]
-    if policy.explore and arm is None and cascade is None:
-        order, exploration = explored(
-            order,
+    if policy.explore and cascade is None:
+        tried, exploration = explored(
+            undrawn,
             instead=usual,
             share=policy.explore,
             seed=conditions.seed,
             experiment=f"{policy.name}/{terms.rule or ''}",
         )
+        order = tried if arm is None else order
+    is_certain = cascade is not None or (exploration is None and not terms.weights)
     return Decision(
         policy=policy.name,
         terms=terms,
@@ -120,7 +125,8 @@ def decide(
         rejected=tuple(rejected),
         quality_bar=bar,
         catalog_version=catalog.version,
-        exploration=exploration,
+        exploration=exploration if arm is None else None,
+        drawn_from={} if is_certain else drawn_from(undrawn, terms.weights, exploration),
         is_new_work=is_new_work,
         arm=arm,
         cascade=cascade,

@@ -9,7 +9,7 @@ from math import ceil
 
 import msgspec
 
-from router.catalog.catalog import Arm, Deployment, DeploymentId, Effort, ModelName
+from router.catalog.catalog import Arm, ArmName, Deployment, DeploymentId, Effort, ModelName, Named
 from router.decision.data_rules import NO_DATA_RULES, unmet
 from router.decision.effort import above_most
 from router.decision.estimate import COUNT_MARGIN, Estimate, with_margin
@@ -65,6 +65,12 @@ class Candidate(msgspec.Struct, frozen=True, gc=False):
     def id(self) -> str:
         """`provider:model`, with `@effort` where one is written into the request: nobody else of a decision has it."""
         return self.deployment.id if self.effort is None else f"{self.deployment.id}@{self.effort.value}"
+
+    @property
+    def asked(self) -> Named:
+        """The model, with `@effort` where one is written into the request: whom a lot falls on, at any provider."""
+        name = self.deployment.model.name
+        return name if self.effort is None else ArmName(f"{name}@{self.effort.value}")
 
 
 class Question(msgspec.Struct, frozen=True, gc=False):

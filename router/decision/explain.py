@@ -39,6 +39,7 @@ def as_data(decision: Decision, profile: RequestProfile) -> dict[str, Any]:
         "cascade": _cascade(decision.cascade),
         "exploration": _exploration(decision.exploration),
         "propensity": decision.propensity,
+        "drawn_from": decision.drawn_from,
         "notes": list(notes(decision)),
         "catalog_version": decision.catalog_version,
         "profile": profile_as_data(profile),
@@ -129,6 +130,8 @@ def notes(decision: Decision) -> tuple[str, ...]:
     if terms.weights:
         shares = ", ".join(f"{model} {share:g}" for model, share in terms.weights)
         fell = f"this request falls to {decision.arm}" if decision.arm else "this request is left to the objective"
+        if decision.exploration is None and decision.propensity is not None:
+            fell += f" (a probability of {decision.propensity:.3g})"
         told.append(f"shares {shares}: {fell}")
     arm = decision.cascade
     if arm is not None:
@@ -142,9 +145,10 @@ def notes(decision: Decision) -> tuple[str, ...]:
     drawn = decision.exploration
     if drawn is not None:
         first = drawn.other if drawn.is_drawn else drawn.usual
+        whose = "those that `weights` leave" if terms.weights else "all conversations"
         told.append(
-            f"explore: in {drawn.share:.3g} of all conversations {drawn.other.id} goes first, to be judged, instead of "
-            f"{drawn.usual.id}; in this one {first.id} does (a probability of {drawn.propensity:.3g})"
+            f"explore: in {drawn.share:.3g} of {whose} {drawn.other.id} goes first, to be judged, instead of "
+            f"{drawn.usual.id}; in this one {first.id} does (a probability of {decision.propensity:.3g})"
         )
     for candidate in decision.ranked:
         if candidate.effort is not None:

@@ -22,11 +22,6 @@ class Exploration(msgspec.Struct, frozen=True, gc=False):
     share: float
     is_drawn: bool  # this conversation is one of the share
 
-    @property
-    def propensity(self) -> float:
-        """The probability with which the first came to be first."""
-        return self.share if self.is_drawn else 1.0 - self.share
-
 
 def explored(
     order: Sequence[Candidate], *, instead: Candidate | None, share: float, seed: int, experiment: str

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import msgspec
 from msgspec.structs import replace
 
-from router.catalog.catalog import Deployment, DeploymentId, Effort, Model, ModelName
+from router.catalog.catalog import Deployment, DeploymentId, Effort, Model, ModelName, Named
 from router.decision.decide import Decision
 from router.decision.facts import (
     NO_EXPERIENCE,
@@ -53,6 +53,8 @@ class DecisionRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     is_downgraded: bool = False  # a spent budget had put the policy's cheapest models in place of the good enough
     cascade: tuple[str, ...] = ()  # ids: asked first, where a check fails, for an opinion
     propensity: float | None = None  # with which the first of the ranked came to be first; None: nothing was drawn
+    # How likely each was to be first; empty: nothing was drawn, or it was kept before 30 November 2026.
+    drawn_from: dict[Named, float] = {}
     seed: int = 0
     unavailable: tuple[DeploymentId, ...] = ()
     warm_tokens: dict[DeploymentId, int] = {}
@@ -210,6 +212,7 @@ def record_of(
         is_downgraded=is_downgraded,
         cascade=cascade_ids(decision),
         propensity=decision.propensity,
+        drawn_from=decision.drawn_from,
         seed=conditions.seed,
         unavailable=tuple(conditions.unavailable),
         warm_tokens={deployment: count for deployment, count in conditions.warm_tokens.items() if count},

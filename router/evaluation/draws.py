@@ -2,26 +2,26 @@
 
 A ledger knows the outcome of the model that answered. What the other would have answered nobody knows, and it cannot
 be told from requests that were sent where they looked easy: those of the cheap model differ from those of the strong.
-Only where a lot decided (`explore` in a policy) are the two alike but for the model, and the lot's probability is kept.
-So these alone are used; all others are counted, with the reason.
+Only where a lot decided (`explore` or `weights` in a policy) are the two alike but for the model, and the lot's
+probabilities are kept. So these alone are used; all others are counted, with the reason.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
 from msgspec.structs import replace
 
-from router.catalog.catalog import ArmName, Named
+from router.catalog.catalog import Named
 from router.decision.decide import ENOUGH_JUDGED
 from router.decision.facts import RequestProfile
 from router.decision.recorded import Answers, DecisionRecord
-from router.gateway.past import CannotDecideAgain, Past
+from router.gateway.past import CannotDecideAgain, Past, called, named
 from router.keys import TeamName
 from router.learning.quality_features import Sparse, features_of
-from router.ledger import FAILED_VERIFICATION, Attempt, History, LedgerEntry, Outcome, Period, pages
+from router.ledger import FAILED_VERIFICATION, History, LedgerEntry, Outcome, Period, pages
 from router.quality.labels import Label, Signal
 from router.units import CostSource
 
@@ -53,8 +53,7 @@ class Draw:
     team: TeamName
     seed: int  # of its conversation, all of which was drawn at once
     went: Named
-    instead: Named  # where it had gone otherwise
-    probability: float  # of `went`
+    among: Mapping[Named, float]  # how likely each was, `went` too
     score: float  # of the answer of `went`, 0 to 1
     nano_usd: int  # what its call cost
     features: Sparse
@@ -64,6 +63,10 @@ class Draw:
     @property
     def conversation(self) -> tuple[TeamName, int]:
         return self.team, self.seed
+
+    def probability(self, one: Named, other: Named) -> float:
+        """Of `went`, where one of the two has been drawn."""
+        return self.among[self.went] / (self.among[one] + self.among[other])
 
 
 @dataclass(slots=True)
@@ -75,7 +78,7 @@ class Draws:
     shadows: int = 0  # copies of requests, whose answers nobody has seen, so that nobody has scored them
     escalated: int = 0  # scored, and an earlier answer had failed a check: both outcomes are known, if only of these
     draws: list[Draw] = field(default_factory=list)
-    drawn: Counter[tuple[Named, Named]] = field(default_factory=Counter)  # `went`, `instead`: scored or not
+    drawn: Counter[tuple[Named, Named]] = field(default_factory=Counter)  # `went`, another of `among`: scored or not
     unused: Counter[Unused] = field(default_factory=Counter)
 
 
@@ -125,8 +128,10 @@ def _add(found: Draws, entry: LedgerEntry, label: Label | None) -> None:
     if isinstance(drawn, Unused):
         found.unused[drawn] += label is not None
         return
-    past, went, instead, probability = drawn
-    found.drawn[went, instead] += 1
+    past, went, among = drawn
+    for other in among:
+        if other != went:
+            found.drawn[went, other] += 1
     if label is None:
         return
     first = past.entry.attempts[0]
@@ -135,8 +140,7 @@ def _add(found: Draws, entry: LedgerEntry, label: Label | None) -> None:
             team=entry.team,
             seed=past.record.seed,
             went=went,
-            instead=instead,
-            probability=probability,
+            among=among,
             score=label.score if label.number == 1 else 0.0,
             nano_usd=first.cost_nano_usd,
             features=features_of(past.profile, None),
@@ -146,8 +150,8 @@ def _add(found: Draws, entry: LedgerEntry, label: Label | None) -> None:
     )
 
 
-def _drawn(entry: LedgerEntry) -> "tuple[Past, Named, Named, float] | Unused":
-    """The arm drawn, the one it was drawn against, and the first one's probability."""
+def _drawn(entry: LedgerEntry) -> tuple[Past, Named, Mapping[Named, float]] | Unused:
+    """The arm drawn, and the probabilities of all that might have been."""
     try:
         past = Past.of(entry)
     except CannotDecideAgain:
@@ -155,42 +159,31 @@ def _drawn(entry: LedgerEntry) -> "tuple[Past, Named, Named, float] | Unused":
     record = past.record
     if record.propensity is None:
         return Unused.NOT_DRAWN
-    went = _arm_named(record.ranked[0])
     first = past.entry.attempts[0]
     answered = first is past.entry.served_by or first.outcome == FAILED_VERIFICATION
-    if not answered or _arm_of(first) != went:
+    if not answered or past.propensity is None:
         return Unused.OTHER_ANSWERED
-    instead = drawn_against(record)
-    if instead is None:
+    among = record.drawn_from or _drawn_from(record, record.propensity)
+    if not among:
         return Unused.ALTERNATIVE_UNKNOWN
     if first.source is CostSource.HELD:
         return Unused.IN_DOUBT
-    return past, went, instead, record.propensity
+    return past, called(first), among
 
 
-def drawn_against(record: DecisionRecord) -> Named | None:
-    """The arm that had answered, had the lot fallen otherwise; None where the record does not tell.
+def _drawn_from(record: DecisionRecord, propensity: float) -> Mapping[Named, float]:
+    """The same of a record that has the first one's probability alone; empty where it does not tell whose the rest was.
 
-    Who is explored goes before the usual first, which is then the second. Who is not was drawn against the next arm in
-    the order; but where a policy has new work start strong, against whom it would choose for work that it knows.
+    Who was explored went before the usual first, which is then the second. Who was not was drawn against the next arm
+    in the order; but where a policy has new work start strong, against whom it would choose for work that it knows.
     """
-    assert record.propensity is not None
-    arms = list(dict.fromkeys(_arm_named(each) for each in record.ranked))
+    arms = list(dict.fromkeys(named(each) for each in record.ranked))
     judged = None if record.answers is None else record.answers.judged
     is_new_work = judged is not None and judged < ENOUGH_JUDGED
-    if record.propensity < _EXPLORED_BELOW or not is_new_work or len(arms) == 2:
-        return arms[1] if len(arms) > 1 else None
-    return None
-
-
-def _arm_named(candidate_id: str) -> Named:
-    return ArmName(candidate_id.partition(":")[2])  # the provider stands before it
-
-
-def _arm_of(attempt: Attempt) -> Named:
-    return attempt.model if attempt.effort is None else ArmName(f"{attempt.model}@{attempt.effort.value}")
+    is_told = len(arms) == 2 or (len(arms) > 2 and (propensity < _EXPLORED_BELOW or not is_new_work))
+    return {arms[0]: propensity, arms[1]: 1.0 - propensity} if is_told else {}
 
 
 def draws_between(found: Draws, one: Named, other: Named) -> Sequence[Draw]:
-    """Those drawn between the two, in the ledger's order."""
-    return [each for each in found.draws if {each.went, each.instead} == {one, other}]
+    """Those of the two that might as well have gone to the other, in the ledger's order."""
+    return [each for each in found.draws if each.went in (one, other) and one in each.among and other in each.among]

@@ -90,7 +90,10 @@ def judge(
     for number, fold in enumerate(split.folds(pairs), start=1):
         train, test = fold.train, fold.test
         if len(train) < 2:
-            raise BadOutcomes(f"{split.name}: nothing is left to learn from in fold {number}.")
+            raise BadOutcomes(
+                f"{split.name}: nothing is left to learn from in fold {number}: prompts that ask the same as one "
+                "that is judged are not learned from, and those are all; give more prompts that differ."
+            )
         progress(f"{split.name}: fold {number}, {len(train)} prompts to learn from, {len(test)} to judge")
         for name, kinds in ((SUBJECTS, pairs.subjects), (FILES, pairs.datasets), (TOLD, told)):
             found[name][test] = KindTable(kinds[train], gains[train]).scores(kinds[test])

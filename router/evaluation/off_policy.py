@@ -110,7 +110,7 @@ def judge_draws(
         _enough(draws, name, went, other=high if name == low else low)
     rows = Rows(
         went_strong,
-        probability=np.array([each.probability for each in draws]),
+        probability=np.array([each.probability(low, high) for each in draws]),
         score=np.array([each.score for each in draws]),
         usd=np.array([each.nano_usd / _NANO_PER_USD_PER_THOUSAND for each in draws]),
         features=_matrix(draws),
@@ -167,11 +167,14 @@ def pair_of(found: Draws, cheap: str | None, strong: str | None) -> tuple[Named,
         )
     pairs: dict[frozenset[Named], Counter[Named]] = {}
     for each in found.draws:
-        pairs.setdefault(frozenset((each.went, each.instead)), Counter())[each.went] += 1
+        for other in each.among:
+            if other != each.went:
+                pairs.setdefault(frozenset((each.went, other)), Counter())[each.went] += 1
     if not pairs:
         raise BadOutcomes(
             f"{found.scored} requests of this time have a score, but the model of none was drawn, so nobody knows what "
-            "another would have answered; set `explore: 0.05` in the team's policy (docs/learning.md) and wait."
+            "another would have answered; set `explore: 0.05`, or the `weights` of an experiment, in the team's policy "
+            "(docs/learning.md) and wait."
         )
     asked = [None if each is None else {name.strip() for name in each.split(",")} for each in (cheap, strong)]
     fitting = [pair for pair in pairs if _directed(pair, *asked)]
@@ -204,8 +207,8 @@ def _directed(
 def _mean_usd(found: Draws, arm: Named, other: Named) -> float:
     """What a request costs at the arm, had all of the pair gone there; infinite if none has."""
     went = [each for each in draws_between(found, arm, other) if each.went == arm]
-    worth = sum(1.0 / each.probability for each in went)
-    return sum(each.nano_usd / each.probability for each in went) / worth if worth else float("inf")
+    worth = sum(1.0 / each.probability(arm, other) for each in went)
+    return sum(each.nano_usd / each.probability(arm, other) for each in went) / worth if worth else float("inf")
 
 
 def _enough(draws: Sequence[Draw], name: Named, went: NDArray[np.bool_], *, other: Named) -> None:

@@ -70,7 +70,10 @@ def split_named(text: str) -> Split:
 
 def _at_random(pairs: Pairs, count: int) -> NDArray[np.intp]:
     if len(pairs) < count:
-        raise BadOutcomes(f"{len(pairs)} prompts cannot be divided into {count} folds.")
+        raise BadOutcomes(
+            f"{len(pairs)} prompts with an outcome of both models cannot be divided into {count} folds; give more, or "
+            "name two models that were asked the same with --cheap and --strong."
+        )
     groups = np.empty(len(pairs), dtype=np.intp)
     groups[np.random.default_rng(_SEED).permutation(len(pairs))] = np.arange(len(pairs)) % count
     return groups

@@ -152,7 +152,7 @@ class Feedback:
             score=score.score,
             at=now,
             reason=score.reason,
-            propensity=past.record.propensity if number == 1 else None,  # later calls were no choice
+            propensity=past.propensity if number == 1 else None,  # later calls were no choice
         )
 
 

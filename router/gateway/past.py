@@ -7,7 +7,7 @@ from typing import Self
 
 from msgspec.structs import replace
 
-from router.catalog.catalog import Catalog, Deployment, Effort, models_of
+from router.catalog.catalog import ArmName, Catalog, Deployment, Effort, Named, models_of
 from router.config.snapshot import Snapshot, Team
 from router.decision.decide import decide
 from router.decision.facts import Conditions, RequestProfile
@@ -16,7 +16,7 @@ from router.decision.recorded import DecisionRecord, cascade_ids, ids, read_prof
 from router.errors import CallerError, InvalidRequest, UnknownModel
 from router.gateway.planning import Plan, policy_for
 from router.keys import TeamName
-from router.ledger import LedgerEntry
+from router.ledger import Attempt, LedgerEntry
 from router.quality.predictor import QualityPredictor
 
 
@@ -72,6 +72,26 @@ class Past:
         if record is None:
             raise CannotDecideAgain(Obstacle.NO_CONDITIONS, "")
         return cls(entry if record.keeps_efforts_with_calls else _with_efforts(entry, record), profile, record)
+
+    @property
+    def propensity(self) -> float | None:
+        """The probability with which the first call went where it went; None: it was no lot's doing.
+
+        No lot's doing is also a call to another than was drawn, since that one could not be asked.
+        """
+        record, first = self.record, self.entry.attempts[0] if self.entry.attempts else None
+        is_whom_it_fell_on = first is not None and bool(record.ranked) and called(first) == named(record.ranked[0])
+        return record.propensity if is_whom_it_fell_on else None
+
+
+def called(attempt: Attempt) -> Named:
+    """Whom the call asked: the model, with `@effort` where the policy told it one."""
+    return attempt.model if attempt.effort is None else ArmName(f"{attempt.model}@{attempt.effort.value}")
+
+
+def named(candidate_id: str) -> Named:
+    """The same of a candidate, by its id."""
+    return ArmName(candidate_id.partition(":")[2])  # the provider stands before it
 
 
 def _with_efforts(entry: LedgerEntry, record: DecisionRecord) -> LedgerEntry:

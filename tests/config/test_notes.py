@@ -176,3 +176,28 @@ def test_without_a_clock_no_day_is_to_come(write: Write) -> None:
     directory = write(main=MAIN, models=MODELS.replace("checked: 2026-11-23", "checked: 2099-11-23"))
 
     assert warnings(loaded(directory)) == ()
+
+
+def _versioned(*, provider: str = "local", said: str = "") -> str:
+    """The four models; the first one's figures are of a version, and its deployment says what answers, if anything."""
+    rated = FOUR.replace("quality: {chat", "quality: {version: a/flash-0423, chat", 1)
+    return rated.replace("provider: local", f"provider: {provider}{said}", 1)
+
+
+def test_figures_of_a_version_are_noted_where_nobody_tells_which_version_answers(write: Write) -> None:
+    assert _notes(write, models=_versioned()) == [
+        "config/models.yaml:8:19: the figures of a/flash are of a/flash-0423, and local has no list that tells which "
+        "version answers there; write what it is as `version` of this deployment, the same or another (docs/money.md)"
+    ]
+
+
+@pytest.mark.parametrize(
+    "models",
+    [
+        _versioned(provider="openrouter"),  # its list tells
+        _versioned(said="\n        version: a/flash-0423"),
+        _versioned(said="\n        version: a/flash-0914"),
+    ],
+)
+def test_where_a_list_or_the_operator_tells_it_nothing_is_noted(write: Write, models: str) -> None:
+    assert _notes(write, models=models) == []

@@ -1,12 +1,13 @@
 """Shares of an experiment: hit within chance, kept by each conversation, and passed on when an arm may not serve."""
 
 from collections import Counter
+from collections.abc import Mapping
 from math import sqrt
 
 import pytest
 
 from router.catalog.catalog import ModelName, Named
-from router.decision.arms import Weights, drawn
+from router.decision.arms import Weights, chances, drawn
 
 A, B, C = (ModelName(name) for name in ("flash", "pro", "opus"))
 SEEDS = range(20_000)
@@ -16,7 +17,9 @@ def drawing(weights: Weights, eligible: set[ModelName], *, experiment: str = "ba
     return [drawn(weights, eligible, seed=seed, experiment=experiment) for seed in SEEDS]
 
 
-def assert_within_chance(counts: Counter[Named | None], expected: dict[ModelName | None, float]) -> None:
+def assert_within_chance(
+    counts: Counter[Named | None], expected: Mapping[ModelName | None, float] | Mapping[Named | None, float]
+) -> None:
     """Five standard deviations: one run in a million would fail by chance, and these seeds are always the same."""
     for arm, share in expected.items():
         deviation = sqrt(len(SEEDS) * share * (1 - share))
@@ -65,3 +68,17 @@ def test_two_experiments_divide_the_same_requests_independently() -> None:
 
     assert all(abs(count - len(SEEDS) / 4) < 5 * sqrt(len(SEEDS) * 3 / 16) for count in pairs.values())
     assert len(pairs) == 4
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [((A, 0.9), (B, 0.1)), ((A, 0.5), (B, 0.3), (C, 0.2)), ((B, 0.05),), ((A, 1.0),), ((A, 0.1), (B, 0.2), (C, 0.7))],
+)
+@pytest.mark.parametrize("eligible", [set(), {A}, {B}, {A, C}, {A, B, C}])
+def test_how_likely_each_arm_is_said_to_be_is_how_often_it_is_drawn(weights: Weights, eligible: set[ModelName]) -> None:
+    told = chances(weights, eligible)
+
+    counts = Counter(drawing(weights, eligible))
+    assert set(counts) == set(told)
+    assert abs(sum(told.values()) - 1.0) < 1e-9
+    assert_within_chance(counts, dict(told))

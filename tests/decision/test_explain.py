@@ -69,6 +69,7 @@ def test_a_decision_as_data() -> None:
         "cascade": None,
         "exploration": None,
         "propensity": None,
+        "drawn_from": {},
         "notes": [],
         "considered": ["maker/flash", "maker/pro", "maker/opus"],
         "catalog_version": "c1",

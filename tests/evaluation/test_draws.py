@@ -9,9 +9,9 @@ from msgspec.structs import replace as with_changes
 from router.catalog.catalog import Task
 from router.decision.decide import ENOUGH_JUDGED, decide
 from router.decision.facts import NoExperience, RequestProfile
-from router.decision.policy import Start
-from router.decision.recorded import read_record, record_of, remembered
-from router.evaluation.draws import Draws, Unused, drawn_against, read_draws
+from router.decision.policy import Policy, Start
+from router.decision.recorded import record_of, remembered
+from router.evaluation.draws import Draws, Unused, draws_between, read_draws
 from router.keys import TeamName
 from router.ledger import FAILED_VERIFICATION, LedgerEntry, Outcome, Period
 from router.quality.labels import Label, Signal
@@ -43,8 +43,9 @@ def test_a_scored_request_is_kept_with_whom_it_was_drawn_against_and_how_likely_
 
     found = read(any_store, [usual, explored], [scored(usual, 0.25), scored(explored, 1.0)])
 
-    told = {(each.went, each.instead, round(each.probability, 9), each.score, each.nano_usd) for each in found.draws}
-    assert told == {(FLASH, GPT, 0.8, 0.25, 100_000), (GPT, FLASH, 0.2, 1.0, 1_000_000)}
+    told = {(each.went, each.probability(FLASH, GPT), each.score, each.nano_usd) for each in found.draws}
+    assert told == {(FLASH, 0.8, 0.25, 100_000), (GPT, 0.2, 1.0, 1_000_000)}
+    assert [each.among for each in found.draws] == [{FLASH: 0.8, GPT: 0.2}] * 2
     assert {each.profile.signals.difficulty_logit for each in found.draws} == {0.5}
     assert (found.requests, found.scored, dict(found.drawn)) == (2, 2, {(FLASH, GPT): 1, (GPT, FLASH): 1})
 
@@ -143,19 +144,60 @@ class _Judged(NoExperience):
         return self._labels
 
 
-@pytest.mark.parametrize("judged", [0.0, ENOUGH_JUDGED])
-@pytest.mark.parametrize("start", Start)
-def test_whom_it_was_drawn_against_is_whom_the_other_lot_would_have_chosen(start: Start, judged: float) -> None:
-    rules = replace(EXPLORING, candidates=(FLASH, PRO, GPT), start=start)
-    told: dict[str, set[str | None]] = {}
+def drawn_from(store: Store, rules: Policy, *, judged: float, is_old: bool) -> dict[str, list[dict[str, float]]]:
+    """By who went first: from whom 200 requests were drawn. Old ones were kept before that was in the record."""
+    told: dict[str, list[dict[str, float]]] = {}
+    entries = []
     for seed in range(200):
         conditions = replace(NOON, seed=seed, experience=remembered(_Judged(judged)))
         decision = decide(PROFILE, rules, CATALOG, conditions, quality=TablePredictor())
-        record = read_record(msgspec.json.encode(record_of(decision, conditions)))
-        assert record is not None
+        record = record_of(decision, conditions)
+        kept = msgspec.json.encode(with_changes(record, drawn_from={}) if is_old else record)
         assert decision.chosen is not None
-        told.setdefault(decision.chosen.deployment.model.name, set()).add(drawn_against(record))
+        went = decision.chosen.deployment.model.name
+        entries.append(with_changes(asked(seed, PROFILE), attempts=(call_of(went),), conditions_json=kept))
+    for draw in read(store, entries, [scored(each, 1.0) for each in entries]).draws:
+        known: dict[str, float] = {name: round(chance, 6) for name, chance in draw.among.items()}
+        if known not in told.setdefault(draw.went, []):
+            told[draw.went].append(known)
+    return told
 
-    # New work that starts strong is drawn against whom the objective would choose, which the record does not have.
+
+@pytest.mark.parametrize("judged", [0.0, ENOUGH_JUDGED])
+@pytest.mark.parametrize("start", Start)
+@pytest.mark.parametrize("is_old", [False, True])
+def test_whom_it_was_drawn_against_is_whom_the_other_lot_would_have_chosen(
+    any_store: Store, start: Start, judged: float, is_old: bool
+) -> None:
+    rules = replace(EXPLORING, candidates=(FLASH, PRO, GPT), start=start)
+
+    told = drawn_from(any_store, rules, judged=judged, is_old=is_old)
+
+    # New work that starts strong is drawn against whom the objective would choose, which old records do not have.
     is_new_work = start is Start.STRONG and judged < ENOUGH_JUDGED
-    assert told == ({GPT: {None}, FLASH: {GPT}} if is_new_work else {FLASH: {PRO}, PRO: {FLASH}})
+    usual, tried = (GPT, FLASH) if is_new_work else (FLASH, PRO)
+    among = [{usual: 0.8, tried: 0.2}]
+    assert told == ({tried: among} if is_old and is_new_work else {usual: among, tried: among})
+
+
+def test_of_an_experiment_by_weights_every_arm_is_known_with_its_probability(any_store: Store) -> None:
+    # A tenth is left to the objective, whose choice is the cheapest: it goes there with 0.3 + 0.1.
+    rules = replace(
+        EXPLORING, candidates=(FLASH, PRO, GPT), explore=0.0, weights=((FLASH, 0.3), (PRO, 0.2), (GPT, 0.4))
+    )
+
+    told = drawn_from(any_store, rules, judged=0.0, is_old=False)
+
+    among = [{FLASH: 0.4, PRO: 0.2, GPT: 0.4}]
+    assert told == {FLASH: among, PRO: among, GPT: among}
+
+
+def test_two_arms_of_three_are_compared_by_how_likely_each_was_of_the_two(any_store: Store) -> None:
+    rules = replace(
+        EXPLORING, candidates=(FLASH, PRO, GPT), explore=0.0, weights=((FLASH, 0.3), (PRO, 0.2), (GPT, 0.5))
+    )
+    entries = [asked(number, PROFILE, rules=rules) for number in range(50)]
+
+    between = draws_between(read(any_store, entries, [scored(each, 1.0) for each in entries]), FLASH, PRO)
+
+    assert {(each.went, round(each.probability(FLASH, PRO), 6)) for each in between} == {(FLASH, 0.6), (PRO, 0.4)}

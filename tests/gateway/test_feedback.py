@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from router.catalog.catalog import ModelName
 from router.decision.decide import decide
 from router.decision.recorded import profile_json, record_of
 from router.errors import InvalidRequest, RateLimited, UnknownRequest
@@ -15,19 +16,24 @@ from router.gateway.feedback import MOST_PER_MINUTE, WINDOW, Feedback, Taken
 from router.gateway.labelling import Labeller
 from router.keys import Caller, KeyId, TeamName
 from router.learning.rates import Rates
-from router.ledger import LedgerEntry, Outcome
+from router.ledger import FAILED_VERIFICATION, Attempt, LedgerEntry, Outcome
 from router.quality.labels import Verdict
 from router.quality.predictor import TablePredictor
 from router.storage.sqlite import SqliteStore
 from tests.decision.builders import CHAT, NOON, always, at, catalog, model, per_mtok, policy
 from tests.replacing import replace
-from tests.storage.entries import AT, FLASH, entry
+from tests.storage.entries import AT, FLASH, attempt, entry
 
 pytestmark = pytest.mark.anyio
 
 SEARCH = Caller(TeamName("search"), KeyId("00c0ffee00c0ffee"))
-CATALOG = catalog(at("openrouter", model(FLASH, quality=0.8), always(per_mtok("1", "2"))))
+DRAWN, OTHER = FLASH, ModelName("openai/gpt-5.5")
+CATALOG = catalog(
+    at("openrouter", model(FLASH, quality=0.8), always(per_mtok("1", "2"))),
+    at("openrouter", model(OTHER, quality=0.9), always(per_mtok("10", "20"))),
+)
 DECISION = decide(CHAT, policy(FLASH), CATALOG, NOON, quality=TablePredictor())
+EXPLORED = decide(CHAT, replace(policy(FLASH, OTHER), explore=0.1), CATALOG, NOON, quality=TablePredictor())
 
 
 @pytest.fixture
@@ -96,6 +102,29 @@ async def test_the_last_score_counts_and_the_same_again_changes_nothing(desk: De
     ((_, kept),) = desk.store.labels_after(0, 10)
     assert kept is not None
     assert kept.score == 0
+
+
+@pytest.mark.parametrize(
+    ("calls", "expected"),
+    [
+        ((DRAWN,), 0.9),
+        ((OTHER,), None),  # the one drawn was passed over: no money was left for it, say, or it had just failed
+        ((attempt(model=DRAWN, outcome="upstream_503"), OTHER), None),
+        ((attempt(model=DRAWN, outcome=FAILED_VERIFICATION), OTHER), None),
+    ],
+)
+async def test_a_label_has_the_probability_of_the_lot_only_if_it_is_of_the_model_drawn(
+    desk: Desk, calls: tuple[ModelName | Attempt, ...], expected: float | None
+) -> None:
+    attempts = tuple(each if isinstance(each, Attempt) else attempt(model=each) for each in calls)
+    kept = msgspec.json.encode(record_of(EXPLORED, NOON))
+    desk.store.write([answered(attempts=attempts, conditions_json=kept)])
+
+    await desk.score()
+
+    ((_, label),) = desk.store.labels_after(0, 10)
+    assert label is not None
+    assert (label.model, label.propensity) == (attempts[-1].model, expected)
 
 
 async def test_an_answer_of_a_moment_ago_is_waited_for(desk: Desk) -> None:
