@@ -10,6 +10,7 @@ is anything built. Names are looked up in plain data, so the second pass works o
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -66,7 +67,7 @@ def load(directory: Path, *, environment: Mapping[str, str], today: date | None 
         settings=settings,
         catalog=catalog_file.catalog(models.section, models.content, providers),
         teams=_teams([team.section for team in teams if team.section]),
-        version=_version(directory, [main, models, *teams]),
+        version=_version(directory, [main, models, *teams], settings.text_head),
         notes=tuple(_notes(main, models, teams, today)),
     )
 
@@ -192,12 +193,23 @@ def _teams(files: Sequence[TeamFile]) -> Mapping[TeamName, Team]:
     return {team.name: team for team in teams}
 
 
-def _version(directory: Path, files: Sequence[_Loaded[PenstockFile] | _Loaded[ModelsFile] | _Loaded[TeamFile]]) -> str:
-    """A digest of every file's name and content and of the published prices."""
+def _version(
+    directory: Path,
+    files: Sequence[_Loaded[PenstockFile] | _Loaded[ModelsFile] | _Loaded[TeamFile]],
+    text_head: Path | None,
+) -> str:
+    """A digest of every file's name and content, of the published prices, and of the operator's own text head.
+
+    The head is in it since one that was trained again, under the same name, decides differently. One that cannot be
+    read counts as empty here; whoever is to serve with it refuses it.
+    """
     digest = hashlib.sha256(GENAI_PRICES_VERSION.encode())
     for file in files:
         digest.update(f"\n{file.path.relative_to(directory)} {len(file.content)}\n".encode())
         digest.update(file.content)
+    if text_head is not None:
+        with suppress(OSError):
+            digest.update(b"\n" + text_head.read_bytes())
     return digest.hexdigest()[: catalog_file.VERSION_DIGITS]
 
 

@@ -336,6 +336,16 @@ def test_the_version_changes_with_every_file_and_with_nothing_else(write: Write)
     assert len(first.version) == 12
 
 
+def test_a_head_that_was_trained_again_under_the_same_name_is_another_version(write: Write) -> None:
+    directory = write(main=MAIN + "text_head: ours.bin\n")
+    missing = loaded(directory).version
+    (directory / "ours.bin").write_bytes(b"one")
+    one = loaded(directory).version
+    (directory / "ours.bin").write_bytes(b"two")
+
+    assert len({missing, one, loaded(directory).version}) == 3
+
+
 def test_the_catalogs_version_changes_with_models_and_providers_alone(write: Write) -> None:
     first = loaded(write()).catalog.version
 
