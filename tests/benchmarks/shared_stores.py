@@ -26,8 +26,8 @@ from tests.limits.books import Books
 from tests.limits.redis_server import RedisServer
 from tests.storage.postgres_server import programs, running_server
 
-_REQUESTS = 20_000
-_AT_ONCE = 8
+_REQUESTS = 5_000
+_AT_ONCE = 4
 _ENTRIES = 50_000
 _ZONE = ZoneInfo("Europe/Berlin")
 
