@@ -4,17 +4,24 @@ What is written is the shipped penstock.yaml and models.yaml, whose comments exp
 """
 
 import re
-import shutil
-import tempfile
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 import click
 
-from router.config.loader import MODELS_FILE, TEAMS_DIRECTORY, load
-from router.config.settings import MAIN_FILE, environment, shipped_config
-from router.errors import ConfigError, InvalidRequest
+from router.cli.new_config import (
+    NewConfig,
+    quoted,
+    require_free,
+    require_team_name,
+    shipped_main,
+    shipped_models,
+    write,
+)
+from router.config.loader import MODELS_FILE, TEAMS_DIRECTORY
+from router.config.settings import MAIN_FILE
+from router.errors import InvalidRequest
 
 _LOCAL_URL = "http://127.0.0.1:8080/v1"
 _LOCAL_MODEL = "deepseek-v4-flash"
@@ -65,14 +72,12 @@ def init(
 
     Example: penstock init /etc/penstock --provider openrouter --team search --budget-usd 500
     """
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise InvalidRequest(f"{target} is there already; name a directory that is not, or an empty one.")
+    require_free(target)
     provider = provider or click.prompt("Who serves the models?", type=click.Choice([*_OFFERS, "local"]))
     team = team or click.prompt("Name of the first team?", default="first")
     budget = _budget(budget_usd or click.prompt("Dollars it may spend in a month?", default="100"))
-    if Path(team).name != team:  # it becomes the name of a file; what else it may not be is the loader's to say
-        raise InvalidRequest(f"{team!r} is no name of a team: it may have a-z, 0-9, _ and -.")
-    _write(target, provider, team, budget, local_url, local_model)
+    require_team_name(team)
+    write(target, _config(provider, team, budget, local_url, local_model))
     _say_what_is_next(target, provider, team)
 
 
@@ -86,36 +91,15 @@ def _budget(text: str) -> Decimal:
     return budget
 
 
-def _write(target: Path, provider: str, team: str, budget: Decimal, local_url: str, local_model: str) -> None:
-    """The whole directory or nothing: made beside the target, judged as `penstock check` would, then moved."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".penstock-") as place:
-        made = Path(place) / "config"
-        made.mkdir()
-        for name in (MAIN_FILE, MODELS_FILE):
-            shutil.copyfile(shipped_config() / name, made / name)
-        shutil.copytree(shipped_config() / "schemas", made / "schemas")
-        offer = _OFFERS.get(provider) or _local(made, local_url, local_model)
-        teams = made / TEAMS_DIRECTORY
-        teams.mkdir()
-        (teams / f"{team}.yaml").write_text(_team_file(team, budget, offer), encoding="utf-8")
-        try:
-            load(made, environment=environment())
-        except ConfigError as error:
-            raise InvalidRequest(f"That would be no valid configuration: {error.problems[0].message}.") from error
-        if target.exists():
-            target.rmdir()  # empty
-        made.rename(target)
-
-
-def _local(made: Path, url: str, model: str) -> _Offer:
-    """A server of one's own, added to both files; both end with the section that it belongs to."""
-    name = f"local/{re.sub('[^a-z0-9._-]+', '-', model.lower()).strip('-') or 'model'}"
-    with (made / MAIN_FILE).open("a", encoding="utf-8") as main:
-        main.write(f"\n  local:\n    kind: openai_compatible\n    base_url: {_quoted(url)}\n")
-    with (made / MODELS_FILE).open("a", encoding="utf-8") as models:
-        models.write(_local_model(name, model))
-    return _Offer((name,), baseline=None, aliases=(), variable=None)
+def _config(provider: str, team: str, budget: Decimal, local_url: str, local_model: str) -> NewConfig:
+    main, models = shipped_main(), shipped_models()
+    offer = _OFFERS.get(provider)
+    if offer is None:
+        name = f"local/{re.sub('[^a-z0-9._-]+', '-', local_model.lower()).strip('-') or 'model'}"
+        main += f"\n  local:\n    kind: openai_compatible\n    base_url: {quoted(local_url)}\n"
+        models += _local_model(name, local_model)
+        offer = _Offer((name,), baseline=None, aliases=(), variable=None)
+    return NewConfig(main, models, team, _team_file(team, budget, offer))
 
 
 def _local_model(name: str, model: str) -> str:
@@ -127,7 +111,7 @@ def _local_model(name: str, model: str) -> str:
     capabilities: [tools, json_object, json_schema]
     deployments:
       - provider: local
-        upstream_model: {_quoted(model)}
+        upstream_model: {quoted(model)}
         prices:
           - from: 2026-01-01
             input_usd_per_mtok: 0
@@ -170,11 +154,6 @@ policies:
 {candidates}    objective: cheapest
 {quality}    max_cost_usd: 5.00 # of one request, at worst
 """
-
-
-def _quoted(text: str) -> str:
-    """As a YAML string, whatever it holds."""
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _say_what_is_next(target: Path, provider: str, team: str) -> None:
