@@ -12,6 +12,7 @@ from router.cli.decisions import explain
 from router.cli.doctor.command import doctor
 from router.cli.evaluation import evaluate, train
 from router.cli.init import init
+from router.cli.litellm.command import import_litellm
 from router.cli.replay import replay_command
 from router.cli.serve import check, sandbox, serve
 from router.errors import PenstockError
@@ -51,6 +52,7 @@ for command in (
     models,
     sandbox,
     init,
+    import_litellm,
     doctor,
     completion,
     train,
