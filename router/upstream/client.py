@@ -182,13 +182,22 @@ class UpstreamClient:
         """The servers that it sends to."""
         return frozenset(route.origin for route in self._record.values())
 
-    async def ask(self, deployment: Deployment, api: Api, body: bytes, *, is_stream: bool) -> UpstreamReply:
-        """The head of the answer to what is asked by `api`.
+    async def ask(
+        self,
+        deployment: Deployment,
+        api: Api,
+        body: bytes,
+        *,
+        is_stream: bool,
+        more_headers: Sequence[tuple[bytes, bytes]] = (),
+    ) -> UpstreamReply:
+        """The head of the answer to what is asked by `api`. `more_headers` are sent with this call only.
 
         Raises UpstreamError; its `may_be_owed` says whether the call may have been billed.
         """
         name = deployment.provider.name
-        reply = await self._send(self._asking[name, api], name, content=body, is_stream=is_stream)
+        route = self._asking[name, api]
+        reply = await self._send(route, name, content=body, is_stream=is_stream, more_headers=more_headers)
         if reply.status == 200:
             return reply
         async with aclosing(reply):
@@ -258,10 +267,13 @@ class UpstreamClient:
         content: bytes = b"",
         url: httpx2.URL | None = None,
         is_stream: bool,
+        more_headers: Sequence[tuple[bytes, bytes]] = (),
     ) -> UpstreamReply:
         timeouts = route.stream_timeouts if is_stream else route.timeouts
         try:
             head = route.head() if url is None else route.head_at(url)
+            if more_headers:
+                head = head.with_headers(more_headers)
             raw = await self._transport.ask(head, content, timeouts)
         except httpx2.TransportError as error:
             raise _translation(error, provider, is_sent=False) from error

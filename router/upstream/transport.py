@@ -90,6 +90,18 @@ class PreparedHead:
         if ends != (len(lines), len(lines)) or b"\0" in self._begins or lines[0].count(b" ") != 2:
             raise httpx2.LocalProtocolError("a header, the method or the target holds a line end, NUL or blank")
 
+    def with_headers(self, headers: Sequence[tuple[bytes, bytes]]) -> "PreparedHead":
+        """This head with some more headers, for one call. Raises LocalProtocolError if they are no line each."""
+        more = b"".join([b"%b: %b\r\n" % header for header in headers])
+        if (more.count(b"\r"), more.count(b"\n")) != (len(headers), len(headers)) or b"\0" in more:
+            raise httpx2.LocalProtocolError("a header holds a line end or NUL")
+        head = PreparedHead.__new__(PreparedHead)  # nothing that was checked is checked again
+        head.origin, head.method, head.target = self.origin, self.method, self.target
+        head.headers = [*self.headers, *headers]
+        head._begins = self._begins + more
+        head._may_have_body = self._may_have_body
+        return head
+
     def encoded(self, body_bytes: int) -> bytes:
         """The head of a request whose body is so long, as it goes on the wire."""
         if body_bytes or self._may_have_body:

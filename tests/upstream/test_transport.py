@@ -147,6 +147,20 @@ def test_nothing_that_could_start_a_header_of_its_own_is_sent(
         PreparedHead(Origin("http", "h", 80), method, target, [header])
 
 
+def test_a_call_may_have_headers_of_its_own_and_the_next_one_does_not() -> None:
+    head = PreparedHead(Origin("http", "h", 80), b"POST", b"/", [(b"a", b"1")])
+
+    more = head.with_headers([(b"traceparent", b"00-x"), (b"tracestate", b"b=2")])
+
+    lines = b"POST / HTTP/1.1\r\nhost: h\r\na: 1\r\n"
+    assert more.encoded(2) == lines + b"traceparent: 00-x\r\ntracestate: b=2\r\ncontent-length: 2\r\n\r\n"
+    assert more.headers == [(b"a", b"1"), (b"traceparent", b"00-x"), (b"tracestate", b"b=2")]
+    assert head.encoded(2) == lines + b"content-length: 2\r\n\r\n"
+    for value in (b"1\r\nb: 2", b"1\n", b"\0"):
+        with pytest.raises(httpx2.LocalProtocolError):
+            head.with_headers([(b"a", value)])
+
+
 @pytest.mark.parametrize(
     ("origin", "header"),
     [
