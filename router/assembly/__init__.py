@@ -5,6 +5,7 @@ carrying   what carries requests, anew for each configuration
 reloading  one configuration in the place of another
 deciding   what decides, and what has been learned
 providers  who is asked, and at what price
+observing  traces, and lines of the log for requests
 stores     where books, counters and answers are kept
 sandbox    the simulated OpenRouter
 clock      the real clock, and names by chance

@@ -18,6 +18,7 @@ from router.apis import Api
 from router.assembly.carrying import Lasting, make_gateway
 from router.assembly.clock import request_id_at, utc_now
 from router.assembly.deciding import make_counter, make_experience
+from router.assembly.observing import make_requests_log, make_traces
 from router.assembly.providers import live_prices
 from router.assembly.reloading import Succession, learning_limits, unchanging
 from router.assembly.stores import open_pepper, open_store, redis_gate, redis_marks, redis_shelf
@@ -140,6 +141,8 @@ def assemble(
     metrics = Metrics(version=VERSION, config_version=snapshot.version, figures=_figures(post, process=name))
     metrics.config_in_force(snapshot.version, at=utc_now())
     loop_lag = LoopLag(monotonic_s=time.monotonic, sleep=anyio.sleep, beat=metrics.publish)
+    traces = make_traces(settings, metrics, version=VERSION, instance=name)
+    requests_log = make_requests_log(settings, metrics)
     shared = redis_gate(snapshot, store, process=name) if settings.redis is not None else None
     memory = MemoryGate(now=utc_now, monotonic_s=time.monotonic)
     gate: Gate = shared or memory
@@ -199,6 +202,7 @@ def assemble(
             ledger=writer.put,
             metrics=metrics.observe,
             learning=(warmth.learn, experience.learn, labeller.observe, answered.observe),
+            log=requests_log.observe,
         ),
         shelf=shelf,
         counter=make_counter(),
@@ -299,6 +303,8 @@ def assemble(
         stopping.append(shared_shelf.aclose)
     if source is not None:
         beside.append(reload.run)
+    starting += [in_thread(traces.start), in_thread(requests_log.start)]
+    closing += [in_thread(traces.stop), in_thread(requests_log.stop)]
     life = Life(
         starting=[
             *starting,
@@ -332,6 +338,7 @@ def assemble(
             underway=underway,
             idempotency=idempotency,
             refused=metrics.refused,
+            begin_trace=traces.begin,
         )
         for api, requests in _request_readers(chats).items()
     }

@@ -27,6 +27,7 @@ from router.keys import TeamName, written
 from router.sandbox.refusals import Refusal
 from router.server.interpreter import prepare_to_serve
 from router.server.listen import bound, port_of, serve_until_stopped, serving
+from router.telemetry.logs import write_logs
 
 log = logging.getLogger("penstock")
 
@@ -64,10 +65,10 @@ def serve(
     if places is not None:
         work(config, dict(zip(PLACES, places, strict=True)))
         return
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s", level=logging.INFO, stream=sys.stderr)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its start-up lines say nothing that ours do not
     seen = fingerprint(directory(config))
     snapshot = loaded(config)
+    # Not to standard output: there stands what a person is told, once, of where to turn to.
+    write_logs(sys.stderr, level=snapshot.settings.logs.level, format=snapshot.settings.logs.format)
     listen, admin = snapshot.settings.listen, snapshot.settings.admin
     listen = Listen(host or listen.host, listen.port if port is None else port)
     admin = Listen(admin.host, admin.port if admin_port is None else admin_port)

@@ -1,6 +1,5 @@
 """`penstock serve --workers N`: the parent of several processes, and each of them."""
 
-import logging
 import os
 import socket
 import sys
@@ -22,6 +21,7 @@ from router.server.interpreter import prepare_to_serve
 from router.server.listen import serve_until_stopped, serving
 from router.server.supervision import supervisor_of
 from router.server.workers import Link, Parent, Places, WorkerSockets, inherited
+from router.telemetry.logs import write_logs
 from router.telemetry.shared import WorkersFigures
 
 MOST_WORKERS = 128  # a machine's cores
@@ -75,12 +75,6 @@ def supervise(
 
 def work(config: Path | None, places: dict[str, int]) -> None:
     """Serve as one of several."""
-    logging.basicConfig(
-        format=f"%(asctime)s %(levelname)s %(name)s worker {places['index'] + 1}: %(message)s",
-        level=logging.INFO,
-        stream=sys.stderr,
-    )
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its start-up lines say nothing that ours do not
     post = Post(places["figures"], places["index"])
     listeners = inherited(places["data"]), inherited(places["admin"])
     source = Source(directory(config), fingerprint(directory(config)), partial(loaded, config))
@@ -90,6 +84,8 @@ def work(config: Path | None, places: dict[str, int]) -> None:
 async def _serve(source: Source, listeners: tuple[socket.socket, socket.socket], link: Link, post: Post) -> None:
     data, admin = listeners
     snapshot = source.read()
+    logs = snapshot.settings.logs
+    write_logs(sys.stderr, level=logs.level, format=logs.format, worker=post.index + 1)
     house = assemble(snapshot, source=source, post=post)
 
     def begin() -> None:

@@ -59,7 +59,7 @@ def load(directory: Path, *, environment: Mapping[str, str], today: date | None 
         raise ConfigError(sorted(set(problems), key=_place))
     settings = penstock_file.settings(main.section, directory=directory, environment=environment)
     if main.document is not None:
-        unservable = tuple(_problems_of_ports(main.document, settings))
+        unservable = (*_problems_of_ports(main.document, settings), *_problems_of_traces(main.document, settings))
         if unservable:
             raise ConfigError(unservable)
     providers = {name: access.provider for name, access in settings.providers.items()}
@@ -77,6 +77,7 @@ def warnings(snapshot: Snapshot) -> tuple[str, ...]:
     return (
         *_addresses_missing(snapshot.settings),
         *_secrets_missing(snapshot.settings),
+        *_said_in_vain(snapshot.settings),
         *_prices_missing(snapshot),
         *map(str, snapshot.notes),
     )
@@ -144,6 +145,12 @@ def _problems_of_ports(main: Document, settings: Settings) -> Iterator[Problem]:
             f"expected 127.0.0.1, since {token} holds no token and anyone could read the admin port, "
             f"got {settings.admin.host}",
         )
+
+
+def _problems_of_traces(main: Document, settings: Settings) -> Iterator[Problem]:
+    """What only the file and the environment together show."""
+    if settings.traces is not None and settings.traces.problem is not None:
+        yield main.at_value(("traces",), settings.traces.problem)
 
 
 def _problems_between(main: Document | None, models: Document | None, teams: Sequence[Document]) -> Iterator[Problem]:
@@ -226,6 +233,13 @@ def _secrets_missing(settings: Settings) -> Iterator[str]:
     if settings.admin_token is None:
         origin = settings.admin_token_from or "admin.token_env of penstock.yaml"
         yield f"{origin} holds no admin token, so the admin port is open to everyone on this machine, and to no other"
+
+
+def _said_in_vain(settings: Settings) -> Iterator[str]:
+    if settings.traces is not None:
+        yield from settings.traces.notes
+        if settings.traces.headers_missing is not None:
+            yield f"{settings.traces.headers_missing} holds no headers for the collector of traces, so none are sent"
 
 
 def _prices_missing(snapshot: Snapshot) -> Iterator[str]:

@@ -4,10 +4,18 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from router.catalog.catalog import SPOKEN, DataHandling, Provider, ProviderName
-from router.config.schema.penstock import OutageSection, PenstockFile, ProviderSection, RedisSection, ServerSection
+from router.config.schema.penstock import (
+    LogsSection,
+    OutageSection,
+    PenstockFile,
+    ProviderSection,
+    RedisSection,
+    ServerSection,
+)
 from router.config.settings import secret, state_directory
 from router.config.snapshot import (
     Listen,
+    Logs,
     PriceRefresh,
     ProviderAccess,
     QualityLearning,
@@ -16,6 +24,7 @@ from router.config.snapshot import (
     StreamTimes,
     Timeouts,
 )
+from router.config.traces import traces
 from router.quotas import OutageAllowance
 from router.units import nano_usd
 
@@ -53,6 +62,12 @@ def settings(file: PenstockFile, *, directory: Path, environment: Mapping[str, s
         text_head=_path(file.text_head, directory, environment),
         breakers=file.breakers,
         files=tuple(path for each in named if (path := _path(each, directory, environment)) is not None),
+        traces=traces(
+            file.traces,
+            headers_file=None if file.traces is None else _path(file.traces.headers_file, directory, environment),
+            environment=environment,
+        ),
+        logs=_logs(file.logs),
         providers={
             ProviderName(name): _access(ProviderName(name), section, directory, environment)
             for name, section in file.providers.items()
@@ -96,6 +111,10 @@ def _allowance(section: RedisSection) -> OutageAllowance | None:
         return None
     outage = section.allowance or OutageSection()
     return OutageAllowance(per_mille=outage.per_mille, at_most_nano_usd=nano_usd(outage.at_most_usd))
+
+
+def _logs(section: LogsSection) -> Logs:
+    return Logs(section.level, None if section.format == "auto" else section.format, section.requests)
 
 
 def _listen(address: str) -> Listen:

@@ -23,6 +23,8 @@ def held_back(running: Settings, read: Settings) -> tuple[Settings, tuple[str, .
         allowance=running.allowance,
         stop_grace_s=running.stop_grace_s,
         stop_notice_s=running.stop_notice_s,
+        traces=running.traces,
+        logs=running.logs,
         streams=replace(read.streams, unread_s=running.streams.unread_s),
     )
     return kept, tuple(differ)
@@ -41,5 +43,7 @@ def _compared(running: Settings, read: Settings) -> dict[str, bool]:
         "redis.when_unreachable, redis.allowance": running.allowance == read.allowance,
         "stop_grace_s": running.stop_grace_s == read.stop_grace_s,
         "stop_notice_s": running.stop_notice_s == read.stop_notice_s,
+        "traces": running.traces == read.traces,
+        "logs": running.logs == read.logs,
         "streams.unread_s": running.streams.unread_s == read.streams.unread_s,
     }

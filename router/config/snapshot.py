@@ -81,6 +81,29 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
+class Traces:
+    """Where spans of requests go, and of how many requests."""
+
+    endpoint: str | None  # what they are posted to; None only with a problem
+    headers: Mapping[str, Secret] = field(default_factory=dict)  # of each delivery
+    headers_missing: str | None = None  # the variable or file that should hold them, and does not
+    sample_share: float = 1.0  # of the requests that come without a trace of their client's
+    to_providers: bool = True  # they are told which trace a call belongs to
+    resource: Mapping[str, str] = field(default_factory=dict)  # attributes of this process, `service.name` among them
+    problem: str | None = None  # why it cannot be served
+    notes: tuple[str, ...] = ()  # what the environment says in vain
+
+
+@dataclass(frozen=True, slots=True)
+class Logs:
+    """What is written to the log, and how."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["text", "json"] | None = None  # None: text on a terminal, else JSON
+    requests: bool = False  # a line for each
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """`penstock.yaml`."""
 
@@ -104,6 +127,8 @@ class Settings:
     breakers: bool = True  # whether deployments that fail, or say "not now", are left alone
     admin_token_from: str | None = None  # the variable or file that should hold it, for messages
     files: tuple[Path, ...] = ()  # beside the configuration's own: of secrets, of the text head
+    traces: Traces | None = None  # None: there are none
+    logs: Logs = Logs()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from router.gateway.settlement import NOTHING_OWED, Charge, charge_for, is_belie
 from router.ledger import FAILED_VERIFICATION, SECOND_OPINION, Attempt
 from router.limits.gate import Reservation
 from router.quality.verify import Verdict
+from router.telemetry.tracing import NO_HEADERS
 from router.units import CostSource, Usage
 from router.upstream.client import UpstreamClient
 from router.wire.replies import Bill
@@ -46,6 +47,7 @@ class Call:
         "reservation",
         "served_model",
         "started_s",
+        "trace_headers",
         "verdict",
     )
 
@@ -65,6 +67,7 @@ class Call:
         self.is_opinion = False  # its answer was only to be compared with that of another
         self.charge: Charge | None = None
         self.verdict: Verdict | None = None  # of the policy's checks, if its answer was put to them
+        self.trace_headers = NO_HEADERS  # by which its provider is told of the trace
 
     @property
     def id(self) -> str:

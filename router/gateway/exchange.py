@@ -40,6 +40,7 @@ from router.ledger import Attempt, LedgerEntry, Outcome
 from router.limits.gate import Admission, PaceLeft, Quota, TooFast
 from router.quality.verify import Verdict, Verifier
 from router.storage.journal import End, Head, Intent, JournalUnwritable, Sent
+from router.telemetry.tracing import RequestTrace
 from router.tokens.prefix import session_id
 from router.units import Usage, nano_usd
 from router.upstream.client import MAX_BODY_BYTES, UpstreamReply
@@ -72,6 +73,7 @@ class Exchange:
         request_id: str,
         received_s: float,
         trace_id: str | None = None,  # of the trace that the client's request belongs to
+        trace: RequestTrace | None = None,  # None: nobody records traces
         shadow: Plan | None = None,  # this is a copy, planned already, that nobody waits for (gateway/shadow.py)
     ) -> None:
         self.request = request
@@ -85,6 +87,7 @@ class Exchange:
         self._controls = controls
         self._received_s = received_s
         self._trace_id = trace_id
+        self._trace = trace
         self._shadow = shadow
         self._plan: Plan | None = None
         self._admission: Admission | None = None
@@ -450,6 +453,8 @@ class Exchange:
             quota, reservation_id=call_id, nano_usd=candidate.estimate.worst_nano_usd
         )
         call = Call(candidate, reservation, started_s=self._gateway.monotonic_s())
+        if self._trace is not None:
+            call.trace_headers = self._trace.attempt(call_id, after_s=call.started_s - self._received_s)
         self._calls.append(call)
         return call
 
@@ -464,7 +469,9 @@ class Exchange:
         if is_stream:
             # As anyio.fail_after, at half its price.
             with anyio.CancelScope(deadline=anyio.current_time() + self._patience_s(provider)) as patience:
-                reply = await self._gateway.client.ask(call.candidate.deployment, spoken, body, is_stream=True)
+                reply = await self._gateway.client.ask(
+                    call.candidate.deployment, spoken, body, is_stream=True, more_headers=call.trace_headers
+                )
                 self._name_generation(call, reply.generation_id)
                 if reply.is_stream:
                     await self._begin_stream(call, reply, spoken, patience)
@@ -473,7 +480,9 @@ class Exchange:
             if patience.cancelled_caught:
                 raise UpstreamTimeout(f"{provider} did not answer in time.", provider=provider)
         else:
-            reply = await self._gateway.client.ask(call.candidate.deployment, spoken, body, is_stream=False)
+            reply = await self._gateway.client.ask(
+                call.candidate.deployment, spoken, body, is_stream=False, more_headers=call.trace_headers
+            )
             self._name_generation(call, reply.generation_id)
             await self._read_whole(call, reply, spoken)
         call.is_answered = True
@@ -620,7 +629,10 @@ class Exchange:
             if self._admission is not None:
                 await self._gateway.gate.leave(self._admission, tokens=self._tokens_used(self._admission))
             if self._calls or self._shadow is None:  # a copy that was never sent is no request of anybody's
-                self._gateway.books.book(self._entry(self._plan, ended_s=now_s), self._plan.profile)
+                entry = self._entry(self._plan, ended_s=now_s)
+                self._gateway.books.book(entry, self._plan.profile)
+                if self._trace is not None:
+                    self._trace.end(entry)
         if self._outcome() is Outcome.OK:
             await self._keep_for_others()
             self._gateway.copy_to_shadow(self._gateway, self._plan, self.request, self._caller, self.request_id)

@@ -23,6 +23,7 @@ class Books:
     ledger: Callable[[LedgerEntry], None]
     metrics: Callable[[LedgerEntry], None]
     learning: tuple[Callable[[LedgerEntry, RequestProfile], None], ...] = ()
+    log: Callable[[LedgerEntry], None] | None = None  # None: requests are not logged
 
     def book(self, entry: LedgerEntry, profile: RequestProfile) -> None:
         """`profile` is what the entry has as JSON: who learns need not read it again.
@@ -37,6 +38,8 @@ class Books:
             self.ledger(entry)
         for learn in self.learning:
             learn(entry, profile)
+        if self.log is not None:
+            self.log(entry)
 
 
 class Charge(msgspec.Struct, frozen=True, gc=False):

@@ -15,7 +15,7 @@ from router.limits.calendar import from_us, scope_text, to_us
 from router.limits.functions import BudgetFunctions, Reply
 from router.quotas import ScopeId
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("penstock.redis")
 
 _MOST_TRIES = 5  # a judgement: the ledger is written meanwhile, and each try must find it unchanged
 _TIMEOUT_S = 5.0  # many holds take Redis a while

@@ -4,10 +4,8 @@ Nothing administrative is on the data port. Every route of the data port but `PU
 """
 
 import logging
-import traceback
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from pathlib import Path
 from types import TracebackType
 
 from starlette.routing import Route, Router
@@ -16,6 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from router.apis import Api
 from router.errors import PenstockError, Unavailable, UnknownRoute, WrongMethod
 from router.server.replies import AS_OPENAI, REQUEST_ID, WORDING, Wording, refuse, send_error, send_json
+from router.telemetry.logs import REQUEST_ID as LOGGED_REQUEST_ID
+from router.telemetry.logs import place_of
 
 log = logging.getLogger("penstock.server")
 
@@ -62,7 +62,7 @@ class OuterEdge(AbstractContextManager[None, bool]):
             return False
         while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:  # a task group's, around one error
             error = error.exceptions[0]
-        log.error("unhandled %s in %s", type(error).__name__, _place(error))
+        log.error("unhandled %s in %s", type(error).__name__, place_of(error))
         return True
 
 
@@ -98,6 +98,7 @@ class LastResort:
             return
         has_begun = False
         request_id = scope[REQUEST_ID] = self._new_request_id()
+        LOGGED_REQUEST_ID.set(request_id)
         wording = scope[WORDING] = self._wording_of(scope["path"])
 
         async def watched_send(message: Message) -> None:
@@ -257,11 +258,3 @@ def _health(not_ready: Callable[[], str | None], about: Callable[[], Mapping[str
     live, ready = Live(), Ready(not_ready, about=about)
     alive = Methods(GET=live, HEAD=live)
     return [Route("/livez", alive), Route("/healthz", alive), Route("/readyz", Methods(GET=ready, HEAD=ready))]
-
-
-def _place(error: Exception) -> str:
-    """Where an error was raised, innermost of our own lines: `exchange.py:120`."""
-    frames = traceback.extract_tb(error.__traceback__)
-    ours = [frame for frame in frames if "router" in Path(frame.filename).parts]
-    frame = (ours or frames)[-1]
-    return f"{Path(frame.filename).name}:{frame.lineno}"

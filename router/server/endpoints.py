@@ -35,10 +35,14 @@ from router.server.replies import (
     send_json,
 )
 from router.server.streaming import Client
+from router.telemetry.tracing import RequestTrace
 from router.units import usd_text
 from router.wire.controls import controls_from
 from router.wire.requests import ModelRequest
+from router.wire.trace_context import Headers as TracedHeaders
 from router.wire.trace_context import trace_id_of
+
+BeginTrace = Callable[[TracedHeaders], RequestTrace]
 
 _INLINE_BODY_BYTES = 256 * 1024  # reading these takes a millisecond, and a thread a tenth of one
 
@@ -95,7 +99,9 @@ class ModelEndpoint:
         underway: Underway,
         idempotency: Idempotency,
         refused: Callable[[str], None],
+        begin_trace: BeginTrace | None = None,
     ) -> None:
+        """`begin_trace` takes a request's headers; None: nobody records traces."""
         self._in_force = in_force
         self._api = api
         self._dialect = in_force.current.dialects[api]  # of every configuration
@@ -103,10 +109,12 @@ class ModelEndpoint:
         self._underway = underway
         self._idempotency = idempotency
         self._refused = refused
+        self._begin_trace = begin_trace
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         before = self._in_force.current
         received_s = before.monotonic_s()
+        trace = None if self._begin_trace is None else self._begin_trace(scope["headers"])
         request_id: str = scope[REQUEST_ID]
         try:
             controls = controls_from(scope["headers"])
@@ -129,7 +137,8 @@ class ModelEndpoint:
             controls=controls,
             request_id=request_id,
             received_s=received_s,
-            trace_id=trace_id_of(scope["headers"]),
+            trace_id=trace_id_of(scope["headers"]) if trace is None else trace.recorded_id,
+            trace=trace,
         )
         if controls.is_dry_run:
             await self._answer_dry_run(exchange, send)

@@ -1,6 +1,13 @@
 """What an operator sees.
 
-`metrics` are Prometheus's, from ledger entries; `events` counters and histograms, `money` counters exact to the
-nano-dollar, `gauges` what is read when it is asked for, `loop_lag` one of them. Their numbers are kept by `figures`,
-or, where several workers count together, by `shared`.
+metrics       Prometheus, from ledger entries
+events        counters and histograms as plain figures
+money         counters exact to the nano-dollar
+gauges        what is read when it is asked for, `loop_lag` among them
+figures       where their numbers are kept, or, where several workers count together, `shared`
+tracing       which trace a request belongs to
+otlp          ledger entries as OpenTelemetry spans, and how a collector gets them
+logs          how every line of the log is written
+requests_log  a line for each request
+background    work in batches that no request waits for
 """

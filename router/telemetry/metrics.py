@@ -60,6 +60,7 @@ _BY_MODEL = Bound(20)
 _BY_DEPLOYMENT = Bound(25)
 _BY_PROVIDER = Bound(10)
 _ALONE = Bound(1)
+_SPANS_LOST = Bound(3)  # the reasons
 
 
 def _no_bytes() -> int:
@@ -190,6 +191,12 @@ class Metrics:
             _ALONE,
         )
         self._reload_failures.add((), 0)  # there from the start on, so that the first failure is an increase
+        self._spans_lost = self._counter(
+            "spans_lost", "Spans of requests and calls that no collector got, by reason.", ("reason",), _SPANS_LOST
+        )
+        self._log_lines_lost = self._counter(
+            "log_lines_lost", "Requests that are not in the log, as it was written too slowly.", (), _ALONE
+        )
         self._duration = self._histogram("request_duration_seconds", "From admission to settlement.", _DURATION_S)
         self._first_token = self._histogram(
             "time_to_first_token_seconds", "From admission to the first byte for the client.", _FIRST_TOKEN_S
@@ -318,6 +325,14 @@ class Metrics:
     def quality_learning(self, team: str, event: str) -> None:
         """Count that what was learned of a team's answers may speak now, or may not."""
         self._quality_events.add((team, event))
+
+    def spans_lost(self, reason: str, count: int) -> None:
+        """Count spans that no collector got: `queue_full`, `undelivered`, or `rejected` by it."""
+        self._spans_lost.add((reason,), count)
+
+    def log_lines_lost(self, count: int) -> None:
+        """Count requests that were to be logged, and for which the log was too slow."""
+        self._log_lines_lost.add((), count)
 
     def labels_lost(self, count: int) -> None:
         """Count labels of answers that nobody will learn from, as the store could not be written for too long."""

@@ -71,6 +71,8 @@ def eventful() -> Metrics:
     metrics.quality_fed_back("search", GPT, "good")
     metrics.quality_learning("search", "promoted")
     metrics.labels_lost(1)
+    metrics.spans_lost("undelivered", 1)
+    metrics.log_lines_lost(1)
     metrics.unrated_version_answered(GPT, "openrouter")
     metrics.refused("invalid_api_key")
     metrics.observe(entry("saved", rejected=((GPT, Reason.UNPRICED),)))

@@ -1,6 +1,7 @@
 """`penstock.yaml`: where Penstock listens, keeps its state, and whom it can ask."""
 
 from decimal import Decimal
+from importlib.util import find_spec
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -13,10 +14,12 @@ from router.config.schema.values import (
     LimitUsd,
     Name,
     Pause,
+    Probability,
     Region,
     Seconds,
     Section,
     Share,
+    SpansUrl,
     Text,
     fault,
     ratio,
@@ -171,6 +174,44 @@ class LearningSection(Section):
     labels_days: Annotated[int, Field(ge=1, le=3650, description="how long labels are kept")] = 180
 
 
+class TracesSection(Section):
+    """Spans of requests for an OpenTelemetry collector (docs/tracing.md). Without this section there are none."""
+
+    endpoint: Annotated[
+        SpansUrl | None,
+        Field(description="what spans are posted to; default: what $OTEL_EXPORTER_OTLP_ENDPOINT says"),
+    ] = None
+    headers_env: Annotated[
+        EnvironmentName | None, Field(description="environment variable that holds name=value,… for each delivery")
+    ] = None
+    headers_file: Annotated[Text | None, Field(description="file that holds them")] = None
+    sample_share: Annotated[
+        Probability, Field(description="of the requests that come without a trace; of others their client decides")
+    ] = 1.0
+    to_providers: Annotated[bool, Field(description="send traceparent and tracestate with each call")] = True
+
+    @model_validator(mode="after")
+    def _can_be_sent(self) -> "TracesSection":
+        if self.headers_env and self.headers_file:
+            raise fault("expected headers_env or headers_file, got both", "headers_file")
+        # The parent is looked for first, as a module of a package that is not there is an error.
+        if find_spec("opentelemetry") is None or find_spec("opentelemetry.proto") is None:
+            raise fault("traces are made by a package that is not installed: pip install 'penstock[otel]'")
+        return self
+
+
+class LogsSection(Section):
+    """What is written to standard error (docs/tracing.md#logs)."""
+
+    level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="the least that is written")] = (
+        "info"
+    )
+    format: Annotated[
+        Literal["auto", "text", "json"], Field(description="auto: text on a terminal, JSON anywhere else")
+    ] = "auto"
+    requests: Annotated[bool, Field(description="a line for each request, made of its ledger entry")] = False
+
+
 class PenstockFile(Section):
     """`penstock.yaml`: where Penstock listens, keeps its state, and whom it can ask."""
 
@@ -189,6 +230,8 @@ class PenstockFile(Section):
     text_head: Annotated[Text | None, Field(description="a head made by `penstock train`, in place of the shipped")] = (
         None
     )
+    traces: Annotated[TracesSection | None, Field(description="spans for OpenTelemetry; default: none")] = None
+    logs: LogsSection = LogsSection()
     breakers: Annotated[
         bool, Field(description="leave deployments alone for a while that fail, or say that they are busy")
     ] = True

@@ -159,6 +159,12 @@ def _base_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _has_path(url: str) -> str:
+    if not urlsplit(url).path.strip("/"):
+        raise fault(f"expected the whole URL, such as {url.rstrip('/')}/v1/traces, got one without a path, {url}")
+    return url
+
+
 def _without_repeats(names: list[str]) -> list[str]:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
@@ -205,6 +211,7 @@ ModelId = Annotated[str, AfterValidator(_model_name)]
 Tag = Annotated[str, AfterValidator(_tag)]
 Address = Annotated[str, AfterValidator(_address)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
+SpansUrl = Annotated[str, AfterValidator(_base_url), AfterValidator(_has_path)]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
 Hours = Annotated[str, AfterValidator(_hours), WithJsonSchema({"type": "string", "pattern": f"^{_HOURS.pattern}$"})]
 Region = Annotated[str, AfterValidator(_region)]
