@@ -18,9 +18,10 @@ from router.keys import ApiKey, KeyId, Secret, TeamName
 from router.ledger import DoubtfulCall, LedgerEntry, Page, Period, Place, SpendRow
 from router.quality.labels import Label
 from router.quotas import ScopeId
-from router.storage import rows, statements
+from router.storage import rows, statements, totals
 from router.storage.errors import BadStoreAddress, StoreUnavailable, UnwritableEntry
 from router.storage.pool import ConnectionPool
+from router.storage.reads import Value
 from router.storage.schema import migrate_postgres
 from router.storage.store import Claim, Claimed
 from router.units import Usage
@@ -127,9 +128,14 @@ class PostgresStore:
         with self._transaction() as connection:
             # Two calls of one request may be amended at the same time: the later must see what the earlier has booked.
             connection.execute(_sql(statements.FIND_ENTRY + " FOR UPDATE"), (call.request_id,))
+            before = rows.entry(connection.execute(_sql(statements.FIND), (call.request_id,)))
             is_amended = connection.execute(_sql(statements.AMEND_ATTEMPT), amendment).rowcount == 1
-            if is_amended:
+            if is_amended and before is not None:
                 connection.execute(_sql(statements.AMEND_ENTRY), (call.request_id,))
+                after = rows.entry(connection.execute(_sql(statements.FIND), (call.request_id,)))
+                assert after is not None
+                with connection.cursor() as cursor:
+                    cursor.executemany(_sql(totals.ADD), totals.added([after], taken_away=[before]))
             return is_amended
 
     def booked(self, call_ids: Collection[str]) -> set[str]:
@@ -227,6 +233,10 @@ class PostgresStore:
         with self._transaction() as connection:
             return connection.execute(_sql(statements.TAKE_LEASE), lease).rowcount == 1
 
+    def read(self, query: str, values: Sequence[Value], *, patience_s: float) -> list[rows.Found]:
+        with self._transaction(patience_s) as connection:
+            return connection.execute(_sql(query), values).fetchall()
+
     def add(self, key: ApiKey) -> None:
         with self._transaction() as connection:
             connection.execute(_sql(statements.ADD_KEY), rows.key_row(key))
@@ -277,6 +287,10 @@ def _insert(connection: psycopg.Connection, kept: Sequence[rows.KeptEntry]) -> N
             for attempt in each.attempts
         ]
         cursor.executemany(_sql(statements.INSERT_ATTEMPT), attempts)
+        # Last, since every process adds to the same few rows, and waits for whoever has them until the commit.
+        new = [each.value for found, each in zip(inserted, ordered, strict=True) if found is not None]
+        cursor.executemany(_sql(totals.ADD), totals.added(new))
+        cursor.executemany(_sql(totals.SAW_KEY), totals.keys_seen(new))
 
 
 def _sql(statement: str) -> bytes:

@@ -46,11 +46,12 @@ class KeptEntry:
     request_id: str
     entry: Row
     attempts: list[Row]
+    value: LedgerEntry
 
     @classmethod
     def of(cls, entry: LedgerEntry) -> "KeptEntry":
         """Raises UnwritableEntry."""
-        return cls(entry.request_id, entry_row(entry), attempt_rows(entry))
+        return cls(entry.request_id, entry_row(entry), attempt_rows(entry), entry)
 
 
 def entry_row(entry: LedgerEntry) -> Row:
@@ -111,11 +112,11 @@ def price_row(row: PriceRow) -> Row:
     """The values of statements.KEEP_PRICE."""
     return (
         row.provider,
-        _keepable(row.upstream_model),
+        keepable(row.upstream_model),
         moment_text(row.starts),
-        None if row.version is None else _keepable(row.version),
+        None if row.version is None else keepable(row.version),
         None if row.tariff is None else json.dumps(as_data(row.tariff), separators=(",", ":")),
-        _keepable(row.source),
+        keepable(row.source),
         moment_text(row.first_seen),
         moment_text(row.last_seen),
     )
@@ -432,8 +433,8 @@ _read_label = msgspec.json.Decoder(Label).decode
 
 
 def _json_list(words: Iterable[str]) -> str:
-    keepable = [_keepable(word) for word in words]
-    return _json_text(keepable) if keepable else "[]"
+    kept = [keepable(word) for word in words]
+    return _json_text(kept) if kept else "[]"
 
 
 def _kept(request_id: str, row: Row) -> Row:
@@ -441,7 +442,7 @@ def _kept(request_id: str, row: Row) -> Row:
     kept = list(row)
     for position, value in enumerate(row):
         if isinstance(value, str):
-            kept[position] = _keepable(value)
+            kept[position] = keepable(value)
         elif isinstance(value, int) and not -_MOST <= value <= _MOST:
             raise UnwritableEntry(
                 f"Entry {request_id} cannot be kept: it holds a number beyond 2^53.", request_id=request_id
@@ -449,6 +450,7 @@ def _kept(request_id: str, row: Row) -> Row:
     return tuple(kept)
 
 
-def _keepable(text: str) -> str:
+def keepable(text: str) -> str:
+    """The text without what not every store can keep."""
     # Nearly all text is plain ASCII, which its string knows of itself: no look at each character is needed.
     return text if text.isascii() and "\0" not in text else _UNKEEPABLE.sub("\ufffd", text)

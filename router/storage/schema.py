@@ -138,6 +138,60 @@ SQLITE: tuple[str, ...] = (
     CREATE INDEX labels_by_at ON labels (at);
     CREATE TABLE leases (name TEXT PRIMARY KEY, holder TEXT NOT NULL, until TEXT NOT NULL) WITHOUT ROWID, STRICT;
     """,
+    """
+    CREATE TABLE totals (
+        span TEXT NOT NULL,
+        starts TEXT NOT NULL,
+        team TEXT NOT NULL,
+        model TEXT NOT NULL,
+        requests INTEGER NOT NULL,
+        failed INTEGER NOT NULL,
+        refused INTEGER NOT NULL,
+        cached INTEGER NOT NULL,
+        calls INTEGER NOT NULL,
+        input_tokens INTEGER NOT NULL,
+        cached_tokens INTEGER NOT NULL,
+        output_tokens INTEGER NOT NULL,
+        cost_nano_usd INTEGER NOT NULL,
+        baseline_nano_usd INTEGER NOT NULL,
+        saved_nano_usd INTEGER NOT NULL,
+        PRIMARY KEY (span, starts, team, model)
+    ) WITHOUT ROWID, STRICT;
+    INSERT INTO totals
+    SELECT 'hour', starts, team, model, SUM(requests), SUM(failed), SUM(refused), SUM(cached), SUM(calls),
+           SUM(input_tokens), SUM(cached_tokens), SUM(output_tokens), SUM(cost), SUM(baseline), SUM(saved)
+    FROM (
+        SELECT substr(e.at, 1, 13) || ':00:00.000000+00:00' AS starts, e.team AS team, a.model AS model,
+               0 AS requests, 0 AS failed, 0 AS refused, 0 AS cached, 1 AS calls,
+               COALESCE(a.input_tokens, 0) AS input_tokens, COALESCE(a.cached_tokens, 0) AS cached_tokens,
+               COALESCE(a.output_tokens, 0) AS output_tokens, a.cost_nano_usd AS cost, 0 AS baseline, 0 AS saved
+        FROM entries AS e JOIN attempts AS a ON a.entry_id = e.id
+        UNION ALL
+        SELECT substr(e.at, 1, 13) || ':00:00.000000+00:00', e.team,
+               COALESCE(CASE
+                   WHEN e.outcome IN ('ok', 'client_gone') THEN
+                       (SELECT model FROM attempts WHERE entry_id = e.id
+                        ORDER BY outcome IN ('ok', 'failed_verification') DESC, number DESC LIMIT 1)
+                   WHEN e.outcome = 'cut' THEN
+                       (SELECT model FROM attempts WHERE entry_id = e.id ORDER BY number DESC LIMIT 1)
+               END, ''),
+               1, CASE WHEN e.outcome IN ('failed', 'cut', 'lost') THEN 1 ELSE 0 END,
+               CASE WHEN e.outcome = 'refused' THEN 1 ELSE 0 END, CASE WHEN e.outcome = 'cached' THEN 1 ELSE 0 END,
+               0, 0, 0, 0, 0,
+               CASE WHEN e.baseline IS NULL THEN 0 ELSE COALESCE(e.baseline_nano_usd, 0) END,
+               CASE WHEN e.baseline IS NULL THEN 0 ELSE COALESCE(e.baseline_nano_usd - e.cost_nano_usd, 0) END
+        FROM entries AS e WHERE e.outcome <> 'shadow'
+    ) AS each_one
+    GROUP BY starts, team, model;
+    INSERT INTO totals
+    SELECT 'day', substr(starts, 1, 10) || 'T00:00:00.000000+00:00' AS starts_of_day, team, model, SUM(requests), SUM(failed), SUM(refused), SUM(cached), SUM(calls),
+           SUM(input_tokens), SUM(cached_tokens), SUM(output_tokens), SUM(cost_nano_usd), SUM(baseline_nano_usd), SUM(saved_nano_usd)
+    FROM totals GROUP BY starts_of_day, team, model;
+    CREATE TABLE key_uses (key_id TEXT PRIMARY KEY, last_at TEXT NOT NULL) WITHOUT ROWID, STRICT;
+    INSERT INTO key_uses SELECT key_id, MAX(at) FROM entries GROUP BY key_id;
+    CREATE INDEX entries_by_team ON entries (team, at);
+    CREATE INDEX entries_by_outcome ON entries (outcome, at) WHERE outcome <> 'ok';
+    """,
 )
 
 # Text is compared byte by byte, as SQLite does, whatever the language of the database.
@@ -264,6 +318,60 @@ POSTGRES: tuple[str, ...] = (
         holder TEXT COLLATE "C" NOT NULL,
         until TIMESTAMPTZ NOT NULL
     );
+    """,
+    """
+    CREATE TABLE totals (
+        span TEXT COLLATE "C" NOT NULL,
+        starts TIMESTAMPTZ NOT NULL,
+        team TEXT COLLATE "C" NOT NULL,
+        model TEXT COLLATE "C" NOT NULL,
+        requests BIGINT NOT NULL,
+        failed BIGINT NOT NULL,
+        refused BIGINT NOT NULL,
+        cached BIGINT NOT NULL,
+        calls BIGINT NOT NULL,
+        input_tokens BIGINT NOT NULL,
+        cached_tokens BIGINT NOT NULL,
+        output_tokens BIGINT NOT NULL,
+        cost_nano_usd BIGINT NOT NULL,
+        baseline_nano_usd BIGINT NOT NULL,
+        saved_nano_usd BIGINT NOT NULL,
+        PRIMARY KEY (span, starts, team, model)
+    );
+    INSERT INTO totals
+    SELECT 'hour', starts, team, model, SUM(requests), SUM(failed), SUM(refused), SUM(cached), SUM(calls),
+           SUM(input_tokens), SUM(cached_tokens), SUM(output_tokens), SUM(cost), SUM(baseline), SUM(saved)
+    FROM (
+        SELECT date_trunc('hour', e.at, 'UTC') AS starts, e.team AS team, a.model AS model,
+               0 AS requests, 0 AS failed, 0 AS refused, 0 AS cached, 1 AS calls,
+               COALESCE(a.input_tokens, 0) AS input_tokens, COALESCE(a.cached_tokens, 0) AS cached_tokens,
+               COALESCE(a.output_tokens, 0) AS output_tokens, a.cost_nano_usd AS cost, 0 AS baseline, 0 AS saved
+        FROM entries AS e JOIN attempts AS a ON a.entry_id = e.id
+        UNION ALL
+        SELECT date_trunc('hour', e.at, 'UTC'), e.team,
+               COALESCE(CASE
+                   WHEN e.outcome IN ('ok', 'client_gone') THEN
+                       (SELECT model FROM attempts WHERE entry_id = e.id
+                        ORDER BY outcome IN ('ok', 'failed_verification') DESC, number DESC LIMIT 1)
+                   WHEN e.outcome = 'cut' THEN
+                       (SELECT model FROM attempts WHERE entry_id = e.id ORDER BY number DESC LIMIT 1)
+               END, ''),
+               1, CASE WHEN e.outcome IN ('failed', 'cut', 'lost') THEN 1 ELSE 0 END,
+               CASE WHEN e.outcome = 'refused' THEN 1 ELSE 0 END, CASE WHEN e.outcome = 'cached' THEN 1 ELSE 0 END,
+               0, 0, 0, 0, 0,
+               CASE WHEN e.baseline IS NULL THEN 0 ELSE COALESCE(e.baseline_nano_usd, 0) END,
+               CASE WHEN e.baseline IS NULL THEN 0 ELSE COALESCE(e.baseline_nano_usd - e.cost_nano_usd, 0) END
+        FROM entries AS e WHERE e.outcome <> 'shadow'
+    ) AS each_one
+    GROUP BY starts, team, model;
+    INSERT INTO totals
+    SELECT 'day', date_trunc('day', starts, 'UTC') AS starts_of_day, team, model, SUM(requests), SUM(failed), SUM(refused), SUM(cached), SUM(calls),
+           SUM(input_tokens), SUM(cached_tokens), SUM(output_tokens), SUM(cost_nano_usd), SUM(baseline_nano_usd), SUM(saved_nano_usd)
+    FROM totals GROUP BY starts_of_day, team, model;
+    CREATE TABLE key_uses (key_id TEXT COLLATE "C" PRIMARY KEY, last_at TIMESTAMPTZ NOT NULL);
+    INSERT INTO key_uses SELECT key_id, MAX(at) FROM entries GROUP BY key_id;
+    CREATE INDEX entries_by_team ON entries (team, at);
+    CREATE INDEX entries_by_outcome ON entries (outcome, at) WHERE outcome <> 'ok';
     """,
 )
 

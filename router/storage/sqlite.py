@@ -1,6 +1,7 @@
 """Ledger and keys in one SQLite file: `SqliteStore`, to be called from threads."""
 
 import sqlite3
+import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
@@ -13,12 +14,15 @@ from router.keys import ApiKey, KeyId, TeamName
 from router.ledger import DoubtfulCall, LedgerEntry, Page, Period, Place, SpendRow
 from router.quality.labels import Label
 from router.quotas import ScopeId
-from router.storage import rows, statements
+from router.storage import rows, statements, totals
 from router.storage.errors import StoreUnavailable, UnwritableEntry
+from router.storage.reads import Value
 from router.storage.schema import migrate_sqlite
 from router.storage.sqlite_connections import SqliteConnections
 from router.storage.store import Claim, Claimed
 from router.units import Usage
+
+_STEPS = 10_000
 
 _JOIN_TAGS = "LEFT JOIN json_each(e.tags) AS t"
 
@@ -106,9 +110,13 @@ class SqliteStore:
         """Raises UnwritableEntry if the usage cannot be kept."""
         amendment = rows.amendment_row(call, usage, cost_nano_usd)
         with self._transaction() as connection:
+            before = rows.entry(connection.execute(statements.FIND, (call.request_id,)))
             is_amended = connection.execute(statements.AMEND_ATTEMPT, amendment).rowcount == 1
-            if is_amended:
+            if is_amended and before is not None:
                 connection.execute(statements.AMEND_ENTRY, (call.request_id,))
+                after = rows.entry(connection.execute(statements.FIND, (call.request_id,)))
+                assert after is not None
+                connection.executemany(totals.ADD, totals.added([after], taken_away=[before]))
             return is_amended
 
     def booked(self, call_ids: Collection[str]) -> set[str]:
@@ -202,6 +210,15 @@ class SqliteStore:
         with self._connected() as connection:
             return connection.execute(statements.TAKE_LEASE, lease).rowcount == 1
 
+    def read(self, query: str, values: Sequence[Value], *, patience_s: float) -> list[rows.Found]:
+        until_s = time.monotonic() + patience_s
+        with self._connected() as connection:
+            # Asked every so many steps of its machine, some 0.1 ms; what is true ends the query.
+            connection.set_progress_handler(lambda: time.monotonic() > until_s, _STEPS)
+            found = connection.execute(query, values).fetchall()
+            connection.set_progress_handler(None, 0)  # an error closes the connection
+            return found
+
     def add(self, key: ApiKey) -> None:
         with self._connected() as connection:
             connection.execute(statements.ADD_KEY, rows.key_row(key))
@@ -279,3 +296,6 @@ def _insert(connection: sqlite3.Connection, kept: Sequence[rows.KeptEntry]) -> N
     connection.executemany(
         statements.INSERT_ATTEMPT, [(number, *attempt) for number, each in numbered for attempt in each.attempts]
     )
+    new = [each.value for _, each in numbered]
+    connection.executemany(totals.ADD, totals.added(new))
+    connection.executemany(totals.SAW_KEY, totals.keys_seen(new))

@@ -9,6 +9,7 @@ from router.catalog.book import PriceRow
 from router.keys import KeyStore, TeamName
 from router.ledger import History, Ledger
 from router.quality.labels import Label
+from router.storage.reads import Reads
 
 
 class PriceStore(Protocol):
@@ -82,7 +83,7 @@ class LabelStore(Protocol):
         """Have what only one of many processes may do, until then; False if another has it at that moment."""
 
 
-class Store(Ledger, History, KeyStore, PriceStore, AnswerStore, LabelStore, Protocol):
+class Store(Ledger, History, KeyStore, PriceStore, AnswerStore, LabelStore, Reads, Protocol):
     """Ledger, keys, prices, answers, labels, lessons. Every method raises StoreUnavailable if out of reach."""
 
     def booked(self, call_ids: Collection[str]) -> set[str]:
