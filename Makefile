@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 .DEFAULT_GOAL := help
 .PHONY: help run test test-clients test-image check format lock clean
 .PHONY: bench bench-quick bench-guard bench-record bench-profile bench-peers bench-transports bench-servers bench-routing
-.PHONY: evaluate head torture-money torture-upstream torture-metrics mutation cookbook docs
+.PHONY: bench-console screenshots evaluate head torture-money torture-upstream torture-metrics mutation cookbook docs
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -87,6 +87,14 @@ bench-servers: $(VENV)/dev.stamp ## the product on granian and on plain uvicorn,
 
 bench-routing: $(VENV)/dev.stamp ## the sandbox's bill of 500 conversations, with and without prompt-cache memory
 	@$(BIN)/python -m tests.benchmarks.routing
+
+bench-console: $(VENV)/dev.stamp ## every page of the console on a ledger of a million entries, in both stores (minutes)
+	@sh tests/servers.sh
+	@$(BIN)/python -m tests.benchmarks.console $(ARGS)
+
+screenshots: $(VENV)/dev.stamp ## pictures of every page of the console, into .venv/screenshots, and those in docs/console
+	@sh tests/servers.sh
+	@$(BIN)/python -m tests.console.screenshots $(VENV)/screenshots --docs docs/console
 
 evaluate: $(VENV)/dev.stamp ## how well requests are routed: the shipped sets, fixed splits, beside the targets (minutes)
 	@OMP_NUM_THREADS=1 nice -n 10 $(BIN)/python -m tests.evaluation $(ARGS)

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the Debian programs that some tests and the benchmark use, if it may: nginx, HAProxy, curl, openssl,
-# systemd, Prometheus, PostgreSQL, Redis, and libfaketime, by which tests/torture moves clocks.
+# Installs the Debian programs that some tests and the benchmark use, if it may: nginx, HAProxy, curl, openssl, systemd,
+# Prometheus, PostgreSQL, Redis, libfaketime, by which tests/torture moves clocks, and Chromium, for the console.
 # What is still missing afterwards is named; in CI that is an error, elsewhere the tests that need it are skipped.
 set -eu
 
@@ -11,7 +11,8 @@ is_installed() { # Debian keeps PostgreSQL's programs off the path, by version
 
 missing=""
 for pair in nginx:nginx-light haproxy:haproxy curl:curl openssl:openssl systemd-analyze:systemd promtool:prometheus \
-    initdb:postgresql redis-server:redis-server libfaketime.so.1:libfaketime; do
+    initdb:postgresql redis-server:redis-server libfaketime.so.1:libfaketime \
+    chromium:chromium; do
     is_installed "${pair%%:*}" || missing="$missing ${pair##*:}"
 done
 [ -n "$missing" ] || exit 0
@@ -27,7 +28,8 @@ if [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null 2>&1; then
 fi
 
 absent=""
-for program in nginx haproxy curl openssl systemd-analyze promtool prometheus initdb redis-server libfaketime.so.1; do
+for program in nginx haproxy curl openssl systemd-analyze promtool prometheus initdb redis-server libfaketime.so.1 \
+    chromium; do
     is_installed "$program" || absent="$absent $program"
 done
 [ -n "$absent" ] || exit 0

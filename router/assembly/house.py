@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 from router.apis import Api
 from router.assembly.carrying import Lasting, make_gateway
 from router.assembly.clock import request_id_at, utc_now
+from router.assembly.console import make_console
 from router.assembly.deciding import make_counter, make_experience
 from router.assembly.observing import make_requests_log, make_traces
 from router.assembly.providers import live_prices
@@ -26,6 +27,8 @@ from router.catalog.book import with_book
 from router.catalog.catalog import arm_of
 from router.config.settings import environment
 from router.config.snapshot import Snapshot
+from router.console.explaining import Explaining
+from router.console.sources import Files
 from router.decision.policy import Policy
 from router.gateway.answer import MOST_DRAINS
 from router.gateway.cache import Shelf
@@ -41,32 +44,38 @@ from router.gateway.reload import Reload, Source
 from router.gateway.settlement import Books
 from router.gateway.shadow import Shadows
 from router.gateway.versions import VersionsAnswered
-from router.keys import TeamName
+from router.keys import Secret, TeamName
 from router.learning.keeping import Keeper
 from router.learning.teaching import Teacher
 from router.learning.warmth import Warmth
 from router.limits.gate import Gate
 from router.limits.memory import MemoryGate
 from router.limits.redis import RedisGate
-from router.server.admin import Budgets, Labels, MetricsPage, QualityEvents, Requests, RequireAdminToken, Spend
+from router.server.admin import (
+    Budgets,
+    Labels,
+    MetricsPage,
+    QualityEvents,
+    Requests,
+    RequireAdminToken,
+    RequireLocalName,
+    Spend,
+)
 from router.server.app import PUBLIC, MadeAnew, OuterEdge, admin_app, data_app
 from router.server.auth import KeyRing, RequireKey
 from router.server.configuration import Configuration, in_short
-from router.server.console import Console
 from router.server.counting import CountTokens
 from router.server.endpoints import ModelEndpoint, RequestReader, Underway
-from router.server.explaining import Explain, Explaining, ExplainPage
+from router.server.explaining import Explain
 from router.server.feedback import FeedbackEndpoint
 from router.server.life import Life, Step
 from router.server.listen import Stop
 from router.server.models import Models
-from router.server.pages import EXPLAIN_PATH
 from router.server.replies import Wording
 from router.server.supervision import Supervisor, supervisor_of
 from router.storage.answer_shelves import MemoryShelf
 from router.storage.journal import Journal
 from router.storage.lock import DirectoryLock
-from router.storage.store import Store
 from router.storage.writer import LedgerWriter
 from router.telemetry.figures import Figures, OwnFigures
 from router.telemetry.loop_lag import LoopLag
@@ -126,11 +135,12 @@ def assemble(
     source: Source | None = None,
     transport: UpstreamTransport | None = None,
     post: Post | None = None,
+    is_sandbox: bool = False,
 ) -> House:
     """Everything that serves the configuration. Opens the store; nothing runs before the data app's lifespan begins.
 
     With a `source`, it serves whatever the configuration becomes there. `transport` is closed with it. `post` is that
-    of one worker of several.
+    of one worker of several. `is_sandbox`: the sandbox answers in the providers' place.
     """
     settings = snapshot.settings
     store = open_store(settings)
@@ -240,8 +250,16 @@ def assemble(
         has_counted=metrics.has_counted,
         held=metrics.held,
     )
+    explaining = Explaining(
+        lambda: in_force.current.snapshot,
+        planner=lambda: in_force.current.planner,
+        again=lambda: _again(in_force.current, prices),
+        history=store,
+        max_body_bytes=settings.max_body_bytes,
+    )
+    pepper = open_pepper(settings)
 
-    keys = KeyRing(store, pepper=open_pepper(settings), teams=lambda: in_force.current.snapshot.teams, now=utc_now)
+    keys = KeyRing(store, pepper=pepper, teams=lambda: in_force.current.snapshot.teams, now=utc_now)
 
     succession = Succession(
         lasting=lasting,
@@ -386,31 +404,25 @@ def assemble(
                 "/admin/labels": Labels(store),
                 "/admin/quality": QualityEvents(store),
                 "/admin/config": Configuration(reload, reads_anew=False),
-                "/": MadeAnew(
-                    lambda: Console(
-                        store,
-                        budgets=gate.states,
-                        now=utc_now,
-                        version=VERSION,
-                        config_version=in_force.current.config_version,
-                    )
-                ),
             },
-            questions={
-                "/admin/explain": MadeAnew(lambda: Explain(_explaining(in_force.current, prices, store))),
-                EXPLAIN_PATH: MadeAnew(
-                    lambda: ExplainPage(
-                        _explaining(in_force.current, prices, store),
-                        now=utc_now,
-                        version=VERSION,
-                        config_version=in_force.current.config_version,
-                    )
-                ),
-            },
+            questions={"/admin/explain": Explain(explaining)},
             orders={"/admin/reload": Configuration(reload, reads_anew=True)},
             about=lambda: in_short(reload.standing),
+            console=make_console(
+                lambda: in_force.current.snapshot,
+                store=store,
+                gate=gate,
+                prices=prices,
+                availability=availability,
+                experience=experience,
+                in_flight=lambda: in_force.in_flight,
+                explaining=explaining,
+                files=None if source is None else Files(source.directory, is_sandbox),
+                secret=pepper,
+                version=VERSION,
+            ),
             not_ready=not_ready,
-            guard=partial(RequireAdminToken, token=settings.admin_token, public=PUBLIC),
+            guard=partial(_guarded, settings.admin_token),
             new_request_id=new_request_id,
         ),
         stop=Stop(
@@ -473,6 +485,13 @@ def _figures(post: Post | None, *, process: str) -> Figures:
     return SharedFigures(post.figures_fd, post.index, process=process, monotonic_s=time.monotonic)
 
 
+def _guarded(token: Secret | None, app: ASGIApp) -> ASGIApp:
+    """The admin port behind its token; where there is none, for browsers that look at this machine by its own name."""
+    if token is None:
+        return RequireLocalName(app, public=PUBLIC)
+    return RequireAdminToken(app, token=token, public=PUBLIC)
+
+
 def _nothing_to_claim() -> None:
     """Processes that share their counters share a state directory too."""
 
@@ -505,18 +524,12 @@ async def _can_pay(shared: RedisGate) -> None:
             await anyio.sleep(0.02)
 
 
-def _explaining(now: Gateway, prices: LivePrices, store: Store) -> Explaining:
-    """What explains decisions under the configuration in force now."""
-    return Explaining(
+def _again(now: Gateway, prices: LivePrices) -> DecideAgain:
+    """What decides past requests again under the configuration in force now."""
+    return DecideAgain(
         now.snapshot,
-        planner=now.planner,
-        again=DecideAgain(
-            now.snapshot,
-            catalog=lambda: with_book(now.snapshot.catalog, prices.book, {}),
-            quality=now.planner.quality,
-        ),
-        history=store,
-        max_body_bytes=now.snapshot.settings.max_body_bytes,
+        catalog=lambda: with_book(now.snapshot.catalog, prices.book, {}),
+        quality=now.planner.quality,
     )
 
 

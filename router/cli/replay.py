@@ -37,8 +37,17 @@ _BARS = 1_000  # progress is told in so many steps at most; a terminal is slow
 )
 @click.option("--team", shell_complete=complete_team, help="Only the requests of this team.")
 @click.option("--json", "is_json", is_flag=True, help="For programs; docs/replay.md describes it.")
+@click.option("--progress", "is_telling", is_flag=True, help="Tell a program how far it is, on standard error.")
 def replay_command(
-    config: Path | None, since: str, until: str, against: Path, team: str | None, *, is_sandbox: bool, is_json: bool
+    config: Path | None,
+    since: str,
+    until: str,
+    against: Path,
+    team: str | None,
+    *,
+    is_sandbox: bool,
+    is_json: bool,
+    is_telling: bool,
 ) -> None:
     """Decide past requests again under the configuration in another directory, and say what they would have cost.
 
@@ -54,7 +63,7 @@ def replay_command(
     other, own = loaded(against), loaded(config, is_sandbox=is_sandbox)
     # What providers' lists have said since it began to be read is in the books of those who served.
     other = replace(other, catalog=with_book(other.catalog, book_of(own), {}))
-    with closing(existing_store(own.settings)) as store, _progress(store.count(period)) as progress:
+    with closing(existing_store(own.settings)) as store, _progress(store.count(period), is_telling) as progress:
         report = replay(store, period, other, faculties=make_faculties(other), progress=progress)
     data = {
         "since": begin.isoformat() if begin else None,
@@ -67,9 +76,20 @@ def replay_command(
 
 
 @contextmanager
-def _progress(entries: int) -> Iterator[Callable[[int], None]]:
-    """A bar while standard error is a terminal; nothing otherwise."""
+def _progress(entries: int, is_telling: bool) -> Iterator[Callable[[int], None]]:
+    """A line for a program after every page that was read, if it is told to; else a bar while standard error is a
+    terminal; nothing otherwise."""
     length = READINGS * entries
+    if is_telling:
+        done = 0
+
+        def tell(more: int) -> None:
+            nonlocal done
+            done += more
+            click.echo(f"read {done} of {length}", err=True)
+
+        yield tell
+        return
     if not sys.stderr.isatty() or not length:
         yield lambda _: None
         return

@@ -171,7 +171,7 @@ async def _serve(snapshot: Snapshot, ports: _Ports, is_demo: bool, source: Sourc
         in_place = f"http://127.0.0.1:{port_of(listener)}/api/v1"
         snapshot, read = with_sandbox(snapshot, in_place), source.read
         source = replace(source, read=lambda: with_sandbox(read(), in_place))
-    house = assemble(snapshot, source=source)
+    house = assemble(snapshot, source=source, is_sandbox=uses_sandbox)
     house.claim()  # here, where what it raises is still told in a sentence
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(house.supervisor.told_of_life())

@@ -64,6 +64,10 @@ class LearnedExperience:
     def latency(self, deployment: Deployment, profile: RequestProfile) -> Latency | None:
         return self._latencies.latency(deployment.id, profile.team)
 
+    def pace(self, deployment: DeploymentId) -> Latency | None:
+        """What all teams together have seen there; None if too few streams came from there."""
+        return self._latencies.latency(deployment, "")
+
     def quality(self, model: Model, profile: RequestProfile, effort: Effort | None) -> Lesson:
         return NO_LESSON if profile.team in self._unmoved else self.judgements.lesson(model.name, profile, effort)
 

@@ -1,7 +1,7 @@
 """HTTP in, HTTP out: `app` (both ASGI applications and their routes), `auth` (key → caller), `openai` (the data port's
 endpoints; the response that owns the settlement), `feedback` (scores of answers), `admin` (metrics and JSON for
-operators), `configuration` (the one in force; read it anew), `console` (a page for people), `paces` (what is left of a
-minute), `replies` (how answers and errors are sent), `life` (start and stop), `listen` (sockets), `workers` (several
+operators), `configuration` (the one in force; read it anew), `explaining` (decisions as JSON), `paces` (what is left of
+a minute), `replies` (how answers and errors are sent), `life` (start and stop), `listen` (sockets), `workers` (several
 processes, and their parent), `supervision` (what systemd is told).
 Middleware is plain ASGI.
 """

@@ -5,13 +5,15 @@ import binascii
 import hmac
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from urllib.parse import parse_qs
+from http import HTTPStatus
+from ipaddress import ip_address
+from urllib.parse import parse_qs, urlsplit
 
 import anyio.to_thread
 from msgspec import to_builtins
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from router.errors import InvalidRequest, PenstockError, Unauthenticated
+from router.errors import CallerError, InvalidRequest, PenstockError, Unauthenticated
 from router.keys import Secret, TeamName
 from router.learning.teaching import quality_events
 from router.ledger import GROUP_NAMES, SpendRow
@@ -25,18 +27,18 @@ _MOST_REQUESTS = 500
 
 
 class RequireAdminToken:
-    """Plain ASGI middleware: everything on the admin port needs the token, if one is configured.
+    """Plain ASGI middleware: everything on the admin port needs the token.
 
-    Without a token the port is bound to loopback only; the assembly refuses anything else.
+    Where none is configured the port is bound to loopback only; the configuration refuses anything else.
     """
 
-    def __init__(self, app: ASGIApp, *, token: Secret | None, public: frozenset[str]) -> None:
+    def __init__(self, app: ASGIApp, *, token: Secret, public: frozenset[str]) -> None:
         self._app = app
         self._token = token
         self._public = public
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and self._token is not None and scope["path"] not in self._public:
+        if scope["type"] == "http" and scope["path"] not in self._public:
             try:
                 self._check(one_header(scope, b"authorization"), self._token)
             except PenstockError as error:
@@ -55,6 +57,40 @@ class RequireAdminToken:
                 "The admin port needs its token: send `Authorization: Bearer TOKEN`, or sign in with any name and the "
                 "token as password."
             )
+
+
+class RequireLocalName:
+    """Plain ASGI middleware for an admin port without a token: whoever asks must call this machine by an address or
+    name of its own.
+
+    A web page elsewhere may point its own name at 127.0.0.1, and its scripts would then read all that is here (DNS
+    rebinding). A browser sends that name.
+    """
+
+    def __init__(self, app: ASGIApp, *, public: frozenset[str]) -> None:
+        self._app = app
+        self._public = public
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] not in self._public:
+            try:
+                host = one_header(scope, b"host")
+                if host is not None and not _is_local(host):
+                    raise Misdirected(
+                        f"The admin port has no token, and answers only as localhost or by a loopback address, not as "
+                        f"{host[:80]!r}. Set admin.token_env in penstock.yaml to be asked by other names."
+                    )
+            except PenstockError as error:
+                await send_error(send, error)
+                return
+        await self._app(scope, receive, send)
+
+
+class Misdirected(CallerError):
+    """It was meant for another host."""
+
+    status = HTTPStatus.MISDIRECTED_REQUEST
+    code = "misdirected_request"
 
 
 class MetricsPage:
@@ -141,6 +177,18 @@ class Budgets:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send_json(send, {"budgets": [_budget_as_data(state) for state in self._states()]})
+
+
+def _is_local(host: str) -> bool:
+    """Whether a Host header names this machine by itself."""
+    try:
+        name = urlsplit(f"//{host}").hostname if host.isascii() and "@" not in host else None
+        if name is None:
+            return False
+        # RFC 6761: names below localhost are never asked of a name server.
+        return name == "localhost" or name.endswith(".localhost") or ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def _password(credentials: str) -> str:

@@ -226,6 +226,7 @@ def admin_app(
     *,
     endpoints: Mapping[str, ASGIApp],
     questions: Mapping[str, ASGIApp],
+    console: ASGIApp,
     not_ready: Callable[[], str | None],
     guard: Callable[[ASGIApp], ASGIApp],
     new_request_id: Callable[[], str],
@@ -233,7 +234,7 @@ def admin_app(
     about: Callable[[], Mapping[str, object]] = dict,
 ) -> ASGIApp:
     """The admin port, by path: `endpoints` are read, `questions` may come in a body as well; only `orders` change a
-    thing.
+    thing. What is not below `/admin` is a page of the console.
 
     `guard` is the middleware that asks for the admin token.
     """
@@ -245,9 +246,10 @@ def admin_app(
                     *(Route(path, Methods(GET=endpoint, POST=endpoint)) for path, endpoint in questions.items()),
                     *(Route(path, Methods(POST=endpoint)) for path, endpoint in (orders or {}).items()),
                     *_health(not_ready, about),
+                    Route("/admin/{rest:path}", NoRoute("docs/operations.md")),
                 ],
                 redirect_slashes=False,
-                default=NoRoute("docs/operations.md"),
+                default=console,
             )
         ),
         new_request_id=new_request_id,

@@ -4,12 +4,11 @@ No question takes longer for a longer ledger: sums are read by the hour or the d
 looked at for one page, however rare what is sought. Where that is not enough, the answer says how far it has come.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -21,9 +20,8 @@ from router.storage.reads import Reads, Value
 from router.storage.totals import COLUMNS
 
 PATIENCE_S = 2.0  # no page may keep a store busy for longer
-WINDOW = 5_000  # entries looked at by one question
-_WINDOWS = 8  # questions for one page
-SORTED = 20_000  # entries that are put in another order than that of time
+WINDOWS = (500, 5_000, 5_000, 5_000)  # entries looked at by each question, for one page: most find enough at once
+SORTED = 5_000  # entries that are put in another order than that of time
 
 _LAST_MOMENT = datetime(9999, 12, 31, tzinfo=UTC)
 _LAST_ROW = 2**62
@@ -109,14 +107,18 @@ class Listing:
     is_cut_short: bool = False  # as many as may be looked at were; older ones were not
 
 
-_COLUMNS = "id, request_id, at, team, alias, policy, rule, outcome, cost_nano_usd, baseline_nano_usd, duration_s"
-_SHOWN = f"""
-    SELECT {", ".join(f"e.{each}" for each in _COLUMNS.split(", "))}, a.model, a.provider,
-           (SELECT COUNT(*) FROM attempts WHERE entry_id = e.id)
-    FROM (%s) AS e LEFT JOIN attempts AS a ON a.entry_id = e.id
+# What the indexes by team and by outcome hold: a window is looked through without reading a row.
+_SOUGHT = "id, at, team, outcome, cost_nano_usd, baseline_nano_usd, duration_s"
+# Requests by their number, as `_listed` reads them; `%s` is a selection of those to be shown.
+_SHOWN = """
+    SELECT e.id, e.request_id, e.at, e.team, e.alias, e.policy, e.rule, e.outcome, e.cost_nano_usd, e.baseline_nano_usd,
+           e.duration_s, a.model, a.provider, (SELECT COUNT(*) FROM attempts WHERE entry_id = e.id)
+    FROM (%s) AS chosen JOIN entries AS e ON e.id = chosen.id LEFT JOIN attempts AS a ON a.entry_id = e.id
          AND a.number = (SELECT number FROM attempts WHERE entry_id = e.id
                          ORDER BY outcome IN ('ok', 'failed_verification') DESC, number DESC LIMIT 1)
-"""  # noqa: S608 - constants only
+    ORDER BY %s
+"""
+_NEWEST_FIRST = "at DESC, id DESC"
 _ORDERS = {
     Order.DEAREST: "cost_nano_usd",
     Order.SLOWEST: "duration_s",
@@ -160,16 +162,17 @@ class Browser:
             return self._by_id(sought.id_begins, limit)
         place = after or Place(_LAST_MOMENT, _LAST_ROW)
         found: list[Listed] = []
-        for _ in range(_WINDOWS):
+        for size in WINDOWS:
             window, values = _window(sought, place)
             conditions, more = _conditions(sought)
-            shown = _SHOWN % f"SELECT * FROM ({window}) AS w {conditions}"
-            found += map(_listed, self._read(shown + _NEWEST_FIRST, *values, WINDOW, *more, limit + 1 - len(found)))
+            some = f"SELECT id FROM ({window}) AS w {conditions} ORDER BY {_NEWEST_FIRST} LIMIT ?"  # noqa: S608
+            shown = _SHOWN % (some, "e.at DESC, e.id DESC")
+            found += map(_listed, self._read(shown, *values, size, *more, limit + 1 - len(found)))
             if len(found) > limit:
                 last = found[limit - 1]
                 return Listing(tuple(found[:limit]), Place(last.at, last.row))
-            end = self._read(f"SELECT at, id FROM ({window}) AS w ORDER BY at, id LIMIT 1", *values, WINDOW)  # noqa: S608
-            is_all = len(self._read(f"SELECT 1 FROM ({window} OFFSET {WINDOW - 1}) AS w", *values, 1)) == 0  # noqa: S608
+            end = self._read(f"SELECT at, id FROM ({window}) AS w ORDER BY at, id LIMIT 1", *values, size)  # noqa: S608
+            is_all = len(self._read(f"SELECT 1 FROM ({window} OFFSET {size - 1}) AS w", *values, 1)) == 0  # noqa: S608
             if is_all or not end:
                 return Listing(tuple(found), None)
             place = Place(rows.moment(end[0][0]), int(end[0][1]))
@@ -185,8 +188,8 @@ class Browser:
         if after is not None:
             conditions = f"{conditions or 'WHERE true'} AND ({by}, id) < (?, ?)"
             more = [*more, *after]
-        some = f"SELECT * FROM ({window}) AS w {conditions} ORDER BY {by} DESC, id DESC LIMIT ?"  # noqa: S608
-        shown = f"{_SHOWN % some} ORDER BY {_of_entry(by)} DESC, e.id DESC"
+        some = f"SELECT id, {by} AS figure FROM ({window}) AS w {conditions} ORDER BY {by} DESC, id DESC LIMIT ?"  # noqa: S608
+        shown = _SHOWN % (some, "chosen.figure DESC, e.id DESC")
         found = [_listed(each) for each in self._read(shown, *values, SORTED, *more, limit + 1)]
         more_left = len(found) > limit
         last = found[limit - 1] if more_left else None
@@ -212,15 +215,12 @@ class Browser:
         return {KeyId(key): rows.moment(at) for key, at in self._read("SELECT key_id, last_at FROM key_uses")}
 
     def _by_id(self, begins: str, limit: int) -> Listing:
-        some = f"SELECT {_COLUMNS} FROM entries WHERE request_id >= ? AND request_id < ? ORDER BY request_id LIMIT ?"  # noqa: S608
-        shown = f"{_SHOWN % some} ORDER BY e.at DESC, e.id DESC"
+        some = "SELECT id FROM entries WHERE request_id >= ? AND request_id < ? ORDER BY request_id LIMIT ?"
+        shown = _SHOWN % (some, "e.at DESC, e.id DESC")
         return Listing(tuple(map(_listed, self._read(shown, begins, begins + _AFTER_ANY_ID, limit))), None)
 
     def _read(self, query: str, *values: Value) -> list[rows.Found]:
         return self._store.read(query, values, patience_s=self._patience_s)
-
-
-_NEWEST_FIRST = " ORDER BY e.at DESC, e.id DESC LIMIT ?"
 
 
 def _window(sought: Sought, place: Place) -> tuple[str, list[Value]]:
@@ -240,7 +240,7 @@ def _window(sought: Sought, place: Place) -> tuple[str, list[Value]]:
         conditions.append("team = ?")
         values.append(sought.team)
     where = " AND ".join(conditions)
-    return f"SELECT {_COLUMNS} FROM entries WHERE {where} ORDER BY at DESC, id DESC LIMIT ?", values  # noqa: S608
+    return f"SELECT {_SOUGHT} FROM entries WHERE {where} ORDER BY at DESC, id DESC LIMIT ?", values  # noqa: S608
 
 
 def _conditions(sought: Sought) -> tuple[str, list[Value]]:
@@ -284,9 +284,5 @@ def _listed(found: rows.Found) -> Listed:
     )
 
 
-def _of_entry(expression: str) -> str:
-    return re.sub(r"\b(\w+_(?:usd|s))\b", r"e.\1", expression)
-
-
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return rows.moment_text(value) if isinstance(value, datetime) else str(value)

@@ -22,8 +22,10 @@ from router.storage import rows, statements, totals
 from router.storage.errors import BadStoreAddress, StoreUnavailable, UnwritableEntry
 from router.storage.pool import ConnectionPool
 from router.storage.reads import Value
+from router.storage.rows import KeptEntry
 from router.storage.schema import migrate_postgres
 from router.storage.store import Claim, Claimed
+from router.storage.totals import KeyUses
 from router.units import Usage
 
 _POOL_SIZE = 4  # the ledger's writer, the key ring, and two people looking at figures
@@ -61,6 +63,7 @@ class PostgresStore:
         """Takes a URL or a key=value string as libpq reads them. Raises BadStoreAddress and StoreTooNew."""
         self._name = _described(conninfo)
         self._patience_s = patience_s
+        self._uses = KeyUses()
         self._pool = ConnectionPool(conninfo, size=pool_size)
         with ExitStack() as undo:
             undo.callback(self._pool.close)
@@ -73,10 +76,10 @@ class PostgresStore:
 
     def write(self, entries: list[LedgerEntry]) -> None:
         """Raises UnwritableEntry at the first entry that cannot be kept; then none of them is."""
-        kept = [rows.KeptEntry.of(entry) for entry in entries]
+        kept = [KeptEntry.of(entry) for entry in entries]
         try:
             with self._transaction() as connection:
-                _insert(connection, kept)
+                _insert(connection, kept, self._uses)
         except _ABOUT_A_VALUE:
             self._raise_for_one_of(kept)
             raise
@@ -135,7 +138,9 @@ class PostgresStore:
                 after = rows.entry(connection.execute(_sql(statements.FIND), (call.request_id,)))
                 assert after is not None
                 with connection.cursor() as cursor:
-                    cursor.executemany(_sql(totals.ADD), totals.added([after], taken_away=[before]))
+                    cursor.executemany(
+                        _sql(totals.ADD), totals.added([KeptEntry.of(after)], taken_away=[KeptEntry.of(before)])
+                    )
             return is_amended
 
     def booked(self, call_ids: Collection[str]) -> set[str]:
@@ -258,12 +263,12 @@ class PostgresStore:
         except _ABOUT_THE_SERVER as error:
             raise StoreUnavailable(f"{self._name} cannot be used: {_first_line(error)}.") from error
 
-    def _raise_for_one_of(self, kept: Sequence[rows.KeptEntry]) -> None:
+    def _raise_for_one_of(self, kept: Sequence[KeptEntry]) -> None:
         """Raise UnwritableEntry for the first that the server refuses: of a batch it does not tell which it was."""
         for each in kept:
             try:
                 with self._transaction() as connection, connection.transaction(force_rollback=True):
-                    _insert(connection, [each])
+                    _insert(connection, [each], KeyUses())
             except _ABOUT_A_VALUE as error:
                 raise UnwritableEntry(
                     f"Entry {each.request_id} cannot be kept ({type(error).__name__}: {_first_line(error)}).",
@@ -271,7 +276,7 @@ class PostgresStore:
                 ) from error
 
 
-def _insert(connection: psycopg.Connection, kept: Sequence[rows.KeptEntry]) -> None:
+def _insert(connection: psycopg.Connection, kept: Sequence[KeptEntry], uses: KeyUses) -> None:
     """Insert what is not there yet.
 
     In the order of their ids: two processes that write the same entries in different orders would wait for each other.
@@ -288,9 +293,9 @@ def _insert(connection: psycopg.Connection, kept: Sequence[rows.KeptEntry]) -> N
         ]
         cursor.executemany(_sql(statements.INSERT_ATTEMPT), attempts)
         # Last, since every process adds to the same few rows, and waits for whoever has them until the commit.
-        new = [each.value for found, each in zip(inserted, ordered, strict=True) if found is not None]
+        new = [each for found, each in zip(inserted, ordered, strict=True) if found is not None]
         cursor.executemany(_sql(totals.ADD), totals.added(new))
-        cursor.executemany(_sql(totals.SAW_KEY), totals.keys_seen(new))
+        cursor.executemany(_sql(totals.SAW_KEY), uses.news(new))
 
 
 def _sql(statement: str) -> bytes:

@@ -46,12 +46,14 @@ class KeptEntry:
     request_id: str
     entry: Row
     attempts: list[Row]
+    at: str  # as `moment_text` writes it
     value: LedgerEntry
 
     @classmethod
     def of(cls, entry: LedgerEntry) -> "KeptEntry":
         """Raises UnwritableEntry."""
-        return cls(entry.request_id, entry_row(entry), attempt_rows(entry), entry)
+        row = entry_row(entry)
+        return cls(entry.request_id, row, attempt_rows(entry), str(row[1]), entry)
 
 
 def entry_row(entry: LedgerEntry) -> Row:

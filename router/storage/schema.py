@@ -3,6 +3,9 @@
 Money is integer nano-dollars, `day` is the date of `at` in UTC. `at` is when a request was decided, `held_at` when
 money was held for it, of an entry the last time: budgets go by it. SQLite keeps instants as ISO 8601 text in UTC.
 
+What people filter requests by has indexes that hold what they sort them by as well: rows of one team lie far apart,
+and each would be a page to be read.
+
 Rows are joined by an integer that counts up, so that tables grow at their end and are read in order. In SQLite the
 index by `held_at` holds all that budgets are recovered from. PostgreSQL's does not: its rows take 2,700 bytes at most
 there, and the tags of an entry may take more. With 1,000,000 requests, spend by team and model takes 1.4 s in SQLite
@@ -184,13 +187,15 @@ SQLITE: tuple[str, ...] = (
     ) AS each_one
     GROUP BY starts, team, model;
     INSERT INTO totals
-    SELECT 'day', substr(starts, 1, 10) || 'T00:00:00.000000+00:00' AS starts_of_day, team, model, SUM(requests), SUM(failed), SUM(refused), SUM(cached), SUM(calls),
-           SUM(input_tokens), SUM(cached_tokens), SUM(output_tokens), SUM(cost_nano_usd), SUM(baseline_nano_usd), SUM(saved_nano_usd)
+    SELECT 'day', substr(starts, 1, 10) || 'T00:00:00.000000+00:00' AS starts_of_day, team, model,
+           SUM(requests), SUM(failed), SUM(refused), SUM(cached), SUM(calls), SUM(input_tokens), SUM(cached_tokens),
+           SUM(output_tokens), SUM(cost_nano_usd), SUM(baseline_nano_usd), SUM(saved_nano_usd)
     FROM totals GROUP BY starts_of_day, team, model;
     CREATE TABLE key_uses (key_id TEXT PRIMARY KEY, last_at TEXT NOT NULL) WITHOUT ROWID, STRICT;
     INSERT INTO key_uses SELECT key_id, MAX(at) FROM entries GROUP BY key_id;
-    CREATE INDEX entries_by_team ON entries (team, at);
-    CREATE INDEX entries_by_outcome ON entries (outcome, at) WHERE outcome <> 'ok';
+    CREATE INDEX entries_by_team ON entries (team, at, outcome, cost_nano_usd, baseline_nano_usd, duration_s);
+    CREATE INDEX entries_by_outcome ON entries (outcome, at, team, cost_nano_usd, baseline_nano_usd, duration_s)
+        WHERE outcome <> 'ok';
     """,
 )
 
@@ -365,13 +370,15 @@ POSTGRES: tuple[str, ...] = (
     ) AS each_one
     GROUP BY starts, team, model;
     INSERT INTO totals
-    SELECT 'day', date_trunc('day', starts, 'UTC') AS starts_of_day, team, model, SUM(requests), SUM(failed), SUM(refused), SUM(cached), SUM(calls),
-           SUM(input_tokens), SUM(cached_tokens), SUM(output_tokens), SUM(cost_nano_usd), SUM(baseline_nano_usd), SUM(saved_nano_usd)
+    SELECT 'day', date_trunc('day', starts, 'UTC') AS starts_of_day, team, model,
+           SUM(requests), SUM(failed), SUM(refused), SUM(cached), SUM(calls), SUM(input_tokens), SUM(cached_tokens),
+           SUM(output_tokens), SUM(cost_nano_usd), SUM(baseline_nano_usd), SUM(saved_nano_usd)
     FROM totals GROUP BY starts_of_day, team, model;
     CREATE TABLE key_uses (key_id TEXT COLLATE "C" PRIMARY KEY, last_at TIMESTAMPTZ NOT NULL);
     INSERT INTO key_uses SELECT key_id, MAX(at) FROM entries GROUP BY key_id;
-    CREATE INDEX entries_by_team ON entries (team, at);
-    CREATE INDEX entries_by_outcome ON entries (outcome, at) WHERE outcome <> 'ok';
+    CREATE INDEX entries_by_team ON entries (team, at, outcome, cost_nano_usd, baseline_nano_usd, duration_s);
+    CREATE INDEX entries_by_outcome ON entries (outcome, at, team, cost_nano_usd, baseline_nano_usd, duration_s)
+        WHERE outcome <> 'ok';
     """,
 )
 

@@ -17,9 +17,11 @@ from router.quotas import ScopeId
 from router.storage import rows, statements, totals
 from router.storage.errors import StoreUnavailable, UnwritableEntry
 from router.storage.reads import Value
+from router.storage.rows import KeptEntry
 from router.storage.schema import migrate_sqlite
 from router.storage.sqlite_connections import SqliteConnections
 from router.storage.store import Claim, Claimed
+from router.storage.totals import KeyUses
 from router.units import Usage
 
 _STEPS = 10_000
@@ -51,6 +53,7 @@ class SqliteStore:
                 "STATE_DIRECTORY, to a directory that can be written."
             ) from error
         self._connections = SqliteConnections(path)
+        self._uses = KeyUses()
         with self._connected() as connection:
             migrate_sqlite(connection)
 
@@ -59,10 +62,10 @@ class SqliteStore:
 
     def write(self, entries: list[LedgerEntry]) -> None:
         """Raises UnwritableEntry at the first entry that cannot be kept; then none of them is."""
-        kept = [rows.KeptEntry.of(entry) for entry in entries]
+        kept = [KeptEntry.of(entry) for entry in entries]
         try:
             with self._transaction() as connection:
-                _insert(connection, kept)
+                _insert(connection, kept, self._uses)
         except _ABOUT_A_VALUE:
             self._raise_for_one_of(kept)
             raise
@@ -116,7 +119,9 @@ class SqliteStore:
                 connection.execute(statements.AMEND_ENTRY, (call.request_id,))
                 after = rows.entry(connection.execute(statements.FIND, (call.request_id,)))
                 assert after is not None
-                connection.executemany(totals.ADD, totals.added([after], taken_away=[before]))
+                connection.executemany(
+                    totals.ADD, totals.added([KeptEntry.of(after)], taken_away=[KeptEntry.of(before)])
+                )
             return is_amended
 
     def booked(self, call_ids: Collection[str]) -> set[str]:
@@ -250,13 +255,13 @@ class SqliteStore:
                 raise
             raise StoreUnavailable(f"{self._path} cannot be used: {error}.") from error
 
-    def _raise_for_one_of(self, kept: Sequence[rows.KeptEntry]) -> None:
+    def _raise_for_one_of(self, kept: Sequence[KeptEntry]) -> None:
         """Raise UnwritableEntry for the first that the tables refuse: of a batch they do not tell which it was."""
         for each in kept:
             try:
                 with self._connected() as connection:
                     connection.execute("BEGIN IMMEDIATE")
-                    _insert(connection, [each])
+                    _insert(connection, [each], KeyUses())
                     connection.execute("ROLLBACK")
             except _ABOUT_A_VALUE as error:
                 raise UnwritableEntry(
@@ -280,7 +285,7 @@ def _create(path: Path) -> None:
             link(new, path)  # unlike a rename, it replaces nothing
 
 
-def _insert(connection: sqlite3.Connection, kept: Sequence[rows.KeptEntry]) -> None:
+def _insert(connection: sqlite3.Connection, kept: Sequence[KeptEntry], uses: KeyUses) -> None:
     """Insert what is not there yet, in a transaction in which nobody else writes.
 
     Entries are numbered here rather than by SQLite, one statement for all of them: returning each number took a
@@ -296,6 +301,6 @@ def _insert(connection: sqlite3.Connection, kept: Sequence[rows.KeptEntry]) -> N
     connection.executemany(
         statements.INSERT_ATTEMPT, [(number, *attempt) for number, each in numbered for attempt in each.attempts]
     )
-    new = [each.value for _, each in numbered]
+    new = [each for _, each in numbered]
     connection.executemany(totals.ADD, totals.added(new))
-    connection.executemany(totals.SAW_KEY, totals.keys_seen(new))
+    connection.executemany(totals.SAW_KEY, uses.news(new))

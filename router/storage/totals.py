@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from operator import itemgetter
 
 from router.keys import KeyId
-from router.ledger import LedgerEntry, Outcome
-from router.storage.rows import Row, keepable, moment_text
+from router.ledger import Outcome
+from router.storage.rows import KeptEntry, Row, keepable
 
 COLUMNS = (
     "requests",
@@ -53,13 +53,13 @@ _NOTHING = (0,) * len(COLUMNS)
 _NO_MODEL = ""
 
 
-def added(entries: Iterable[LedgerEntry], *, taken_away: Iterable[LedgerEntry] = ()) -> list[Row]:
+def added(kept: Iterable[KeptEntry], *, taken_away: Iterable[KeptEntry] = ()) -> list[Row]:
     """The values of ADD for these entries, less those that they take the place of."""
     hours: dict[tuple[str, str, str], list[int]] = {}
-    for entry in entries:
-        _count(hours, entry, 1)
-    for entry in taken_away:
-        _count(hours, entry, -1)
+    for each in kept:
+        _count(hours, each, 1)
+    for each in taken_away:
+        _count(hours, each, -1)
     days: dict[tuple[str, str, str], list[int]] = {}
     for (hour, team, model), sums in hours.items():
         day = days.setdefault((hour[:10], team, model), [*_NOTHING])
@@ -71,21 +71,35 @@ def added(entries: Iterable[LedgerEntry], *, taken_away: Iterable[LedgerEntry] =
 
 
 def _held(sums: list[int]) -> list[int]:
+    if max(sums) <= _MOST_ADDED and min(sums) >= -_MOST_ADDED:  # as ever: one by one takes more than all the rest here
+        return sums
     return [max(-_MOST_ADDED, min(each, _MOST_ADDED)) for each in sums]
 
 
-def keys_seen(entries: Iterable[LedgerEntry]) -> list[Row]:
-    """The values of SAW_KEY."""
-    last: dict[KeyId, LedgerEntry] = {}
-    for entry in entries:
-        known = last.get(entry.key_id)
-        if known is None or known.at < entry.at:
-            last[entry.key_id] = entry
-    return [(keepable(key), moment_text(last[key].at)) for key in sorted(last)]
+class KeyUses:
+    """What has been written of keys' last use, so that it is written once a minute and not with every batch.
+
+    A batch that is rolled back leaves it a minute ahead of the store.
+    """
+
+    def __init__(self) -> None:
+        self._minutes: dict[KeyId, str] = {}
+
+    def news(self, kept: Iterable[KeptEntry]) -> list[Row]:
+        """The values of SAW_KEY."""
+        last: dict[KeyId, str] = {}
+        for each in kept:
+            key, at = each.value.key_id, each.at
+            if self._minutes.get(key, "") < at[:16] and last.get(key, "") < at:
+                last[key] = at
+        for key, at in last.items():
+            self._minutes[key] = at[:16]
+        return [(keepable(key), last[key]) for key in sorted(last)]
 
 
-def _count(hours: dict[tuple[str, str, str], list[int]], entry: LedgerEntry, sign: int) -> None:
-    hour, team, outcome = moment_text(entry.at)[:13], keepable(entry.team), entry.outcome
+def _count(hours: dict[tuple[str, str, str], list[int]], kept: KeptEntry, sign: int) -> None:
+    entry = kept.value
+    hour, team, outcome = kept.at[:13], keepable(entry.team), entry.outcome
     cost = 0
     for call in entry.attempts:
         cost += call.cost_nano_usd

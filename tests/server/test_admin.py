@@ -21,6 +21,7 @@ from router.server.admin import (
     MetricsPage,
     Requests,
     RequireAdminToken,
+    RequireLocalName,
     Spend,
     group_names,
     since_moment,
@@ -40,8 +41,8 @@ async def reached(scope: Scope, receive: Receive, send: Send) -> None:
     await send_json(send, {"reached": scope["path"]})
 
 
-def guarded(token: str | None) -> ASGIApp:
-    return RequireAdminToken(reached, token=Secret(token) if token else None, public=PUBLIC)
+def guarded(token: str) -> ASGIApp:
+    return RequireAdminToken(reached, token=Secret(token), public=PUBLIC)
 
 
 # The token
@@ -102,8 +103,52 @@ async def test_a_probe_of_the_orchestrator_needs_no_token(path: str) -> None:
     assert (await get(guarded("s3cret"), path)).status == 200
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost",
+        "localhost:8001",
+        "127.0.0.1:8001",
+        "127.8.0.9",
+        "[::1]:8001",
+        "penstock.localhost:8001",
+        "LOCALHOST",
+    ],
+)
+async def test_without_a_token_whoever_calls_the_machine_by_its_own_name_is_let_in(host: str) -> None:
+    answer = await get(RequireLocalName(reached, public=PUBLIC), "/metrics", headers=[("host", host)])
+
+    assert answer.status == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "evil.example:8001",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example",
+        "10.0.0.7",
+        "a@127.0.0.1",
+        "[",
+        "",
+    ],
+)
+async def test_without_a_token_another_name_is_refused_as_it_may_have_been_rebound(host: str) -> None:
+    answer = await get(RequireLocalName(reached, public=PUBLIC), "/", headers=[("host", host)])
+
+    assert (answer.status, answer.error["code"]) == (421, "misdirected_request")
+    assert "admin.token_env" in str(answer.error["message"])
+
+
+async def test_a_probe_may_call_it_as_it_likes() -> None:
+    answer = await get(RequireLocalName(reached, public=PUBLIC), "/livez", headers=[("host", "10.0.0.7:8001")])
+
+    assert answer.status == 200
+
+
 async def test_without_a_configured_token_the_port_asks_for_none() -> None:
-    assert (await get(guarded(None), "/metrics")).status == 200
+    assert (await get(RequireLocalName(reached, public=PUBLIC), "/metrics")).status == 200
 
 
 # Metrics

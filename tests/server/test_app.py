@@ -69,8 +69,14 @@ def data(
 
 
 def admin() -> ASGIApp:
-    endpoints = {"/": answering("console"), "/metrics": answering("metrics")}
-    return admin_app(endpoints=endpoints, questions={}, not_ready=lambda: None, guard=unguarded, new_request_id=named)
+    return admin_app(
+        endpoints={"/metrics": answering("metrics")},
+        questions={},
+        console=answering("console"),
+        not_ready=lambda: None,
+        guard=unguarded,
+        new_request_id=named,
+    )
 
 
 # Wordings
@@ -152,8 +158,15 @@ async def test_the_data_port_has_nothing_else_and_nothing_administrative(path: s
     }
 
 
-@pytest.mark.parametrize("path", ["/v1/models", "/v1/chat/completions", "/admin", "/metrics/", "//"])
-async def test_the_admin_port_has_no_api(path: str) -> None:
+@pytest.mark.parametrize("path", ["/", "/v1/models", "/v1/chat/completions", "/metrics/", "//", "/requests/req_1"])
+async def test_whatever_the_admin_port_does_not_know_is_for_the_console_to_answer(path: str) -> None:
+    answer = await get(admin(), path)
+
+    assert answer.json["reached"] == "console"
+
+
+@pytest.mark.parametrize("path", ["/admin/", "/admin/nothing", "/admin/spend/"])
+async def test_below_admin_there_is_nothing_but_what_is_listed(path: str) -> None:
     answer = await get(admin(), path)
 
     assert (answer.status, answer.error["code"]) == (404, "unknown_route")
@@ -169,8 +182,8 @@ async def test_the_admin_port_has_no_api(path: str) -> None:
         (data(), "DELETE", "/v1/models/auto", "GET"),
         (data(), "POST", "/livez", "GET, HEAD"),
         (admin(), "POST", "/metrics", "GET"),
-        (admin(), "DELETE", "/", "GET"),
-        (admin(), "get", "/", "GET"),
+        (admin(), "DELETE", "/metrics", "GET"),
+        (admin(), "get", "/metrics", "GET"),
     ],
 )
 async def test_another_method_is_refused_with_the_one_that_is_allowed(

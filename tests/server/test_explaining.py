@@ -1,17 +1,16 @@
-"""Decisions on the admin port: the one object as JSON, and the same as a page."""
+"""Decisions on the admin port: the one object as JSON. The page is tested in tests/console."""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlencode
 
 import msgspec
 import pytest
 from starlette.types import ASGIApp
 
 from router.assembly.deciding import make_planner
-from router.catalog.catalog import ModelName
 from router.config.loader import load
+from router.console.explaining import Explaining
 from router.decision.explain import as_data, profile_as_data
 from router.decision.facts import NO_EXPERIENCE
 from router.gateway.past import DecideAgain
@@ -19,15 +18,13 @@ from router.gateway.planning import Plan, Planner
 from router.keys import TeamName
 from router.ledger import LedgerEntry
 from router.quality.predictor import TablePredictor
-from router.server.explaining import Explain, Explaining, ExplainPage
+from router.server.explaining import Explain
 from router.storage.sqlite import SqliteStore
 from router.wire.controls import NO_CONTROLS, Controls
 from router.wire.requests import ChatReader
 from tests.replacing import replace
 from tests.server.asgi import Answer, body_in_parts, call, get, scope_of
-from tests.server.conftest import NOW
-from tests.server.test_console import EVIL, Page
-from tests.storage.entries import attempt, entry
+from tests.storage.entries import entry
 
 pytestmark = pytest.mark.anyio
 
@@ -45,7 +42,9 @@ def planner() -> Planner:
 @pytest.fixture
 def explaining(planner: Planner, store: SqliteStore) -> Explaining:
     again = DecideAgain(SNAPSHOT, catalog=lambda: SNAPSHOT.catalog, quality=TablePredictor())
-    return Explaining(SNAPSHOT, planner=planner, again=again, history=store, max_body_bytes=10_000)
+    return Explaining(
+        lambda: SNAPSHOT, planner=lambda: planner, again=lambda: again, history=store, max_body_bytes=10_000
+    )
 
 
 async def planned(planner: Planner, controls: Controls = NO_CONTROLS) -> Plan:
@@ -64,10 +63,6 @@ def booked(plan: Plan) -> LedgerEntry:
         profile_json=encode(profile_as_data(plan.profile)),
         conditions_json=encode(plan.record()),
     )
-
-
-def page_for(explaining: Explaining) -> ExplainPage:
-    return ExplainPage(explaining, now=lambda: NOW, version="0.1.0", config_version="0123456789ab")
 
 
 async def post(app: ASGIApp, path: str, body: bytes, *, query: str = "", headers: Mapping[str, str] = {}) -> Answer:
@@ -131,48 +126,6 @@ async def test_a_team_that_is_not_there_is_refused_with_those_there_are(explaini
     assert answer.error["message"] == "There is no team 'nobody'. Send ?team= with one of: research, search."
 
 
-async def test_the_page_offers_both_questions(explaining: Explaining) -> None:
-    answer = await get(page_for(explaining), "/explain")
-
-    page = Page(answer.body.decode())
-    names = [fields["name"] for tag, fields in page.elements if tag in ("select", "textarea", "input")]
-    assert (answer.status, names) == (200, ["team", "body", "request"])
-
-
-async def test_the_page_shows_the_eligible_and_the_rejected(explaining: Explaining) -> None:
-    form = urlencode({"team": "search", "body": BODY.decode()}).encode()
-
-    answer = await post(page_for(explaining), "/explain", form)
-
-    cells = Page(answer.body.decode()).cells
-    first = cells.index("1 ←")
-    assert cells[first + 1 : first + 4] == [
-        "deepseek/deepseek-v4-flash",
-        "openrouter",
-        "0.892",
-    ]  # 0.864 but for the words
-    assert "deepseek:deepseek/deepseek-v4-flash" in cells[cells.index("Rejected") :]
-
-
-async def test_the_page_shows_what_became_of_a_request(
-    explaining: Explaining, planner: Planner, store: SqliteStore
-) -> None:
-    failed = attempt(outcome="failed_verification", verification="json")
-    answered = attempt(model=ModelName("openai/gpt-5.5"), verification="passed")
-    store.write([replace(booked(await planned(planner)), attempts=(failed, answered))])
-
-    answer = await get(page_for(explaining), "/explain", query="request=req_past")
-
-    cells = Page(answer.body.decode()).cells
-    assert cells[0] == "version 0.1.0 · configuration 0123456789ab · 2026-11-23 09:30:00 UTC"
-    assert cells[cells.index("decided the same") + 1] == "yes"
-    calls = cells.index("Calls then") + 1
-    assert cells[calls : calls + 14] == [
-        *("deepseek/deepseek-v4-flash", "openrouter", "failed_verification", "json", "0.000147", "reported", "2.00"),
-        *("openai/gpt-5.5", "openrouter", "ok", "passed", "0.000147", "reported", "2.00"),
-    ]
-
-
 async def test_the_json_tells_of_every_call_how_its_answer_was_verified(
     explaining: Explaining, planner: Planner, store: SqliteStore
 ) -> None:
@@ -193,25 +146,3 @@ async def test_the_json_tells_of_every_call_how_its_answer_was_verified(
             "duration_s": 2.0,
         }
     ]
-
-
-@pytest.mark.parametrize(
-    ("form", "status"),
-    [
-        ({"team": "search", "body": EVIL}, 400),
-        ({"team": EVIL, "body": BODY.decode()}, 400),
-        ({"request": EVIL}, 404),
-        ({str(number): "x" for number in range(11)}, 400),
-    ],
-)
-async def test_what_is_wrong_is_said_on_the_page_as_text(
-    explaining: Explaining, form: Mapping[str, str], status: int
-) -> None:
-    body = urlencode(form).encode()
-
-    answer = await post(page_for(explaining), "/explain", body)
-
-    page = Page(answer.body.decode())
-    assert answer.status == status
-    assert ("p", {"class": "wrong"}) in page.elements
-    assert "script" not in {tag for tag, _ in page.elements}

@@ -22,7 +22,10 @@ DAY = AT.replace(hour=0, minute=0)
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 
 
-def page(store: Store, sought: Sought = Sought(), *, limit: int = 10, after: Place | None = None) -> list[str]:
+ANY = Sought()
+
+
+def page(store: Store, sought: Sought = ANY, *, limit: int = 10, after: Place | None = None) -> list[str]:
     return [each.request_id for each in Browser(store).page(sought, after=after, limit=limit).requests]
 
 
@@ -59,7 +62,13 @@ def test_a_call_that_is_booked_anew_moves_the_totals(any_store: Store) -> None:
 
     (found,) = Browser(any_store).totals("hour", BEGINNING)
     assert found.totals == Totals(
-        requests=1, calls=1, input_tokens=10, output_tokens=5, cost_nano_usd=30, baseline_nano_usd=100, saved_nano_usd=70
+        requests=1,
+        calls=1,
+        input_tokens=10,
+        output_tokens=5,
+        cost_nano_usd=30,
+        baseline_nano_usd=100,
+        saved_nano_usd=70,
     )
 
 
@@ -113,7 +122,7 @@ def test_requests_are_found_by_what_is_sought(any_store: Store) -> None:
 def test_what_is_rare_is_sought_only_so_far_and_then_from_there(
     any_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(browsing, "WINDOW", 2)
+    monkeypatch.setattr(browsing, "WINDOWS", (2,) * 8)
     rare = entry("req_rare", attempt(model=GPT), at=AT)
     any_store.write([rare, *(entry(f"req_{number:02}", at=AT + HOUR + number * HOUR) for number in range(17))])
     browser = Browser(any_store)
@@ -141,15 +150,16 @@ def test_the_newest_requests_are_put_in_another_order(any_store: Store, order: O
             replace(entry("req_3", attempt(cost_nano_usd=30), baseline_nano_usd=None), duration_s=2.0),
         ]
     )
-    browser, figures = Browser(any_store), {
-        Order.DEAREST: lambda each: each.cost_nano_usd,
-        Order.SLOWEST: lambda each: each.duration_s,
-        Order.SAVED: lambda each: each.saved_nano_usd or 0,
-    }
+    browser = Browser(any_store)
 
     whole = browser.sorted(Sought(), order, newest=None, after=None, limit=10).requests
     first = whole[0]
-    rest = browser.sorted(Sought(), order, newest=None, after=(figures[order](first), first.row), limit=10).requests
+    figure = {
+        Order.DEAREST: first.cost_nano_usd,
+        Order.SLOWEST: first.duration_s,
+        Order.SAVED: first.saved_nano_usd or 0,
+    }
+    rest = browser.sorted(Sought(), order, newest=None, after=(figure[order], first.row), limit=10).requests
 
     assert [each.request_id for each in whole] == ids
     assert [each.request_id for each in rest] == ids[1:]
