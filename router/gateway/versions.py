@@ -51,10 +51,10 @@ class VersionsAnswered:
             return is_unrated
         self._is_unrated[model, provider, version] = is_unrated
         if is_unrated:
-            log.warning("%s answers %s by version %s, and its figures are of %s", provider, model, version, rated)
+            log.warning("%s answers %s by version %.100s, and its figures are of %s", provider, model, version, rated)
         last, self._last[model, provider] = self._last.get((model, provider)), version
         if last is not None and not _is_same(last, version):
-            log.warning("%s answers %s by version %s, and did by %s before", provider, model, version, last)
+            log.warning("%s answers %s by version %.100s, and did by %.100s before", provider, model, version, last)
         return is_unrated
 
 

@@ -180,7 +180,7 @@ OF_SETTINGS: Table = (
     ),
     ("*tag_filtering*", _NONE, "rules `when: {tags: [...]}` (docs/policies.md)"),
     ("tag_*", _NONE, "projects are tags with budgets of their own (`projects` in the team's file)"),
-    ("json_logs", _NONE, "logs are lines of text on standard error"),
+    ("json_logs", _NEAR, "logs are JSON where standard error is no terminal; `logs` of penstock.yaml says so"),
     ("turn_off_message_logging", _SAME, _NO_PROMPTS),
     ("redact_*", _SAME, _NO_PROMPTS),
     ("global_disable_no_log_param", _NONE, _NO_PROMPTS),
@@ -252,7 +252,7 @@ OF_SETTINGS: Table = (
     ("supported_db_objects", _NONE, "everything is configured in files"),
     ("alert*", _NONE, _ALERTS),
     ("spend_report_frequency", _NONE, "`penstock spend --since`, in a timer of yours"),
-    ("otel", _NONE, "metrics and the ledger tell what requests did (docs/metrics.md)"),
+    ("otel", _NEAR, "`traces` of penstock.yaml, with penstock[otel] (docs/tracing.md)"),
     ("callback_settings", _NONE, "no callbacks: metrics and the ledger tell what requests did (docs/metrics.md)"),
     ("*_callback*", _NONE, "no callbacks: metrics and the ledger tell what requests did (docs/metrics.md)"),
     ("langfuse_*", _NONE, "no callbacks: metrics and the ledger tell what requests did (docs/metrics.md)"),
@@ -317,6 +317,8 @@ CALLBACKS: Mapping[str, Note] = {
     "prometheus": Note(
         _SAME, "/metrics on the admin port, always; the names are others (docs/migrate-from-litellm.md)"
     ),
+    "otel": Note(_NEAR, "`traces` of penstock.yaml, with penstock[otel] (docs/tracing.md)"),
+    "opentelemetry": Note(_NEAR, "`traces` of penstock.yaml, with penstock[otel] (docs/tracing.md)"),
     "prometheus_system": Note(_NEAR, "/metrics on the admin port tells of the process too"),
 }
 NO_CALLBACK = Note(_NONE, "no callbacks: metrics and the ledger tell what requests did (docs/metrics.md)")
