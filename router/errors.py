@@ -7,6 +7,7 @@ PenstockError                   500  server_error           internal_error
 │   ├── IdempotencyBusy         409  invalid_request_error  idempotency_key_in_use
 │   ├── NothingEligible         400  invalid_request_error  no_eligible_model
 │   ├── Unauthenticated         401  authentication_error   invalid_api_key
+│   │   └── TeamGone            401  authentication_error   invalid_api_key
 │   ├── Forbidden               403  permission_error       forbidden
 │   ├── UnknownModel            404  invalid_request_error  model_not_found
 │   ├── UnknownRequest          404  invalid_request_error  request_not_found

@@ -1,5 +1,5 @@
-"""One client's connection, as uvicorn's own but for two things: a client that takes nothing is not waited for, and an
-answer is written with less ado.
+"""One client's connection, as uvicorn's own but for three things: a client that takes nothing is not waited for, an
+answer is written with less ado, and one that comes before its request has ended is not lost to a reset.
 
 uvicorn 0.54 looks at each header with two regular expressions and writes head and body apart.
 """
@@ -25,6 +25,9 @@ _NOT_IN_NAMES = bytes([*range(0x21), *b'()<>@,;:\\[]={}"', 0x7F])
 SEND_NOW = "penstock.send_now"  # where the `send_now` of an answer stands in the ASGI scope of its request
 
 UNREAD_S = 300.0
+
+# How long the rest of a request is taken and thrown away that was answered before its end.
+_LINGER_S = 2.0
 
 
 class ServerConfig(uvicorn.Config):
@@ -124,7 +127,10 @@ class Answering(RequestResponseCycle):
             self.message_event.set()
             cast("Scope", self.scope).pop(SEND_NOW, None)  # it leads back to here, in a circle
             if not self.keep_alive:
-                self.transport.close()
+                if self.more_body:
+                    _Lingering.on(self.transport)
+                else:
+                    self.transport.close()
             self.on_response()
 
     def _write(self, data: bytes) -> None:
@@ -195,3 +201,35 @@ class PatientConnection(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+class _Lingering(asyncio.Protocol):
+    """What follows an answer that came before its request had ended: the rest is thrown away, for a while.
+
+    A connection that is closed with something unread is reset, and the reset may overtake the answer: nginx makes 502
+    of it.
+    """
+
+    def __init__(self, connection: asyncio.Protocol, timer: asyncio.TimerHandle) -> None:
+        self._connection = connection
+        self._timer = timer
+
+    @classmethod
+    def on(cls, transport: asyncio.Transport) -> None:
+        """Say that nothing more comes from here, and close when nothing more comes from there, or when that lasts."""
+        connection = cast("asyncio.Protocol", transport.get_protocol())
+        timer = asyncio.get_running_loop().call_later(_LINGER_S, transport.close)
+        transport.set_protocol(cls(connection, timer))
+        transport.write_eof()
+        if not transport.is_reading():
+            transport.resume_reading()
+
+    def pause_writing(self) -> None:
+        self._connection.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._connection.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._timer.cancel()
+        self._connection.connection_lost(exc)

@@ -94,21 +94,18 @@ def test_what_prometheus_adds_up_is_what_the_ledger_says_to_the_nano_dollar(scra
 
 
 def _reload(proxy: Proxy) -> None:
-    """A configuration that is taken up, and then one that is not, where the server can do that."""
-    if "penstock_config_last_reload_success_timestamp_seconds" not in existing():
-        return
+    """A configuration that is taken up, then one that is not, and in the end one that commands can read as well."""
     team = proxy.config / "teams" / "every.yaml"
     good = team.read_text()
+    less = good.replace("limit_usd: 20,", "limit_usd: 19,")
     for text, is_seen in (
-        (
-            good.replace("limit_usd: 20,", "limit_usd: 19,"),
-            'penstock_budget_limit_usd{per="hour",project="",team="every"} 19',
-        ),
+        (less, 'penstock_budget_limit_usd{per="hour",project="",team="every"} 19'),
         (good + "nonsense: true\n", "penstock_config_reload_failures_total 1"),
     ):
         team.write_text(text)
         proxy.process.send_signal(signal.SIGHUP)
         eventually(partial(_exports, proxy, is_seen), within_s=10)
+    team.write_text(less)
 
 
 def _exports(proxy: Proxy, sample: str) -> bool:

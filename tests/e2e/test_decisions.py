@@ -89,7 +89,8 @@ def test_a_request_that_was_served_is_explained_afterwards(proxy: Proxy) -> None
     assert past == dry
     assert (then["decided_the_same"], then["served_by"]) == (True, "openrouter:anthropic/claude-opus-4.7")
     assert then["cost_usd"] == served.headers["x-penstock-cost-usd"]
-    assert "1 ←" in page
+    chosen = page[page.index('<tr class="chosen">') :].partition("</tr>")[0]
+    assert "claude-opus-4.7" in chosen
 
 
 @pytest.mark.parametrize(

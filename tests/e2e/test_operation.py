@@ -5,6 +5,7 @@ import re
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -101,6 +102,28 @@ def test_what_is_not_there_is_said_in_openai_s_shape(proxy: Proxy) -> None:
     assert (missing.status_code, missing.json()["error"]["code"]) == (404, "unknown_route")
     assert (wrong.status_code, wrong.json()["error"]["code"]) == (405, "method_not_allowed")
     assert wrong.headers["allow"] == "POST"
+
+
+@pytest.mark.parametrize("authorization", ["Bearer psk_of_nobody", None])
+def test_an_answer_before_the_end_of_a_long_body_is_not_lost_to_a_reset(
+    proxy: Proxy, authorization: str | None
+) -> None:
+    """Who sends on for a while, as nginx does, before it reads, gets the answer all the same, and then the end."""
+    host, _, port = proxy.base_url.split("/")[2].rpartition(":")
+    key = authorization or f"Bearer {proxy.keys['search']}"
+    head = (
+        f"POST /v1/chat/completions HTTP/1.1\r\nhost: {host}\r\nauthorization: {key}\r\n"
+        f"content-type: application/json\r\ncontent-length: {40 * 1024 * 1024}\r\n\r\n"
+    )
+    with socket.create_connection((host, int(port)), timeout=10) as client:
+        client.sendall(head.encode())
+        for _ in range(64):
+            client.sendall(b" " * 65_536)
+        answer = b"".join(iter(lambda: client.recv(65_536), b""))
+
+    assert answer.startswith(b"HTTP/1.1 401 " if authorization else b"HTTP/1.1 413 ")
+    assert answer.endswith(b"}")
+    assert answer.lower().count(b"connection: close") == 1
 
 
 def test_a_tiny_budget_is_never_overspent_by_many_at_once(sandbox: Sandbox, tmp_path: Path) -> None:

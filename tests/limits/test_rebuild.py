@@ -144,7 +144,7 @@ async def test_a_ledger_that_never_stands_still_is_believed_in_the_end_and_that_
     assert await epoch.stands(DAY) == (MOST_TRIES - 1, 2 * 60)  # the last to be booked is held, not spent
     assert caplog.record_tuples == [
         (
-            "router.limits.rebuild",
+            "penstock.redis",
             logging.WARNING,
             "the ledger is written too fast to be read; calls booked just now may count twice",
         )
@@ -269,7 +269,7 @@ async def test_those_are_awaited_that_have_neither_registered_nor_been_found_dea
     assert await peers.are_awaited("e1")
     assert caplog.record_tuples == [
         (
-            "router.limits.rebuild",
+            "penstock.redis",
             logging.WARNING,
             "budgets stay closed until these have told what they hold: p2, p4, p5",
         )
@@ -298,7 +298,7 @@ async def test_those_that_stay_away_for_longer_than_the_patience_are_named(
     assert not await peers.are_awaited("e1")
     assert caplog.record_tuples == [
         (
-            "router.limits.rebuild",
+            "penstock.redis",
             logging.ERROR,
             "budgets are opened without what these hold, for nothing is heard of them: ['p2']",
         )

@@ -10,7 +10,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -131,7 +131,7 @@ class LedgerReader:
 class _File:
     """How far a file of a journal has been read, and what it says."""
 
-    left: Left = field(default_factory=Left)
+    left: Left
     read_bytes: int = 0
 
 
@@ -146,7 +146,7 @@ class JournalReader:
     def booked_nano_usd(self) -> dict[str, int]:
         """For each request in a journal what is to be booked for it, as far as it has come."""
         paths = sorted(self._journals.glob("*/*.journal"))
-        self._files = {path: self._files.get(path) or _File() for path in paths}
+        self._files = {path: self._files.get(path) or _File(_nothing_left(path)) for path in paths}
         booked: dict[str, int] = {}
         for path, file in self._files.items():
             self._follow(path, file)
@@ -157,13 +157,20 @@ class JournalReader:
         try:
             content = path.read_bytes()
         except FileNotFoundError:
-            file.left, file.read_bytes = Left(), 0
+            file.left, file.read_bytes = _nothing_left(path), 0
             return
         if len(content) < file.read_bytes or not _is_whole(content, file.read_bytes):
-            file.left, file.read_bytes = Left(), 0  # it was emptied, and is being filled again
+            file.left, file.read_bytes = _nothing_left(path), 0  # it was emptied, and is being filled again
         for payload in _payloads(content, file.read_bytes):
             file.left.take(self._decoder.decode(payload))
             file.read_bytes += _FRAME.size + len(payload)
+
+
+def _nothing_left(path: Path) -> Left:
+    """What the journal at that path says before anything of it is read."""
+    left = Left()
+    left.begin(path.parent.name)
+    return left
 
 
 def _payloads(content: bytes, start: int) -> Iterator[bytes]:
