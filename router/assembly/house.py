@@ -149,7 +149,8 @@ def assemble(
     journal = Journal(journals, name=name)
     writer = LedgerWriter(store, monotonic_s=time.monotonic, kept=journal.kept)
     metrics = Metrics(version=VERSION, config_version=snapshot.version, figures=_figures(post, process=name))
-    metrics.config_in_force(snapshot.version, at=utc_now())
+    inherited = None if source is None else source.inherited
+    metrics.config_in_force(snapshot.version, at=utc_now() if inherited is None else inherited.since)
     loop_lag = LoopLag(monotonic_s=time.monotonic, sleep=anyio.sleep, beat=metrics.publish)
     traces = make_traces(settings, metrics, version=VERSION, instance=name)
     requests_log = make_requests_log(settings, metrics)
@@ -281,6 +282,7 @@ def assemble(
         take=succession.take,
         tidy=succession.tidy,
         now=utc_now,
+        confirmed=lambda: metrics.config_in_force(in_force.current.config_version, at=utc_now()),
         failed=metrics.reload_failed,
         announced=partial(_reload_told, supervisor),
         outer_edge=OuterEdge,

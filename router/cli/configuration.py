@@ -11,6 +11,7 @@ from router.assembly.providers import price_book
 from router.assembly.sandbox import with_sandbox
 from router.assembly.stores import only_demo
 from router.catalog.book import PriceBook
+from router.config.files import ON_DISK, Files
 from router.config.loader import load
 from router.config.settings import config_directory, environment
 from router.config.snapshot import Snapshot
@@ -45,9 +46,9 @@ def directory(chosen: Path | None) -> Path:
     return config_directory(chosen, environment=environment(), working_directory=Path())
 
 
-def loaded(chosen: Path | None, *, is_sandbox: bool = False) -> Snapshot:
+def loaded(chosen: Path | None, *, is_sandbox: bool = False, files: Files = ON_DISK) -> Snapshot:
     """The configuration, or that of the demo under it. Raises ConfigError with every problem."""
-    snapshot = load(directory(chosen), environment=environment(), today=utc_now().date())
+    snapshot = load(directory(chosen), environment=environment(), today=utc_now().date(), files=files)
     return with_sandbox(snapshot, NOWHERE) if is_sandbox else snapshot
 
 

@@ -18,6 +18,7 @@ from router.assembly.sandbox import make_sandbox, with_sandbox
 from router.cli.configuration import config_option, directory, loaded
 from router.cli.output import as_json, counted
 from router.cli.workers import MOST_WORKERS, PLACES, refuse_alone, supervise, work
+from router.config.files import ON_DISK, Recorded
 from router.config.loader import warnings
 from router.config.snapshot import Listen, Snapshot
 from router.config.watching import fingerprint
@@ -62,11 +63,12 @@ def serve(
 
     Example: penstock serve --config /etc/penstock --port 8000
     """
+    config = directory(config)  # now: once its files are gone, another one would be found
     if places is not None:
         work(config, dict(zip(PLACES, places, strict=True)))
         return
-    seen = fingerprint(directory(config))
-    snapshot = loaded(config)
+    seen, files = fingerprint(config), Recorded(ON_DISK)
+    snapshot = loaded(config, files=files)
     # Not to standard output: there stands what a person is told, once, of where to turn to.
     write_logs(sys.stderr, level=snapshot.settings.logs.level, format=snapshot.settings.logs.format)
     listen, admin = snapshot.settings.listen, snapshot.settings.admin
@@ -75,9 +77,10 @@ def serve(
     _allow_many_files()
     if workers > 1:
         refuse_alone(snapshot, workers, is_demo=demo)
-        sys.exit(supervise(listen, admin, workers=workers, announce=partial(_announce_workers, snapshot, config)))
+        announce = partial(_announce_workers, snapshot, config)
+        sys.exit(supervise(listen, admin, config=config, record=files.record, workers=workers, announce=announce))
     ports = _Ports(data=bound(listen.host, listen.port), admin=bound(admin.host, admin.port))
-    source = Source(directory(config), seen, partial(loaded, config))
+    source = Source(config, seen, partial(loaded, config))
     anyio.run(_serve, snapshot, ports, demo, source, backend_options={"use_uvloop": True})
 
 
@@ -187,8 +190,8 @@ async def _serve(snapshot: Snapshot, ports: _Ports, is_demo: bool, source: Sourc
         )
 
 
-def _announce_workers(snapshot: Snapshot, config: Path | None, data: socket.socket, admin: socket.socket) -> None:
-    _announce(snapshot, None, _Ports(data, admin), config=directory(config), is_demo=False, uses_sandbox=False)
+def _announce_workers(snapshot: Snapshot, config: Path, data: socket.socket, admin: socket.socket) -> None:
+    _announce(snapshot, None, _Ports(data, admin), config=config, is_demo=False, uses_sandbox=False)
 
 
 def _announce(

@@ -5,27 +5,32 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from datetime import datetime
 from pathlib import Path
 
 import anyio
+import msgspec
 
+from router.assembly.clock import utc_now
 from router.assembly.house import Post, assemble
-from router.cli.configuration import directory, loaded
+from router.cli.configuration import loaded
+from router.config.files import ON_DISK, Kept, Recorded
+from router.config.restart import held_back
 from router.config.settings import environment
 from router.config.snapshot import Listen, Snapshot
 from router.config.watching import fingerprint
-from router.errors import PenstockError
-from router.gateway.reload import Source
+from router.errors import ConfigError, PenstockError
+from router.gateway.reload import Inherited, Source
 from router.server.interpreter import prepare_to_serve
 from router.server.listen import serve_until_stopped, serving
 from router.server.supervision import supervisor_of
-from router.server.workers import Link, Parent, Places, WorkerSockets, inherited
+from router.server.workers import Keepsakes, Link, Parent, Places, WorkerSockets, content_of, inherited
 from router.telemetry.logs import write_logs
 from router.telemetry.shared import WorkersFigures
 
 MOST_WORKERS = 128  # a machine's cores
-PLACES = ("index", "data", "admin", "link", "figures")  # what `--as-worker` says: its number, and file descriptors
+# What `--as-worker` says: its number, and file descriptors.
+PLACES = ("index", "data", "admin", "link", "first", "last", "figures")
 
 
 class WorkersNeedRedis(PenstockError):
@@ -47,25 +52,33 @@ def refuse_alone(snapshot: Snapshot, workers: int, *, is_demo: bool) -> None:
 
 
 def supervise(
-    data: Listen, admin: Listen, *, workers: int, announce: Callable[[socket.socket, socket.socket], None]
+    data: Listen,
+    admin: Listen,
+    *,
+    config: Path,
+    record: bytes,
+    workers: int,
+    announce: Callable[[socket.socket, socket.socket], None],
 ) -> int:
     """Serve by that many processes until told to stop; the exit code. Raises PortTaken.
 
+    `record` is of the files of the configuration in the directory `config` as they were when they were read for this.
     `announce` is given the sockets of the data port and the admin port, once all serve.
     """
     figures = WorkersFigures(workers)
     sockets = WorkerSockets((data.host, data.port), (admin.host, admin.port), workers=workers)
 
     def command(places: Places) -> list[str]:
-        """As this process was started, which reads the configuration, and the worker's place."""
-        given = (places.index, places.data, places.admin, places.link, figures.fd)
-        return [sys.executable, *sys.orig_argv[1:], "--as-worker", *map(str, given)]
+        """As this process was started, for the same directory, and the worker's place."""
+        given = (places.index, places.data, places.admin, places.link, places.first, places.last, figures.fd)
+        return [sys.executable, *sys.orig_argv[1:], "--config", str(config), "--as-worker", *map(str, given)]
 
     parent = Parent(
         sockets,
         workers=workers,
         command=command,
         inherited=(figures.fd,),
+        keepsakes=Keepsakes(_kept(record)),
         buried=figures.bury,
         restarted=figures.restarted,
         supervisor=supervisor_of(environment(), process_id=os.getpid()),
@@ -73,20 +86,78 @@ def supervise(
     return anyio.run(parent.run, lambda: announce(sockets.data(0), sockets.admin))
 
 
-def work(config: Path | None, places: dict[str, int]) -> None:
+class _Begun(msgspec.Struct, frozen=True):
+    """A configuration in force, as workers leave it to those who follow them."""
+
+    at: datetime
+    record: bytes  # of its files
+
+
+def _kept(record: bytes) -> bytes:
+    return msgspec.msgpack.encode(_Begun(utc_now(), record))
+
+
+class _Files:
+    """A configuration's files: read, and kept by the parent once they are in force.
+
+    All workers have the settings of the parent's start that wait for the next start of the service, above all its
+    stores: two workers with two Redis would spend every budget twice. One that finds files it cannot serve, in the
+    place of another, begins with what was in force last, as those beside it still have it.
+    """
+
+    def __init__(self, config: Path, *, first: bytes, last: bytes, keep: Callable[[bytes], None]) -> None:
+        self._config = config
+        self._first, self._last = (msgspec.msgpack.decode(each, type=_Begun) for each in (first, last))
+        self._keep = keep
+        self._record = b""  # of what was read last
+
+    def read(self) -> Snapshot:
+        """Raises ConfigError."""
+        files = Recorded(ON_DISK)
+        snapshot = loaded(self._config, files=files)
+        self._record = files.record
+        return snapshot
+
+    def begin(self) -> tuple[Snapshot, Inherited]:
+        """What to begin with. Raises ConfigError where nothing that was kept can be read by this version."""
+        since, failed = utc_now(), None
+        try:
+            read = self.read()
+        except ConfigError as error:
+            since, failed = self._last.at, error
+            read = loaded(self._config, files=Kept(self._last.record))
+        if failed is None and self._record == self._first.record:
+            return read, Inherited(since)
+        started = loaded(self._config, files=Kept(self._first.record))
+        settings, waiting = held_back(started.settings, read.settings)
+        return replace(read, settings=settings), Inherited(since, waiting, failed)
+
+    def taken(self) -> None:
+        """What was read last is in force."""
+        self._keep(_kept(self._record))
+
+
+def work(config: Path, places: dict[str, int]) -> None:
     """Serve as one of several."""
     post = Post(places["figures"], places["index"])
     listeners = inherited(places["data"]), inherited(places["admin"])
-    source = Source(directory(config), fingerprint(directory(config)), partial(loaded, config))
-    anyio.run(_serve, source, listeners, Link(places["link"]), post, backend_options={"use_uvloop": True})
+    link = Link(places["link"])
+    files = _Files(config, first=content_of(places["first"]), last=content_of(places["last"]), keep=link.keep)
+    anyio.run(_serve, config, files, listeners, link, post, backend_options={"use_uvloop": True})
 
 
-async def _serve(source: Source, listeners: tuple[socket.socket, socket.socket], link: Link, post: Post) -> None:
+async def _serve(
+    config: Path, files: _Files, listeners: tuple[socket.socket, socket.socket], link: Link, post: Post
+) -> None:
     data, admin = listeners
-    snapshot = source.read()
+    seen = fingerprint(config)
+    snapshot, begins = files.begin()
+    source = Source(config, seen, files.read, begins, files.taken)
     logs = snapshot.settings.logs
     write_logs(sys.stderr, level=logs.level, format=logs.format, worker=post.index + 1)
     house = assemble(snapshot, source=source, post=post)
+    if begins.failed is None:
+        files.taken()
 
     def begin() -> None:
         house.stop.begin()

@@ -19,6 +19,7 @@ from typing import Generic, TypeVar
 from pydantic import ValidationError
 
 from router.config import catalog_file, complaints, notes, penstock_file, references, team_file
+from router.config.files import ON_DISK, Files
 from router.config.price_data import GENAI_PRICES_VERSION
 from router.config.schema.models import ModelsFile
 from router.config.schema.penstock import PenstockFile
@@ -36,28 +37,31 @@ TEAMS_DIRECTORY = "teams"
 _File = TypeVar("_File", bound=Section)
 
 
-def load(directory: Path, *, environment: Mapping[str, str], today: date | None = None) -> Snapshot:
-    """The configuration in `directory`, with secrets from `environment` or from the files it names.
+def load(
+    directory: Path, *, environment: Mapping[str, str], today: date | None = None, files: Files = ON_DISK
+) -> Snapshot:
+    """The configuration in `directory` of `files`, with secrets from `environment` or from the files it names.
 
     Dates that lie ahead of `today`, UTC's, are noted; without it none are.
     Raises ConfigError with the problems of all files, sorted by file and place; files are named as `directory` is
     spelled. Takes some 80 ms for the shipped files (November 2026).
     """
-    if not directory.is_dir():
+    if not files.is_directory(directory):
         raise ConfigError([Problem(str(directory), *START, "expected a directory with penstock.yaml, got none")])
-    main = _load_file(directory / MAIN_FILE, PenstockFile)
-    models = _load_file(directory / MODELS_FILE, ModelsFile)
-    teams = [_load_file(path, TeamFile) for path in _team_paths(directory)]
+    in_teams = [directory / TEAMS_DIRECTORY / name for name in files.names(directory / TEAMS_DIRECTORY)]
+    main = _load_file(directory / MAIN_FILE, PenstockFile, files)
+    models = _load_file(directory / MODELS_FILE, ModelsFile, files)
+    teams = [_load_file(path, TeamFile, files) for path in in_teams if _is_team_file(path)]
     problems = [
         *main.problems,
         *models.problems,
         *(problem for team in teams for problem in team.problems),
         *_problems_between(main.document, models.document, [team.document for team in teams if team.document]),
-        *_problems_of_team_files(directory),
+        *_problems_of_team_files(directory / TEAMS_DIRECTORY, in_teams),
     ]
     if problems or main.section is None or models.section is None:
         raise ConfigError(sorted(set(problems), key=_place))
-    settings = penstock_file.settings(main.section, directory=directory, environment=environment)
+    settings = penstock_file.settings(main.section, directory=directory, environment=environment, files=files)
     if main.document is not None:
         unservable = (*_problems_of_ports(main.document, settings), *_problems_of_traces(main.document, settings))
         if unservable:
@@ -94,9 +98,9 @@ class _Loaded(Generic[_File]):
     problems: tuple[Problem, ...]
 
 
-def _load_file(path: Path, shape: type[_File]) -> _Loaded[_File]:
+def _load_file(path: Path, shape: type[_File], files: Files) -> _Loaded[_File]:
     try:
-        content = path.read_bytes()
+        content = files.content(path)
     except FileNotFoundError:
         return _unreadable(path, "there is no such file; `config/` of the Penstock repository holds one to start from")
     except OSError as error:
@@ -120,16 +124,17 @@ def _unreadable(path: Path, message: str) -> _Loaded[_File]:
     return _Loaded(path, b"", None, None, (Problem(str(path), *START, message),))
 
 
-def _team_paths(directory: Path) -> list[Path]:
-    """The team files in the order of their names; hidden files are editors' own."""
-    return sorted(path for path in (directory / TEAMS_DIRECTORY).glob("*.yaml") if not path.name.startswith("."))
+def _is_team_file(path: Path) -> bool:
+    """Hidden files are editors' own."""
+    return path.name.endswith(".yaml") and not path.name.startswith(".")
 
 
-def _problems_of_team_files(directory: Path) -> Iterator[Problem]:
-    teams = directory / TEAMS_DIRECTORY
-    if not _team_paths(directory):
-        yield Problem(str(teams), *START, "expected at least one team file NAME.yaml here, got none")
-    for path in sorted(teams.glob("*.yml")):
+def _problems_of_team_files(directory: Path, paths: Sequence[Path]) -> Iterator[Problem]:
+    if not any(map(_is_team_file, paths)):
+        yield Problem(str(directory), *START, "expected at least one team file NAME.yaml here, got none")
+    for path in paths:
+        if not path.name.endswith(".yml"):
+            continue
         yield Problem(str(path), *START, "expected the ending .yaml, got .yml; rename the file, or it is not read")
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from router.catalog.catalog import SPOKEN, DataHandling, Provider, ProviderName
+from router.config.files import Files
 from router.config.schema.penstock import (
     LogsSection,
     OutageSection,
@@ -29,19 +30,19 @@ from router.quotas import OutageAllowance
 from router.units import nano_usd
 
 
-def settings(file: PenstockFile, *, directory: Path, environment: Mapping[str, str]) -> Settings:
+def settings(file: PenstockFile, *, directory: Path, environment: Mapping[str, str], files: Files) -> Settings:
     """The settings of a validated file; paths in it are relative to the configuration's `directory`."""
     token_file = _path(file.admin.token_file, directory, environment)
     named = (file.admin.token_file, file.text_head, *(each.api_key_file for each in file.providers.values()))
     return Settings(
         listen=_listen(file.listen),
         admin=_listen(file.admin.listen),
-        admin_token=secret(variable=file.admin.token_env, file=token_file, environment=environment),
+        admin_token=secret(variable=file.admin.token_env, file=token_file, environment=environment, files=files),
         admin_token_from=_origin(file.admin.token_env, token_file),
         state_dir=state_directory(_path(file.state.directory, directory, environment), environment=environment),
         durability=file.state.durability,
-        postgres=None if file.postgres is None else _server(file.postgres, directory, environment),
-        redis=None if file.redis is None else _server(file.redis, directory, environment),
+        postgres=None if file.postgres is None else _server(file.postgres, directory, environment, files),
+        redis=None if file.redis is None else _server(file.redis, directory, environment, files),
         allowance=None if file.redis is None else _allowance(file.redis),
         max_body_bytes=file.max_body_bytes,
         stop_grace_s=file.stop_grace_s,
@@ -66,17 +67,18 @@ def settings(file: PenstockFile, *, directory: Path, environment: Mapping[str, s
             file.traces,
             headers_file=None if file.traces is None else _path(file.traces.headers_file, directory, environment),
             environment=environment,
+            files=files,
         ),
         logs=_logs(file.logs),
         providers={
-            ProviderName(name): _access(ProviderName(name), section, directory, environment)
+            ProviderName(name): _access(ProviderName(name), section, directory, environment, files)
             for name, section in file.providers.items()
         },
     )
 
 
 def _access(
-    name: ProviderName, section: ProviderSection, directory: Path, environment: Mapping[str, str]
+    name: ProviderName, section: ProviderSection, directory: Path, environment: Mapping[str, str], files: Files
 ) -> ProviderAccess:
     key_file = _path(section.api_key_file, directory, environment)
     return ProviderAccess(
@@ -87,7 +89,7 @@ def _access(
             data=_data(section),
             apis=SPOKEN[section.kind] if section.apis is None else frozenset(section.apis),
         ),
-        api_key=secret(variable=section.api_key_env, file=key_file, environment=environment),
+        api_key=secret(variable=section.api_key_env, file=key_file, environment=environment, files=files),
         api_key_from=_origin(section.api_key_env, key_file),
     )
 
@@ -98,10 +100,10 @@ def _data(section: ProviderSection) -> DataHandling:
     )
 
 
-def _server(section: ServerSection, directory: Path, environment: Mapping[str, str]) -> Server:
+def _server(section: ServerSection, directory: Path, environment: Mapping[str, str], files: Files) -> Server:
     file = _path(section.url_file, directory, environment)
     return Server(
-        url=secret(variable=section.url_env, file=file, environment=environment),
+        url=secret(variable=section.url_env, file=file, environment=environment, files=files),
         url_from=_origin(section.url_env, file) or "",
     )
 

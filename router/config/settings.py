@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from router.config.files import Files
 from router.keys import Secret
 
 MAIN_FILE = "penstock.yaml"
@@ -59,14 +60,14 @@ def state_directory(configured: Path | None, *, environment: Mapping[str, str]) 
     return _home(environment, "XDG_STATE_HOME", ".local/state") / "penstock"
 
 
-def secret(*, variable: str | None, file: Path | None, environment: Mapping[str, str]) -> Secret | None:
+def secret(*, variable: str | None, file: Path | None, environment: Mapping[str, str], files: Files) -> Secret | None:
     """The secret held by an environment variable or a file, without surrounding white space; None if there is none."""
     text = ""
     if variable is not None:
         text = environment.get(variable, "")
     elif file is not None:
         try:
-            text = file.read_text(encoding="utf-8")
+            text = files.content(file).decode()
         except (OSError, UnicodeDecodeError):
             return None  # said loudly by `loader.warnings`, which names the file
     return Secret(text.strip()) if text.strip() else None

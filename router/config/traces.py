@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from router.config.files import Files
 from router.config.schema.penstock import TracesSection
 from router.config.settings import secret
 from router.config.snapshot import Traces
@@ -28,7 +29,7 @@ _SERVICE = "penstock"
 
 
 def traces(
-    section: TracesSection | None, *, headers_file: Path | None, environment: Mapping[str, str]
+    section: TracesSection | None, *, headers_file: Path | None, environment: Mapping[str, str], files: Files
 ) -> Traces | None:
     """Where traces go; None: there are none. What is wrong with it is in its `problems`, not raised."""
     if section is None or environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
@@ -39,7 +40,7 @@ def traces(
     variable = section.headers_env
     if variable is None and headers_file is None and from_environment:
         variable = _first(_HEADERS, environment)
-    text = secret(variable=variable, file=headers_file, environment=environment)
+    text = secret(variable=variable, file=headers_file, environment=environment, files=files)
     headers = _headers("" if text is None else text.reveal())
     problem = _problem(endpoint, from_environment, environment)
     if headers is None:

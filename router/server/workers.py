@@ -11,23 +11,25 @@ that came at once, one of two workers got between 50 and 100 %, and with sockets
 """
 
 import logging
+import os
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import AsyncIterable, Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 import anyio
 import anyio.abc
 
-from router.server.listen import Terminal, bound, port_of
+from router.server.listen import PortTaken, Terminal, bound, port_of
 from router.server.supervision import Supervisor
 
 log = logging.getLogger("penstock.workers")
 
-_READY, _STOPPING = b"r", b"s"  # what a worker says on the link
+# What a worker says on the link. With `_KEEP` comes a file descriptor: what whoever is started after it may need.
+_READY, _STOPPING, _KEEP = b"r", b"s", b"k"
 # A worker that dies is started again at once; if that one dies within a minute too, after a pause that doubles.
 _LIVES_S = 60.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 30.0
@@ -74,26 +76,56 @@ class Places:
     data: int
     admin: int
     link: int
+    first: int  # what was kept at the start, and what was kept last
+    last: int
+
+
+class Keepsakes:
+    """What workers leave for those who follow them, in memory: what it was at the start, and what it is now.
+
+    The parent does not look into it. A worker that is killed leaves what it had left before, whole.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        self.first = self.last = memory_with(content)
+
+    def replace(self, descriptor: int) -> None:
+        """Keep that from now on, of which this is the owner then."""
+        if self.last != self.first:
+            os.close(self.last)
+        self.last = descriptor
 
 
 class _Worker:
     """A process, and the parent's end of its link."""
 
-    def __init__(self, process: anyio.abc.Process, link: socket.socket) -> None:
+    def __init__(self, process: anyio.abc.Process, link: socket.socket, keepsakes: Keepsakes) -> None:
         self.process = process
         self._link = link
+        self._keepsakes = keepsakes
         self.is_ready = False
 
     async def becomes_ready(self) -> bool:
         """Whether it serves; False if it has ended instead."""
-        await anyio.wait_readable(self._link)
-        self.is_ready = _received(self._link) == _READY
+        self.is_ready = await self._says() == _READY
         return self.is_ready
 
     async def says_it_stops(self) -> bool:
         """Waits for that, or for the end of one that has not said so."""
-        await anyio.wait_readable(self._link)
-        return _received(self._link) == _STOPPING
+        return await self._says() == _STOPPING
+
+    async def _says(self) -> bytes:
+        """Its next word; none if it has ended. What it wants to be kept is kept meanwhile."""
+        while True:
+            await anyio.wait_readable(self._link)
+            try:
+                word, descriptors, _, _ = socket.recv_fds(self._link, 1, 1)
+            except ConnectionResetError:
+                return b""
+            if word != _KEEP:
+                return word
+            for each in descriptors:
+                self._keepsakes.replace(each)
 
     async def ended(self) -> int:
         """Its exit code, or minus the signal that killed it."""
@@ -116,6 +148,7 @@ class Parent:
         workers: int,
         command: Callable[[Places], Sequence[str]],
         inherited: Sequence[int],
+        keepsakes: Keepsakes,
         buried: Callable[[int], None],
         restarted: Callable[[], None],
         supervisor: Supervisor,
@@ -128,6 +161,7 @@ class Parent:
         self._sockets = sockets
         self._command = command
         self._inherited = tuple(inherited)
+        self._keepsakes = keepsakes
         self._buried = buried
         self._restarted = restarted
         self._supervisor = supervisor
@@ -179,54 +213,84 @@ class Parent:
         pause_s = 0.0
         while not self._stopping.is_set():
             began_s = time.monotonic()
-            worker = self._workers[index] = await self._started(index)
-            if self._stopping.is_set():
-                worker.signal(signal.SIGTERM)  # it was not there yet when the others were told
-            if await worker.becomes_ready():
-                self._count_ready(index, ready)
-                if await worker.says_it_stops():
-                    self._sockets.give_up(index)  # it has its own until it accepts no more; then the others get all
-            code = await worker.ended()
-            self._workers[index] = None
-            self._buried(index)
-            if self._stopping.is_set():
-                self._note(worker, code)
-                return
-            if index in self._awaited:
-                self._code = code if code > 0 else 1
-                self._stop(signal.SIGTERM)
-                return
-            if worker.is_ready and time.monotonic() - began_s >= _LIVES_S:
-                pause_s = 0.0
-            log.error(
-                "worker %d (process %d) %s; another one is started %s",
-                index + 1,
-                worker.process.pid,
-                _how(code),
-                f"in {pause_s:g} s" if pause_s else "now",
-            )
+            try:
+                worker = await self._started(index)
+            except (OSError, PortTaken) as error:  # no memory, no program any more while it is updated
+                if index in self._awaited:
+                    raise
+                pause_s = max(pause_s, _FIRST_PAUSE_S)
+                next_s = self._pause_s(pause_s)
+                log.error("worker %d cannot be started: %s; tried again in %g s", index + 1, error, next_s)
+            else:
+                code = await self._lived(worker, index, ready)
+                if self._stopping.is_set():
+                    self._note(worker, code)
+                    return
+                if index in self._awaited:
+                    self._code = code if code > 0 else 1
+                    self._stop(signal.SIGTERM)
+                    return
+                if worker.is_ready and time.monotonic() - began_s >= _LIVES_S:
+                    pause_s = 0.0
+                log.error(
+                    "worker %d (process %d) %s; another one is started %s",
+                    index + 1,
+                    worker.process.pid,
+                    _how(code),
+                    f"in {self._pause_s(pause_s):g} s" if pause_s else "now",
+                )
             if pause_s:
                 self._sockets.give_up(index)
-                with anyio.move_on_after(pause_s):
+                with anyio.move_on_after(self._pause_s(pause_s)):
                     await self._stopping.wait()
             pause_s = min(max(_FIRST_PAUSE_S, 2 * pause_s), _LONGEST_PAUSE_S)
 
+    def _pause_s(self, pause_s: float) -> float:
+        """The pause is for those that serve to do so in peace: where nobody does, there is no sense in waiting."""
+        serves = any(worker is not None and worker.is_ready for worker in self._workers)
+        return pause_s if serves else min(pause_s, _FIRST_PAUSE_S)
+
+    async def _lived(self, worker: _Worker, index: int, ready: Callable[[], None]) -> int:
+        """Its exit code, once it has ended."""
+        self._workers[index] = worker
+        if self._stopping.is_set():
+            worker.signal(signal.SIGTERM)  # it was not there yet when the others were told
+        if await worker.becomes_ready():
+            self._count_ready(index, ready)
+            if await worker.says_it_stops():
+                self._sockets.give_up(index)  # it has its own until it accepts no more; then the others get all
+        code = await worker.ended()
+        self._workers[index] = None
+        self._buried(index)
+        return code
+
     async def _started(self, index: int) -> _Worker:
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        with theirs:
-            places = Places(index, self._sockets.data(index).fileno(), self._sockets.admin.fileno(), theirs.fileno())
-            process = await anyio.open_process(
-                self._command(places),
-                stdin=subprocess.DEVNULL,
-                stdout=None,
-                stderr=None,
-                start_new_session=True,  # ^C at a terminal is for the parent, which passes it on: once, not twice
-                pass_fds=(places.data, places.admin, places.link, *self._inherited),
-            )
+        """Raises OSError, or PortTaken."""
+        with ExitStack() as unless_started:
+            ours, theirs = socket.socketpair()
+            unless_started.callback(ours.close)
+            ours.setblocking(False)
+            with theirs:
+                places = Places(
+                    index,
+                    self._sockets.data(index).fileno(),
+                    self._sockets.admin.fileno(),
+                    theirs.fileno(),
+                    self._keepsakes.first,
+                    self._keepsakes.last,
+                )
+                process = await anyio.open_process(
+                    self._command(places),
+                    stdin=subprocess.DEVNULL,
+                    stdout=None,
+                    stderr=None,
+                    start_new_session=True,  # ^C at a terminal is for the parent, which passes it on: once, not twice
+                    pass_fds=(places.data, places.admin, places.link, places.first, places.last, *self._inherited),
+                )
+            unless_started.pop_all()
         if index not in self._awaited:
             self._restarted()
-        return _Worker(process, ours)
+        return _Worker(process, ours, self._keepsakes)
 
     def _count_ready(self, index: int, ready: Callable[[], None]) -> None:
         if index in self._awaited:
@@ -259,9 +323,15 @@ class Link:
         """Tell the parent that this worker will soon accept nothing any more."""
         self._say(_STOPPING)
 
-    def _say(self, word: bytes) -> None:
+    def keep(self, content: bytes) -> None:
+        """Leave that to those who are started once this worker, or another one, has ended."""
+        descriptor = memory_with(content)
+        self._say(_KEEP, descriptor)
+        os.close(descriptor)
+
+    def _say(self, word: bytes, *descriptors: int) -> None:
         with suppress(OSError):  # it is gone, which is heard below
-            self._socket.send(word)
+            socket.send_fds(self._socket, [word], descriptors)
 
     async def stop_with_parent(self) -> None:
         """Once the parent is gone, by SIGKILL or a mistake of its own, stop as at SIGTERM: nobody else would do it."""
@@ -279,8 +349,14 @@ def _how(code: int) -> str:
     return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"has ended with exit code {code}"
 
 
-def _received(link: socket.socket) -> bytes:
-    try:
-        return link.recv(1)
-    except ConnectionResetError:
-        return b""
+def memory_with(content: bytes) -> int:
+    """A file descriptor of a file in memory."""
+    descriptor = os.memfd_create("penstock-kept")
+    with open(descriptor, "wb", closefd=False) as file:
+        file.write(content)
+    return descriptor
+
+
+def content_of(descriptor: int) -> bytes:
+    """The content of such a file, whoever else reads it."""
+    return os.pread(descriptor, os.fstat(descriptor).st_size, 0)

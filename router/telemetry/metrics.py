@@ -241,7 +241,10 @@ class Metrics:
             Shape("in_flight_requests", "Requests under way."), lambda: {(): gauges.in_flight()}, merge=Merge.SUM
         )
         self._gauge(
-            Shape("config_last_reload_success_timestamp_seconds", "When the configuration in force was taken up."),
+            Shape(
+                "config_last_reload_success_timestamp_seconds",
+                "When the files of the configuration in force were last read.",
+            ),
             lambda: {(): self._config_at_s},
             merge=Merge.MIN,
         )

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from router.config import settings
+from router.config.files import ON_DISK
 from router.config.settings import config_directory, secret, state_directory
 
 
@@ -64,8 +65,8 @@ def test_a_secret_comes_from_its_variable_or_its_file_without_white_space(tmp_pa
     file = tmp_path / "key"
     file.write_text("from-file\n", encoding="utf-8")
 
-    by_variable = secret(variable="KEY", file=None, environment={"KEY": " from-variable "})
-    by_file = secret(variable=None, file=file, environment={})
+    by_variable = secret(variable="KEY", file=None, environment={"KEY": " from-variable "}, files=ON_DISK)
+    by_file = secret(variable=None, file=file, environment={}, files=ON_DISK)
 
     assert by_variable is not None
     assert by_file is not None
@@ -73,7 +74,7 @@ def test_a_secret_comes_from_its_variable_or_its_file_without_white_space(tmp_pa
 
 
 def test_an_empty_variable_or_a_missing_file_holds_no_secret(tmp_path: Path) -> None:
-    assert secret(variable="KEY", file=None, environment={"KEY": " "}) is None
-    assert secret(variable="KEY", file=None, environment={}) is None
-    assert secret(variable=None, file=tmp_path / "missing", environment={}) is None
-    assert secret(variable=None, file=None, environment={}) is None
+    assert secret(variable="KEY", file=None, environment={"KEY": " "}, files=ON_DISK) is None
+    assert secret(variable="KEY", file=None, environment={}, files=ON_DISK) is None
+    assert secret(variable=None, file=tmp_path / "missing", environment={}, files=ON_DISK) is None
+    assert secret(variable=None, file=None, environment={}, files=ON_DISK) is None

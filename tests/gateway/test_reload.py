@@ -18,7 +18,7 @@ from router.config.watching import fingerprint
 from router.errors import BrokenArtefact, ConfigError, Problem
 from router.gateway.dispatch import Gateway
 from router.gateway.in_force import InForce
-from router.gateway.reload import Reload, Source
+from router.gateway.reload import Inherited, Reload, Source, Standing
 from router.server.app import OuterEdge
 from router.storage.errors import StoreUnavailable
 from tests.replacing import replace
@@ -54,17 +54,23 @@ class Place:
     reads: list[Snapshot | Exception] = field(default_factory=list)
     takes: Callable[[Snapshot], None] = lambda _: None
     failures: int = 0
+    confirmations: int = 0
+    writes_while_read: int = 0  # readings during which somebody else writes
     in_force: InForce = field(default_factory=lambda: InForce(gateway(SHIPPED)))
 
     def __post_init__(self) -> None:
         (self.directory / "penstock.yaml").write_text("a: 1\n")
         self.read = anyio.Event()
+        self.begin(None)
+
+    def begin(self, inherited: Inherited | None) -> None:
         self.reload = Reload(
             self.in_force,
-            Source(self.directory, fingerprint(self.directory), self._read),
+            Source(self.directory, fingerprint(self.directory), self._read, inherited),
             take=self._take,
             tidy=lambda: None,
             now=lambda: NOW,
+            confirmed=self._confirmed,
             failed=self._failed,
             announced=nullcontext,
             outer_edge=OuterEdge,
@@ -72,6 +78,9 @@ class Place:
 
     def _read(self) -> Snapshot:
         result = self.reads.pop(0)
+        if self.writes_while_read:
+            self.writes_while_read -= 1
+            (self.directory / "penstock.yaml").write_text(f"a: {'1' * len(self.reads)}\n")
         if not self.reads:
             anyio.from_thread.run_sync(self.read.set)
         if isinstance(result, Exception):
@@ -81,6 +90,9 @@ class Place:
     async def _take(self, snapshot: Snapshot) -> None:
         self.takes(snapshot)
         self.in_force.put(gateway(snapshot))
+
+    def _confirmed(self) -> None:
+        self.confirmations += 1
 
     def _failed(self) -> None:
         self.failures += 1
@@ -109,6 +121,17 @@ async def test_what_is_in_force_already_is_not_taken_again(place: Place) -> None
     standing = await place.reload.reload()
 
     assert (standing.version, standing.failed_at, place.failures) == (SHIPPED.version, None, 0)
+
+
+async def test_files_that_are_put_back_end_the_failure_for_whoever_watches_the_metrics(place: Place) -> None:
+    place.reads = [ConfigError([Problem("a.yaml", 1, 2, "no")]), SHIPPED]
+
+    await place.reload.reload()
+    before = place.confirmations
+    standing = await place.reload.reload()
+
+    assert standing.failed_at is None
+    assert (before, place.confirmations) == (0, 1)
 
 
 async def test_a_secret_that_changed_is_taken_although_no_file_of_the_configuration_did(place: Place) -> None:
@@ -181,6 +204,58 @@ async def test_a_store_that_could_not_be_read_is_tried_again_and_a_bad_file_is_n
 
     assert place.reads == []
     assert place.reload._retry_at_s is None
+
+
+async def test_files_that_change_while_they_are_read_are_read_again(place: Place) -> None:
+    """A valid mixture of two configurations, and a mixture that looks like a mistake."""
+    mixture, faulty = replace(SHIPPED, version="mixture"), ConfigError([Problem("a.yaml", 1, 2, "no such model")])
+    taken: list[Snapshot] = []
+    place.reads, place.takes = [mixture, faulty, OTHER], taken.append
+    place.writes_while_read = 2
+
+    standing = await place.reload.reload()
+
+    assert (standing.version, standing.problems, place.failures) == ("other", (), 0)
+    assert taken == [OTHER]
+
+
+async def test_files_that_never_rest_are_told_and_nothing_is_taken_of_them(place: Place) -> None:
+    place.reads, place.writes_while_read = [OTHER, OTHER, OTHER], 3
+
+    standing = await place.reload.reload()
+
+    (problem,) = standing.problems
+    assert "the files were changed while they were read" in problem
+    assert (standing.version, place.failures) == (SHIPPED.version, 1)
+
+
+async def test_files_that_look_different_at_every_look_are_read_all_the_same(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sidecar that writes the same again and again."""
+    looks = iter(range(10_000))
+    monkeypatch.setattr("router.gateway.reload._LOOK_S", 0.001)
+    monkeypatch.setattr("router.gateway.reload.fingerprint", lambda *_: frozenset({(next(looks) // 2,)}))
+    place.reads = [OTHER]
+
+    await place.runs_until_read()
+
+    assert place.reads == []
+
+
+async def test_a_worker_that_began_with_what_was_in_force_says_what_is_wrong_with_the_files(place: Place) -> None:
+    since = datetime(2026, 11, 29, tzinfo=UTC)
+    failed = ConfigError([Problem("a.yaml", 1, 2, "no")])
+    place.begin(Inherited(since, ("redis",), failed))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(place.reload.run)
+        with anyio.fail_after(20):
+            while not place.failures:
+                await anyio.lowlevel.checkpoint()
+        tasks.cancel_scope.cancel()
+
+    assert place.reload.standing == Standing(SHIPPED.version, since, ("redis",), NOW, ("a.yaml:1:2: no",))
 
 
 async def test_a_warning_is_said_once_for_as_long_as_it_holds(place: Place, caplog: pytest.LogCaptureFixture) -> None:

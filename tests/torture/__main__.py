@@ -35,6 +35,7 @@ from tests.torture import (
     restarts,
     scraped,
     upstream_faults,
+    workers,
 )
 from tests.torture.result import Result, as_data, as_markdown, as_table
 from tests.torture.setting import Setting, Stores
@@ -61,6 +62,7 @@ MONEY: Mapping[str, Experiment] = {
     "f": laws,
     "s": outages,
     "p": paused,
+    "w": workers,
     "g": bound,
 }
 UPSTREAM: Mapping[str, Experiment] = {
@@ -78,6 +80,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {**MONEY, **UPSTREAM, **METRICS}
 ONLY_ON: Mapping[str, Stores] = {
     "s": "shared",
     "p": "shared",
+    "w": "shared",
     "g": "sqlite",
     "u": "sqlite",
     "r": "shared",
