@@ -193,11 +193,20 @@ class Parent:
     async def _pass_on(self, signals: AsyncIterable[signal.Signals]) -> None:
         async for number in signals:
             if number == signal.SIGHUP and not self._terminal.has_gone:
-                for worker in self._workers:
-                    if worker is not None and worker.is_ready:
-                        worker.signal(number)
+                self._have_read()
             else:
                 self._stop(signal.SIGTERM if number == signal.SIGHUP else number)
+
+    def _have_read(self) -> None:
+        """Whoever serves reads the configuration; the supervisor, which waits for it (Type=notify-reload), is told."""
+        is_told = not self._awaited  # else it would hear of a reload before it hears of the start
+        if is_told:
+            self._supervisor.reloading(monotonic_s=time.monotonic())
+        for worker in self._workers:
+            if worker is not None and worker.is_ready:
+                worker.signal(signal.SIGHUP)
+        if is_told:
+            self._supervisor.ready()
 
     def _stop(self, number: signal.Signals) -> None:
         self._stopping.set()
