@@ -334,7 +334,11 @@ class Link:
 
     def keep(self, content: bytes) -> None:
         """Leave that to those who are started once this worker, or another one, has ended."""
-        descriptor = memory_with(content)
+        try:
+            descriptor = memory_with(content)
+        except OSError as error:  # no file or no memory is left: this worker serves all the same
+            log.warning("what is in force could not be left to the workers that follow: %s", error.strerror)
+            return
         self._say(_KEEP, descriptor)
         os.close(descriptor)
 

@@ -1,7 +1,10 @@
 """A configuration that changes while requests go on: what they are served under, what they cost, what stays."""
 
+import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -116,6 +119,35 @@ def test_a_configmap_whose_data_is_swapped_is_read_anew(own_sandbox: Sandbox, tm
 
         eventually(lambda: config_of(proxy)["version"] != first, within_s=10)
         assert budgets_of(proxy)["search", "day"]["limit_usd"] == "44.00"
+
+
+def test_a_directory_that_was_found_and_is_gone_is_not_searched_for_anew(tmp_path: Path) -> None:
+    """Without --config the shipped configuration would be found next, whose teams are nobody's here."""
+    config = tmp_path / "xdg" / "penstock"
+    shutil.copytree(CHECKOUT / "config", config)
+    with subprocess.Popen(
+        [sys.executable, "-u", "-m", "router.cli.main", "serve", "--port", "0", "--admin-port", "0"],
+        env={
+            **os.environ,  # noqa: TID251 - a child inherits our surroundings
+            "PYTHONPATH": str(CHECKOUT),
+            "XDG_CONFIG_HOME": str(tmp_path / "xdg"),
+            "STATE_DIRECTORY": str(tmp_path / "state"),
+        },
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        try:
+            console = next(line.split()[1] for line in process.stdout if line.lstrip().startswith("console "))
+            shutil.rmtree(config)
+            answer = httpx2.post(f"{console}admin/reload")
+        finally:
+            process.terminate()
+
+    assert answer.status_code == 422
+    assert answer.json()["problems"] == [f"{config}:1:1: expected a directory with penstock.yaml, got none"]
 
 
 def test_teams_come_and_go_with_their_keys_and_budgets(own_proxy: Proxy) -> None:
