@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -93,11 +93,10 @@ class Replays:
             replay_id = self._new_id()[:_ID_DIGITS]
             home = self._directory / replay_id
             home.mkdir(parents=True, mode=0o700)
-            try:
+            with ExitStack() as undo:
+                undo.callback(shutil.rmtree, home)
                 configuration = against(home / "against")
-            except Exception:
-                shutil.rmtree(home)
-                raise
+                undo.pop_all()
             (home / "asked.json").write_bytes(msgspec.json.encode(asked))
             self._forget_old()
             with (home / "report.json").open("wb") as report, (home / "progress").open("wb") as progress:
