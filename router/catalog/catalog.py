@@ -162,6 +162,7 @@ class Provider:
     base_url: str
     data: DataHandling = NOTHING_DECLARED
     apis: frozenset[Api] = frozenset({Api.CHAT})  # that it speaks
+    is_private: bool | None = None  # whether it is in a private network; None: as its host says (upstream/egress.py)
 
 
 @dataclass(frozen=True, slots=True)

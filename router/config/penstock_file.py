@@ -88,6 +88,7 @@ def _access(
             base_url=section.base_url,
             data=_data(section),
             apis=SPOKEN[section.kind] if section.apis is None else frozenset(section.apis),
+            is_private=section.private_network,
         ),
         api_key=secret(variable=section.api_key_env, file=key_file, environment=environment, files=files),
         api_key_from=_origin(section.api_key_env, key_file),

@@ -16,6 +16,7 @@ from router.catalog.catalog import Deployment, Provider, ProviderName
 from router.errors import UpstreamBroken, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from router.keys import Secret
 from router.upstream.connection import Timeouts
+from router.upstream.egress import says_private
 from router.upstream.transport import DEFAULT_PORTS, Origin, PreparedHead, is_unsent
 from router.wire.replies import Bill, ReplyReader
 
@@ -249,6 +250,10 @@ class UpstreamClient:
                 raise self._reader.refusal(text, status=reply.status, provider=provider)
             return await reply.body(MAX_LISTING_BYTES)
 
+    async def look_up(self, provider: ProviderName, path: str) -> UpstreamReply:
+        """The answer to a GET of that path behind the provider's address, whatever its status. Raises UpstreamError."""
+        return await self._send(_Route(self._endpoints[provider], "GET", path), provider, is_stream=False)
+
     def _next_page(self, provider: ProviderName, first: httpx2.URL, following: str) -> httpx2.URL:
         """The address of another page. Our key goes with it, so that it may lead to no other server."""
         try:
@@ -283,11 +288,13 @@ class UpstreamClient:
 class _Route:
     """Everything about a call to one provider that does not change from call to call, made once."""
 
-    __slots__ = ("_head", "headers", "method", "stream_timeouts", "timeouts", "url")
+    __slots__ = ("_head", "_is_private", "headers", "method", "stream_timeouts", "timeouts", "url")
 
     def __init__(self, endpoint: Endpoint, method: str, path: str) -> None:
         self.method = method
         self.url = httpx2.URL(endpoint.provider.base_url.rstrip("/") + path)
+        is_private = endpoint.provider.is_private
+        self._is_private = says_private(_host(self.url)) if is_private is None else is_private
         self.headers = [
             (b"accept-encoding", b"identity"),  # bytes are relayed as received, so they must not be compressed
             (b"accept", b"application/json, text/event-stream"),
@@ -315,15 +322,18 @@ class _Route:
 
     @property
     def origin(self) -> Origin:
-        return _origin(self.url)
+        return self._origin_of(self.url)
 
     def head_at(self, url: httpx2.URL) -> PreparedHead:
         """Of calls to another address of the same server. Raises httpx2.LocalProtocolError."""
-        return PreparedHead(_origin(url), self.method.encode("ascii"), url.raw_path, self.headers)
+        return PreparedHead(self._origin_of(url), self.method.encode("ascii"), url.raw_path, self.headers)
+
+    def _origin_of(self, url: httpx2.URL) -> Origin:
+        return Origin(url.scheme, _host(url), url.port or DEFAULT_PORTS.get(url.scheme, 0), self._is_private)
 
 
-def _origin(url: httpx2.URL) -> Origin:
-    return Origin(url.scheme, url.raw_host.decode("ascii"), url.port or DEFAULT_PORTS.get(url.scheme, 0))
+def _host(url: httpx2.URL) -> str:
+    return url.raw_host.decode("ascii")
 
 
 def _patience_s(endpoint: Endpoint, *, is_stream: bool) -> float:

@@ -1,7 +1,8 @@
 """The HTTP/1.1 client under every upstream call: a bounded pool of connections per origin, and nothing else.
 
 Owns who may use which connection, in which order, and for how long an idle one is kept. It follows no redirect, keeps
-no cookie, reads no proxy from the environment, decodes nothing, and opens connections only to the origin it is told.
+no cookie, reads no proxy from the environment, decodes nothing, and opens connections only to the origin it is told, at
+an address of it that `egress.py` has nothing against.
 
 `ask` is what the client calls. It is an httpx2 transport as well, and any other of these can take its place
 (`through_httpx2.py`). CPU per request of 1 KB each way over 32 kept connections on loopback (2026-11-23, uvloop 0.23,
@@ -13,6 +14,7 @@ What may have reached the upstream: with ConnectError, ConnectTimeout, PoolTimeo
 """
 
 import asyncio
+import logging
 import socket
 import ssl
 from collections import OrderedDict
@@ -23,6 +25,7 @@ import httpx2
 from aiohappyeyeballs import AddrInfoType, start_connection
 
 from router.upstream.connection import READ_BYTES, Connection, RawResponse, Timeouts
+from router.upstream.egress import objection, says_private
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -34,6 +37,8 @@ _METHODS_WITH_BODY = frozenset({b"POST", b"PUT", b"PATCH"})
 # uvloop's and asyncio's own create_connection wait for the kernel to give an address up, which is longer than we wait.
 _NEXT_ADDRESS_S = 0.25
 
+log = logging.getLogger("penstock.upstream")
+
 Resolve = Callable[[str, int], Awaitable[Sequence[AddrInfoType]]]  # addresses of a host's port, best first
 
 
@@ -43,6 +48,7 @@ class Origin(NamedTuple):
     scheme: str  # "http" or "https"
     host: str  # name or address, ASCII, IPv6 without brackets
     port: int
+    is_private: bool = False  # its name may lead into a private network
 
     @property
     def host_header(self) -> bytes:
@@ -65,6 +71,10 @@ def is_unsent(error: httpx2.TransportError) -> bool:
 async def resolved(host: str, port: int) -> Sequence[AddrInfoType]:
     """What the system's resolver says, in its order (RFC 6724). Raises OSError and UnicodeError."""
     return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+
+
+class AddressRefused(httpx2.ConnectError):
+    """A name resolved only to addresses that are not connected to. Says which, and why."""
 
 
 class PreparedHead:
@@ -161,7 +171,8 @@ class UpstreamTransport(httpx2.AsyncBaseTransport):
         if port is None:
             raise httpx2.UnsupportedProtocol(f"expected an http or https URL, got {url.scheme!r}")
         timeout = request.extensions.get("timeout", {})
-        origin = Origin(url.scheme, url.raw_host.decode("ascii"), port)
+        host = url.raw_host.decode("ascii")
+        origin = Origin(url.scheme, host, port, says_private(host))
         response = await self.ask(
             PreparedHead(origin, request.method.encode("ascii"), url.raw_path, request.headers.raw),
             await request.aread(),
@@ -228,6 +239,7 @@ class _Pool:
         self._resolve = resolve
         self._connections: set[Connection] = set()
         self._is_closed = False
+        self._has_told_refusal = False
 
     def take_idle(self) -> Connection | None:
         """The idle connection used last that the upstream has not closed, or None."""
@@ -328,7 +340,7 @@ class _Pool:
         host = self._origin.host
         try:
             async with asyncio.timeout(connect_s):
-                addresses = await self._resolve(host, self._origin.port)
+                addresses = self._permitted(await self._resolve(host, self._origin.port))
                 connected = await start_connection(addresses, happy_eyeballs_delay=_NEXT_ADDRESS_S)
                 try:
                     await asyncio.get_running_loop().create_connection(
@@ -347,6 +359,25 @@ class _Pool:
             raise httpx2.ConnectError(f"no connection to {self._origin.host}: {error}") from error
         if connection.is_closed:
             raise httpx2.ConnectError(f"the connection to {self._origin.host} was closed before it was used")
+
+    def _permitted(self, addresses: Sequence[AddrInfoType]) -> list[AddrInfoType]:
+        """Those that may be connected to. Raises AddressRefused if there are only others."""
+        host, is_private = self._origin.host, self._origin.is_private
+        permitted, objections = [], []
+        for each in addresses:
+            address = str(each[4][0])
+            why = objection(address, host=host, is_private=is_private)
+            if why is None:
+                permitted.append(each)
+            else:
+                objections.append(f"{address}, which {why}")
+        if not permitted and objections:
+            refusal = AddressRefused(f"{host} resolves to {'; '.join(objections)}")
+            if not self._has_told_refusal:  # clients learn no address of ours, and every request would tell it
+                self._has_told_refusal = True
+                log.warning("%s: nothing is sent there (private_network in docs/egress.md)", refusal)
+            raise refusal
+        return permitted
 
 
 class _BodyStream(httpx2.AsyncByteStream):

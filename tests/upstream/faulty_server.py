@@ -86,7 +86,8 @@ class FaultyServer:
     """Where the server listens and how many connections it was asked for."""
 
     def __init__(self, script: Script, port: int, *, is_tls: bool) -> None:
-        self.origin = Origin("https" if is_tls else "http", "localhost" if is_tls else "127.0.0.1", port)
+        scheme, host = ("https", "localhost") if is_tls else ("http", "127.0.0.1")
+        self.origin = Origin(scheme, host, port, is_private=True)
         self.connections = 0
         self._script = script
 

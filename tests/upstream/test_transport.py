@@ -613,7 +613,7 @@ async def test_an_address_that_does_not_answer_does_not_use_up_the_time_to_conne
         pytest.skip("needs IPv6 on loopback")
 
     async with faulty_server(echo) as server, UpstreamTransport(resolve=addresses(dead, "127.0.0.1")) as transport:
-        origin = server.origin._replace(host="provider.example")
+        origin = server.origin._replace(host="provider.example", is_private=True)
         with unanswered(dead, server.origin.port):
             response = await send(transport, origin, body=b"one", timeouts=Timeouts(connect_s=DEADLINE_S / 4))
             assert await read_all(response) == b"one"
@@ -628,7 +628,7 @@ async def test_an_address_that_refuses_is_passed_over_at_once() -> None:
         faulty_server(echo) as server,
         UpstreamTransport(resolve=addresses("127.0.0.2", "127.0.0.3", "127.0.0.1")) as transport,
     ):
-        origin = server.origin._replace(host="provider.example")
+        origin = server.origin._replace(host="provider.example", is_private=True)
         response = await send(transport, origin, body=b"x", timeouts=Timeouts(connect_s=0.2))  # less than the stagger
 
         assert await read_all(response) == b"x"
@@ -641,7 +641,11 @@ async def test_a_name_of_which_no_address_answers_is_a_connect_timeout_and_leave
     with unanswered("127.0.0.2", port), unanswered("127.0.0.3", port):
         async with UpstreamTransport(resolve=addresses("127.0.0.2", "127.0.0.3")) as transport:
             with pytest.raises(httpx2.ConnectTimeout):
-                await send(transport, Origin("http", "provider.example", port), timeouts=Timeouts(connect_s=0.4))
+                await send(
+                    transport,
+                    Origin("http", "provider.example", port, is_private=True),
+                    timeouts=Timeouts(connect_s=0.4),
+                )
 
             assert transport.open_connections == 0
     assert set(os.listdir("/proc/self/fd")) == before

@@ -5,16 +5,20 @@ They are asked the way requests are: by the same transport, at the configured ad
 
 import json
 from collections.abc import Iterator
+from contextlib import aclosing
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 import anyio
-import httpx2
 
+from router.assembly.providers import provider_endpoints
 from router.cli.doctor.findings import Finding, fault, fine, noted
 from router.config.snapshot import ProviderAccess, Settings
+from router.errors import UpstreamError
+from router.upstream.client import UpstreamClient
 from router.upstream.transport import UpstreamTransport
+from router.wire.replies import ReplyReader
 
 PATIENCE_S = 10.0
 
@@ -40,10 +44,15 @@ class Answer(NamedTuple):
 async def provider_findings(settings: Settings, now: datetime) -> list[Finding]:
     """What is found of all providers, asked at once, and of the clock by what they say."""
     answers: dict[str, Answer] = {}
-    async with anyio.create_task_group() as tasks:
-        for name, access in settings.providers.items():
-            if access.api_key is not None or access.api_key_from is None:
-                tasks.start_soon(_ask, answers, name, access)
+    transport = UpstreamTransport()
+    client = UpstreamClient(transport, provider_endpoints(settings), ReplyReader())
+    try:
+        async with anyio.create_task_group() as tasks:
+            for access in settings.providers.values():
+                if access.api_key is not None or access.api_key_from is None:
+                    tasks.start_soon(_ask, answers, client, access)
+    finally:
+        await transport.aclose()
     found = [
         finding
         for name, access in settings.providers.items()
@@ -54,19 +63,17 @@ async def provider_findings(settings: Settings, now: datetime) -> list[Finding]:
     return [*found, _clock([each.date for each in answers.values() if each.date is not None], now)]
 
 
-async def _ask(answers: dict[str, Answer], name: str, access: ProviderAccess) -> None:
-    path = _PATHS.get(access.provider.kind, _USUAL_PATH)
-    headers = {} if access.api_key is None else {"authorization": f"Bearer {access.api_key.reveal()}"}
-    transport = UpstreamTransport()
+async def _ask(answers: dict[str, Answer], client: UpstreamClient, access: ProviderAccess) -> None:
+    name = access.provider.name
     try:
         with anyio.fail_after(PATIENCE_S):
-            async with httpx2.AsyncClient(transport=transport, trust_env=False) as client:
-                response = await client.get(access.provider.base_url.rstrip("/") + path, headers=headers)
-        answers[name] = Answer(response.status_code, _date(response.headers.get("date", "")), response.content)
+            reply = await client.look_up(name, _PATHS.get(access.provider.kind, _USUAL_PATH))
+            async with aclosing(reply):
+                answers[name] = Answer(reply.status, _date(reply.header(b"date")), await reply.body())
     except TimeoutError:
         answers[name] = Answer(0, None, b"", f"no answer within {PATIENCE_S:.0f} s")
-    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        answers[name] = Answer(0, None, b"", str(error) or type(error).__name__)
+    except UpstreamError as error:
+        answers[name] = Answer(0, None, b"", str(error.__cause__ or error))
 
 
 def _of_provider(name: str, access: ProviderAccess, answer: Answer | None) -> Iterator[Finding]:

@@ -133,6 +133,10 @@ class ProviderSection(Section):
         list[ApiWord] | None,
         Field(min_length=1, description="what it speaks; default: what its kind speaks, chat/completions at least"),
     ] = None
+    private_network: Annotated[
+        bool | None,
+        Field(description="its name may resolve to private addresses; default: if it can resolve to no others"),
+    ] = None
 
     @model_validator(mode="after")
     def _asked_with_each_request(self) -> "ProviderSection":
