@@ -10,7 +10,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 .DEFAULT_GOAL := help
 .PHONY: help run test test-clients test-image check format lock clean
 .PHONY: bench bench-quick bench-guard bench-record bench-profile bench-peers bench-transports bench-servers bench-routing
-.PHONY: bench-console screenshots evaluate head torture-money torture-upstream torture-metrics mutation cookbook docs
+.PHONY: bench-console screenshots evaluate head torture-money torture-upstream torture-metrics torture-security
+.PHONY: mutation cookbook docs
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -116,6 +117,9 @@ torture-upstream: $(VENV)/dev.stamp ## providers that break in mid-stream: does 
 torture-metrics: $(VENV)/dev.stamp ## a Prometheus beside several processes: is any panel empty, do its sums equal the bill? (12 minutes)
 	@sh tests/servers.sh
 	@$(BIN)/python -m tests.torture metrics
+
+torture-security: $(VENV)/dev.stamp ## what strangers may try, in requests, answers and the DNS: does anything get in or out? (a minute)
+	@$(BIN)/python -m tests.torture security
 
 mutation: $(VENV)/mutation.stamp ## do the tests notice a changed line where money is reckoned? (long)
 	@sh tests/servers.sh

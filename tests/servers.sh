@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the Debian programs that some tests and the benchmark use, if it may: nginx, HAProxy, curl, openssl, systemd,
-# Prometheus, PostgreSQL, Redis, libfaketime, by which tests/torture moves clocks, and Chromium, for the console.
+# Prometheus, PostgreSQL, Redis, libfaketime and ip, by which tests/torture moves clocks and networks, and Chromium, for the console.
 # What is still missing afterwards is named; in CI that is an error, elsewhere the tests that need it are skipped.
 set -eu
 
@@ -12,7 +12,7 @@ is_installed() { # Debian keeps PostgreSQL's programs off the path, by version
 missing=""
 for pair in nginx:nginx-light haproxy:haproxy curl:curl openssl:openssl systemd-analyze:systemd promtool:prometheus \
     initdb:postgresql redis-server:redis-server libfaketime.so.1:libfaketime \
-    chromium:chromium; do
+    chromium:chromium ip:iproute2; do
     is_installed "${pair%%:*}" || missing="$missing ${pair##*:}"
 done
 [ -n "$missing" ] || exit 0
@@ -29,7 +29,7 @@ fi
 
 absent=""
 for program in nginx haproxy curl openssl systemd-analyze promtool prometheus initdb redis-server libfaketime.so.1 \
-    chromium; do
+    chromium ip; do
     is_installed "$program" || absent="$absent $program"
 done
 [ -n "$absent" ] || exit 0

@@ -12,5 +12,7 @@
 | books.py | the bill, the ledger and the journals, read from outside, and how they compare |
 | agreement.py | whether bill, ledger and budgets agree in the end |
 | crash, crowd, cuts, full_disk, clock, laws, outages, paused, restarts, aborts, readers, bound | one experiment each |
+| egress.py | another: where the proxy connects to, in a network of its own |
+| watched_network.py, spellings.py | that network, and what is tried in it |
 | scraped.py | another: what a Prometheus shows of several processes, beside the books |
 """

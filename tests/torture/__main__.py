@@ -5,6 +5,7 @@ python -m tests.torture money --short              the same, small, about eight 
 python -m tests.torture money --only a,c --seed 7  two of them, with another seed
 python -m tests.torture money --stores shared      only with several processes on Redis and PostgreSQL
 python -m tests.torture upstream                   providers that break in mid-stream, about three minutes
+python -m tests.torture security                   what strangers may try, about a minute
 python -m tests.torture metrics                    dashboards and rules on a Prometheus, about twelve minutes
 """
 
@@ -26,6 +27,7 @@ from tests.torture import (
     crowd,
     cuts,
     dead_model,
+    egress,
     full_disk,
     laws,
     outages,
@@ -74,8 +76,14 @@ UPSTREAM: Mapping[str, Experiment] = {
     "l": refusing_models,
 }
 METRICS: Mapping[str, Experiment] = {"m": scraped}
-SUBJECTS: Mapping[str, Mapping[str, Experiment]] = {"money": MONEY, "upstream": UPSTREAM, "metrics": METRICS}
-EXPERIMENTS: Mapping[str, Experiment] = {**MONEY, **UPSTREAM, **METRICS}
+SECURITY: Mapping[str, Experiment] = {"x": egress}
+SUBJECTS: Mapping[str, Mapping[str, Experiment]] = {
+    "money": MONEY,
+    "upstream": UPSTREAM,
+    "metrics": METRICS,
+    "security": SECURITY,
+}
+EXPERIMENTS: Mapping[str, Experiment] = {**MONEY, **UPSTREAM, **METRICS, **SECURITY}
 
 ONLY_ON: Mapping[str, Stores] = {
     "s": "shared",
@@ -89,6 +97,7 @@ ONLY_ON: Mapping[str, Stores] = {
     "o": "sqlite",
     "l": "sqlite",
     "m": "shared",
+    "x": "sqlite",
 }
 """Experiments that need several processes, and such as have nothing to do with stores."""
 

@@ -1,0 +1,26 @@
+"""The short versions of what strangers may try; the long ones: docs/egress.md."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.torture import egress
+from tests.torture.__main__ import SEED
+from tests.torture.result import as_table
+from tests.torture.setting import Setting
+from tests.torture.stores import CannotRun
+
+
+def test_nothing_that_is_said_makes_the_proxy_connect_to_where_it_is_not_configured_to(tmp_path: Path) -> None:
+    setting = Setting(SEED, is_short=True, stores="sqlite", directory=tmp_path)
+
+    try:
+        result = asyncio.run(egress.run(setting, "pytest tests/torture"))
+    except CannotRun as reason:
+        if os.environ.get("CI") == "true":  # noqa: TID251 - told by .ci/run
+            raise
+        pytest.skip(str(reason))
+
+    assert not result.missed, as_table([result])
