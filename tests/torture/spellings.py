@@ -154,7 +154,14 @@ def _in_other_apis(model: str, embedding_model: str, url: str) -> Iterator[Attem
 
 def _in_heads(model: str, url: str) -> Iterator[Attempt]:
     bare = url.partition("//")[2].partition("/")[0] or url
-    names = ("x-forwarded-host", "x-forwarded-for", "x-forwarded-server", "forwarded", "x-host", "x-original-url")
+    names: tuple[str, ...] = (
+        "x-forwarded-host",
+        "x-forwarded-for",
+        "x-forwarded-server",
+        "forwarded",
+        "x-host",
+        "x-original-url",
+    )
     names += ("x-rewrite-url", "x-portkey-custom-host", "x-portkey-config", "x-litellm-api-base", "x-api-base")
     names += ("x-base-url", "x-target-url", "x-upstream", "proxy", "proxy-connection", "via", "referer", "origin")
     names += (

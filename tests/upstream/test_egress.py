@@ -99,7 +99,7 @@ def test_a_name_that_is_nowhere_on_the_internet_says_itself_that_it_is_private(h
 
 @pytest.mark.parametrize(
     "host",
-    ["openrouter.ai", "localhost.example", "local", "2130706433", "0x7f000001", "0177.0.0.1", "internal.example"],
+    ["openrouter.ai", "localhost.example", "2130706433", "0x7f000001", "0177.0.0.1", "internal.example"],
 )
 def test_a_name_that_may_be_anybodys_does_not(host: str) -> None:
     assert not says_private(host)
@@ -131,14 +131,12 @@ async def test_a_public_name_that_leads_to_this_machine_is_not_connected_to(capl
         head = PreparedHead(Origin("http", "provider.example", server.origin.port), b"POST", b"/", [])
         with caplog.at_level(logging.WARNING, "penstock.upstream"):
             for _ in range(3):
-                with pytest.raises(
-                    AddressRefused, match=r"127\.0\.0\.1, which is private; 169\.254\.169\.254"
-                ) as refused:
+                with pytest.raises(AddressRefused, match=r"127\.0\.0\.1, which is private; 169\.254\.169\.254") as told:
                     await transport.ask(head, b"", Timeouts())
+                assert is_unsent(told.value)
 
         assert server.connections == 0
         assert transport.open_connections == 0
-        assert is_unsent(refused.value)
         assert len(caplog.records) == 1  # and not one for each request
 
 
