@@ -1,23 +1,18 @@
 """Where books, counters and answers are kept: the stores that a configuration names."""
 
 import secrets
-import time
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
-
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from typing import Any, Protocol
 
 from router.config.snapshot import Server, Settings, Snapshot
 from router.errors import PenstockError
-from router.gateway.dispatch import Quotas
+from router.gateway.cache import Shelf
 from router.keys import Secret
-from router.limits.functions import ROOT, BudgetFunctions
+from router.learning.warmth import SharedMarks
 from router.limits.redis import RedisGate
-from router.storage.answer_shelves import RedisShelf
 from router.storage.pepper import pepper
-from router.storage.postgres import PostgresStore
-from router.storage.shared_marks import RedisMarks
 from router.storage.sqlite import SqliteStore
 from router.storage.store import Store
 
@@ -29,7 +24,8 @@ def open_store(settings: Settings) -> Store:
     """Ledger and keys: PostgreSQL if it is configured, else SQLite in the state directory."""
     if settings.postgres is None:
         return SqliteStore(_sqlite_file(settings))
-    return PostgresStore(_required(settings.postgres))
+    store: Store = _late("postgres", "postgres_store")(_required(settings.postgres))
+    return store
 
 
 def existing_store(settings: Settings) -> Store:
@@ -66,44 +62,49 @@ def open_pepper(settings: Settings) -> bytes:
     return pepper(settings.state_dir / "pepper", secrets.token_bytes)
 
 
+class ServedMarks(SharedMarks, Protocol):
+    """Shared sightings with somebody who writes them."""
+
+    async def run(self) -> None:
+        """Write what is put, until cancelled."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+class ServedShelf(Shelf, Protocol):
+    """A shelf that is reached over a connection."""
+
+    async def aclose(self) -> None: ...
+
+
 def redis_gate(snapshot: Snapshot, store: Store, *, process: str) -> RedisGate:
     assert snapshot.settings.redis is not None
-    return RedisGate(
-        BudgetFunctions(redis_client(_required(snapshot.settings.redis).reveal())),
-        store,
-        quotas=Quotas(snapshot).all(),
-        monotonic_s=time.monotonic,
-        new_id=lambda: secrets.token_hex(8),
-        process=process,
-        allowance=snapshot.settings.allowance,
-        quarantine_s=1.2,  # more than two beats of every process: it registers what it holds within one
-    )
+    gate: RedisGate = _late("redis", "redis_gate")(_required(snapshot.settings.redis), snapshot, store, process=process)
+    return gate
 
 
-def redis_marks(settings: Settings) -> RedisMarks | None:
+def redis_marks(settings: Settings) -> ServedMarks | None:
     if settings.redis is None:
         return None
-    client = redis_client(_required(settings.redis).reveal())
-    return RedisMarks(client, root=ROOT, monotonic_s=time.monotonic)
+    marks: ServedMarks = _late("redis", "redis_marks")(_required(settings.redis))
+    return marks
 
 
-def redis_shelf(settings: Settings) -> RedisShelf | None:
+def redis_shelf(settings: Settings) -> ServedShelf | None:
     if settings.redis is None:
         return None
-    client = redis_client(_required(settings.redis).reveal(), is_text=False)
-    return RedisShelf(client, root=ROOT, monotonic_s=time.monotonic)
+    shelf: ServedShelf = _late("redis", "redis_shelf")(_required(settings.redis))
+    return shelf
 
 
-def redis_client(url: str, *, is_text: bool = True) -> Redis:
-    """A client that asks once: whoever uses it gives up in his own time, and knows better whether to try again."""
-    return Redis.from_url(
-        url,
-        decode_responses=is_text,
-        protocol=2,
-        retry=Retry(NoBackoff(), 0),
-        driver_info=None,  # Redis before 7.2 does not know what to do with it
-        socket_timeout=None,
-    )
+def _late(driver: str, function: str) -> Callable[..., Any]:
+    """A function of the module that needs a driver: of the extra `shared`, and 8 MB each; who has none has neither.
+
+    That it is installed has been looked at with the configuration (config/schema/penstock.py).
+    """
+    found: Callable[..., Any] = getattr(import_module(f"router.assembly.with_{driver}"), function)
+    return found
 
 
 def _required(server: Server) -> Secret:

@@ -13,19 +13,14 @@ import anyio
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
+from router.limits.asking import CALL_TIMEOUT_S, NoAnswer, Reply
+
 # The hash tag keeps all keys on one node of a cluster.
 ROOT = "{penstock}"
 
 _LIBRARY = "penstock_budget_v3"
 _PREFIX = "penstock_v3_"
-_TIMEOUT_S = 0.25  # for a request: refusals must come within 0.3 s
 _MOST_CONNECTIONS = 32  # a judgement; one call takes Redis some 20 us, so more only wait in another place
-
-Reply = list[str | int]
-
-
-class NoAnswer(Exception):
-    """Redis is out of reach, too slow or refuses; the call may have had its effect all the same."""
 
 
 class BudgetFunctions:
@@ -37,7 +32,7 @@ class BudgetFunctions:
         self._library = resources.files("router.limits").joinpath(f"{_LIBRARY}.lua").read_text(encoding="utf-8")
         self._slots = asyncio.Semaphore(_MOST_CONNECTIONS)
 
-    async def call(self, function: str, *arguments: str | int, timeout_s: float = _TIMEOUT_S) -> Reply:
+    async def call(self, function: str, *arguments: str | int, timeout_s: float = CALL_TIMEOUT_S) -> Reply:
         """What the function answers; its first item says how it went. Raises NoAnswer."""
         reply: Reply | None = None
         with anyio.CancelScope(shield=True):

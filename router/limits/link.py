@@ -6,8 +6,8 @@ from collections.abc import Callable
 import anyio
 
 from router.errors import Unavailable
+from router.limits.asking import Functions, NoAnswer, Reply
 from router.limits.calendar import ServerClock
-from router.limits.functions import BudgetFunctions, NoAnswer, Reply
 
 _log = logging.getLogger("penstock.redis")
 
@@ -18,7 +18,7 @@ class Link:
     It is closed by whoever gets no answer, and opened by the background alone (`RedisGate.run`).
     """
 
-    def __init__(self, functions: BudgetFunctions, *, monotonic_s: Callable[[], float]) -> None:
+    def __init__(self, functions: Functions, *, monotonic_s: Callable[[], float]) -> None:
         self.functions = functions
         self.monotonic_s = monotonic_s
         self.clock = ServerClock(monotonic_s)

@@ -11,8 +11,8 @@ from typing import Protocol
 
 import anyio.to_thread
 
+from router.limits.asking import Functions, Reply
 from router.limits.calendar import from_us, scope_text, to_us
-from router.limits.functions import BudgetFunctions, Reply
 from router.quotas import ScopeId
 
 _log = logging.getLogger("penstock.redis")
@@ -38,7 +38,7 @@ class Peers:
     is taken for dead; should it live, its calls are counted when it is back.
     """
 
-    def __init__(self, functions: BudgetFunctions, *, monotonic_s: Callable[[], float], patience_s: float) -> None:
+    def __init__(self, functions: Functions, *, monotonic_s: Callable[[], float], patience_s: float) -> None:
         self._functions = functions
         self._monotonic_s = monotonic_s
         self._patience_s = patience_s
@@ -68,7 +68,7 @@ class Peers:
 class Rebuild:
     """What the leader of a new epoch does."""
 
-    def __init__(self, functions: BudgetFunctions, books: SpendingBooks) -> None:
+    def __init__(self, functions: Functions, books: SpendingBooks) -> None:
         self._functions = functions
         self._books = books
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from router.errors import BudgetExhausted, PenstockError, Unavailable
+from router.limits.asking import Functions, NoAnswer, Reply
 from router.limits.calendar import Calendar, Span, Watched, from_us, purse_text, scope_text, to_us
 from router.limits.deliveries import Deliveries
-from router.limits.functions import BudgetFunctions, NoAnswer, Reply
 from router.limits.gate import Admission, Left, PaceLeft, Quota, Reservation, Scope, least
 from router.limits.holdings import Correction, Departure, Hold, Holdings, UnderWay
 from router.limits.link import Link
@@ -67,7 +67,7 @@ class RedisGate:
 
     def __init__(
         self,
-        functions: BudgetFunctions,
+        functions: Functions,
         books: SpendingBooks,
         *,
         quotas: Iterable[Quota],

@@ -14,8 +14,8 @@ cores, November 2026).
 """
 
 import sqlite3
-
-import psycopg
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from router.storage.errors import StoreTooNew
 
@@ -400,19 +400,29 @@ def migrate_sqlite(connection: sqlite3.Connection) -> None:
     connection.execute("COMMIT")
 
 
-def migrate_postgres(connection: psycopg.Connection) -> None:
+class _Found(Protocol):
+    def fetchone(self) -> tuple[Any, ...] | None: ...
+
+
+class PostgresConnection(Protocol):
+    """What is needed of psycopg's, which is not imported where SQLite keeps the books."""
+
+    def execute(self, statement: bytes, values: Sequence[object] = (), /) -> _Found: ...
+
+
+def migrate_postgres(connection: PostgresConnection) -> None:
     """Bring the database to the newest version, in the transaction that the connection is in. Raises StoreTooNew."""
-    connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-    connection.execute("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)")
-    found = connection.execute("SELECT version FROM schema_version").fetchone()
+    connection.execute(b"SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+    connection.execute(b"CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)")
+    found = connection.execute(b"SELECT version FROM schema_version").fetchone()
     version = found[0] if found else 0
     _check(version, len(POSTGRES))
     if version == len(POSTGRES):
         return
     for script in POSTGRES[version:]:
         connection.execute(script.encode())
-    connection.execute("DELETE FROM schema_version")
-    connection.execute("INSERT INTO schema_version VALUES (%s)", (len(POSTGRES),))
+    connection.execute(b"DELETE FROM schema_version")
+    connection.execute(b"INSERT INTO schema_version VALUES (%s)", (len(POSTGRES),))
 
 
 def _check(version: int, known: int) -> None:

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import psycopg
 from msgspec.structs import replace
 
-from router.assembly.stores import redis_client
+from router.assembly.with_redis import redis_client
 from router.keys import Secret
 from router.limits.functions import BudgetFunctions
 from router.limits.gate import Quota, Scope

@@ -8,7 +8,7 @@ from typing import Literal
 
 import pytest
 
-from router.assembly.stores import redis_client
+from router.assembly.with_redis import redis_client
 from router.limits.functions import BudgetFunctions
 from router.limits.gate import Gate
 from router.limits.memory import MemoryGate

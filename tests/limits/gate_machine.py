@@ -19,9 +19,10 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, precondition, rule
 
-from router.assembly.stores import redis_client
+from router.assembly.with_redis import redis_client
 from router.errors import BudgetExhausted
-from router.limits.functions import BudgetFunctions, Reply
+from router.limits.asking import Reply
+from router.limits.functions import BudgetFunctions
 from router.limits.gate import Gate, Quota, Reservation, Scope
 from router.limits.memory import MemoryGate
 from router.limits.redis import RedisGate

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import anyio
 
-from router.assembly.stores import redis_client
+from router.assembly.with_redis import redis_client
 from router.limits.functions import BudgetFunctions
 from router.limits.gate import Quota
 from router.limits.redis import RedisGate

@@ -7,9 +7,9 @@ import anyio
 import pytest
 
 from router.errors import Unavailable
+from router.limits.asking import NoAnswer
 from router.limits.calendar import Span, purse_text
 from router.limits.deliveries import Deliveries
-from router.limits.functions import NoAnswer
 from router.limits.gate import Reservation
 from router.limits.holdings import Correction, Departure, Hold, Holdings, Recent, UnderWay
 from router.limits.link import Link

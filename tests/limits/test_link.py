@@ -8,9 +8,10 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from router.assembly.stores import redis_client
+from router.assembly.with_redis import redis_client
 from router.errors import Unavailable
-from router.limits.functions import BudgetFunctions, NoAnswer
+from router.limits.asking import NoAnswer
+from router.limits.functions import BudgetFunctions
 from router.limits.link import Link
 from tests.limits.redis_server import RedisServer
 

@@ -8,9 +8,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from router.assembly.stores import redis_client
+from router.assembly.with_redis import redis_client
 from router.errors import BudgetExhausted, RateLimited, Unavailable
-from router.limits.functions import BudgetFunctions, NoAnswer, Reply
+from router.limits.asking import NoAnswer, Reply
+from router.limits.functions import BudgetFunctions
 from router.limits.gate import Quota, Reservation, Scope
 from router.limits.redis import RedisGate
 from router.quotas import NO_LIMITS, Budget, Limits, OutageAllowance, Per, ScopeId, ScopeKind

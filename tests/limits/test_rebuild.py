@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from router.assembly.stores import redis_client
+from router.assembly.with_redis import redis_client
+from router.limits.asking import NoAnswer
 from router.limits.calendar import Span, from_us, purse_text, scope_text, to_us
-from router.limits.functions import BudgetFunctions, NoAnswer
+from router.limits.functions import BudgetFunctions
 from router.limits.gate import Reservation
 from router.limits.holdings import Hold, Holdings, Recent
 from router.limits.rebuild import Peers, Rebuild

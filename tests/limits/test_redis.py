@@ -12,9 +12,10 @@ from zoneinfo import ZoneInfo
 import anyio
 import pytest
 
-from router.assembly.stores import redis_client
+from router.assembly.with_redis import redis_client
 from router.errors import BudgetExhausted, PenstockError, RateLimited, Unavailable
-from router.limits.functions import BudgetFunctions, NoAnswer, Reply
+from router.limits.asking import NoAnswer, Reply
+from router.limits.functions import BudgetFunctions
 from router.limits.gate import Gate, Quota, Reservation, Scope
 from router.limits.link import Link
 from router.limits.redis import Orphan, RedisGate

@@ -2,8 +2,9 @@
 
 import secrets
 
-from router.assembly.stores import redis_client
-from router.limits.functions import BudgetFunctions, NoAnswer, Reply
+from router.assembly.with_redis import redis_client
+from router.limits.asking import NoAnswer, Reply
+from router.limits.functions import BudgetFunctions
 from tests.limits.redis_server import RedisServer
 
 

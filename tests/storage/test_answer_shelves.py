@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from router.assembly.stores import redis_client
-from router.storage.answer_shelves import MemoryShelf, RedisShelf
+from router.assembly.with_redis import redis_client
+from router.storage.answer_shelves import MemoryShelf
+from router.storage.shared_shelf import RedisShelf
 from tests.limits.redis_server import RedisServer
 
 pytestmark = pytest.mark.anyio

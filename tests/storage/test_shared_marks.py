@@ -8,7 +8,7 @@ from time import monotonic
 import anyio
 import pytest
 
-from router.assembly.stores import redis_client
+from router.assembly.with_redis import redis_client
 from router.catalog.catalog import DeploymentId
 from router.learning.warmth import Warmth
 from router.storage.shared_marks import RedisMarks

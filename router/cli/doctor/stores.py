@@ -1,27 +1,23 @@
 """The servers that several processes share: whether they answer, and forget nothing."""
 
-from collections.abc import Iterator
 from contextlib import closing
+from importlib import import_module
 
-import anyio
 import anyio.to_thread
-import redis.exceptions
 
-from router.assembly.stores import open_store, redis_client
-from router.cli.doctor.findings import Finding, fault, fine, noted
+from router.assembly.stores import open_store
+from router.cli.doctor.findings import Finding, fault, fine
 from router.config.snapshot import Server, Settings
 from router.storage.errors import StoreUnavailable
 
-_PATIENCE_S = 5.0
-_OLDEST_REDIS = 7  # functions came with it
-
 
 async def store_findings(settings: Settings) -> list[Finding]:
+    """What is found of those that are configured. Redis's driver is imported only for that."""
     found: list[Finding] = []
     if settings.postgres is not None:
         found.append(await _of_postgres(settings, settings.postgres))
     if settings.redis is not None:
-        found += await _of_redis(settings.redis)
+        found += await import_module("router.cli.doctor.redis_server").redis_findings(settings.redis)
     if settings.postgres is None and settings.redis is None:
         found.append(fine("stores", "SQLite and memory, which is right for one process"))
     return found
@@ -40,40 +36,3 @@ async def _of_postgres(settings: Settings, server: Server) -> Finding:
 def _read_postgres(settings: Settings) -> None:
     with closing(open_store(settings)) as store:
         store.latest(1)
-
-
-async def _of_redis(server: Server) -> list[Finding]:
-    if server.url is None:
-        return [fault("redis", f"{server.url_from} is empty", "put the server's URL there")]
-    client = redis_client(server.url.reveal())
-    try:
-        with anyio.fail_after(_PATIENCE_S):
-            version = str((await client.info("server"))["redis_version"])
-            policy = str((await client.info("memory"))["maxmemory_policy"])
-            is_kept = bool((await client.info("persistence"))["aof_enabled"])
-    except (redis.exceptions.RedisError, OSError, TimeoutError, KeyError, ValueError) as error:
-        why = str(error) or f"no answer within {_PATIENCE_S:.0f} s"
-        return [fault("redis", why, f"is the server up, and the URL in {server.url_from} right?")]
-    finally:
-        await client.aclose()
-    return list(_of_settings(version, policy, is_kept=is_kept))
-
-
-def _of_settings(version: str, policy: str, *, is_kept: bool) -> Iterator[Finding]:
-    major = version.partition(".")[0]
-    if not major.isdigit() or int(major) < _OLDEST_REDIS:
-        yield fault("redis", f"is version {version}", f"take Redis {_OLDEST_REDIS} or newer, or Valkey")
-    elif policy != "noeviction":
-        yield fault(
-            "redis",
-            f"has maxmemory-policy {policy}: a counter that is evicted is a budget forgotten",
-            "set `maxmemory-policy noeviction`",
-        )
-    elif not is_kept:
-        yield noted(
-            "redis",
-            f"{version} answers; it keeps nothing over a restart, after which budgets are rebuilt from the ledger",
-            "set `appendonly yes` (docs/money.md)",
-        )
-    else:
-        yield fine("redis", f"{version} answers, keeps everything, evicts nothing")

@@ -69,8 +69,19 @@ class ServerSection(Section):
         return self
 
 
+def _require_driver(package: str) -> None:
+    """Complain if an installation without the extra `shared` is told to use what it lacks."""
+    if find_spec(package) is None:
+        raise fault(f"it needs {package}, which is not installed: pip install 'penstock[shared]'")
+
+
 class PostgresSection(ServerSection):
     """Ledger and keys."""
+
+    @model_validator(mode="after")
+    def _has_driver(self) -> "PostgresSection":
+        _require_driver("psycopg")
+        return self
 
 
 class OutageSection(Section):
@@ -88,6 +99,11 @@ class RedisSection(ServerSection):
         Field(description="closed: refuse what has a budget or limit; allowance: spend what was set aside beforehand"),
     ] = "closed"
     allowance: Annotated[OutageSection | None, Field(description="only with when_unreachable: allowance")] = None
+
+    @model_validator(mode="after")
+    def _has_driver(self) -> "RedisSection":
+        _require_driver("redis")
+        return self
 
     @model_validator(mode="after")
     def _is_wanted(self) -> "RedisSection":
