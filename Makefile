@@ -12,6 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 .PHONY: bench bench-quick bench-guard bench-record bench-profile bench-peers bench-transports bench-servers bench-routing
 .PHONY: bench-console screenshots evaluate head torture-money torture-upstream torture-metrics torture-security
 .PHONY: mutation cookbook docs
+.PHONY: wheel sbom audit
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -125,16 +126,30 @@ mutation: $(VENV)/mutation.stamp ## do the tests notice a changed line where mon
 	@sh tests/servers.sh
 	@nice -n 15 $(BIN)/python -m tests.mutation $(ARGS)
 
+wheel: $(VENV)/dev.stamp ## build the wheel into dist, twice, and compare: it is the same to the byte
+	@rm -rf dist
+	@$(BIN)/python -m tests.supply_chain.wheel dist
+
+sbom: $(VENV)/audit.stamp ## the bill of materials of what serves, in CycloneDX: dist/penstock.cdx.json
+	@mkdir -p dist
+	@$(BIN)/python -m tests.supply_chain.sbom dist/penstock.cdx.json
+	@$(BIN)/python -m tests.supply_chain.cyclonedx_valid dist/penstock.cdx.json
+
+audit: $(VENV)/audit.stamp ## known vulnerabilities of what is locked, where a database of them can be reached
+	@$(BIN)/python -m tests.supply_chain.audit run.txt dev.txt
+
 lock: $(VENV)/dev.stamp ## renew the locked versions in deploy/requirements
 	@$(PIP) install pip-tools
-	@$(BIN)/pip-compile $(LOCK_FLAGS) -o $(LOCKS)/run.txt pyproject.toml $(LOCKS)/build.in
+	@$(BIN)/pip-compile $(LOCK_FLAGS) -o $(LOCKS)/run.txt --extra shared pyproject.toml $(LOCKS)/build.in
 	@$(BIN)/pip-compile $(LOCK_FLAGS) -o $(LOCKS)/dev.txt -c $(LOCKS)/run.txt --extra dev pyproject.toml $(LOCKS)/build.in
 	@$(BIN)/pip-compile $(LOCK_FLAGS) -o $(LOCKS)/mutation.txt -c $(LOCKS)/dev.txt $(LOCKS)/mutation.in
 	@$(BIN)/pip-compile $(LOCK_FLAGS) -o $(LOCKS)/profile.txt -c $(LOCKS)/dev.txt $(LOCKS)/profile.in
 	@$(BIN)/pip-compile $(LOCK_FLAGS) -o $(LOCKS)/docs.txt -c $(LOCKS)/dev.txt $(LOCKS)/docs.in
+	@$(BIN)/pip-compile $(LOCK_FLAGS) -o $(LOCKS)/audit.txt -c $(LOCKS)/dev.txt $(LOCKS)/audit.in
 
+# No release younger than a week: what was stolen and published in somebody's name has been found out by then, mostly.
 LOCK_FLAGS := --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links \
-	--no-header --no-annotate
+	--no-header --no-annotate --pip-args "--uploaded-prior-to P7D"
 
 cookbook: $(VENV)/dev.stamp ## what each recipe of docs/cookbook saves, on a day of the sandbox (a minute)
 	@$(BIN)/python -m tests.documentation.cookbook
@@ -168,6 +183,10 @@ $(VENV)/mutation.stamp: $(LOCKS)/mutation.txt $(VENV)/dev.stamp
 
 $(VENV)/docs.stamp: $(LOCKS)/docs.txt $(VENV)/dev.stamp
 	@$(PIP) install --require-hashes -r $(LOCKS)/docs.txt
+	@touch $@
+
+$(VENV)/audit.stamp: $(LOCKS)/audit.txt $(VENV)/dev.stamp
+	@$(PIP) install --require-hashes -r $(LOCKS)/audit.txt
 	@touch $@
 
 $(VENV)/profile.stamp: $(LOCKS)/profile.txt $(VENV)/dev.stamp

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the Debian programs that some tests and the benchmark use, if it may: nginx, HAProxy, curl, openssl, systemd,
-# Prometheus, PostgreSQL, Redis, libfaketime and ip, by which tests/torture moves clocks and networks, and Chromium, for the console.
+# Prometheus, PostgreSQL, Redis, libfaketime and ip, by which tests/torture moves clocks and packets, and Chromium.
 # What is still missing afterwards is named; in CI that is an error, elsewhere the tests that need it are skipped.
 set -eu
 
