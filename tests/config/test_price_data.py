@@ -4,12 +4,14 @@ from datetime import UTC, datetime, time
 from decimal import Decimal
 
 import pytest
+from genai_prices.data import providers
 from genai_prices.types import ModelPrice, TieredPrices
 from genai_prices.types import Tier as PublishedTier
 
 from router.catalog.catalog import ProviderKind
 from router.catalog.prices import Price, PriceList, Rates, Tier
-from router.config.price_data import price_of, published
+from router.config.genai_file import FILE, figures_of, written
+from router.config.price_data import price_of, published, published_model
 
 
 def per_mtok(input_usd: str, output_usd: str, cached_usd: str | None = None) -> Rates:
@@ -60,20 +62,20 @@ def test_rates_with_different_thresholds_become_a_tier_for_each() -> None:
         output_mtok=TieredPrices(base=Decimal(10), tiers=[PublishedTier(start=100, price=Decimal(20))]),
     )
 
-    assert price_of(published_price, "a/model") == Price(
+    assert price_of(figures_of(published_price), "a/model") == Price(
         base=per_mtok("1", "10"), tiers=(Tier(100, per_mtok("1", "20")), Tier(200, per_mtok("2", "20")))
     )
 
 
 def test_an_incomplete_price_is_no_price() -> None:
-    assert price_of(ModelPrice(input_mtok=Decimal(1)), "a/model") is None
-    assert price_of(ModelPrice(output_mtok=Decimal(1)), "a/model") is None
+    assert price_of(figures_of(ModelPrice(input_mtok=Decimal(1))), "a/model") is None
+    assert price_of(figures_of(ModelPrice(output_mtok=Decimal(1))), "a/model") is None
 
 
 def test_reasoning_tokens_with_a_dearer_price_of_their_own_set_the_output_rate() -> None:
     dearer = ModelPrice(input_mtok=Decimal(1), output_mtok=Decimal(2), output_reasoning_mtok=Decimal(3))
 
-    assert price_of(dearer, "a/model") == Price(per_mtok("1", "3"))
+    assert price_of(figures_of(dearer), "a/model") == Price(per_mtok("1", "3"))
 
 
 def test_an_hour_long_cache_write_at_anthropic_costs_twice_the_input() -> None:
@@ -125,3 +127,25 @@ def test_what_nobody_publishes_has_no_price(kind: ProviderKind, model: str) -> N
 
 def test_every_entry_says_where_it_was_read() -> None:
     assert {entry.source for entry in published("deepseek", "deepseek-v4-pro")} == {"genai-prices 0.2.3"}
+
+
+def test_the_file_says_what_the_package_says() -> None:
+    assert FILE.read_bytes() == written(), "python -m router.config.genai_file writes it anew"
+
+
+@pytest.mark.parametrize("provider", ["openrouter", "deepseek"])
+def test_a_name_means_the_model_that_it_means_to_the_package(provider: str) -> None:
+    theirs = next(each for each in providers if each.id == provider)
+    ours = [published_model(provider, model.id) for model in theirs.models]
+    named = {id(model): found for model, found in zip(theirs.models, ours, strict=True)}
+    spelled = [
+        spelling
+        for model in theirs.models
+        for spelling in (model.id.upper(), f"{model.id}:free", f"{model.id}-20251211", f"{model.id}-20260231")
+    ]
+
+    for spelling in spelled:
+        meant = theirs.find_model(spelling)
+        first = None if meant is None else named[id(meant)]
+        assert published_model(provider, spelling) == first, spelling
+    assert None not in ours

@@ -12,8 +12,9 @@ settings     the other sections as budgets, limits, patience, fallbacks
 team         groups and fallbacks as aliases and policies
 conversion   all of it together: a pure function of the config and the shipped files
 report       the report as a table, as Markdown, as data
+importing    what the command does
 command      the command
 
-What each is stands in `conversion`; only `source` and `command` touch files. A secret of the config never leaves the
+What each is stands in `conversion`; only `source` and `importing` touch files. A secret of the config never leaves the
 value that holds it: findings are made of names and figures only.
 """

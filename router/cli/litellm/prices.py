@@ -14,6 +14,7 @@ from genai_prices.types import ModelInfo
 
 from router.catalog.prices import Rates
 from router.cli.new_config import quoted
+from router.config.genai_file import figures_of
 from router.config.price_data import GENAI_PRICES_VERSION, price_of
 
 _TOKENS = 1_000_000
@@ -100,7 +101,7 @@ def published(provider: str, model: str, *, today: date, writes_text: bool) -> O
     source = f"genai-prices {GENAI_PRICES_VERSION}, {provider}"
     if not writes_text and prices.output_mtok is None and isinstance(prices.input_mtok, Decimal):
         return OwnPrice(Usd(prices.input_mtok, Decimal(0)), source)
-    price = price_of(prices, model)
+    price = price_of(figures_of(prices), model)
     if price is None:
         return None
     return OwnPrice(
