@@ -15,7 +15,7 @@ from router.telemetry.background import Background
 from router.telemetry.metrics import Metrics
 from router.telemetry.requests_log import log_requests
 from router.telemetry.tracing import Finished, RequestTrace, Tracing
-from router.upstream.transport import DEFAULT_PORTS
+from router.upstream.address import DEFAULT_PORTS
 from router.wire.trace_context import Headers
 
 _MOST_WAITING = 10_000  # requests, a few KB each: half a minute at full load

@@ -1,4 +1,4 @@
-"""One attempt at a provider: send, wait for the head, hand over the body. httpx2's errors become ours here."""
+"""One attempt at a provider: send, wait for the head, hand over the body. The errors of the way become the house's."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -9,15 +9,16 @@ from enum import Enum
 from typing import Protocol
 
 import anyio
-import httpx2
 
 from router.apis import Api
 from router.catalog.catalog import Deployment, Provider, ProviderName
 from router.errors import UpstreamBroken, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from router.keys import Secret
+from router.upstream.address import Address, BadAddress, address
 from router.upstream.connection import Timeouts
 from router.upstream.egress import says_private
-from router.upstream.transport import DEFAULT_PORTS, Origin, PreparedHead, is_unsent
+from router.upstream.faults import TimeoutException, TransportError, UnsupportedProtocol, is_unsent
+from router.upstream.transport import Origin, PreparedHead
 from router.wire.replies import Bill, ReplyReader
 
 # A whole (not streamed) answer is kept in memory; images come as base64, 20 of 2 MB at the most seen in practice.
@@ -61,13 +62,13 @@ class RawAnswer(Protocol):
         ...
 
     async def read_chunk(self) -> bytes | None:
-        """The next piece of the body, as sent; None at its end. Raises httpx2.TransportError."""
+        """The next piece of the body, as sent; None at its end. Raises TransportError."""
         ...
 
     async def pump(self, sink: Callable[[bytes], bool], /) -> bool:
         """Give `sink` each piece as it arrives until it returns False; whether that was so, and not the body's end.
 
-        Raises httpx2.TransportError. `sink` neither waits nor raises.
+        Raises TransportError. `sink` neither waits nor raises.
         """
         ...
 
@@ -76,7 +77,7 @@ class RawAnswer(Protocol):
 
 
 class Transport(Protocol):
-    """What carries requests. Raises httpx2.TransportError."""
+    """What carries requests. Raises TransportError."""
 
     async def ask(self, head: PreparedHead, body: bytes, timeouts: Timeouts, /) -> RawAnswer: ...
 
@@ -120,7 +121,7 @@ class UpstreamReply:
         self._require_plain()
         try:
             return await self._raw.read_chunk()
-        except httpx2.TransportError as error:
+        except TransportError as error:
             raise _translation(error, self._provider, is_sent=True) from error
 
     async def pump(self, sink: Callable[[bytes], bool]) -> bool:
@@ -131,7 +132,7 @@ class UpstreamReply:
         self._require_plain()
         try:
             return await self._raw.pump(sink)
-        except httpx2.TransportError as error:
+        except TransportError as error:
             raise _translation(error, self._provider, is_sent=True) from error
 
     def _require_plain(self) -> None:
@@ -155,7 +156,7 @@ class UpstreamReply:
         """Give the connection back, or close it if the body was not read to its end."""
         try:
             await self._raw.aclose()
-        except httpx2.TransportError as error:
+        except TransportError as error:
             raise _translation(error, self._provider, is_sent=True) from error
 
 
@@ -181,7 +182,7 @@ class UpstreamClient:
     @property
     def origins(self) -> frozenset[Origin]:
         """The servers that it sends to."""
-        return frozenset(route.origin for route in self._record.values())
+        return frozenset(origin for route in self._record.values() if (origin := route.origin) is not None)
 
     async def ask(
         self,
@@ -228,10 +229,10 @@ class UpstreamClient:
         """What the provider's own record says a call cost, or None if it has none (yet)."""
         try:
             route = self._record[provider]
-            url = route.url.copy_merge_params({"id": generation_id})
+            url = route.url.asked(id=generation_id)
             async with aclosing(await self._send(route, provider, url=url, is_stream=False)) as reply:
                 text = await reply.body(_MAX_ERROR_BYTES)
-        except (UpstreamError, httpx2.InvalidURL):  # the id is the provider's own text, of any length
+        except (UpstreamError, BadAddress, UnsupportedProtocol):  # the id is the provider's own text, of any length
             return None  # asked again later; until then the hold stays booked
         return self._reader.record(text) if reply.status == 200 else None
 
@@ -243,7 +244,7 @@ class UpstreamClient:
         Raises UpstreamError.
         """
         route = self._models[provider, which]
-        url = route.url if following is None else self._next_page(provider, route.url, following)
+        url = None if following is None else self._next_page(provider, route, following)
         async with aclosing(await self._send(route, provider, url=url, is_stream=False)) as reply:
             if reply.status != 200:
                 text = await _error_text(reply)
@@ -254,14 +255,16 @@ class UpstreamClient:
         """The answer to a GET of that path behind the provider's address, whatever its status. Raises UpstreamError."""
         return await self._send(_Route(self._endpoints[provider], "GET", path), provider, is_stream=False)
 
-    def _next_page(self, provider: ProviderName, first: httpx2.URL, following: str) -> httpx2.URL:
+    def _next_page(self, provider: ProviderName, route: "_Route", following: str) -> Address:
         """The address of another page. Our key goes with it, so that it may lead to no other server."""
+        elsewhere = UpstreamBroken(f"{provider} says that its list goes on at another server.", provider=provider)
         try:
-            url = first.join(following)
-        except (httpx2.InvalidURL, ValueError):
-            url = None
-        if url is None or (url.scheme, url.host, url.port) != (first.scheme, first.host, first.port):
-            raise UpstreamBroken(f"{provider} says that its list goes on at another server.", provider=provider)
+            first = route.url
+            url = first.joined(following)
+        except (BadAddress, UnsupportedProtocol) as error:
+            raise elsewhere from error
+        if (url.scheme, url.host, url.port) != (first.scheme, first.host, first.port):
+            raise elsewhere
         return url
 
     async def _send(
@@ -270,7 +273,7 @@ class UpstreamClient:
         provider: ProviderName,
         *,
         content: bytes = b"",
-        url: httpx2.URL | None = None,
+        url: Address | None = None,
         is_stream: bool,
         more_headers: Sequence[tuple[bytes, bytes]] = (),
     ) -> UpstreamReply:
@@ -280,7 +283,7 @@ class UpstreamClient:
             if more_headers:
                 head = head.with_headers(more_headers)
             raw = await self._transport.ask(head, content, timeouts)
-        except httpx2.TransportError as error:
+        except TransportError as error:
             raise _translation(error, provider, is_sent=False) from error
         return UpstreamReply(raw, provider=provider)
 
@@ -288,13 +291,24 @@ class UpstreamClient:
 class _Route:
     """Everything about a call to one provider that does not change from call to call, made once."""
 
-    __slots__ = ("_head", "_is_private", "headers", "method", "stream_timeouts", "timeouts", "url")
+    __slots__ = (
+        "_base_url",
+        "_head",
+        "_is_private",
+        "_path",
+        "_url",
+        "headers",
+        "method",
+        "stream_timeouts",
+        "timeouts",
+    )
 
     def __init__(self, endpoint: Endpoint, method: str, path: str) -> None:
         self.method = method
-        self.url = httpx2.URL(endpoint.provider.base_url.rstrip("/") + path)
-        is_private = endpoint.provider.is_private
-        self._is_private = says_private(_host(self.url)) if is_private is None else is_private
+        self._base_url = endpoint.provider.base_url
+        self._path = path
+        self._url: Address | None = None
+        self._is_private = endpoint.provider.is_private
         self.headers = [
             (b"accept-encoding", b"identity"),  # bytes are relayed as received, so they must not be compressed
             (b"accept", b"application/json, text/event-stream"),
@@ -315,25 +329,35 @@ class _Route:
         self.stream_timeouts = Timeouts(connect_s, read_s=between_s, write_s=between_s, pool_s=connect_s)
 
     def head(self) -> PreparedHead:
-        """Of calls to the route's own address. Raises httpx2.LocalProtocolError."""
+        """Of calls to the route's own address. Raises LocalProtocolError."""
         if self._head is None:
             self._head = self.head_at(self.url)
         return self._head
 
     @property
-    def origin(self) -> Origin:
-        return self._origin_of(self.url)
+    def url(self) -> Address:
+        """Raises UnsupportedProtocol for what is no URL that can be called; `penstock check` finds most of them."""
+        if self._url is None:
+            try:
+                self._url = address(self._base_url.rstrip("/") + self._path)
+            except BadAddress as error:
+                raise UnsupportedProtocol(str(error)) from error
+        return self._url
 
-    def head_at(self, url: httpx2.URL) -> PreparedHead:
-        """Of calls to another address of the same server. Raises httpx2.LocalProtocolError."""
-        return PreparedHead(self._origin_of(url), self.method.encode("ascii"), url.raw_path, self.headers)
+    @property
+    def origin(self) -> Origin | None:
+        try:
+            return self._origin_of(self.url)
+        except UnsupportedProtocol:
+            return None
 
-    def _origin_of(self, url: httpx2.URL) -> Origin:
-        return Origin(url.scheme, _host(url), url.port or DEFAULT_PORTS.get(url.scheme, 0), self._is_private)
+    def head_at(self, url: Address) -> PreparedHead:
+        """Of calls to another address of the same server. Raises LocalProtocolError."""
+        return PreparedHead(self._origin_of(url), self.method.encode("ascii"), url.target, self.headers)
 
-
-def _host(url: httpx2.URL) -> str:
-    return url.raw_host.decode("ascii")
+    def _origin_of(self, url: Address) -> Origin:
+        is_private = says_private(url.host) if self._is_private is None else self._is_private
+        return Origin(url.scheme, url.host, url.port, is_private)
 
 
 def _patience_s(endpoint: Endpoint, *, is_stream: bool) -> float:
@@ -365,11 +389,11 @@ async def _error_text(reply: UpstreamReply) -> bytes:
     return b""
 
 
-def _translation(error: httpx2.TransportError, provider: str, *, is_sent: bool) -> UpstreamError:
+def _translation(error: TransportError, provider: str, *, is_sent: bool) -> UpstreamError:
     kind = type(error).__name__
     if is_unsent(error):
         return UpstreamUnreachable(f"{provider} could not be reached ({kind}); nothing was sent.", provider=provider)
-    if isinstance(error, httpx2.TimeoutException):
+    if isinstance(error, TimeoutException):
         return UpstreamTimeout(f"{provider} did not answer in time ({kind}).", provider=provider)
     when = "while answering" if is_sent else "before answering"
     return UpstreamBroken(f"{provider} broke off {when} ({kind}).", provider=provider)

@@ -1,7 +1,7 @@
 """One HTTP/1.1 connection to an upstream: bytes to and from a socket, one request and its answer at a time.
 
 Owns the parser, the read buffer and its bound, the read, write and idle deadlines, and the translation of what can go
-wrong on a socket into httpx2's error tree. Who may use which connection is `transport.py`'s business.
+wrong on a socket into the errors of `faults.py`. Who may use which connection is `transport.py`'s business.
 
 There is no task per connection. The event loop calls `buffer_updated`; httptools calls the `on_*` methods from within;
 the one reader, if it is waiting, is woken once per read, or not even that: see `RawResponse.pump`.
@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Protocol, cast
 
 import httptools
-import httpx2
+
+from router.upstream.faults import ReadError, ReadTimeout, RemoteProtocolError, WriteError, WriteTimeout
 
 # All chosen by us.
 READ_BYTES = (
@@ -244,7 +245,7 @@ class Connection(asyncio.BufferedProtocol):
     def abandon(self, response: RawResponse) -> None:
         """Closes the connection if `response` is not complete. After that the connection serves someone else."""
         if self._response is response:
-            self.abort(httpx2.ReadError("the answer was closed before its end"))
+            self.abort(ReadError("the answer was closed before its end"))
 
     def abort(self, error: Exception) -> None:
         """Closes the socket now; an answer under way ends with `error`. The second call has no effect."""
@@ -281,7 +282,7 @@ class Connection(asyncio.BufferedProtocol):
         data = self._owner.read_buffer[:nbytes]
         response = self._response
         if response is None:
-            self.abort(httpx2.RemoteProtocolError("the upstream sent bytes nobody asked for"))
+            self.abort(RemoteProtocolError("the upstream sent bytes nobody asked for"))
             return
         self._fruitless_bytes += len(data)
         try:
@@ -290,9 +291,7 @@ class Connection(asyncio.BufferedProtocol):
             self._can_be_reused = False
             if not response._is_complete:
                 # The context is what one of our own on_* methods raised.
-                self.abort(
-                    httpx2.RemoteProtocolError(f"the upstream's answer is not valid: {error.__context__ or error}")
-                )
+                self.abort(RemoteProtocolError(f"the upstream's answer is not valid: {error.__context__ or error}"))
                 return
         if response.pass_on():
             self._restart_deadline()
@@ -300,7 +299,7 @@ class Connection(asyncio.BufferedProtocol):
         if response._is_complete:
             self._finish()
         elif self._fruitless_bytes > MAX_FRUITLESS_BYTES:
-            self.abort(httpx2.RemoteProtocolError(f"over {MAX_FRUITLESS_BYTES} bytes of headers or chunk framing"))
+            self.abort(RemoteProtocolError(f"over {MAX_FRUITLESS_BYTES} bytes of headers or chunk framing"))
         elif response._buffered_bytes > MAX_BUFFERED_BODY_BYTES and not self._is_reading_paused:
             self._is_reading_paused = True
             if self._transport is not None:
@@ -326,7 +325,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def on_message_begin(self) -> None:
         if self._response is None or self._response._is_complete:
-            raise httpx2.RemoteProtocolError("bytes after the end of the answer")
+            raise RemoteProtocolError("bytes after the end of the answer")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         response = self._response
@@ -339,11 +338,11 @@ class Connection(asyncio.BufferedProtocol):
         if self._fruitless_bytes > MAX_HEAD_BYTES:  # the only heads worth an exact count
             head_bytes = sum(len(name) + len(value) + len(": \r\n") for name, value in response.headers)
             if head_bytes > MAX_HEAD_BYTES:
-                raise httpx2.RemoteProtocolError(f"{head_bytes} bytes of headers, at most {MAX_HEAD_BYTES} are read")
+                raise RemoteProtocolError(f"{head_bytes} bytes of headers, at most {MAX_HEAD_BYTES} are read")
         status = self._parser.get_status_code()
         if status < 200:
             if status == 101:
-                raise httpx2.RemoteProtocolError("the upstream switches to a protocol we did not ask for")
+                raise RemoteProtocolError("the upstream switches to a protocol we did not ask for")
             response.headers.clear()
             return
         response.status = status
@@ -375,13 +374,13 @@ class Connection(asyncio.BufferedProtocol):
         if self._can_be_reused and not self._has_unsent_bytes:
             self._owner.take_back(self)
         else:
-            self.abort(httpx2.ReadError("not kept alive"))
+            self.abort(ReadError("not kept alive"))
 
     def _hung_up(self, exc: Exception | None) -> None:
         """The upstream closed its side (`exc` is None) or the connection broke. Called up to twice."""
         response = self._response
         if response is None or self.is_closed:
-            self.abort(httpx2.ReadError("the idle connection was closed"))
+            self.abort(ReadError("the idle connection was closed"))
         elif exc is None and response.status and _ends_at_eof(response.headers):
             response._is_complete = True
             self._can_be_reused = False
@@ -389,10 +388,10 @@ class Connection(asyncio.BufferedProtocol):
             _wake_reader(response)
         elif exc is None:
             what = "in mid-answer" if response.status else "without an answer"
-            self.abort(httpx2.RemoteProtocolError(f"the upstream closed the connection {what}"))
+            self.abort(RemoteProtocolError(f"the upstream closed the connection {what}"))
         else:
             is_write = self._has_unsent_bytes or isinstance(exc, BrokenPipeError)
-            error_type = httpx2.WriteError if is_write else httpx2.ReadError
+            error_type = WriteError if is_write else ReadError
             error = error_type(f"the connection broke: {type(exc).__name__}")
             error.__cause__ = exc
             self.abort(error)
@@ -435,18 +434,18 @@ class Connection(asyncio.BufferedProtocol):
         if self._loop.time() < self._deadline:
             self._arm(self._deadline)
         elif self._response is None:
-            self.abort(httpx2.ReadError("idle for too long"))
+            self.abort(ReadError("idle for too long"))
         elif self._response._waiter is None:
             return  # the reader is busy elsewhere; its next wait arms the timer again
         elif self._loop.time() >= self._due_s:
-            self.abort(httpx2.ReadTimeout(f"the answer was not whole within {self._timeouts.whole_s} s"))
+            self.abort(ReadTimeout(f"the answer was not whole within {self._timeouts.whole_s} s"))
         elif self._has_unsent_bytes and self._count_unsent_bytes() < self._unsent_bytes:
             self._unsent_bytes = self._count_unsent_bytes()
             self._restart_deadline()
         elif self._has_unsent_bytes:
-            self.abort(httpx2.WriteTimeout(f"no byte of the request was taken for {self._timeouts.write_s} s"))
+            self.abort(WriteTimeout(f"no byte of the request was taken for {self._timeouts.write_s} s"))
         else:
-            self.abort(httpx2.ReadTimeout(f"nothing was received for {self._timeouts.read_s} s"))
+            self.abort(ReadTimeout(f"nothing was received for {self._timeouts.read_s} s"))
 
 
 def _wake_reader(response: RawResponse) -> None:

@@ -4,13 +4,11 @@ Owns who may use which connection, in which order, and for how long an idle one 
 no cookie, reads no proxy from the environment, decodes nothing, and opens connections only to the origin it is told, at
 an address of it that `egress.py` has nothing against.
 
-`ask` is what the client calls. It is an httpx2 transport as well, and any other of these can take its place
-(`through_httpx2.py`). CPU per request of 1 KB each way over 32 kept connections on loopback (2026-11-23, uvloop 0.23,
-two noisy cores): httpx2's own transport 330 to 430 µs, `handle_async_request` with making the request 37 to 47 µs,
-without httpx2's request and response objects 13 to 16 µs, a bare protocol that only writes and waits 8 to 9 µs.
+CPU per request of 1 KB each way over 32 kept connections on loopback (2026-11-23, uvloop 0.23, two noisy cores):
+httpx2's own transport 330 to 430 µs, this one with httpx2's request and response objects 37 to 47 µs, without them 13
+to 16 µs, a bare protocol that only writes and waits 8 to 9 µs.
 
-What may have reached the upstream: with ConnectError, ConnectTimeout, PoolTimeout and LocalProtocolError nothing has
-(`is_unsent`). After any other error the request may have been received, and must be assumed to cost money.
+What may have reached the upstream is told by the error (`faults.py`).
 """
 
 import asyncio
@@ -18,16 +16,23 @@ import logging
 import socket
 import ssl
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from typing import NamedTuple, Self
 
-import httpx2
 from aiohappyeyeballs import AddrInfoType, start_connection
 
+from router.upstream.address import DEFAULT_PORTS
 from router.upstream.connection import READ_BYTES, Connection, RawResponse, Timeouts
-from router.upstream.egress import objection, says_private
-
-DEFAULT_PORTS = {"http": 80, "https": 443}
+from router.upstream.egress import objection
+from router.upstream.faults import (
+    AddressRefused,
+    ConnectError,
+    ConnectTimeout,
+    LocalProtocolError,
+    PoolTimeout,
+    ReadError,
+    UnsupportedProtocol,
+)
 
 # `PreparedHead` writes these itself: two opinions about where a message ends are how requests are smuggled.
 _FRAMING_HEADERS = frozenset({b"host", b"content-length", b"transfer-encoding"})
@@ -56,25 +61,9 @@ class Origin(NamedTuple):
         return (host if self.port == DEFAULT_PORTS.get(self.scheme) else f"{host}:{self.port}").encode("ascii")
 
 
-def is_unsent(error: httpx2.TransportError) -> bool:
-    """True if not a byte of the request can have reached the upstream, so that it may be sent again anywhere."""
-    return isinstance(
-        error,
-        httpx2.ConnectError
-        | httpx2.ConnectTimeout
-        | httpx2.PoolTimeout
-        | httpx2.LocalProtocolError
-        | httpx2.UnsupportedProtocol,
-    )
-
-
 async def resolved(host: str, port: int) -> Sequence[AddrInfoType]:
     """What the system's resolver says, in its order (RFC 6724). Raises OSError and UnicodeError."""
     return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-
-
-class AddressRefused(httpx2.ConnectError):
-    """A name resolved only to addresses that are not connected to. Says which, and why."""
 
 
 class PreparedHead:
@@ -98,13 +87,13 @@ class PreparedHead:
         # Counting line ends in the whole is ten times cheaper than looking into each value.
         ends = (self._begins.count(b"\r"), self._begins.count(b"\n"))
         if ends != (len(lines), len(lines)) or b"\0" in self._begins or lines[0].count(b" ") != 2:
-            raise httpx2.LocalProtocolError("a header, the method or the target holds a line end, NUL or blank")
+            raise LocalProtocolError("a header, the method or the target holds a line end, NUL or blank")
 
     def with_headers(self, headers: Sequence[tuple[bytes, bytes]]) -> "PreparedHead":
         """This head with some more headers, for one call. Raises LocalProtocolError if they are no line each."""
         more = b"".join([b"%b: %b\r\n" % header for header in headers])
         if (more.count(b"\r"), more.count(b"\n")) != (len(headers), len(headers)) or b"\0" in more:
-            raise httpx2.LocalProtocolError("a header holds a line end or NUL")
+            raise LocalProtocolError("a header holds a line end or NUL")
         head = PreparedHead.__new__(PreparedHead)  # nothing that was checked is checked again
         head.origin, head.method, head.target = self.origin, self.method, self.target
         head.headers = [*self.headers, *headers]
@@ -119,7 +108,7 @@ class PreparedHead:
         return self._begins + b"\r\n"
 
 
-class UpstreamTransport(httpx2.AsyncBaseTransport):
+class UpstreamTransport:
     """Sends requests over kept-alive connections, at most `max_connections` to each origin.
 
     The limit is far above what one process serves (8,000 streams at a time in the benchmark): it is there so that a
@@ -164,22 +153,6 @@ class UpstreamTransport(httpx2.AsyncBaseTransport):
             head.encoded(len(body)), body, timeouts, is_head_request=head.method == b"HEAD"
         )
 
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """`ask` in httpx2's terms. A request body that is a stream is read into memory first."""
-        url = request.url
-        port = url.port or DEFAULT_PORTS.get(url.scheme)
-        if port is None:
-            raise httpx2.UnsupportedProtocol(f"expected an http or https URL, got {url.scheme!r}")
-        timeout = request.extensions.get("timeout", {})
-        host = url.raw_host.decode("ascii")
-        origin = Origin(url.scheme, host, port, says_private(host))
-        response = await self.ask(
-            PreparedHead(origin, request.method.encode("ascii"), url.raw_path, request.headers.raw),
-            await request.aread(),
-            Timeouts(timeout.get("connect"), timeout.get("read"), timeout.get("write"), timeout.get("pool")),
-        )
-        return httpx2.Response(response.status, headers=response.headers, stream=_BodyStream(response))
-
     def keep_only(self, origins: Collection[Origin]) -> None:
         """Close the idle connections to all others, and forget their pools once nobody uses them any more.
 
@@ -196,6 +169,12 @@ class UpstreamTransport(httpx2.AsyncBaseTransport):
         """The servers that connections are kept for."""
         return frozenset(self._pools)
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
     async def aclose(self) -> None:
         """Closes every connection. Answers under way end with ReadError, waiting requests with ConnectError."""
         for pool in self._pools.values():
@@ -203,7 +182,7 @@ class UpstreamTransport(httpx2.AsyncBaseTransport):
 
     def _make_pool(self, origin: Origin) -> "_Pool":
         if origin.scheme not in DEFAULT_PORTS:
-            raise httpx2.UnsupportedProtocol(f"expected http or https, got {origin.scheme!r}")
+            raise UnsupportedProtocol(f"expected http or https, got {origin.scheme!r}")
         ssl_context = self._ssl_context if origin.scheme == "https" else None
         pool = self._pools[origin] = _Pool(origin, self._max_connections, self._idle_s, ssl_context, self._resolve)
         return pool
@@ -247,20 +226,20 @@ class _Pool:
             connection = self.idle.pop()
             if connection.is_usable():
                 return connection
-            connection.abort(httpx2.ReadError("closed by the upstream while idle"))
+            connection.abort(ReadError("closed by the upstream while idle"))
         return None
 
     async def acquire(self, timeouts: Timeouts) -> Connection:
         """A connection when none is idle: a new one if a slot is free, else the first that others are done with."""
         if self._is_closed:
-            raise httpx2.ConnectError("the transport is closed")
+            raise ConnectError("the transport is closed")
         while self.taken_slots >= self._max_connections:
             connection = await self._wait_for_turn(timeouts.pool_s)
             if connection is None:
                 return await self._connect(timeouts.connect_s)
             if connection.is_usable():
                 return connection
-            connection.abort(httpx2.ReadError("closed by the upstream while it changed hands"))
+            connection.abort(ReadError("closed by the upstream while it changed hands"))
         self.taken_slots += 1
         return await self._connect(timeouts.connect_s)
 
@@ -277,15 +256,15 @@ class _Pool:
 
     def close_idle(self) -> None:
         while self.idle:
-            self.idle.pop().abort(httpx2.ReadError("nobody is configured there any more"))
+            self.idle.pop().abort(ReadError("nobody is configured there any more"))
 
     def close(self) -> None:
         self._is_closed = True
         while self.waiters:
             waiter, _ = self.waiters.popitem(last=False)
-            waiter.set_exception(httpx2.ConnectError("the transport was closed"))
+            waiter.set_exception(ConnectError("the transport was closed"))
         for connection in tuple(self._connections):
-            connection.abort(httpx2.ReadError("the transport was closed"))
+            connection.abort(ReadError("the transport was closed"))
 
     def _free_slot(self) -> None:
         if not self._hand_over(None):
@@ -323,7 +302,7 @@ class _Pool:
     def _give_up(self, waiter: asyncio.Future[Connection | None], pool_s: float) -> None:
         if not waiter.done():
             self.waiters.pop(waiter, None)
-            waiter.set_exception(httpx2.PoolTimeout(f"all {self._max_connections} connections in use for {pool_s} s"))
+            waiter.set_exception(PoolTimeout(f"all {self._max_connections} connections in use for {pool_s} s"))
 
     async def _connect(self, connect_s: float | None) -> Connection:
         """A new connection for a slot that is already taken. The slot is freed again if it comes to nothing."""
@@ -332,7 +311,7 @@ class _Pool:
         try:
             await self._open_socket(connection, connect_s)
         except BaseException:
-            connection.abort(httpx2.ConnectError("not connected"))
+            connection.abort(ConnectError("not connected"))
             raise
         return connection
 
@@ -353,15 +332,15 @@ class _Pool:
                     connected.close()  # no effect if the loop has done so
                     raise
         except TimeoutError as error:  # also the kernel's own ETIMEDOUT
-            raise httpx2.ConnectTimeout(f"no connection to {self._origin.host} within {connect_s} s") from error
+            raise ConnectTimeout(f"no connection to {self._origin.host} within {connect_s} s") from error
         # UnicodeError from names that cannot be encoded; uvloop raises RuntimeError for a descriptor it still holds.
         except (OSError, UnicodeError, RuntimeError) as error:
-            raise httpx2.ConnectError(f"no connection to {self._origin.host}: {error}") from error
+            raise ConnectError(f"no connection to {self._origin.host}: {error}") from error
         if connection.is_closed:
-            raise httpx2.ConnectError(f"the connection to {self._origin.host} was closed before it was used")
+            raise ConnectError(f"the connection to {self._origin.host} was closed before it was used")
 
     def _permitted(self, addresses: Sequence[AddrInfoType]) -> list[AddrInfoType]:
-        """Those that may be connected to. Raises AddressRefused if there are only others."""
+        """Those that may be connected to. Raises AddressRefused if there are only others, OSError if there are none."""
         host, is_private = self._origin.host, self._origin.is_private
         permitted, objections = [], []
         for each in addresses:
@@ -371,23 +350,12 @@ class _Pool:
                 permitted.append(each)
             else:
                 objections.append(f"{address}, which {why}")
-        if not permitted and objections:
+        if not addresses:
+            raise OSError("the name has no address")
+        if not permitted:
             refusal = AddressRefused(f"{host} resolves to {'; '.join(objections)}")
             if not self._has_told_refusal:  # clients learn no address of ours, and every request would tell it
                 self._has_told_refusal = True
                 log.warning("%s: nothing is sent there (private_network in docs/egress.md)", refusal)
             raise refusal
         return permitted
-
-
-class _BodyStream(httpx2.AsyncByteStream):
-    """A RawResponse's body in httpx2's terms."""
-
-    def __init__(self, response: RawResponse) -> None:
-        self._response = response
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._response.chunks()
-
-    async def aclose(self) -> None:
-        self._response.close()

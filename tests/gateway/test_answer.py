@@ -4,7 +4,6 @@ from collections.abc import Callable
 from contextlib import aclosing
 
 import anyio
-import httpx2
 import pytest
 
 from router.apis import Api
@@ -13,6 +12,7 @@ from router.errors import UpstreamBroken
 from router.gateway.answer import StreamedAnswer
 from router.units import Usage
 from router.upstream.client import UpstreamReply
+from router.upstream.faults import ReadError
 from router.wire.dialect import ChatDialect
 from router.wire.replies import ReplyReader
 from router.wire.requests import ChatReader
@@ -60,7 +60,7 @@ class Breaking(Body):
     async def read_chunk(self) -> bytes | None:
         if self.left:
             return self.left.pop(0)
-        raise httpx2.ReadError("reset by peer")
+        raise ReadError("reset by peer")
 
 
 @pytest.fixture

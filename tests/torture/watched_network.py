@@ -5,6 +5,7 @@ packet is looked at on the one interface: the first of a TCP connection, and eac
 not matter whether anything listens there. `NameServer` answers for every name, wherever it is asked.
 """
 
+import ctypes
 import os
 import shutil
 import socket
@@ -22,8 +23,33 @@ _TCP, _UDP = 6, 17
 _SYN, _ACK = 0x02, 0x10
 _SOL_PACKET, _PACKET_STATISTICS = 263, 6  # Linux; Python 3.11 has no names for them, nor for the next
 _IP_PKTINFO = 8
+_SO_ATTACH_FILTER = 26
 _A = 1  # the type of a record with an IPv4 address
 _NAME_PORT = 53
+
+# For the kernel's packet filter (linux/filter.h): operation, how far to jump if so and if not, value. Offsets are those
+# of Ethernet. Lets through TCP's first packets, and UDP.
+_LOAD_BYTE, _LOAD_HALF, _LOAD_BYTE_AT_X, _IP_LENGTH_TO_X = 0x30, 0x28, 0x50, 0xB1
+_AND, _GO_ON, _IF_EQUAL, _RETURN = 0x54, 0x05, 0x15, 0x06
+_BEGINS = (
+    (_LOAD_HALF, 0, 0, 12),
+    (_IF_EQUAL, 0, 6, _IPV4),
+    (_LOAD_BYTE, 0, 0, 23),
+    (_IF_EQUAL, 11, 0, _UDP),
+    (_IF_EQUAL, 0, 11, _TCP),
+    (_IP_LENGTH_TO_X, 0, 0, 14),
+    (_LOAD_BYTE_AT_X, 0, 0, 27),
+    (_GO_ON, 0, 0, 5),
+    (_IF_EQUAL, 0, 7, _IPV6),
+    (_LOAD_BYTE, 0, 0, 20),
+    (_IF_EQUAL, 4, 0, _UDP),
+    (_IF_EQUAL, 0, 4, _TCP),
+    (_LOAD_BYTE, 0, 0, 67),
+    (_AND, 0, 0, _SYN | _ACK),
+    (_IF_EQUAL, 0, 1, _SYN),
+    (_RETURN, 0, 0, 0xFFFF),
+    (_RETURN, 0, 0, 0),
+)
 
 _ROUTES = (
     ("link", "set", "lo", "up"),
@@ -61,6 +87,7 @@ class Watch:
 
     def __init__(self) -> None:
         self._packets = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ALL_PROTOCOLS))
+        self._let_through_what_begins()
         self._packets.settimeout(0.1)
         self._is_over = False
         self.seen: dict[Destination, int] = {}
@@ -75,6 +102,12 @@ class Watch:
         self._packets.close()
         if dropped:
             raise CannotRun(f"{dropped} packets were too many to be looked at")
+
+    def _let_through_what_begins(self) -> None:
+        """Have the kernel leave out all else: with some thousand requests it is more than can be looked at."""
+        instructions = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *each) for each in _BEGINS))
+        program = struct.pack("@HP", len(_BEGINS), ctypes.addressof(instructions))
+        self._packets.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
 
     def _look(self) -> None:
         while True:

@@ -24,11 +24,11 @@ from router.errors import UpstreamBroken, UpstreamError, UpstreamRefused, Upstre
 from router.keys import Secret
 from router.units import Usage
 from router.upstream.client import MAX_BODY_BYTES, Endpoint, Transport, UpstreamClient, UpstreamReply
-from router.upstream.through_httpx2 import ThroughHttpx2
 from router.upstream.transport import UpstreamTransport
 from router.wire.replies import Bill, ReplyReader
 from tests.upstream.deployments import deployment
 from tests.upstream.faulty_server import DEADLINE_S, Peer, answer, chunked, faulty_server
+from tests.upstream.through_httpx2 import ThroughHttpx2
 
 pytestmark = pytest.mark.anyio
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from router.upstream.connection import Timeouts
 from router.upstream.egress import objection, says_private
-from router.upstream.transport import AddressRefused, Origin, PreparedHead, UpstreamTransport, is_unsent
+from router.upstream.faults import AddressRefused, ConnectError, is_unsent
+from router.upstream.transport import Origin, PreparedHead, UpstreamTransport
 from tests.upstream.faulty_server import Peer, answer, faulty_server
 
 PUBLIC = ("1.1.1.1", "104.18.2.115", "172.15.255.255", "172.32.0.1", "2606:4700::6812:273", "64:ff9b::104.18.2.115")
@@ -149,6 +150,16 @@ async def test_the_address_that_was_looked_at_is_the_one_that_is_connected_to() 
 
         assert b"".join([chunk async for chunk in response.chunks()]) == b"mine"
         assert resolve.asked == 1
+
+
+@pytest.mark.anyio
+async def test_a_name_without_any_address_is_one_that_cannot_be_connected_to() -> None:
+    async with UpstreamTransport(resolve=resolving()) as transport:
+        with pytest.raises(ConnectError, match="no address") as told:
+            await transport.ask(PreparedHead(Origin("http", "a.example", 80), b"POST", b"/", []), b"", Timeouts())
+
+        assert is_unsent(told.value)
+        assert transport.open_connections == 0
 
 
 @pytest.mark.anyio

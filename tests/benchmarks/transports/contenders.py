@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx2
 
 from router.upstream.client import Transport
-from router.upstream.through_httpx2 import ThroughHttpx2
 from router.upstream.transport import UpstreamTransport
+from tests.upstream.through_httpx2 import ThroughHttpx2
 
 _LIMITS = httpx2.Limits(max_connections=1000, max_keepalive_connections=1000)  # its own would drop connections
 
@@ -29,7 +29,6 @@ class Contender:
 
 CONTENDERS = (
     Contender("own", "contenders:own"),
-    Contender("own, through httpx2", "contenders:own_through_httpx2"),
     Contender("httpx2", "contenders:httpx2_http1"),
     Contender("httpx-aiohttp", "with_aiohttp:aiohttp_transport"),
     Contender("pyreqwest, through httpx2", "with_pyreqwest:through_httpx2"),
@@ -42,10 +41,6 @@ OWN = CONTENDERS[0].name  # what the others' ratios are to
 
 def own(trusted: Path | None) -> Transport:
     return UpstreamTransport(ssl_context=_context(trusted))
-
-
-def own_through_httpx2(trusted: Path | None) -> Transport:
-    return ThroughHttpx2(UpstreamTransport(ssl_context=_context(trusted)))
 
 
 def httpx2_http1(trusted: Path | None) -> Transport:

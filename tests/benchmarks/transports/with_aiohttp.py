@@ -9,7 +9,7 @@ import httpx2
 from httpx_aiohttp.httpx2 import AiohttpTransport
 
 from router.upstream.client import Transport
-from router.upstream.through_httpx2 import ThroughHttpx2
+from tests.upstream.through_httpx2 import ThroughHttpx2
 
 
 def aiohttp_transport(trusted: Path | None) -> Transport:

@@ -18,8 +18,9 @@ from pyreqwest.response import Response
 
 from router.upstream.client import Transport
 from router.upstream.connection import Timeouts
-from router.upstream.through_httpx2 import ThroughHttpx2
+from router.upstream.faults import ReadError
 from router.upstream.transport import PreparedHead
+from tests.upstream.through_httpx2 import ThroughHttpx2
 
 _TIMEOUT = timedelta(seconds=60)
 
@@ -55,7 +56,7 @@ class _Pyreqwest:
         try:
             return _Answer(sent, await sent.__aenter__())
         except PyreqwestError as error:
-            raise httpx2.ReadError(str(error)) from error
+            raise ReadError(str(error)) from error
 
 
 class _Answer:
@@ -76,7 +77,7 @@ class _Answer:
         try:
             piece = await self._reader.read_chunk()
         except PyreqwestError as error:
-            raise httpx2.ReadError(str(error)) from error
+            raise ReadError(str(error)) from error
         return None if piece is None else bytes(piece)
 
     async def pump(self, sink: Callable[[bytes], bool]) -> bool:

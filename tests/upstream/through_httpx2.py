@@ -1,4 +1,4 @@
-"""Any of httpx2's transports in the place of our own: `ThroughHttpx2`."""
+"""Any of httpx2's transports in the place of our own, to compare, and to see that the seam is one: `ThroughHttpx2`."""
 
 import asyncio
 import math
@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import httpx2
 
+from router.upstream import faults
 from router.upstream.connection import Timeouts
 from router.upstream.transport import PreparedHead
 
@@ -18,7 +19,7 @@ class ThroughHttpx2:
         self._transport = transport
 
     async def ask(self, head: PreparedHead, body: bytes, timeouts: Timeouts) -> "Httpx2Answer":
-        """The answer to one request, as soon as its head is here. Raises httpx2.TransportError."""
+        """The answer to one request, as soon as its head is here. Raises TransportError."""
         host = head.origin.host
         url = httpx2.URL(
             scheme=head.origin.scheme,
@@ -86,4 +87,7 @@ async def _in_time(due_s: float) -> AsyncIterator[None]:
         async with asyncio.timeout_at(None if due_s == math.inf else due_s):
             yield
     except TimeoutError as error:
-        raise httpx2.ReadTimeout("the answer was not whole in time") from error
+        raise faults.ReadTimeout("the answer was not whole in time") from error
+    except httpx2.TransportError as error:
+        kind = getattr(faults, type(error).__name__, faults.TransportError)
+        raise kind(str(error)) from error
