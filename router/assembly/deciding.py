@@ -18,6 +18,7 @@ from router.learning.keeping import Keeper
 from router.learning.warmth import Warmth
 from router.quality.code import CodeLanguage, Parses
 from router.quality.predictor import QualityPredictor, TablePredictor
+from router.quality.verify import BY_SCHEMA
 from router.replay.replay import Faculties
 from router.tokens.count import TokenCounter
 from router.tokens.vocabulary import load_encoding
@@ -104,15 +105,17 @@ _CODE_PARSERS = {
 
 
 def code_parsers(snapshot: Snapshot) -> Mapping[CodeLanguage, Parses]:
-    """The parsers of the languages that some policy checks."""
-    wanted = {
-        language
+    """The parsers of the languages that some policy checks. What checks by schemas is imported with them, if wanted."""
+    checks = [
+        check
         for team in snapshot.teams.values()
         for policy in (*team.policies.values(), *team.aliases.values())
         for checks in (policy.verify, *(rule.verify or () for rule in policy.rules))
         for check in checks
-        for language in check.languages
-    }
+    ]
+    if any(check.kind in BY_SCHEMA for check in checks):
+        import_module("router.quality.schema_engine")  # now, and not within the first request
+    wanted = {language for check in checks for language in check.languages}
     return {
         language: getattr(import_module(module), name)
         for language, (module, name) in _CODE_PARSERS.items()

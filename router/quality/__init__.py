@@ -10,7 +10,7 @@ text_terms  words, pairs and marks of a prompt, which it is asked with
 text_head   the trained head; `heads` has the one that ships
 prior       what to expect of a model at an effort before anything was learned: the table, and how it is filled
 predictor   the probability that a model's answer is good: the prior, moved by the words and by what was learned
-schemas     JSON Schemas from strangers, within bounds
+schemas     JSON Schemas from strangers, within bounds; `schema_engine` compiles them, imported only where it is wanted
 code        whether the code in an answer parses
 sql         the parser of SQL, imported only where it is wanted
 javascript  the parser of JavaScript, likewise

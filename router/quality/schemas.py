@@ -11,10 +11,10 @@ exist there. Nothing is ever fetched: a `$ref` that is not a local pointer canno
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from importlib import import_module
 from typing import Any, NamedTuple
 
-import jsonschema_rs
 import msgspec
 
 MAX_SCHEMA_BYTES = 64 * 1024
@@ -22,7 +22,6 @@ MAX_JSON_BYTES = 512 * 1024  # of the answer that is to be validated
 MAX_PATTERNS = 16  # compiling one within its limit takes up to half a millisecond
 MAX_DEPTH = 64  # of the schema, references followed; OpenAI allows 10 levels
 MAX_NS = 10_000_000  # the longest that the event loop is held up; an ordinary check of 4.5 kB is charged 0.5 ms
-_PATTERN_BYTES = 100_000  # of a compiled pattern
 
 # What things take at most, in nanoseconds: measured with jsonschema-rs 0.61 on one core of 2026, and rounded up.
 _COMPILE_BYTE_NS = 100
@@ -50,7 +49,6 @@ _MOST_EXPONENT = 30
 _LONG_NUMBER = re.compile(rf"[0-9]{{{_MOST_NUMBER_CHARS + 1}}}")
 _VALUE_STARTS = ",:[{"  # no value of an instance without one of them before it, except the first
 
-_PATTERNS = jsonschema_rs.RegexOptions(size_limit=_PATTERN_BYTES, dfa_size_limit=_PATTERN_BYTES)
 _DYNAMIC = frozenset({"$dynamicRef", "$recursiveRef", "$anchor", "$dynamicAnchor", "$recursiveAnchor"})
 # Subschemas for the same value, and for the values in it; the keys of both sorts of object are names.
 _SAME_VALUE = frozenset({"allOf", "anyOf", "oneOf", "not", "if", "then", "else"})
@@ -90,7 +88,7 @@ class CompiledSchema:
             raise CannotVerify("a schema is an object, true or false")
         self._weight = _Survey(schema, patience or Patience()).weight
         try:
-            self._validator = jsonschema_rs.validator_for(schema, retriever=_never, pattern_options=_PATTERNS)
+            self._is_valid = _engine()(schema)
         except (ValueError, TypeError, OverflowError, RecursionError) as error:
             raise CannotVerify(f"not a JSON Schema that can be used: {str(error)[:200]}") from error
 
@@ -101,7 +99,7 @@ class CompiledSchema:
             instance, fractions = read_json(text, patience)
             weight = self._weight
             patience.spend(_values(text) * weight.value + fractions * weight.fraction + len(text) * weight.char)
-            return self._validator.is_valid(instance)
+            return self._is_valid(instance)
         except (msgspec.DecodeError, ValueError, RecursionError):
             return False  # no JSON, or nested beyond what anything reads
 
@@ -137,8 +135,14 @@ def read_json(text: str, patience: Patience) -> tuple[Any, int]:
     return reader.read(text), reader.fractions
 
 
-def _never(uri: str) -> dict[str, Any]:
-    raise ValueError(f"{uri[:100]} is not fetched")
+def _engine() -> Callable[[object], Callable[[object], bool]]:
+    """What compiles schemas: by its name, for its package is of the extra `verify`, and takes 3 MB.
+
+    Where a policy checks by schemas, it has been imported at the start (assembly/deciding.py).
+    """
+    engine = import_module("router.quality.schema_engine")
+    found: Callable[[object], Callable[[object], bool]] = engine.compiled_validator
+    return found
 
 
 def _values(text: str) -> int:

@@ -30,6 +30,10 @@ class CheckKind(StrEnum):
     AGREEMENT = "agreement"  # a second cheap model comes to the same short answer
 
 
+# What needs the package of penstock[verify].
+BY_SCHEMA = frozenset({CheckKind.JSON_SCHEMA, CheckKind.TOOL_ARGUMENTS, CheckKind.REGEX})
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     kind: CheckKind

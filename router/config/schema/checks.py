@@ -12,13 +12,20 @@ from router.config.schema.values import Section, fault, or_a_single_one
 from router.config.sentences import choice, either, meant, nearest, shown
 from router.quality.code import CodeLanguage, language_tagged
 from router.quality.schemas import CannotVerify, compiled_pattern
-from router.quality.verify import CheckKind
+from router.quality.verify import BY_SCHEMA, CheckKind
 
 _LOOK_AROUND = re.compile(r"(?<!\\)\(\?<?[=!]")
 _BACK_REFERENCE = re.compile(r"\\[1-9]|\\k<|\(\?P=")
 
 
+def _require_engine(kind: CheckKind) -> None:
+    """Complain if an installation without the extra `verify` is told to check what it lacks the means for."""
+    if kind in BY_SCHEMA and find_spec("jsonschema_rs") is None:
+        raise fault(f"{kind.value} needs jsonschema-rs, which is not installed: pip install 'penstock[verify]'")
+
+
 def _pattern(text: str) -> str:
+    _require_engine(CheckKind.REGEX)
     try:
         compiled_pattern(text)
     except CannotVerify:
@@ -58,6 +65,7 @@ class CheckSection(Section):
 
 def _check(value: object) -> CheckSection:
     if isinstance(value, str) and value in _CHECK_WORDS:
+        _require_engine(CheckKind(value))
         return CheckSection(kind=CheckKind(value))
     if isinstance(value, dict) and set(value) == {"code"}:
         return CheckSection(kind=CheckKind.CODE, languages=_code_languages(value["code"]))
