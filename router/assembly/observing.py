@@ -16,6 +16,7 @@ from router.telemetry.metrics import Metrics
 from router.telemetry.requests_log import log_requests
 from router.telemetry.tracing import Finished, RequestTrace, Tracing
 from router.upstream.address import DEFAULT_PORTS
+from router.upstream.posting import Posting
 from router.wire.trace_context import Headers
 
 _MOST_WAITING = 10_000  # requests, a few KB each: half a minute at full load
@@ -58,8 +59,12 @@ def make_traces(settings: Settings, metrics: Metrics, *, version: str, instance:
             version=version,
             servers={name: _server(access.provider.base_url) for name, access in settings.providers.items()},
         ),
-        traces.endpoint,
-        {name: value.reveal() for name, value in traces.headers.items()},
+        Posting(
+            traces.endpoint,
+            {**{name: value.reveal() for name, value in traces.headers.items()}, **otlp.HEADERS},
+            is_private=traces.is_private,
+            timeout_s=otlp.TIMEOUT_S,
+        ),
         lost=metrics.spans_lost,
     )
 

@@ -89,6 +89,7 @@ class Traces:
     headers_missing: str | None = None  # the variable or file that should hold them, and does not
     sample_share: float = 1.0  # of the requests that come without a trace of their client's
     to_providers: bool = True  # they are told which trace a call belongs to
+    is_private: bool | None = None  # the collector's name may lead into a private network; None: if it can to no other
     resource: Mapping[str, str] = field(default_factory=dict)  # attributes of this process, `service.name` among them
     problem: str | None = None  # why it cannot be served
     notes: tuple[str, ...] = ()  # what the environment says in vain

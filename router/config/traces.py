@@ -53,6 +53,7 @@ def traces(
         headers_missing=_origin(section, headers_file) if text is None else None,
         sample_share=section.sample_share,
         to_providers=section.to_providers,
+        is_private=section.private_network,
         resource=_resource(environment),
         problem=problem,
         notes=tuple(_notes(section, environment)),
@@ -79,6 +80,8 @@ def _problem(endpoint: str | None, from_environment: str, environment: Mapping[s
     parts = urlsplit(endpoint)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         return f"expected a URL such as http://127.0.0.1:4318 in ${from_environment}, got something else"
+    if parts.username or parts.password:
+        return f"expected no password in ${from_environment}; it is not sent: put it into ${_HEADERS[0]}"
     return None
 
 

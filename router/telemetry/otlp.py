@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Protocol
 
-import httpx2
 import msgspec
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
@@ -46,7 +45,8 @@ _SAMPLED, _KNOWS_REMOTE, _IS_REMOTE = 0x001, 0x100, 0x200  # of a span's flags; 
 _LONGEST_TEXT = 256  # of what a provider says; its ids have some forty characters
 _NANO = 1_000_000_000
 
-_TIMEOUT_S = 10.0  # OTLP's own default for one delivery
+TIMEOUT_S = 10.0  # OTLP's own default for one delivery
+HEADERS: Mapping[str, str] = {"content-type": "application/x-protobuf"}  # of each
 _WAITS_S = (1.0, 2.0, 4.0)  # before a delivery is tried again
 _PASSING = frozenset(  # OTLP 1.x, "retryable response codes"
     {
@@ -199,30 +199,37 @@ def _of_call(
     }
 
 
+class Post(Protocol):
+    """What carries a message to the collector. Used by one thread at a time."""
+
+    def __call__(self, message: bytes, /) -> tuple[int, bytes]:
+        """The status of the answer, and what it says. Raises OSError, which names what went wrong."""
+        ...
+
+    def close(self) -> None: ...
+
+
 class Collector:
     """Delivers spans to one collector. To be used by one thread, but for `stop`."""
 
     def __init__(
         self,
         spans: Spans,
-        url: str,
-        headers: Mapping[str, str],
+        post: Post,
         *,
         lost: Callable[[str, int], None],
         waits_s: Sequence[float] = _WAITS_S,
     ) -> None:
-        """`lost` is told how many spans did not arrive, and why: `undelivered`, `rejected`."""
+        """`post` sends HEADERS with each message, and gives up after TIMEOUT_S.
+
+        `lost` is told how many spans did not arrive, and why: `undelivered`, `rejected`.
+        """
         self._spans = spans
-        self._url = url
+        self._post = post
         self._lost = lost
         self._waits_s = waits_s
         self._stopping = threading.Event()
         self._is_out_of_reach = False
-        self._http = httpx2.Client(
-            headers={**headers, "content-type": "application/x-protobuf", "user-agent": "penstock"},
-            timeout=_TIMEOUT_S,
-            trust_env=False,  # our settings are in penstock.yaml; nobody else's proxy or .netrc gets into it
-        )
 
     def deliver(self, finished: Sequence[Finished]) -> None:
         """Have the collector take these, or tell how many were lost. What passes is tried again, for some 40 s."""
@@ -241,17 +248,17 @@ class Collector:
         self._stopping.set()
 
     def close(self) -> None:
-        self._http.close()
+        self._post.close()
 
     def _sent(self, message: bytes) -> "_Problem | None":
         try:
-            response = self._http.post(self._url, content=message)
-        except httpx2.HTTPError as error:
-            return _Problem(type(error).__name__, may_pass=True)
-        if not response.is_success:
-            return _Problem(f"status {response.status_code}", may_pass=response.status_code in _PASSING)
+            status, said = self._post(message)
+        except OSError as error:
+            return _Problem(str(error), may_pass=True)
+        if status // 100 != HTTPStatus.OK // 100:
+            return _Problem(f"status {status}", may_pass=status in _PASSING)
         try:
-            rejected = ExportTraceServiceResponse.FromString(response.content).partial_success.rejected_spans
+            rejected = ExportTraceServiceResponse.FromString(said).partial_success.rejected_spans
         except DecodeError:  # whatever it says, it took them
             return None
         if rejected:

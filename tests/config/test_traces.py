@@ -41,7 +41,8 @@ def test_without_the_section_there_are_no_traces_whatever_the_environment_says(w
 
 
 def test_the_file_says_where_traces_go_and_its_secret_is_elsewhere(write: Write) -> None:
-    main = f"{MAIN}traces: {{endpoint: '{_URL}', headers_env: H, sample_share: 0.1, to_providers: false}}\n"
+    others = "sample_share: 0.1, to_providers: false, private_network: true"
+    main = f"{MAIN}traces: {{endpoint: '{_URL}', headers_env: H, {others}}}\n"
 
     traces = traces_of(write(main=main), H="authorization=Bearer%20abc, X-Scope = a%3Db")
 
@@ -50,6 +51,7 @@ def test_the_file_says_where_traces_go_and_its_secret_is_elsewhere(write: Write)
         headers=traces.headers,
         sample_share=0.1,
         to_providers=False,
+        is_private=True,
         resource={"service.name": "penstock"},
     )
     assert headers_of(traces) == {"authorization": "Bearer abc", "x-scope": "a=b"}
@@ -131,6 +133,11 @@ def test_who_we_are_may_come_from_the_environment_and_the_sdks_switch_is_honoure
             "expected $OTEL_EXPORTER_OTLP_PROTOCOL to be http/protobuf, as nothing else is spoken, got 'grpc'",
         ),
         ("{}", {"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4317"}, "expected a URL such as http://127.0.0.1:4318 in $"),
+        (
+            "{}",
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://u:secret@c:4318"},
+            "expected no password in $OTEL_EXPORTER_OTLP_ENDPOINT; it is not sent: put it into $OTEL_EXPORTER_OTLP_",
+        ),
         (
             f"{{endpoint: '{_URL}', headers_env: H}}",
             {"H": "Bearer secret"},

@@ -8,8 +8,9 @@ import pytest
 
 from router.catalog.catalog import ProviderName
 from router.ledger import LedgerEntry, Outcome
-from router.telemetry.otlp import Collector, Spans, span_count
+from router.telemetry.otlp import HEADERS, TIMEOUT_S, Collector, Spans, span_count
 from router.telemetry.tracing import Finished, RequestTrace, Tracing
+from router.upstream.posting import Posting
 from router.wire.trace_context import trace_context
 from tests.storage.entries import GPT, OPENROUTER, attempt, entry
 from tests.telemetry.collector import CollectorSeen, SpanSeen, running_collector
@@ -160,9 +161,13 @@ class Lost:
         self.spans[reason] = self.spans.get(reason, 0) + count
 
 
-def delivered(collector: CollectorSeen, *, url: str | None = None, headers: dict[str, str] | None = None) -> Lost:
+def posting(url: str, headers: dict[str, str] | None = None) -> Posting:
+    return Posting(url, {**(headers or {}), **HEADERS}, is_private=None, timeout_s=TIMEOUT_S)
+
+
+def delivered(collector: CollectorSeen, *, headers: dict[str, str] | None = None) -> Lost:
     lost = Lost()
-    sender = Collector(SPANS, url or collector.url, headers or {}, lost=lost, waits_s=(0.01, 0.01))
+    sender = Collector(SPANS, posting(collector.url, headers), lost=lost, waits_s=(0.01, 0.01))
     sent = [(entry("req_1"), begun())]
     sent[0][1].attempt("req_1.1", after_s=0.0)
     assert span_count(sent) == 2
@@ -213,7 +218,7 @@ def test_a_collector_that_is_not_there_is_told_of_once(caplog: pytest.LogCapture
     with running_collector() as collector:
         pass
     lost = Lost()
-    sender = Collector(SPANS, collector.url, {}, lost=lost, waits_s=())
+    sender = Collector(SPANS, posting(collector.url), lost=lost, waits_s=())
     trace = begun()
     trace.attempt("req_1.1", after_s=0.0)
 

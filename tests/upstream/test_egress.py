@@ -1,13 +1,18 @@
 """Which addresses may be connected to, by the name that led there; and that the transport keeps to it."""
 
 import logging
+import re
 import socket
+import token
+import tokenize
+from pathlib import Path
 
 import pytest
 from aiohappyeyeballs import AddrInfoType
 from hypothesis import given
 from hypothesis import strategies as st
 
+import router
 from router.upstream.connection import Timeouts
 from router.upstream.egress import objection, says_private
 from router.upstream.faults import AddressRefused, ConnectError, is_unsent
@@ -172,3 +177,39 @@ async def test_of_several_addresses_those_without_objection_are_tried() -> None:
         response = await transport.ask(PreparedHead(origin, b"POST", b"/", []), b"", Timeouts(connect_s=0.2))
 
         assert b"".join([chunk async for chunk in response.chunks()]) == b"mine"
+
+
+# What may open a connection, in whatever library; and a socket, by which one could.
+_OPENS = re.compile(
+    r"\b(create_connection|create_unix_connection|create_datagram_endpoint|open_connection|open_unix_connection"
+    r"|sock_connect|start_connection|connect_tcp|connect_unix|create_udp_socket|create_connected_udp_socket"
+    r"|urlopen|urllib\.request|http\.client|getaddrinfo|gethostby\w+|psycopg\.connect|from_url|httpx2?|aiohttp"
+    r"|ftplib|smtplib|socketserver|xmlrpc)\b|socket\.socket\(|\.connect\(\("
+)
+_WHERE = {
+    "upstream/transport.py": "calls to providers, and what goes the same way",
+    "storage/pool.py": "PostgreSQL, and the same socket again to shut it down",
+    "assembly/with_redis.py": "Redis",
+    "cli/doctor/machine.py": "whether Penstock has the configured port already; whether it is free",
+    "server/supervision.py": "systemd's socket on this machine",
+    "server/listen.py": "where it listens",
+    "server/workers.py": "sockets that another process handed over",
+    "sandbox/connection.py": "the socket of a connection that somebody made",
+}
+
+
+def code(file: Path) -> str:
+    """A source without its comments and texts, a space between all."""
+    with file.open("rb") as source:
+        kept = [each.string for each in tokenize.tokenize(source.readline) if each.type in (token.NAME, token.OP)]
+    return " ".join(kept).replace(" . ", ".").replace(" (", "(").replace("( ", "(")
+
+
+def test_nothing_else_opens_connections() -> None:
+    """What docs/egress.md lists is all there is."""
+    package = Path(router.__file__).parent
+
+    mentioned = [file for file in package.rglob("*.py") if _OPENS.search(file.read_text())]
+    found = {str(file.relative_to(package)) for file in mentioned if _OPENS.search(code(file))}
+
+    assert found == set(_WHERE)

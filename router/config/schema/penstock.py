@@ -209,6 +209,12 @@ class TracesSection(Section):
         Probability, Field(description="of the requests that come without a trace; of others their client decides")
     ] = 1.0
     to_providers: Annotated[bool, Field(description="send traceparent and tracestate with each call")] = True
+    private_network: Annotated[
+        bool | None,
+        Field(
+            description="the collector's name may resolve to private addresses; default: if it can resolve to no others"
+        ),
+    ] = None
 
     @model_validator(mode="after")
     def _can_be_sent(self) -> "TracesSection":
