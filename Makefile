@@ -135,17 +135,18 @@ sbom: $(VENV)/audit.stamp ## the bill of materials of what serves, in CycloneDX:
 	@$(BIN)/python -m tests.supply_chain.sbom dist/penstock.cdx.json
 	@$(BIN)/python -m tests.supply_chain.cyclonedx_valid dist/penstock.cdx.json
 
-audit: $(VENV)/audit.stamp ## known vulnerabilities of what is locked, where a database of them can be reached
-	@$(BIN)/python -m tests.supply_chain.audit run.txt dev.txt
+audit: $(VENV)/audit.stamp ## known vulnerabilities of what is locked; without a database it says so (ARGS=--must-look: fails)
+	@$(BIN)/python -m tests.supply_chain.audit run.txt dev.txt $(ARGS)
 
 lock: $(VENV)/dev.stamp ## renew the locked versions in deploy/requirements
 	@$(PIP) install pip-tools
-	@$(BIN)/pip-compile $(LOCK_FLAGS) -o $(LOCKS)/run.txt --extra shared pyproject.toml $(LOCKS)/build.in
+	@$(BIN)/pip-compile $(LOCK_FLAGS) -o $(LOCKS)/run.txt --extra shared --extra verify pyproject.toml $(LOCKS)/build.in
 	@$(BIN)/pip-compile $(LOCK_FLAGS) -o $(LOCKS)/dev.txt -c $(LOCKS)/run.txt --extra dev pyproject.toml $(LOCKS)/build.in
 	@$(BIN)/pip-compile $(LOCK_FLAGS) -o $(LOCKS)/mutation.txt -c $(LOCKS)/dev.txt $(LOCKS)/mutation.in
 	@$(BIN)/pip-compile $(LOCK_FLAGS) -o $(LOCKS)/profile.txt -c $(LOCKS)/dev.txt $(LOCKS)/profile.in
 	@$(BIN)/pip-compile $(LOCK_FLAGS) -o $(LOCKS)/docs.txt -c $(LOCKS)/dev.txt $(LOCKS)/docs.in
 	@$(BIN)/pip-compile $(LOCK_FLAGS) -o $(LOCKS)/audit.txt -c $(LOCKS)/dev.txt $(LOCKS)/audit.in
+	@echo "lock: now python -m router.config.genai_file, if genai-prices is another one"
 
 # No release younger than a week: what was stolen and published in somebody's name has been found out by then, mostly.
 LOCK_FLAGS := --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links \

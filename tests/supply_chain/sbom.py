@@ -1,8 +1,8 @@
 """The bill of materials of what serves, in CycloneDX 1.6: `python -m tests.supply_chain.sbom FILE`, for `make sbom`.
 
-It lists Penstock and what it needs, the extra `shared` as well: name, version, licence, what needs what, and of the
-files that may be installed the hashes that the lock holds. It is the same to the byte for the same versions: the serial
-number is made of the content, and there is no time in it, which the standard leaves open.
+It lists Penstock and what it needs, with the extras that the lock of what serves holds: name, version, licence, what
+needs what, and the hashes of the files that may be installed. It is the same to the byte for the same versions: the
+serial number is made of the content, and there is no time in it, which the standard leaves open.
 """
 
 import json
@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 from tests.supply_chain.locks import LOCKS, locked
 from tests.supply_chain.runtime import PENSTOCK, needs, runtime_set
 
-EXTRAS = ("shared",)
+EXTRAS = ("shared", "verify")
 _LICENCE = "License :: OSI Approved :: "
 _LONGEST_LICENCE = 80  # some hold the whole text there
 
@@ -65,13 +65,14 @@ def _files(installed: Distribution, hashes: Sequence[str]) -> dict[str, Any]:
 
 
 def _licence(installed: Distribution) -> list[dict[str, Any]]:
-    expression = installed.metadata.get("License-Expression")
-    if expression:
-        return [{"expression": expression}]
-    told = installed.metadata.get("License", "").strip()
-    classified = [each for each in installed.metadata.get_all("Classifier") or () if each.startswith(_LICENCE)]
-    names = [each.removeprefix(_LICENCE) for each in classified] or ([told] if told else [])
-    return [{"license": {"name": name}} for name in names if len(name) <= _LONGEST_LICENCE and "\n" not in name]
+    """As an SPDX expression where the distribution has one, else by the names that it gives."""
+    told = installed.metadata.json
+    if "license_expression" in told:
+        return [{"expression": told["license_expression"]}]
+    classified = [str(each) for each in told.get("classifier", ()) if str(each).startswith(_LICENCE)]
+    names = [each.removeprefix(_LICENCE) for each in classified] or [str(told.get("license", "")).strip()]
+    short = [name for name in names if 0 < len(name) <= _LONGEST_LICENCE and "\n" not in name]
+    return [{"license": {"name": name}} for name in short]
 
 
 def _dependency(installed: Distribution, among: Mapping[str, Distribution]) -> dict[str, Any]:

@@ -70,16 +70,36 @@ def test_it_serves(installation: dict[str, str]) -> None:
     assert answer.json()["choices"][0]["message"]["content"]
 
 
-def test_a_configuration_that_needs_an_extra_says_what_to_install(installation: dict[str, str], tmp_path: Path) -> None:
+MISSING = (
+    "json_schema needs jsonschema-rs, which is not installed: pip install 'penstock[verify]'",
+    "it needs psycopg, which is not installed: pip install 'penstock[shared]'",
+    "it needs redis, which is not installed: pip install 'penstock[shared]'",
+    "a package that is not installed: pip install 'penstock[otel]'",
+)
+
+
+@pytest.mark.parametrize("command", [["check"], ["serve", "--config"]], ids=["check", "serve"])
+def test_a_configuration_that_needs_an_extra_says_what_to_install(
+    installation: dict[str, str], tmp_path: Path, command: list[str]
+) -> None:
     config = tmp_path / "config"
     shutil.copytree(CHECKOUT / "config", config)
+    (config / "teams" / "checked.yaml").write_text(
+        "team: checked\ntime_zone: UTC\naliases: {auto: {policy: p}}\n"
+        "policies: {p: {candidates: [openai/gpt-5.4], verify: [json_schema]}}\n"
+    )
     with (config / "penstock.yaml").open("a") as main:
-        main.write("\nredis: {url_env: A_REDIS_URL}\npostgres: {url_env: A_POSTGRES_URL}\n")
+        main.write("\nredis: {url_env: A_REDIS_URL}\npostgres: {url_env: A_POSTGRES_URL}\ntraces: {}\n")
 
-    checked = subprocess.run(
-        penstock("check", str(config)), env=installation, cwd=CHECKOUT, capture_output=True, text=True, check=False
+    told = subprocess.run(
+        penstock(*command, str(config)),
+        env=installation,
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_START_S,
     )
 
-    assert checked.returncode == 1
-    assert "it needs psycopg, which is not installed: pip install 'penstock[shared]'" in checked.stderr
-    assert "it needs redis, which is not installed: pip install 'penstock[shared]'" in checked.stderr
+    assert told.returncode == 1
+    assert [each for each in MISSING if each not in told.stderr] == []
