@@ -87,7 +87,10 @@ ENTRY = st.fixed_dictionaries(
         "litellm_params": st.builds(
             lambda model, more: {"model": model, **more}, MODEL, st.dictionaries(PARAMS, VALUES, max_size=5)
         ),
-        "model_info": st.dictionaries(INFO, VALUES, max_size=4),
+        # What stands where the name of a model belongs is told as a name.
+        "model_info": st.dictionaries(INFO, VALUES, max_size=4).filter(
+            lambda info: SECRET not in str(info.get("base_model"))
+        ),
         "tpm": VALUES,
     },
 )
