@@ -9,6 +9,8 @@ PenstockError                   500  server_error           internal_error
 │   ├── Unauthenticated         401  authentication_error   invalid_api_key
 │   │   └── TeamGone            401  authentication_error   invalid_api_key
 │   ├── Forbidden               403  permission_error       forbidden
+│   │   ├── OutsideKeyScope     403  permission_error       outside_key_scope
+│   │   └── AddressNotAllowed   403  permission_error       address_not_allowed
 │   ├── UnknownModel            404  invalid_request_error  model_not_found
 │   ├── UnknownRequest          404  invalid_request_error  request_not_found
 │   ├── UnknownRoute            404  invalid_request_error  unknown_route
@@ -125,6 +127,28 @@ class Forbidden(CallerError):
     status = 403
     type = "permission_error"
     code = "forbidden"
+
+
+class OutsideKeyScope(Forbidden):
+    """The key's team may do it, and the key may not; carries every rejection, where models were rejected."""
+
+    code = "outside_key_scope"
+
+    def __init__(
+        self, message: str, *, param: str | None = None, rejections: Sequence[Mapping[str, object]] = ()
+    ) -> None:
+        super().__init__(message)
+        self.param = param
+        self.rejections = tuple(rejections)
+
+    def data(self) -> Mapping[str, object]:
+        return {"rejections": list(self.rejections)} if self.rejections else {}
+
+
+class AddressNotAllowed(Forbidden):
+    """The key is good, but not from where it was sent."""
+
+    code = "address_not_allowed"
 
 
 class UnknownModel(CallerError):

@@ -3,21 +3,33 @@
 A key reads `psk_<id>_<secret>_<check>`: a public id of 16 hex digits, 256 bits of secret as 64 hex digits, and a CRC-32
 of both, so that junk is refused without a look-up. Stores keep an HMAC-SHA-256 of the secret under a pepper that the
 store does not hold; a slow hash would add nothing to 256 random bits (reference: argon2id 230 ms, HMAC 3 µs).
+
+The id stays when the secret is changed: what is counted by it (budgets, limits, spend, last use) goes on, and whoever
+changes a secret gains nothing. For a while both secrets open the door.
 """
 
 import hashlib
 import hmac
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import Enum, auto
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import NewType, NoReturn, Protocol
 from zlib import crc32
 
 import msgspec
 
+from router.apis import Api
+from router.catalog.catalog import ModelName
+from router.quotas import Budget
+from router.units import usd_text
+
 TeamName = NewType("TeamName", str)
 KeyId = NewType("KeyId", str)
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
 
 _SHAPE = re.compile(r"psk_([0-9a-f]{16})_([0-9a-f]{64})_([0-9a-f]{8})")
 
@@ -59,6 +71,46 @@ class PresentedKey(msgspec.Struct, frozen=True, gc=False):
 
 
 @dataclass(frozen=True, slots=True)
+class KeyScope:
+    """What a key may do of what its team may: it can only narrow that. None, and no network: whatever the team may."""
+
+    models: frozenset[ModelName] | None = None  # who may answer it, by whatever alias, rule or lot
+    aliases: frozenset[str] | None = None  # what its clients may write in `model`
+    apis: frozenset[Api] | None = None  # by which it may ask
+    networks: tuple[Network, ...] = ()  # where it may be used from
+    budgets: tuple[Budget, ...] = ()  # beside what its team's file gives each key; the tighter counts
+
+    def may_name(self, name: str) -> bool:
+        """Whether its clients may write the name, which may have an effort behind it."""
+        return self.aliases is None or name in self.aliases or name.rpartition("@")[0] in self.aliases
+
+    def reaches(self, address: Address | None) -> bool:
+        """Whether it may be used from there; None: nobody knows where that is."""
+        if not self.networks:
+            return True
+        return address is not None and any(address in network for network in self.networks)
+
+    def told(self) -> list[str]:
+        """In words, one for each bound; empty where there is none."""
+        listed = (("models", self.models), ("aliases", self.aliases), ("apis", self.apis))
+        words = [f"{what} {' '.join(sorted(names)) or 'none'}" for what, names in listed if names is not None]
+        if self.networks:
+            words.append(f"from {' '.join(map(str, self.networks))}")
+        return words + [f"${usd_text(each.limit_nano_usd)} per {each.per}" for each in self.budgets]
+
+
+WHOLE_TEAM = KeyScope()
+
+
+@dataclass(frozen=True, slots=True)
+class FormerSecret:
+    """What a key's secret was before it was changed."""
+
+    digest: bytes
+    until: datetime  # it opens the door
+
+
+@dataclass(frozen=True, slots=True)
 class ApiKey:
     """A key as the store knows it."""
 
@@ -68,12 +120,16 @@ class ApiKey:
     digest: bytes
     created_at: datetime
     expires_at: datetime | None = None
-    revoked_at: datetime | None = None
+    revoked_at: datetime | None = None  # for ever, whatever anybody's clock says
+    scope: KeyScope | None = WHOLE_TEAM  # None: this version cannot read it, and so the key may do nothing
+    former: FormerSecret | None = None
 
     def is_valid_at(self, now: datetime) -> bool:
-        if self.revoked_at is not None and now >= self.revoked_at:
-            return False
-        return self.expires_at is None or now < self.expires_at
+        return self.revoked_at is None and self.scope is not None and (self.expires_at is None or now < self.expires_at)
+
+    def rotated(self, digest: bytes, *, until: datetime) -> "ApiKey":
+        """The same key with another secret; the one it has now is good until then."""
+        return replace(self, digest=digest, former=FormerSecret(self.digest, until))
 
 
 class Caller(msgspec.Struct, frozen=True, gc=False):
@@ -81,14 +137,27 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
 
     team: TeamName
     key_id: KeyId
+    scope: KeyScope = WHOLE_TEAM
 
 
 class KeyStore(Protocol):
     """Where keys live. Implementations block: call them from a thread."""
 
     def add(self, key: ApiKey) -> None: ...
+
     def all(self) -> list[ApiKey]: ...
-    def revoke(self, key_id: KeyId, at: datetime) -> bool: ...
+
+    def keys_version(self) -> tuple[int, ...]:
+        """Another one after every change, also by a version of this program that knew less of keys."""
+
+    def revoke(self, key_id: KeyId, at: datetime) -> bool:
+        """For ever, from now on; `at` is only what is told of it. False if there is none, or it is revoked."""
+
+    def expire(self, key_id: KeyId, at: datetime) -> bool:
+        """From that moment on. False if there is none that would be valid longer."""
+
+    def rotate(self, key: ApiKey, rotated: ApiKey) -> bool:
+        """Keep the secrets of `rotated` if they are those of `key` and it is not revoked; else False."""
 
 
 def parse(text: str) -> PresentedKey | None:
@@ -114,9 +183,26 @@ def digest(key: PresentedKey, pepper: bytes) -> bytes:
     return hmac.digest(pepper, key.secret.reveal().encode(), hashlib.sha256)
 
 
-def matches(presented: PresentedKey, known: ApiKey, pepper: bytes) -> bool:
-    """Whether the secret presented is the one known, in constant time."""
-    return hmac.compare_digest(digest(presented, pepper), known.digest)
+class Match(Enum):
+    """Which of a key's secrets was presented."""
+
+    CURRENT = auto()
+    FORMER = auto()
+    NONE = auto()
+
+
+_NO_FORMER = FormerSecret(b"\0" * 32, datetime.min.replace(tzinfo=UTC))
+
+
+def matches(presented: PresentedKey, known: ApiKey, pepper: bytes, now: datetime) -> Match:
+    """Which of the key's secrets is the one presented, in constant time: both are always compared."""
+    its = digest(presented, pepper)
+    former = known.former or _NO_FORMER
+    is_current = hmac.compare_digest(its, known.digest)
+    is_former = hmac.compare_digest(its, former.digest)
+    if is_current:
+        return Match.CURRENT
+    return Match.FORMER if is_former and now < former.until else Match.NONE
 
 
 def _check(key_id: str, secret: str) -> str:

@@ -12,7 +12,7 @@ from router.assembly.deciding import code_parsers, make_planner
 from router.assembly.providers import provider_endpoints
 from router.config.snapshot import Snapshot
 from router.gateway.cache import AnswerCache, Shelf
-from router.gateway.dispatch import Clock, CopyToShadow, Gateway, ReadFacts
+from router.gateway.dispatch import Clock, CopyToShadow, Gateway, KeyBudgets, ReadFacts
 from router.gateway.live_prices import PricedCatalog
 from router.gateway.settlement import Books
 from router.learning.experience import LearnedExperience
@@ -49,6 +49,7 @@ class Lasting:
     drains: anyio.CapacityLimiter
     clock: Clock
     now: Callable[[], datetime]
+    keys: KeyBudgets
 
 
 def make_gateway(snapshot: Snapshot, priced: PricedCatalog, lasting: Lasting) -> Gateway:
@@ -79,4 +80,5 @@ def make_gateway(snapshot: Snapshot, priced: PricedCatalog, lasting: Lasting) ->
         cache=AnswerCache(lasting.shelf, config_version=snapshot.version, now=lasting.now),
         drains=lasting.drains,
         parsers=code_parsers(snapshot),
+        keys=lasting.keys,
     )

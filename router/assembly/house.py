@@ -154,8 +154,19 @@ def assemble(
     loop_lag = LoopLag(monotonic_s=time.monotonic, sleep=anyio.sleep, beat=metrics.publish)
     traces = make_traces(settings, metrics, version=VERSION, instance=name)
     requests_log = make_requests_log(settings, metrics)
-    shared = redis_gate(snapshot, store, process=name) if settings.redis is not None else None
-    memory = MemoryGate(now=utc_now, monotonic_s=time.monotonic)
+    pepper = open_pepper(settings)
+    keys = KeyRing(
+        store,
+        pepper=pepper,
+        teams=lambda: in_force.current.snapshot.teams,
+        now=utc_now,
+        monotonic_s=time.monotonic,
+        trusted_proxies=lambda: in_force.current.snapshot.settings.trusted_proxies,
+        failed=metrics.not_let_in,
+        outdated=metrics.former_secret_used,
+    )
+    shared = redis_gate(snapshot, store, process=name, keys=keys) if settings.redis is not None else None
+    memory = MemoryGate(now=utc_now, monotonic_s=time.monotonic, own_budgets=keys.budgets_of)
     gate: Gate = shared or memory
     marks = redis_marks(settings)
     warmth = Warmth(snapshot.catalog, shared=marks)
@@ -226,6 +237,7 @@ def assemble(
         drains=anyio.CapacityLimiter(MOST_DRAINS),
         clock=Clock(monotonic_s=time.monotonic, sleep=anyio.sleep),
         now=utc_now,
+        keys=keys,
     )
     in_force = InForce(make_gateway(snapshot, prices.priced, lasting))
     metrics.watch(
@@ -238,6 +250,7 @@ def assemble(
             breakers=availability.states,
             journal_bytes=journal.size_bytes,
             loop_lag_s=loop_lag.worst_s,
+            keys_age_s=lambda: keys.age_s,
         )
     )
 
@@ -258,10 +271,6 @@ def assemble(
         history=store,
         max_body_bytes=settings.max_body_bytes,
     )
-    pepper = open_pepper(settings)
-
-    keys = KeyRing(store, pepper=pepper, teams=lambda: in_force.current.snapshot.teams, now=utc_now)
-
     succession = Succession(
         lasting=lasting,
         in_force=in_force,
@@ -308,8 +317,8 @@ def assemble(
     stopping: list[Step] = [partial(_emptied, in_force), transport.aclose, partial(_emptied, in_force)]
     alone = DirectoryLock(settings.state_dir)
     if shared is None:
-        # Replayed before the counters are recovered: what a killed process spent counts.
-        recover = in_thread(memory.recover, in_force.current.quotas.all(), store.spent_since)
+        # Replayed before the counters are recovered: what a killed process spent counts. The keys are known by then.
+        recover = in_thread(lambda: memory.recover(in_force.current.quotas.all(), store.spent_since))
         starting = [in_thread(alone.take), *starting, reconciler.replay, recover, in_thread(store.give_up_claims)]
         closing: list[Step] = [in_thread(journal.close), close, in_thread(alone.give_up)]
     else:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from router.config.snapshot import Server, Settings, Snapshot
 from router.errors import PenstockError
 from router.gateway.cache import Shelf
+from router.gateway.dispatch import KeyBudgets
 from router.keys import Secret
 from router.learning.warmth import SharedMarks
 from router.limits.redis import RedisGate
@@ -78,9 +79,10 @@ class ServedShelf(Shelf, Protocol):
     async def aclose(self) -> None: ...
 
 
-def redis_gate(snapshot: Snapshot, store: Store, *, process: str) -> RedisGate:
+def redis_gate(snapshot: Snapshot, store: Store, *, process: str, keys: KeyBudgets) -> RedisGate:
     assert snapshot.settings.redis is not None
-    gate: RedisGate = _late("redis", "redis_gate")(_required(snapshot.settings.redis), snapshot, store, process=process)
+    url = _required(snapshot.settings.redis)
+    gate: RedisGate = _late("redis", "redis_gate")(url, snapshot, store, process=process, keys=keys)
     return gate
 
 

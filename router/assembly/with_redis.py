@@ -9,7 +9,7 @@ from redis.backoff import NoBackoff
 
 from router.assembly.stores import ServedMarks, ServedShelf
 from router.config.snapshot import Snapshot
-from router.gateway.dispatch import Quotas
+from router.gateway.dispatch import KeyBudgets, Quotas
 from router.keys import Secret
 from router.limits.functions import ROOT, BudgetFunctions
 from router.limits.redis import RedisGate
@@ -18,11 +18,12 @@ from router.storage.shared_shelf import RedisShelf
 from router.storage.store import Store
 
 
-def redis_gate(url: Secret, snapshot: Snapshot, store: Store, *, process: str) -> RedisGate:
+def redis_gate(url: Secret, snapshot: Snapshot, store: Store, *, process: str, keys: KeyBudgets) -> RedisGate:
     return RedisGate(
         BudgetFunctions(redis_client(url.reveal())),
         store,
-        quotas=Quotas(snapshot).all(),
+        quotas=Quotas(snapshot, keys).all(),
+        own_budgets=keys.budgets_of,
         monotonic_s=time.monotonic,
         new_id=lambda: secrets.token_hex(8),
         process=process,

@@ -1,9 +1,7 @@
-"""`penstock keys`, `penstock spend`, `penstock reconcile`: who may ask, what it cost, and whether that is certain."""
+"""`penstock spend`, `penstock reconcile`: what it cost, and whether that is certain."""
 
-import secrets
 import sys
 from contextlib import closing
-from datetime import datetime, timedelta
 from pathlib import Path
 
 import anyio
@@ -11,85 +9,16 @@ import click
 
 from router.assembly.clock import utc_now
 from router.assembly.house import assemble
-from router.assembly.stores import existing_store, open_pepper, open_store
-from router.cli.configuration import books_options, complete_team, hint_at_demo, known_team, loaded
+from router.assembly.stores import existing_store
+from router.cli.configuration import books_options, loaded
 from router.cli.output import as_csv, as_json, table
 from router.config.snapshot import Snapshot
 from router.errors import InvalidRequest
 from router.gateway.reconcile import Reconciled
-from router.keys import ApiKey, KeyId, digest, mint, written
 from router.server.admin import group_names, since_moment, spend_as_data
 from router.units import usd_text
 
 _OVERLAPPING = frozenset({"model", "provider", "source", "tag"})  # by these a request may stand in several lines
-
-
-@click.group()
-def keys() -> None:
-    """Create, list and revoke API keys. A running server takes a change up within two seconds."""
-
-
-@keys.command()
-@books_options
-@click.option("--team", required=True, shell_complete=complete_team, help="Who pays for what the key does.")
-@click.option("--name", default="", help="What it is for, e.g. the application's name.")
-@click.option("--expires-in-days", type=click.IntRange(1, 3650), help="Not valid after so many days.")
-@click.option("--json", "is_json", is_flag=True, help="For programs.")
-def create(
-    config: Path | None, team: str, name: str, expires_in_days: int | None, *, is_sandbox: bool, is_json: bool
-) -> None:
-    """Create a key and print it, once: only a digest is kept.
-
-    Example: penstock keys create --team search --name website
-    """
-    snapshot = loaded(config, is_sandbox=is_sandbox)
-    hint_at_demo(snapshot)
-    owner = known_team(snapshot, team)
-    now = utc_now()
-    key = mint(secrets.token_bytes)
-    record = ApiKey(
-        id=key.id,
-        team=owner,
-        name=name,
-        digest=digest(key, open_pepper(snapshot.settings)),
-        created_at=now,
-        expires_at=now + timedelta(days=expires_in_days) if expires_in_days else None,
-    )
-    with closing(open_store(snapshot.settings)) as store:
-        store.add(record)
-    if is_json:
-        click.echo(as_json({"id": key.id, "team": team, "key": written(key)}))
-    else:
-        click.echo(written(key))
-        click.echo(f"Key {key.id} of team {team}. It is shown this once; keep it safe.", err=True)
-
-
-@keys.command(name="list")
-@books_options
-@click.option("--json", "is_json", is_flag=True, help="For programs.")
-def list_keys(config: Path | None, *, is_sandbox: bool, is_json: bool) -> None:
-    """List the keys, without their secrets. Example: penstock keys list"""
-    now = utc_now()
-    with closing(existing_store(loaded(config, is_sandbox=is_sandbox).settings)) as store:
-        known = store.all()
-    if is_json:
-        click.echo(as_json([_as_data(key, now) for key in known]))
-    else:
-        rows = [tuple(str(value or "") for value in _as_data(key, now).values()) for key in known]
-        click.echo(table(("id", "team", "name", "state", "created", "expires", "revoked"), rows))
-
-
-@keys.command()
-@books_options
-@click.argument("key_id")
-@click.option("--json", "is_json", is_flag=True, help="For programs.")
-def revoke(config: Path | None, key_id: str, *, is_sandbox: bool, is_json: bool) -> None:
-    """Revoke the key KEY_ID for ever. Example: penstock keys revoke 8f3a0b6cd1e2f495"""
-    with closing(existing_store(loaded(config, is_sandbox=is_sandbox).settings)) as store:
-        is_revoked = store.revoke(KeyId(key_id), utc_now())
-    if not is_revoked:
-        raise InvalidRequest(f"There is no key {key_id!r} that could be revoked. See: penstock keys list.")
-    click.echo(as_json({"id": key_id, "is_revoked": True}) if is_json else f"Key {key_id} is revoked.")
 
 
 @click.command()
@@ -180,19 +109,3 @@ async def _reconciled(snapshot: Snapshot) -> Reconciled:
         return await house.reconcile()
     finally:
         await house.close()
-
-
-def _as_data(key: ApiKey, now: datetime) -> dict[str, str | None]:
-    return {
-        "id": key.id,
-        "team": key.team,
-        "name": key.name,
-        "state": "valid" if key.is_valid_at(now) else "revoked" if key.revoked_at else "expired",
-        "created_at": _minute(key.created_at),
-        "expires_at": _minute(key.expires_at),
-        "revoked_at": _minute(key.revoked_at),
-    }
-
-
-def _minute(moment: datetime | None) -> str | None:
-    return moment.isoformat(timespec="minutes") if moment else None

@@ -6,12 +6,13 @@ import click
 from click.shell_completion import get_completion_class
 
 from router.assembly.house import VERSION
-from router.cli.accounts import keys, reconcile, spend
+from router.cli.accounts import reconcile, spend
 from router.cli.catalog import models
 from router.cli.decisions import explain
 from router.cli.doctor.command import doctor
 from router.cli.evaluation import evaluate, train
 from router.cli.init import init
+from router.cli.keys import keys
 from router.cli.litellm.command import import_litellm
 from router.cli.replay import replay_command
 from router.cli.serve import check, sandbox, serve

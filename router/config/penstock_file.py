@@ -1,6 +1,7 @@
 """`penstock.yaml` as `Settings`."""
 
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 
 from router.catalog.catalog import SPOKEN, DataHandling, Provider, ProviderName
@@ -70,6 +71,7 @@ def settings(file: PenstockFile, *, directory: Path, environment: Mapping[str, s
             files=files,
         ),
         logs=_logs(file.logs),
+        trusted_proxies=tuple(map(ip_network, file.trusted_proxies)),
         providers={
             ProviderName(name): _access(ProviderName(name), section, directory, environment, files)
             for name, section in file.providers.items()

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from router.catalog.catalog import Catalog, ModelName, Named, Provider, ProviderName, Score, Task, models_of
 from router.decision.policy import NO_GUARD, Guard, Policy, named_by_client
 from router.errors import Problem
-from router.keys import Secret, TeamName
+from router.keys import Network, Secret, TeamName
 from router.quotas import Allowance, Budget, Limits, OutageAllowance
 
 
@@ -130,6 +130,7 @@ class Settings:
     files: tuple[Path, ...] = ()  # beside the configuration's own: of secrets, of the text head
     traces: Traces | None = None  # None: there are none
     logs: Logs = Logs()
+    trusted_proxies: tuple[Network, ...] = ()  # whose X-Forwarded-For is believed
 
 
 @dataclass(frozen=True, slots=True)

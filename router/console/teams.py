@@ -44,7 +44,8 @@ class KeyShown:
 
     key: ApiKey
     last_used: datetime | None
-    state: str  # valid, expired or revoked
+    state: str  # valid, rotating, expired or revoked
+    may: list[str]  # less than its team, in words; empty: as much
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +128,11 @@ class Teams:
         over_time = self._browser.totals("day", range_named("30d").since(now), by=("starts", "model"), team=name)
         uses = self._browser.key_uses()
         keys = [
-            KeyShown(key, uses.get(key.id), _state(key, now)) for key in self._sources.store.all() if key.team == name
+            KeyShown(key, uses.get(key.id), _state(key, now), _may(key))
+            for key in self._sources.store.all()
+            if key.team == name
         ]
-        return by_model, over_time, sorted(keys, key=lambda each: (each.state != "valid", each.key.created_at))
+        return by_model, over_time, sorted(keys, key=lambda each: (not each.key.is_valid_at(now), each.key.created_at))
 
 
 def _first_day(now: datetime) -> datetime:
@@ -141,9 +144,13 @@ def _sum_of(sums: list[Sum]) -> Totals:
 
 
 def _state(key: ApiKey, now: datetime) -> str:
-    if key.revoked_at is not None and now >= key.revoked_at:
-        return "revoked"
-    return "valid" if key.is_valid_at(now) else "expired"
+    if key.is_valid_at(now):
+        return "rotating" if key.former is not None and now < key.former.until else "valid"
+    return "revoked" if key.revoked_at is not None else "unreadable" if key.scope is None else "expired"
+
+
+def _may(key: ApiKey) -> list[str]:
+    return ["nothing: a later version made it"] if key.scope is None else key.scope.told()
 
 
 def limits_told(limits: Limits) -> list[tuple[str, str]]:

@@ -22,6 +22,7 @@ class Reason(StrEnum):
     """Why a candidate was rejected; the label of `penstock_rejections_total`."""
 
     BANNED = "banned"
+    KEY_SCOPE = "key_scope"
     DATA_RULES = "data_rules"
     UNAVAILABLE = "unavailable"
     NOT_CAPABLE = "not_capable"
@@ -96,6 +97,13 @@ def not_banned(question: Question) -> str | None:
     if only is not None and deployment.provider.name not in only:
         return f"the policy allows only {', '.join(sorted(only)) or 'no provider'}"
     return None
+
+
+def open_to_key(question: Question) -> str | None:
+    only = question.terms.only_models
+    if only is None or question.deployment.model.name in only:
+        return None
+    return f"the API key may be answered only by {', '.join(sorted(only)) or 'no model'}"
 
 
 def handles_data(question: Question) -> str | None:
@@ -212,6 +220,7 @@ Checks = tuple[tuple[Reason, Callable[[Question], str | None]], ...]
 
 CHECKS: Checks = (
     (Reason.BANNED, not_banned),
+    (Reason.KEY_SCOPE, open_to_key),
     (Reason.DATA_RULES, handles_data),
     (Reason.UNAVAILABLE, available),
     (Reason.NOT_CAPABLE, capable),
@@ -226,13 +235,18 @@ CHECKS: Checks = (
 
 
 # What few policies demand; a check that is never asked costs the others nothing.
-_SELDOM = frozenset({Reason.DATA_RULES, Reason.OVER_MAX_EFFORT, Reason.TOO_SLOW})
+_SELDOM = frozenset({Reason.KEY_SCOPE, Reason.DATA_RULES, Reason.OVER_MAX_EFFORT, Reason.TOO_SLOW})
 _USUAL_CHECKS = tuple((reason, check) for reason, check in CHECKS if reason not in _SELDOM)
 
 
 def checks_for(terms: Terms) -> Checks:
     """The checks that may speak under these terms, in the order of `CHECKS`."""
-    is_usual = terms.data is NO_DATA_RULES and terms.max_reasoning_effort is None and terms.max_latency_ms is None
+    is_usual = (
+        terms.data is NO_DATA_RULES
+        and terms.max_reasoning_effort is None
+        and terms.max_latency_ms is None
+        and terms.only_models is None
+    )
     return _USUAL_CHECKS if is_usual else CHECKS
 
 

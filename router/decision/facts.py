@@ -10,7 +10,16 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from router.apis import Api
-from router.catalog.catalog import TEXT_APIS, Capability, Deployment, DeploymentId, Effort, Model, Task
+from router.catalog.catalog import (
+    TEXT_APIS,
+    Capability,
+    Deployment,
+    DeploymentId,
+    Effort,
+    Model,
+    ModelName,
+    Task,
+)
 from router.decision.data_rules import NO_DATA_RULES, DataRules
 from router.quality.cascade import Accuracy, prior_accuracy
 from router.quality.language import Language
@@ -77,13 +86,14 @@ class RequestProfile(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Tightening:
-    """What a request asks beyond its team's policy; it can only narrow it."""
+    """What a request asks, and its API key demands, beyond its team's policy; it can only narrow it."""
 
     max_cost_usd: Decimal | None = None
     min_quality: float | None = None
     max_latency_ms: int | None = None
     max_effort: Effort | None = None
     data: DataRules = NO_DATA_RULES
+    only_models: frozenset[ModelName] | None = None  # that its API key may be answered by; None: any
 
 
 NO_TIGHTENING = Tightening()

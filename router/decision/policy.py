@@ -169,6 +169,7 @@ class Policy:
             data=stricter(stricter(self.data, named.data), tightening.data),
             usd_per_point=self.usd_per_point if named.usd_per_point is None else named.usd_per_point,
             confidence=self.confidence if named.confidence is None else named.confidence,
+            only_models=tightening.only_models,
         )
 
     def downgraded(self) -> "Policy":
@@ -221,6 +222,7 @@ class Terms:
     buffers_streams: bool = False
     usd_per_point: Decimal = USD_PER_POINT
     confidence: float = MIDDLE
+    only_models: frozenset[ModelName] | None = None  # that the request's API key may be answered by; None: any
     # What every decision asks, worked out once.
     caution: float = field(init=False, repr=False, compare=False)  # `confidence` in standard deviations
     arms: tuple[Arm, ...] = field(init=False, repr=False, compare=False)

@@ -1,7 +1,8 @@
 """Answers that are given again to a team that asks exactly the same: `AnswerCache`, and `Recall` for one request.
 
 Opt-in, by `cache` in the team's file; never across teams. Exactly the same is: the API, every top-level member of the
-body byte for byte, the controls that decide who answers, and the configuration. What is kept is what the client got: a
+body byte for byte, the controls that decide who answers, the models that the API key may be answered by, and the
+configuration. What is kept is what the client got: a
 whole answer, or the events of a stream. Only an answer that reached its client whole, finished by itself or by its
 limit, and passed the policy's checks, is kept.
 
@@ -22,6 +23,7 @@ from msgspec import Raw
 from router.apis import Api
 from router.catalog.catalog import ModelName, ProviderName
 from router.config.snapshot import Caching, Team
+from router.keys import WHOLE_TEAM, KeyScope
 from router.wire.controls import Controls
 from router.wire.requests import ModelRequest
 
@@ -62,14 +64,16 @@ class AnswerCache:
         self._config_version = config_version
         self._now = now
 
-    def recall(self, team: Team, request: ModelRequest, controls: Controls) -> "Recall | None":
+    def recall(
+        self, team: Team, request: ModelRequest, controls: Controls, scope: KeyScope = WHOLE_TEAM
+    ) -> "Recall | None":
         """For one request; None if its answer is neither to be found nor kept."""
         caching = team.cache
         if caching is None or controls.no_store or not (caching.is_always or _is_repeatable(request)):
             return None
-        return Recall(self._shelf, self._key(team, request, controls), caching, controls, now=self._now)
+        return Recall(self._shelf, self._key(team, request, controls, scope), caching, controls, now=self._now)
 
-    def _key(self, team: Team, request: ModelRequest, controls: Controls) -> bytes:
+    def _key(self, team: Team, request: ModelRequest, controls: Controls, scope: KeyScope) -> bytes:
         digest = blake2b(digest_size=_DIGEST_BYTES)
         members = request.members if request.original is None else request.original.members
         tightened = (
@@ -79,7 +83,8 @@ class AnswerCache:
             controls.max_effort,
             controls.policy,
         )
-        head = (team.name, self._config_version, request.api.value, repr(tightened))
+        who = "" if scope.models is None else repr(sorted(scope.models))
+        head = (team.name, self._config_version, request.api.value, repr(tightened), who)
         for part in head:
             _add(digest.update, part.encode())
         for name, value in members.items():

@@ -1,8 +1,9 @@
 """`Gateway`: everything a request is carried with, made once. `Exchange` is one request carried with it."""
 
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
 import anyio
@@ -14,11 +15,11 @@ from router.config.snapshot import Snapshot, Team
 from router.gateway.cache import AnswerCache
 from router.gateway.planning import Plan, Planner
 from router.gateway.settlement import Books
-from router.keys import Caller
+from router.keys import Caller, KeyId, TeamName
 from router.limits.gate import Gate, Quota, Scope
 from router.quality.code import CodeLanguage, Parses
 from router.quality.verify import NO_PARSERS
-from router.quotas import NO_ALLOWANCE, NO_LIMITS, Allowance, ScopeId, ScopeKind, shadow_tag, shadowed_policy
+from router.quotas import NO_ALLOWANCE, NO_LIMITS, Allowance, Budget, ScopeId, ScopeKind, shadow_tag, shadowed_policy
 from router.storage.journal import Journal, Record
 from router.upstream.breaker import Availability, RetryBudget
 from router.upstream.client import UpstreamClient
@@ -65,6 +66,7 @@ class Gateway:
         cache: AnswerCache,
         drains: anyio.CapacityLimiter,
         parsers: Mapping[CodeLanguage, Parses] = NO_PARSERS,
+        keys: "KeyBudgets | None" = None,
     ) -> None:
         self.snapshot = snapshot
         self.planner = planner
@@ -85,7 +87,7 @@ class Gateway:
         self.monotonic_s = clock.monotonic_s
         self.sleep = clock.sleep
         self.config_version = snapshot.version
-        self.quotas = Quotas(snapshot)
+        self.quotas = Quotas(snapshot, keys)
         self.encode = msgspec.json.Encoder().encode
         self.in_flight = 0
         self.drains = drains  # of all configurations together, as gate, journal and books are
@@ -97,11 +99,34 @@ class Gateway:
             await anyio.to_thread.run_sync(self.journal.sync)
 
 
-class Quotas:
-    """Which scopes a request is charged to: its team, and where they have money of their own its key and its tags."""
+class KeyBudgets(Protocol):
+    """What keys may spend by their own records."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def budgets_of(self, key_id: str, /) -> tuple[Budget, ...]: ...
+
+    def budgeted(self) -> Iterable[tuple[TeamName, KeyId]]:
+        """The keys for which that is anything."""
+
+
+class _NoKeyBudgets:
+    """No key has any."""
+
+    def budgets_of(self, _: str, /) -> tuple[Budget, ...]:
+        return ()
+
+    def budgeted(self) -> Iterable[tuple[TeamName, KeyId]]:
+        return ()
+
+
+class Quotas:
+    """Which scopes a request is charged to: its team, and where they have money of their own its key and its tags.
+
+    A key's budgets are those that its team's file gives each key, and those of its own record.
+    """
+
+    def __init__(self, snapshot: Snapshot, keys: KeyBudgets | None = None) -> None:
         self._teams = snapshot.teams
+        self._keys: KeyBudgets = keys or _NoKeyBudgets()
         self._of_team = {team.name: Quota((_team_scope(team),), team.zone) for team in snapshot.teams.values()}
 
     def of(self, caller: Caller, tags: Sequence[str]) -> Quota:
@@ -116,21 +141,27 @@ class Quotas:
         if shadowed is not None:
             return Quota(_shadow_scopes(team, shadowed), team.zone)
         alone = self._of_team[caller.team]
-        if team.each_key == NO_ALLOWANCE and not team.projects:
+        own = self._keys.budgets_of(caller.key_id)
+        if not own and team.each_key == NO_ALLOWANCE and not team.projects:
             return alone
         scopes = [*alone.scopes]
-        if team.each_key != NO_ALLOWANCE:
-            scopes.append(_scope(team, ScopeKind.KEY, caller.key_id, team.each_key))
+        if own or team.each_key != NO_ALLOWANCE:
+            scopes.append(_key_scope(team, caller.key_id, own))
         scopes.extend(_scope(team, ScopeKind.PROJECT, tag, team.projects[tag]) for tag in tags if tag in team.projects)
         return Quota(tuple(scopes), team.zone)
 
     def all(self) -> list[Quota]:
-        """Every scope that is known beforehand, by team; that of its keys has an empty name."""
+        """Every scope that is known beforehand, by team: keys with budgets of their own, and one with an empty name for
+        the others."""
+        keys: dict[TeamName, list[KeyId]] = {}
+        for name, key_id in self._keys.budgeted():
+            keys.setdefault(name, []).append(key_id)
         return [
             Quota(
                 (
                     *self._of_team[team.name].scopes,
                     _scope(team, ScopeKind.KEY, "", team.each_key),
+                    *(_key_scope(team, each, self._keys.budgets_of(each)) for each in keys.get(team.name, ())),
                     *(_scope(team, ScopeKind.PROJECT, tag, allowed) for tag, allowed in team.projects.items()),
                     *(scope for policy in team.policies for scope in _shadow_scopes(team, policy)),
                 ),
@@ -153,6 +184,11 @@ def _shadow_scopes(team: Team, policy: str) -> tuple[Scope, ...]:
     if shadow is None:
         return ()
     return (Scope(ScopeId(team.name, ScopeKind.PROJECT, shadow_tag(policy)), (shadow.budget,), NO_LIMITS),)
+
+
+def _key_scope(team: Team, key_id: str, own: tuple[Budget, ...]) -> Scope:
+    each = team.each_key
+    return Scope(ScopeId(team.name, ScopeKind.KEY, key_id), (*each.budgets, *own), each.limits)
 
 
 def _scope(team: Team, kind: ScopeKind, name: str, allowance: Allowance) -> Scope:

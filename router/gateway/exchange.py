@@ -177,18 +177,20 @@ class Exchange:
 
     async def plan_only(self) -> Plan:
         """The decision for a dry run: nothing is held, sent or booked."""
-        plan = await self._gateway.planner.plan(self._caller.team, self.request, self._controls)
+        plan = await self._planned()
         plan.require_choice()
         return plan
+
+    async def _planned(self) -> Plan:
+        caller = self._caller
+        return await self._gateway.planner.plan(caller.team, self.request, self._controls, scope=caller.scope)
 
     async def open(self) -> None:
         """Decide, hold, send, until a provider has answered: wholly, or with the beginning of a stream.
 
         Raises CallerError (nothing was sent) or UpstreamError (nobody answered; failed calls are booked all the same).
         """
-        plan = self._plan = self._shadow or await self._gateway.planner.plan(
-            self._caller.team, self.request, self._controls
-        )
+        plan = self._plan = self._shadow or await self._planned()
         try:
             plan.require_choice()
             self._gateway.retries.earn()
@@ -206,7 +208,7 @@ class Exchange:
         """Whether the team's cache has the answer; then it is this one's."""
         if self._shadow is not None:
             return False
-        self.recall = self._gateway.cache.recall(plan.team, self.request, self._controls)
+        self.recall = self._gateway.cache.recall(plan.team, self.request, self._controls, self._caller.scope)
         found = None if self.recall is None else await self.recall.look()
         if found is None:
             return False

@@ -29,10 +29,10 @@ from router.decision.explain import rejections_as_data
 from router.decision.facts import NO_EXPERIENCE, NO_TIGHTENING, Conditions, Experience, RequestProfile, Tightening
 from router.decision.policy import Policy, Shadow, shadowing
 from router.decision.recorded import DecisionRecord, record_of, remembered
-from router.errors import InvalidRequest, NothingEligible, TeamGone, UnknownModel, UpstreamBusy
+from router.errors import InvalidRequest, NothingEligible, OutsideKeyScope, TeamGone, UnknownModel, UpstreamBusy
 from router.gateway.conversation import conversation_seed
 from router.gateway.profile import profile_of, tightening_of
-from router.keys import TeamName
+from router.keys import WHOLE_TEAM, KeyScope, TeamName
 from router.quality.features import SystemCues
 from router.quality.predictor import QualityPredictor
 from router.quality.text_head import TextHead
@@ -69,8 +69,8 @@ class Plan(msgspec.Struct, frozen=True, gc=False):
         )
 
     def require_choice(self) -> None:
-        """Raises NothingEligible, with every rejection, if nobody may serve the request, and UpstreamBusy if nobody may
-        now."""
+        """Raises NothingEligible, with every rejection, if nobody may serve the request, OutsideKeyScope if that is for
+        its API key alone, and UpstreamBusy if nobody may now."""
         if self.decision.chosen is None:
             if self.busy_s is not None:
                 raise UpstreamBusy(
@@ -81,11 +81,12 @@ class Plan(msgspec.Struct, frozen=True, gc=False):
             told = (
                 f"No model of policy {self.policy.name!r} may serve this request. {reasons or 'It has no candidates'}."
             )
-            if self.untranslatable is not None and any(
-                each.reason is Reason.WRONG_API for each in self.decision.rejected
-            ):
+            rejected = self.decision.rejected
+            if rejected and all(each.reason is Reason.KEY_SCOPE for each in rejected):
+                raise OutsideKeyScope(told, param="model", rejections=rejections_as_data(rejected))
+            if self.untranslatable is not None and any(each.reason is Reason.WRONG_API for each in rejected):
                 told += f" {self.untranslatable}"
-            raise NothingEligible(told, rejections_as_data(self.decision.rejected))
+            raise NothingEligible(told, rejections_as_data(rejected))
 
     @property
     def baseline(self) -> ModelName | None:
@@ -174,20 +175,25 @@ class Planner:
         self._head = head
         self._policies: dict[tuple[TeamName, str, str | None], Policy] = {}  # as many as the configuration has names
 
-    async def plan(self, team_name: TeamName, request: ModelRequest, controls: Controls) -> Plan:
-        """The plan for a request. Raises UnknownModel or InvalidRequest if it names what its team does not have.
+    async def plan(
+        self, team_name: TeamName, request: ModelRequest, controls: Controls, *, scope: KeyScope = WHOLE_TEAM
+    ) -> Plan:
+        """The plan for a request, within the scope of its API key. Raises UnknownModel or InvalidRequest if it names
+        what its team does not have, OutsideKeyScope if it names what its key may not.
 
         Raises TeamGone if another configuration, without the team, came into force since its key was checked.
         """
         team = self._snapshot.teams.get(team_name)
         if team is None:
             raise TeamGone(team_name)
+        if scope.aliases is not None:
+            _require_named(team, scope, scope.aliases, request.model, controls.policy)
         policy = self._policy_for(team, request, controls.policy)
         catalog = self._catalog()
         count = await self._counter.count(request, scope=team_name)
         head = self._head if policy.chooses else None  # 0.1 ms a kilobyte, for nothing
         profile = profile_of(request, count, controls, team=team_name, system=self._system, head=head)
-        tightening = tightening_of(controls, request.data_preferences)
+        tightening = tightening_of(controls, request.data_preferences, scope.models)
         broken, paused = (self._board.broken(), self._board.paused()) if self._board is not None else ({}, {})
         conditions = Conditions(
             now=self._now(),
@@ -302,6 +308,22 @@ def policy_for(team: Team, model: str, *, chosen: str | None, api: Api = Api.CHA
             code="invalid_control",
         )
     return replacement
+
+
+def _require_named(team: Team, scope: KeyScope, aliases: frozenset[str], model: str, chosen: str | None) -> None:
+    """Raises OutsideKeyScope unless the key's clients may write that model, and choose that policy: one that an alias
+    of theirs leads to."""
+    if not scope.may_name(model):
+        raise OutsideKeyScope(
+            f"This API key may write in `model` only: {', '.join(sorted(aliases)) or 'nothing'}; got {model[:100]!r}.",
+            param="model",
+        )
+    policies = {team.aliases[alias].name for alias in aliases if alias in team.aliases}
+    if chosen is not None and chosen not in policies:
+        raise OutsideKeyScope(
+            f"Header x-penstock-policy: no alias that this API key may name leads to the policy {chosen[:100]!r}.",
+            param="x-penstock-policy",
+        )
 
 
 def _pinned_by_client(team: Team, name: str) -> Policy | None:

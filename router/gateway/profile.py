@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from router.catalog.catalog import Capability, Effort
+from router.catalog.catalog import Capability, Effort, ModelName
 from router.decision.data_rules import NO_DATA_RULES, DataRules
 from router.decision.facts import NO_TIGHTENING, RequestProfile, Tightening
 from router.keys import TeamName
@@ -71,9 +71,14 @@ def profile_of(
     )
 
 
-def tightening_of(controls: Controls, preferences: DataPreferences) -> Tightening:
-    """What a request asks beyond its team's policy: by our headers, and for its data by OpenRouter's `provider`."""
-    if controls is NO_CONTROLS and preferences is NO_DATA_PREFERENCES:
+def tightening_of(
+    controls: Controls, preferences: DataPreferences, only_models: frozenset[ModelName] | None = None
+) -> Tightening:
+    """What a request asks beyond its team's policy: by our headers, and for its data by OpenRouter's `provider`.
+
+    `only_models` are those that its API key may be answered by; None: any.
+    """
+    if controls is NO_CONTROLS and preferences is NO_DATA_PREFERENCES and only_models is None:
         return NO_TIGHTENING
     return Tightening(
         max_cost_usd=controls.max_cost_usd,
@@ -81,6 +86,7 @@ def tightening_of(controls: Controls, preferences: DataPreferences) -> Tightenin
         max_latency_ms=controls.max_latency_ms,
         max_effort=None if controls.max_effort is None else Effort(controls.max_effort),
         data=_data_rules(preferences),
+        only_models=only_models,
     )
 
 

@@ -3,6 +3,7 @@
 `Gate` is the protocol that the gateway calls. Denials are errors: `BudgetExhausted`, `TooFast`, `TooManyTokens`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -72,6 +73,14 @@ class Quota:
 
     scopes: tuple[Scope, ...]
     zone: ZoneInfo  # where days and months begin
+
+
+OwnBudgets = Callable[[str], tuple[Budget, ...]]
+"""What a key may spend by its own record, beside what the configuration gives each key of its team."""
+
+
+def no_own_budgets(_: str) -> tuple[Budget, ...]:
+    return ()
 
 
 class Admission(msgspec.Struct, frozen=True, gc=False, eq=False):

@@ -4,7 +4,7 @@ No method awaits anything, so each runs without interruption and is atomic on th
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -12,10 +12,10 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec.structs import replace
 
-from router.limits.gate import Admission, Held, Quota, Reservation, Scope
+from router.limits.gate import Admission, Held, OwnBudgets, Quota, Reservation, Scope, no_own_budgets
 from router.limits.paces import Paces
 from router.limits.refusals import exhausted
-from router.quotas import Budget, BudgetState, Per, ScopeId, Window, window
+from router.quotas import Budget, BudgetState, Per, ScopeId, ScopeKind, Window, window
 
 
 @dataclass(slots=True)
@@ -45,8 +45,15 @@ class MemoryGate:
 
     outlives_process = False
 
-    def __init__(self, *, now: Callable[[], datetime], monotonic_s: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        *,
+        now: Callable[[], datetime],
+        monotonic_s: Callable[[], float],
+        own_budgets: OwnBudgets = no_own_budgets,
+    ) -> None:
         self._clock = now
+        self._own_budgets = own_budgets
         self._latest: datetime | None = None
         self._recovered: dict[datetime, dict[ScopeId, int]] = {}  # what was spent since then, by the ledger
         self._configured: dict[ScopeId, Quota] = {}  # one for each scope; that of a team's keys has an empty name
@@ -59,7 +66,8 @@ class MemoryGate:
     def recover(self, quotas: Iterable[Quota], spent_since: Callable[[datetime], dict[ScopeId, int]]) -> None:
         """Take up what the ledger says was spent in the windows that are open now.
 
-        `quotas` hold every scope that is known beforehand, and one with an empty name for those that are not (keys).
+        `quotas` hold every scope that is known beforehand, keys with budgets of their own included, and one with an
+        empty name for those that are not (all other keys).
         Blocks for one read of the ledger per window.
         """
         quotas = tuple(quotas)
@@ -216,10 +224,14 @@ class MemoryGate:
     def _known(self, scope: ScopeId) -> tuple[Scope, ZoneInfo] | None:
         """The scope as it is configured; None if it has no budget there."""
         quota = self._configured.get(scope.as_configured)
-        if quota is None or not quota.scopes[0].budgets:
+        if quota is None:
             return None
         [its] = quota.scopes
-        return Scope(scope, its.budgets, its.limits), quota.zone
+        budgets = (*its.budgets, *self._own(scope))
+        return (Scope(scope, budgets, its.limits), quota.zone) if budgets else None
+
+    def _own(self, scope: ScopeId) -> tuple[Budget, ...]:
+        return self._own_budgets(scope.name) if scope.kind is ScopeKind.KEY and scope.name else ()
 
     def _counts(self, scope: ScopeId, per: Per, zone: ZoneInfo) -> bool:
         """Whether the configuration till now has such a budget, so that all that is spent of it was counted."""
@@ -231,13 +243,13 @@ class MemoryGate:
         if not fresh:
             return
         for held, account in self._accounts.items():  # of a budget that was there before, and away meanwhile
-            if (held.per, account.window) in fresh.get(held.scope.as_configured, ()):
+            if (held.per, account.window) in _fresh_of(fresh, held.scope):
                 account.spent_nano_usd = self._recovered.get(held.starts, {}).get(held.scope, 0)
                 account.held_nano_usd = account.holds = 0
         for reservation, quota in list(self._open.values()):
             windows = dict.fromkeys(reservation.windows)
             for scope in quota.scopes:
-                for per, its in fresh.get(scope.id.as_configured, ()):
+                for per, its in _fresh_of(fresh, scope.id):
                     account = self._account_of(scope.id, per, its)
                     account.held_nano_usd += reservation.held_nano_usd
                     account.holds += 1
@@ -248,7 +260,8 @@ class MemoryGate:
         """Drop the accounts of budgets that are gone, and were before: nobody began under these any more."""
         for (scope, per), account in list(self._current.items()):
             configured = (each.get(scope.as_configured) for each in (before, self._configured))
-            if not any(quota and any(b.per is per for b in quota.scopes[0].budgets) for quota in configured):
+            budgets = [budget for quota in configured if quota for budget in quota.scopes[0].budgets]
+            if not any(budget.per is per for budget in (*budgets, *self._own(scope))):
                 del self._current[scope, per]
                 self._forget_if_over(Held(scope, per, account.window.starts), account)
 
@@ -276,3 +289,8 @@ class MemoryGate:
         """Drop a window that is not the current one and carries no hold any more."""
         if account is not self._current.get((held.scope, held.per)) and account.holds == 0:
             self._accounts.pop(held, None)
+
+
+def _fresh_of(fresh: Mapping[ScopeId, Sequence[tuple[Per, Window]]], scope: ScopeId) -> Collection[tuple[Per, Window]]:
+    """The windows that are new for the scope itself, or for all of its kind; each once."""
+    return dict.fromkeys((*fresh.get(scope, ()), *fresh.get(scope.as_configured, ())))

@@ -18,14 +18,14 @@ from router.errors import BudgetExhausted, PenstockError, Unavailable
 from router.limits.asking import Functions, NoAnswer, Reply
 from router.limits.calendar import Calendar, Span, Watched, from_us, purse_text, scope_text, to_us
 from router.limits.deliveries import Deliveries
-from router.limits.gate import Admission, Left, PaceLeft, Quota, Reservation, Scope, least
+from router.limits.gate import Admission, Left, OwnBudgets, PaceLeft, Quota, Reservation, Scope, least, no_own_budgets
 from router.limits.holdings import Correction, Departure, Hold, Holdings, UnderWay
 from router.limits.link import Link
 from router.limits.paces import Paces
 from router.limits.rebuild import Peers, Rebuild, SpendingBooks
 from router.limits.refusals import exhausted, never_fits, tokens_used_up, too_many_requests, too_many_under_way
 from router.limits.slices import Slice, Slices, slice_prefix
-from router.quotas import BudgetState, OutageAllowance, Per, ScopeId, ScopeKind, window
+from router.quotas import Budget, BudgetState, OutageAllowance, Per, ScopeId, ScopeKind, window
 
 _log = logging.getLogger("penstock.redis")
 
@@ -76,6 +76,7 @@ class RedisGate:
         process: str,
         quarantine_s: float = 3.0,
         allowance: OutageAllowance | None = None,
+        own_budgets: OwnBudgets = no_own_budgets,
     ) -> None:
         """`quotas` hold every scope that is known beforehand, and one with an empty name for those that are not.
 
@@ -85,6 +86,7 @@ class RedisGate:
         self._peers = Peers(functions, monotonic_s=monotonic_s, patience_s=_PEER_PATIENCE_S)
         self._rebuild = Rebuild(functions, books)
         self._quotas = tuple(quotas)
+        self._own_budgets = own_budgets
         self._configured: dict[ScopeId, Quota] = {}  # once another configuration has come: what it has of each scope
         self._new_id = new_id
         self._process = process
@@ -116,8 +118,8 @@ class RedisGate:
             self._see(quota)
         for scope in seen:
             its = self._configured.get(scope.as_configured)
-            if scope.kind is ScopeKind.KEY and its is not None and its.scopes[0].budgets:
-                self._scopes[scope] = Quota((replace(its.scopes[0], id=scope),), its.zone)
+            if scope.kind is ScopeKind.KEY and its is not None and (budgets := self._in_force(scope)):
+                self._scopes[scope] = Quota((replace(its.scopes[0], id=scope, budgets=budgets),), its.zone)
         for slice_id in self._slices.let_go([each for each in self._slices.scopes() if each not in self._scopes]):
             self._holdings.to_settle[slice_id] = 0
 
@@ -558,8 +560,15 @@ class RedisGate:
 
         Before another one has come, everything is.
         """
-        its = self._configured.get(scope.id.as_configured)
-        return not self._configured or (its is not None and its.scopes[0].budgets == scope.budgets)
+        return not self._configured or self._in_force(scope.id) == scope.budgets
+
+    def _in_force(self, scope: ScopeId) -> tuple[Budget, ...] | None:
+        """Its budgets as they are configured, those of its own record included; None if it is configured no more."""
+        its = self._configured.get(scope.as_configured)
+        if its is None:
+            return None
+        own = self._own_budgets(scope.name) if scope.kind is ScopeKind.KEY and scope.name else ()
+        return (*its.scopes[0].budgets, *own)
 
     def _tightest(self, now: datetime) -> list[Watched]:
         """Of every known scope and window the smallest budget."""

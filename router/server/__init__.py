@@ -1,4 +1,5 @@
-"""HTTP in, HTTP out: `app` (both ASGI applications and their routes), `auth` (key → caller), `openai` (the data port's
+"""HTTP in, HTTP out: `app` (both ASGI applications and their routes), `auth` (key → caller), `addresses` (where a
+request comes from), `openai` (the data port's
 endpoints; the response that owns the settlement), `feedback` (scores of answers), `admin` (metrics and JSON for
 operators), `configuration` (the one in force; read it anew), `explaining` (decisions as JSON), `paces` (what is left of
 a minute), `replies` (how answers and errors are sent), `life` (start and stop), `listen` (sockets), `workers` (several

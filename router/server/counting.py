@@ -4,11 +4,13 @@ from collections.abc import Callable
 
 from starlette.types import Receive, Scope, Send
 
+from router.apis import Api
 from router.errors import PenstockError
 from router.gateway.exchange import Exchange
 from router.gateway.in_force import InForce
+from router.keys import Caller
 from router.server.auth import CALLER
-from router.server.endpoints import RequestReader, read_request
+from router.server.endpoints import RequestReader, read_request, require_api
 from router.server.replies import REQUEST_ID, ClientGone, read_body, refuse, send_json
 from router.wire.controls import controls_from
 
@@ -23,12 +25,14 @@ class CountTokens:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         gateway = self._in_force.current
+        caller: Caller = scope[CALLER]
         try:
+            require_api(caller, Api.MESSAGES)
             controls = controls_from(scope["headers"])
             body = await read_body(scope, receive, limit_bytes=gateway.snapshot.settings.max_body_bytes)
             exchange = Exchange(
                 self._in_force.current,
-                caller=scope[CALLER],
+                caller=caller,
                 controls=controls,
                 request=await read_request(self._reader, body),
                 request_id=scope[REQUEST_ID],

@@ -13,13 +13,13 @@ from starlette.types import Receive, Scope, Send
 
 from router.apis import Api
 from router.decision.explain import as_data
-from router.errors import PenstockError, Unavailable
+from router.errors import OutsideKeyScope, PenstockError, Unavailable
 from router.gateway.answer import Take, takes_nothing
 from router.gateway.cache import Recall
 from router.gateway.exchange import Exchange
 from router.gateway.idempotency import Idempotency, Once
 from router.gateway.in_force import InForce
-from router.keys import Caller
+from router.keys import Caller, KeyScope
 from router.quality.verify import Verdict
 from router.server.auth import CALLER
 from router.server.connections import SEND_NOW
@@ -116,7 +116,9 @@ class ModelEndpoint:
         received_s = before.monotonic_s()
         trace = None if self._begin_trace is None else self._begin_trace(scope["headers"])
         request_id: str = scope[REQUEST_ID]
+        caller: Caller = scope[CALLER]
         try:
+            require_api(caller, self._api)
             controls = controls_from(scope["headers"])
             key = one_header(scope, b"idempotency-key")
             body = await read_body(scope, receive, limit_bytes=before.snapshot.settings.max_body_bytes)
@@ -132,7 +134,7 @@ class ModelEndpoint:
             return
         exchange = Exchange(
             self._in_force.current,  # from here to its end
-            caller=scope[CALLER],
+            caller=caller,
             request=request,
             controls=controls,
             request_id=request_id,
@@ -145,8 +147,8 @@ class ModelEndpoint:
         elif key is None or request.is_stream:
             await self._answer(exchange, receive, send, send_now=scope.get(SEND_NOW, takes_nothing))
         else:
-            asked = b"\0".join((self._api.encode(), repr(controls).encode(), body))
-            await self._answer_once(exchange, scope[CALLER], key, asked, receive, send)
+            asked = b"\0".join((self._api.encode(), repr(controls).encode(), _bounds_of(caller.scope), body))
+            await self._answer_once(exchange, caller, key, asked, receive, send)
 
     async def _answer_once(
         self, exchange: Exchange, caller: Caller, key: str, asked: bytes, receive: Receive, send: Send
@@ -241,6 +243,20 @@ class ModelEndpoint:
             if call.ended_s is not None:
                 headers.append((b"openai-processing-ms", str(round((call.ended_s - call.started_s) * 1000)).encode()))
         return headers
+
+
+def require_api(caller: Caller, api: Api) -> None:
+    """Raises OutsideKeyScope if the caller's key may not ask by that API."""
+    apis = caller.scope.apis
+    if apis is not None and api not in apis:
+        raise OutsideKeyScope(f"This API key may ask only by {', '.join(sorted(apis))}, and not by {api.value}.")
+
+
+def _bounds_of(scope: KeyScope) -> bytes:
+    """What decides which answers a key may be given; nothing for one that may have every answer of its team."""
+    if scope.models is None and scope.aliases is None:
+        return b""
+    return repr([sorted(names) if names is not None else None for names in (scope.models, scope.aliases)]).encode()
 
 
 def _stopping() -> Unavailable:

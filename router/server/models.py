@@ -1,4 +1,4 @@
-"""`GET /v1/models` and `GET /v1/models/{id}`: what the caller's team may write in `model`.
+"""`GET /v1/models` and `GET /v1/models/{id}`: what the caller's team may write in `model`, and its key.
 
 OpenAI's members come first, then OpenRouter's beside them, in the shape of its own list (openrouter.md §4), at the
 prices in force now. A model is shown as at the cheapest deployment that can be asked. An alias that leads to a policy
@@ -19,7 +19,7 @@ from router.catalog.prices import Price, Rates
 from router.config.snapshot import Snapshot, Team
 from router.decision.policy import Policy
 from router.errors import TeamGone, UnknownModel
-from router.keys import Caller
+from router.keys import Caller, KeyScope
 from router.server.auth import CALLER
 from router.server.replies import send_error, send_json
 
@@ -65,23 +65,24 @@ class Models:
             await send_error(send, TeamGone(caller.team))
             return
         wanted: str | None = scope.get("path_params", {}).get("model_id")
-        names = [*team.aliases, *sorted(team.models() - team.aliases.keys())]
+        names = [name for name in _names(team) if _is_open(team, name, caller.scope)]
         if wanted is None:
-            shown = [self._shown(team, name) for name in names]
+            shown = [self._shown(team, name, caller.scope) for name in names]
             await send_json(send, {"object": "list", "data": shown, "total_count": len(shown), "links": {"next": None}})
         elif wanted in names:
-            await send_json(send, self._shown(team, wanted))
+            await send_json(send, self._shown(team, wanted, caller.scope))
         else:
             await send_error(
                 send,
                 UnknownModel(
-                    f"Team {team.name} has no alias and may use no model {wanted[:100]!r}. See GET /v1/models."
+                    f"Team {team.name} has no alias and may use no model {wanted[:100]!r}, or this API key may not. "
+                    "See GET /v1/models."
                 ),
             )
 
-    def _shown(self, team: Team, name: str) -> dict[str, Any]:
+    def _shown(self, team: Team, name: str, scope: KeyScope) -> dict[str, Any]:
         policy = team.aliases.get(name)
-        models = [ModelName(name)] if policy is None else _models_of(policy)
+        models = _models_behind(team, name, scope)
         catalog, now = self._catalog(), self._now()
         offers = [self._offer(catalog.of(model), now) for model in models if catalog.of(model)]
         owner = team.name if policy is not None else name.partition("/")[0]
@@ -93,6 +94,21 @@ class Models:
         """Where the model would be asked: the cheapest who can be, else the first."""
         able = [each for each in deployments if each.id not in self._unavailable] or deployments
         return min(able, key=lambda each: _cheapness(each.prices.at(now)))
+
+
+def _names(team: Team) -> list[str]:
+    return [*team.aliases, *sorted(team.models() - team.aliases.keys())]
+
+
+def _is_open(team: Team, name: str, scope: KeyScope) -> bool:
+    """Whether the key may write the name, and be answered by any model behind it."""
+    return scope.may_name(name) and (scope.models is None or bool(_models_behind(team, name, scope)))
+
+
+def _models_behind(team: Team, name: str, scope: KeyScope) -> Sequence[ModelName]:
+    policy = team.aliases.get(name)
+    models = [ModelName(name)] if policy is None else _models_of(policy)
+    return models if scope.models is None else [model for model in models if model in scope.models]
 
 
 def _models_of(policy: Policy) -> Sequence[ModelName]:

@@ -245,15 +245,33 @@ class PostgresStore:
     def add(self, key: ApiKey) -> None:
         with self._transaction() as connection:
             connection.execute(_sql(statements.ADD_KEY), rows.key_row(key))
+            connection.execute(_sql(statements.KEYS_CHANGED))
 
     def all(self) -> list[ApiKey]:
         with self._transaction() as connection:
             return [rows.api_key(each) for each in connection.execute(_sql(statements.ALL_KEYS))]
 
-    def revoke(self, key_id: KeyId, at: datetime) -> bool:
+    def keys_version(self) -> tuple[int, ...]:
         with self._transaction() as connection:
-            changed = connection.execute(_sql(statements.REVOKE_KEY), (rows.moment_text(at), key_id))
-            return changed.rowcount == 1
+            found = connection.execute(_sql(statements.KEYS_VERSION)).fetchone()
+            assert found is not None
+            return tuple(found)
+
+    def revoke(self, key_id: KeyId, at: datetime) -> bool:
+        return self._changed_key(statements.REVOKE_KEY, (rows.moment_text(at), key_id))
+
+    def expire(self, key_id: KeyId, at: datetime) -> bool:
+        moment = rows.moment_text(at)
+        return self._changed_key(statements.EXPIRE_KEY, (moment, key_id, moment))
+
+    def rotate(self, key: ApiKey, rotated: ApiKey) -> bool:
+        return self._changed_key(statements.ROTATE_KEY, rows.rotation_row(key, rotated))
+
+    def _changed_key(self, statement: str, values: rows.Row) -> bool:
+        with self._transaction() as connection:
+            is_changed = connection.execute(_sql(statement), values).rowcount == 1
+            connection.execute(_sql(statements.KEYS_CHANGED))
+            return is_changed
 
     @contextmanager
     def _transaction(self, patience_s: float | None = None) -> Iterator[psycopg.Connection]:

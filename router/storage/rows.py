@@ -7,19 +7,21 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from ipaddress import ip_network
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
 import msgspec
 
+from router.apis import Api
 from router.catalog.book import PriceRow
 from router.catalog.catalog import Effort, ModelName, ProviderName
 from router.catalog.tariffs import as_data, from_data
-from router.keys import ApiKey, KeyId, TeamName
+from router.keys import WHOLE_TEAM, ApiKey, FormerSecret, KeyId, KeyScope, TeamName
 from router.ledger import Attempt, DoubtfulCall, LedgerEntry, Outcome, Page, Period, Place, SpendRow
 from router.quality.labels import Label
-from router.quotas import ScopeId, charged_to
+from router.quotas import Budget, Per, ScopeId, WhenSpent, charged_to
 from router.storage.errors import UnwritableEntry
 from router.storage.store import Claim, Claimed
 from router.units import CostSource, Usage
@@ -106,8 +108,22 @@ def amendment_row(call: DoubtfulCall, usage: Usage, cost_nano_usd: int) -> Row:
 
 def key_row(key: ApiKey) -> Row:
     """In the order of statements.ADD_KEY."""
+    assert key.scope is not None
     expires_at = moment_text(key.expires_at) if key.expires_at else None
-    return (key.id, key.team, key.name, key.digest, moment_text(key.created_at), expires_at)
+    scope = None if key.scope == WHOLE_TEAM else _scope_json(key.scope)
+    return (key.id, key.team, key.name, moment_text(key.created_at), expires_at, scope, *_digests(key))
+
+
+def rotation_row(key: ApiKey, rotated: ApiKey) -> Row:
+    """As statements.ROTATE_KEY takes it."""
+    assert rotated.former is not None
+    former = (rotated.former.digest, moment_text(rotated.former.until))
+    return (*former, *_digests(rotated), key.id, *_digests(key))
+
+
+def _digests(key: ApiKey) -> tuple[bytes, bytes]:
+    """In the order of statements._DIGESTS."""
+    return (key.digest, b"") if key.scope == WHOLE_TEAM else (b"", key.digest)
 
 
 def price_row(row: PriceRow) -> Row:
@@ -158,15 +174,60 @@ def moment(value: str | datetime) -> datetime:
 
 def api_key(found: Found) -> ApiKey:
     """From the columns of statements.ALL_KEYS."""
-    key_id, team, name, digest, created_at, expires_at, revoked_at = found
+    key_id, team, name, created_at, expires_at, revoked_at, scope, former, former_until, digest, scoped_digest = found
     return ApiKey(
         id=KeyId(key_id),
         team=TeamName(team),
         name=name,
-        digest=digest,
+        digest=digest if scope is None else scoped_digest,
         created_at=moment(created_at),
         expires_at=moment(expires_at) if expires_at else None,
         revoked_at=moment(revoked_at) if revoked_at else None,
+        scope=WHOLE_TEAM if scope is None else _read_scope(scope),
+        former=FormerSecret(former, moment(former_until)) if former and former_until else None,
+    )
+
+
+class _KeptBudget(msgspec.Struct, forbid_unknown_fields=True):
+    limit_nano_usd: int
+    per: Per
+    when_spent: WhenSpent
+
+
+class _KeptScope(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """A scope as it is kept. What a later version may add is no reason to read the rest: it narrows."""
+
+    models: list[str] | None = None
+    aliases: list[str] | None = None
+    apis: list[Api] | None = None
+    networks: list[str] = []
+    budgets: list[_KeptBudget] = []
+
+
+def _scope_json(scope: KeyScope) -> str:
+    kept = _KeptScope(
+        models=None if scope.models is None else sorted(scope.models),
+        aliases=None if scope.aliases is None else sorted(scope.aliases),
+        apis=None if scope.apis is None else sorted(scope.apis),
+        networks=[str(each) for each in scope.networks],
+        budgets=[_KeptBudget(each.limit_nano_usd, each.per, each.when_spent) for each in scope.budgets],
+    )
+    return msgspec.json.encode(kept).decode()
+
+
+def _read_scope(text: str) -> KeyScope | None:
+    """None if another version has kept it in a form of its own, or it has come to harm."""
+    try:
+        kept = msgspec.json.decode(text, type=_KeptScope)
+        networks = tuple(ip_network(each) for each in kept.networks)
+    except (msgspec.DecodeError, ValueError):
+        return None
+    return KeyScope(
+        models=None if kept.models is None else frozenset(map(ModelName, kept.models)),
+        aliases=None if kept.aliases is None else frozenset(kept.aliases),
+        apis=None if kept.apis is None else frozenset(kept.apis),
+        networks=networks,
+        budgets=tuple(Budget(each.limit_nano_usd, each.per, each.when_spent) for each in kept.budgets),
     )
 
 

@@ -197,6 +197,14 @@ SQLITE: tuple[str, ...] = (
     CREATE INDEX entries_by_outcome ON entries (outcome, at, team, cost_nano_usd, baseline_nano_usd, duration_s)
         WHERE outcome <> 'ok';
     """,
+    """
+    ALTER TABLE keys ADD COLUMN scope TEXT;
+    ALTER TABLE keys ADD COLUMN scoped_digest BLOB NOT NULL DEFAULT x'';
+    ALTER TABLE keys ADD COLUMN former_digest BLOB;
+    ALTER TABLE keys ADD COLUMN former_until TEXT;
+    CREATE TABLE key_changes (number INTEGER NOT NULL) STRICT;
+    INSERT INTO key_changes VALUES (0);
+    """,
 )
 
 # Text is compared byte by byte, as SQLite does, whatever the language of the database.
@@ -379,6 +387,14 @@ POSTGRES: tuple[str, ...] = (
     CREATE INDEX entries_by_team ON entries (team, at, outcome, cost_nano_usd, baseline_nano_usd, duration_s);
     CREATE INDEX entries_by_outcome ON entries (outcome, at, team, cost_nano_usd, baseline_nano_usd, duration_s)
         WHERE outcome <> 'ok';
+    """,
+    """
+    ALTER TABLE keys ADD COLUMN scope TEXT COLLATE "C";
+    ALTER TABLE keys ADD COLUMN scoped_digest BYTEA NOT NULL DEFAULT '';
+    ALTER TABLE keys ADD COLUMN former_digest BYTEA;
+    ALTER TABLE keys ADD COLUMN former_until TIMESTAMPTZ;
+    CREATE TABLE key_changes (number BIGINT NOT NULL);
+    INSERT INTO key_changes VALUES (0);
     """,
 )
 

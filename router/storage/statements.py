@@ -50,6 +50,7 @@ ATTEMPT_COLUMNS = (
     "held_at",
     "effort",
 )
+_DIGESTS = ("digest", "scoped_digest")
 
 
 def _values(columns: tuple[str, ...]) -> str:
@@ -161,9 +162,24 @@ PRICES_SINCE = """
     WHERE last_seen >= ? ORDER BY provider, upstream_model, starts
 """
 
-ADD_KEY = "INSERT INTO keys (id, team, name, digest, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)"
-ALL_KEYS = "SELECT id, team, name, digest, created_at, expires_at, revoked_at FROM keys ORDER BY created_at, id"
+# The digest of a key with a scope stands in a column that programs from before there were scopes do not know: to them
+# the key is none, rather than one without bounds.
+ADD_KEY = f"INSERT INTO keys {_values(('id', 'team', 'name', 'created_at', 'expires_at', 'scope', *_DIGESTS))}"
+ALL_KEYS = f"""
+    SELECT id, team, name, created_at, expires_at, revoked_at, scope, former_digest, former_until, {", ".join(_DIGESTS)}
+    FROM keys ORDER BY created_at, id
+"""  # noqa: S608 - constants only
 REVOKE_KEY = "UPDATE keys SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL"
+EXPIRE_KEY = """
+    UPDATE keys SET expires_at = ? WHERE id = ? AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)
+"""
+ROTATE_KEY = """
+    UPDATE keys SET former_digest = ?, former_until = ?, digest = ?, scoped_digest = ?
+    WHERE id = ? AND digest = ? AND scoped_digest = ? AND revoked_at IS NULL
+"""
+KEYS_CHANGED = "UPDATE key_changes SET number = number + 1"
+# Programs from before do not count their changes, but the only two they make are seen by the rest.
+KEYS_VERSION = "SELECT (SELECT number FROM key_changes), COUNT(*), COUNT(revoked_at), COUNT(expires_at) FROM keys"
 
 # What `spend` groups by. An entry without calls has no model, provider or source, and one without tags no tag.
 _GROUPS = {

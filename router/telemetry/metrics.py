@@ -61,6 +61,8 @@ _BY_DEPLOYMENT = Bound(25)
 _BY_PROVIDER = Bound(10)
 _ALONE = Bound(1)
 _SPANS_LOST = Bound(3)  # the reasons
+_KEY_FAULTS = Bound(8)  # the reasons
+_TEAMS = Bound(20)
 
 
 def _no_bytes() -> int:
@@ -83,6 +85,7 @@ class Gauges:
     breakers: Callable[[], Mapping[DeploymentId, int]] = dict  # 0 closed, 1 half-open, 2 open
     journal_bytes: Callable[[], int] = _no_bytes
     loop_lag_s: Callable[[], float] = _no_lag_s
+    keys_age_s: Callable[[], float] = _no_lag_s
 
 
 class Metrics:
@@ -103,6 +106,15 @@ class Metrics:
         )
         self._client_errors = self._counter(
             "client_errors", "Requests refused before a decision, by error code.", ("code",), _CODES
+        )
+        self._key_faults = self._counter(
+            "authentication_failures", "Requests that were not let in, by reason.", ("reason",), _KEY_FAULTS
+        )
+        self._former_secrets = self._counter(
+            "former_secret_requests",
+            "Requests with the secret of a key that was changed, and that is good for a while yet.",
+            ("team",),
+            _TEAMS,
         )
         self._spend = self._money(
             "spend_usd", "Dollars booked, by how the cost is known.", ("team", "model", "provider", "source"), _SPEND
@@ -263,6 +275,11 @@ class Metrics:
             lambda: {(): max(gauges.loop_lag_s(), *(each_s - TICK_S for each_s in self._figures.silences_s()), 0.0)},
             merge=Merge.MAX,
         )
+        self._gauge(
+            Shape("keys_age_seconds", "Since it was last certain that the keys known are those of the store."),
+            lambda: {(): gauges.keys_age_s()},
+            merge=Merge.MAX,
+        )
         self.registry.register(_BudgetCollector(gauges.budgets))
         self._gauge(
             Shape(
@@ -310,6 +327,14 @@ class Metrics:
     def refused(self, code: str) -> None:
         """Count a request that never came to a decision."""
         self._client_errors.add((code,))
+
+    def not_let_in(self, reason: str) -> None:
+        """Count a request without a key that is good here and now."""
+        self._key_faults.add((reason,))
+
+    def former_secret_used(self, team: str) -> None:
+        """Count a request with a secret that was changed."""
+        self._former_secrets.add((team,))
 
     def price_changed(self, model: str) -> None:
         self._price_changes.add((model,))

@@ -11,6 +11,7 @@ from router.catalog.catalog import DeploymentId
 from router.decision.eligibility import Reason
 from router.ledger import FAILED_VERIFICATION, Outcome
 from router.quotas import BudgetState, Per, ScopeId, Window
+from router.server.auth import KeyFault
 from router.telemetry.metrics import Gauges, Metrics
 from router.units import CostSource
 from tests.storage.entries import GPT, attempt, entry
@@ -75,6 +76,8 @@ def eventful() -> Metrics:
     metrics.log_lines_lost(1)
     metrics.unrated_version_answered(GPT, "openrouter")
     metrics.refused("invalid_api_key")
+    metrics.not_let_in("unknown")
+    metrics.former_secret_used("search")
     metrics.observe(entry("saved", rejected=((GPT, Reason.UNPRICED),)))
     metrics.observe(entry("dearer", baseline_nano_usd=0))
     metrics.observe(entry("fell_back", attempt(outcome="upstream_503"), attempt(usage=None)))
@@ -90,7 +93,7 @@ def test_every_metric_is_documented_with_its_type_and_labels_and_no_other() -> N
 def test_every_value_that_we_choose_for_a_label_is_explained() -> None:
     page = PAGE.read_text(encoding="utf-8")
 
-    chosen = [value.value for values in (Outcome, CostSource, Reason, Per) for value in values]
+    chosen = [value.value for values in (Outcome, CostSource, Reason, Per, KeyFault) for value in values]
     assert [value for value in chosen if f"`{value}`" not in page] == []
 
 

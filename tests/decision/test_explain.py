@@ -62,6 +62,7 @@ def test_a_decision_as_data() -> None:
         "max_reasoning_effort": None,
         "usd_per_point": "0.0001",
         "confidence": 0.5,
+        "only_models": None,
         "weights": [],
         "only_providers": None,
         "data": {"zdr": False, "deny_collection": False, "regions": None, "only": None, "ignore": []},

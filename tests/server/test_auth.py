@@ -4,7 +4,9 @@ import secrets
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
+from ipaddress import ip_network
 from pathlib import Path
+from time import monotonic
 from urllib.parse import unquote
 
 import anyio
@@ -14,10 +16,21 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from starlette.types import Receive, Scope, Send
 
-from router.errors import InvalidRequest, Unauthenticated
-from router.keys import ApiKey, Caller, PresentedKey, Secret, TeamName, digest, mint, written
+from router.errors import CallerError, InvalidRequest, Unauthenticated, Unavailable
+from router.keys import (
+    WHOLE_TEAM,
+    ApiKey,
+    Caller,
+    KeyScope,
+    PresentedKey,
+    Secret,
+    TeamName,
+    digest,
+    mint,
+    written,
+)
 from router.server.app import PUBLIC
-from router.server.auth import CALLER, KeyRing, RequireKey
+from router.server.auth import CALLER, KeyFault, KeyRing, RequireKey
 from router.server.replies import send_json
 from router.storage.errors import StoreUnavailable
 from router.storage.sqlite import SqliteStore
@@ -49,14 +62,26 @@ def clock() -> MovableNow:
 
 @pytest.fixture
 def ring(store: SqliteStore, clock: MovableNow) -> KeyRing:
-    return KeyRing(store, pepper=PEPPER, teams=lambda: {SEARCH}, now=clock)
+    return KeyRing(store, pepper=PEPPER, teams=lambda: {SEARCH}, now=clock, monotonic_s=monotonic)
 
 
-def added(store: SqliteStore, *, team: TeamName = SEARCH, expires_at: datetime | None = None) -> PresentedKey:
+def added(
+    store: SqliteStore,
+    *,
+    team: TeamName = SEARCH,
+    expires_at: datetime | None = None,
+    scope: KeyScope = WHOLE_TEAM,
+) -> PresentedKey:
     """A key as `penstock keys create` makes it."""
     key = mint(secrets.token_bytes)
     record = ApiKey(
-        id=key.id, team=team, name="a test", digest=digest(key, PEPPER), created_at=NOW, expires_at=expires_at
+        id=key.id,
+        team=team,
+        name="a test",
+        digest=digest(key, PEPPER),
+        created_at=NOW,
+        expires_at=expires_at,
+        scope=scope,
     )
     store.add(record)
     return key
@@ -113,7 +138,7 @@ async def test_what_is_not_one_of_our_keys_is_told_so(store: SqliteStore, ring: 
         ring.caller(text.format(written(key)))
 
 
-async def test_unknown_wrong_expired_and_revoked_keys_are_refused_with_one_and_the_same_text(
+async def test_only_who_has_the_right_secret_is_told_that_a_key_is_expired_or_revoked(
     store: SqliteStore, ring: KeyRing, clock: MovableNow
 ) -> None:
     known, expired, revoked = added(store), added(store, expires_at=NOW + timedelta(days=1)), added(store)
@@ -122,14 +147,21 @@ async def test_unknown_wrong_expired_and_revoked_keys_are_refused_with_one_and_t
     ring.refresh()
     clock.moment = NOW + timedelta(days=1)
 
-    texts = set()
-    for key in (mint(secrets.token_bytes), wrong, expired, revoked):
-        with pytest.raises(Unauthenticated) as refusal:
-            ring.caller(bearer(key))
-        texts.add(refusal.value.message)
+    guesses = [replace(key, secret=Secret("0" * 64)) for key in (expired, revoked)]
+    texts = [refusal_of(ring, key) for key in (mint(secrets.token_bytes), wrong, *guesses, expired, revoked)]
 
-    assert texts == {"The API key is unknown, expired or revoked. Ask your team's owner for another."}
+    assert set(texts[:4]) == {"The API key is unknown. Ask your team's owner for another."}
+    assert texts[4:] == [
+        f"The API key {expired.id} has expired. Ask your team's owner for another.",
+        f"The API key {revoked.id} is revoked. Ask your team's owner for another.",
+    ]
     assert ring.caller(bearer(known)).key_id == known.id
+
+
+def refusal_of(ring: KeyRing, key: PresentedKey) -> str:
+    with pytest.raises(Unauthenticated) as refusal:
+        ring.caller(bearer(key))
+    return refusal.value.message
 
 
 async def test_a_key_is_valid_until_it_expires(store: SqliteStore, ring: KeyRing, clock: MovableNow) -> None:
@@ -160,7 +192,7 @@ async def test_a_lent_key_is_valid_and_stored_nowhere(store: SqliteStore, ring: 
 
 async def test_a_key_works_under_no_other_pepper(store: SqliteStore, clock: MovableNow) -> None:
     key = added(store)
-    other = KeyRing(store, pepper=b"q" * 32, teams=lambda: {SEARCH}, now=clock)
+    other = KeyRing(store, pepper=b"q" * 32, teams=lambda: {SEARCH}, now=clock, monotonic_s=monotonic)
     other.refresh()
 
     with pytest.raises(Unauthenticated):
@@ -171,7 +203,7 @@ async def test_a_running_ring_takes_up_new_and_revoked_keys_and_survives_a_store
     tmp_path: Path, clock: MovableNow
 ) -> None:
     store = SometimesAway(tmp_path / "penstock.sqlite")
-    ring = KeyRing(store, pepper=PEPPER, teams=lambda: {SEARCH}, now=clock)
+    ring = KeyRing(store, pepper=PEPPER, teams=lambda: {SEARCH}, now=clock, monotonic_s=monotonic)
     first = added(store)
     ring.refresh()
     store.is_away = True
@@ -194,11 +226,11 @@ class SometimesAway(SqliteStore):
     is_away = False
     refusals = 0
 
-    def all(self) -> list[ApiKey]:
+    def keys_version(self) -> tuple[int, ...]:
         if self.is_away:
             self.refusals += 1
             raise StoreUnavailable("disk I/O error")
-        return super().all()
+        return super().keys_version()
 
 
 async def soon(is_so: Callable[[], bool]) -> None:
@@ -211,6 +243,161 @@ def is_known(ring: KeyRing, key: PresentedKey) -> bool:
     except Unauthenticated:
         return False
     return True
+
+
+async def test_no_question_of_a_client_is_one_to_the_store(tmp_path: Path, clock: MovableNow) -> None:
+    store = CountedReads(tmp_path / "penstock.sqlite")
+    ring = KeyRing(store, pepper=PEPPER, teams=lambda: {SEARCH}, now=clock, monotonic_s=monotonic)
+    good = added(store)
+    ring.refresh()
+    before = store.reads
+
+    for key in (good, mint(secrets.token_bytes), replace(good, secret=Secret("0" * 64))):
+        is_known(ring, key)
+    for junk in ("", "Bearer psk_", "Bearer " + "x" * 10_000):
+        with pytest.raises(Unauthenticated):
+            ring.caller(junk)
+
+    assert (before, store.reads) == (2, 2)  # the version, and all keys
+
+
+class CountedReads(SqliteStore):
+    """A real store that counts what is asked about keys."""
+
+    reads = 0
+
+    def keys_version(self) -> tuple[int, ...]:
+        self.reads += 1
+        return super().keys_version()
+
+    def all(self) -> list[ApiKey]:
+        self.reads += 1
+        return super().all()
+
+
+async def test_keys_that_have_not_changed_are_not_read_again_before_a_minute_has_passed(
+    tmp_path: Path, clock: MovableNow
+) -> None:
+    store, seconds = CountedReads(tmp_path / "penstock.sqlite"), [0.0]
+    ring = KeyRing(store, pepper=PEPPER, teams=lambda: {SEARCH}, now=clock, monotonic_s=lambda: seconds[0])
+    ring.refresh()
+
+    for seconds[0] in (0.4, 59.9, 60.0):
+        ring.look()
+        assert ring.age_s == 0
+
+    assert store.reads == 2 + 1 + 1 + 2
+
+
+async def test_keys_that_could_not_be_read_for_a_day_let_nobody_in(store: SqliteStore, clock: MovableNow) -> None:
+    seconds = [0.0]
+    ring = KeyRing(store, pepper=PEPPER, teams=lambda: {SEARCH}, now=clock, monotonic_s=lambda: seconds[0])
+    key = added(store)
+    ring.refresh()
+
+    seconds[0] = 24 * 3600.0
+    assert is_known(ring, key)
+    seconds[0] += 0.001
+    with pytest.raises(Unavailable, match="could not be checked for a day"):
+        ring.caller(bearer(key))
+    ring.look()
+    assert is_known(ring, key)
+
+
+async def test_both_secrets_of_a_rotated_key_are_let_in_while_they_overlap_and_the_former_is_counted(
+    store: SqliteStore, clock: MovableNow, caplog: pytest.LogCaptureFixture
+) -> None:
+    outdated: list[TeamName] = []
+    ring = KeyRing(
+        store,
+        pepper=PEPPER,
+        teams=lambda: {SEARCH},
+        now=clock,
+        monotonic_s=monotonic,
+        outdated=outdated.append,
+    )
+    former = added(store)
+    current = PresentedKey(former.id, mint(secrets.token_bytes).secret)
+    [known] = store.all()
+    store.rotate(known, known.rotated(digest(current, PEPPER), until=NOW + timedelta(hours=1)))
+    ring.refresh()
+
+    assert ring.caller(bearer(current)).key_id == former.id
+    assert outdated == []
+    assert [ring.caller(bearer(former)).key_id for _ in range(3)] == [former.id] * 3
+    assert outdated == [SEARCH] * 3
+    assert [record.message for record in caplog.records] == [
+        f"key {former.id} of team search is still used with its former secret, which ends at 2026-11-23T10:30+00:00"
+    ]
+    clock.moment += timedelta(hours=1)
+    assert not is_known(ring, former)
+    assert is_known(ring, current)
+
+
+async def test_why_somebody_is_not_let_in_is_counted(store: SqliteStore, clock: MovableNow) -> None:
+    faults: list[KeyFault] = []
+    ring = KeyRing(store, pepper=PEPPER, teams=lambda: {SEARCH}, now=clock, monotonic_s=monotonic, failed=faults.append)
+    expired, revoked, gone = added(store, expires_at=NOW), added(store), added(store, team=TeamName("gone"))
+    elsewhere = added(store, scope=KeyScope(networks=(ip_network("192.0.2.0/24"),)))
+    store.revoke(revoked.id, NOW)
+    ring.refresh()
+    header = ("authorization", "Bearer psk_")
+    sent = [
+        ((), KeyFault.MISSING),
+        ((header,), KeyFault.MALFORMED),
+        ((header, header), KeyFault.MALFORMED),
+        ((header, ("x-api-key", "other")), KeyFault.MALFORMED),
+        *(
+            ((("authorization", bearer(key)),), fault)
+            for key, fault in (
+                (mint(secrets.token_bytes), KeyFault.UNKNOWN),
+                (replace(revoked, secret=Secret("0" * 64)), KeyFault.UNKNOWN),
+                (revoked, KeyFault.REVOKED),
+                (expired, KeyFault.EXPIRED),
+                (elsewhere, KeyFault.NETWORK),
+                (gone, KeyFault.TEAM_GONE),
+            )
+        ),
+    ]
+
+    for headers, _ in sent:
+        with pytest.raises(CallerError):
+            ring.caller_of(scope_of("/v1/models", headers=headers))
+
+    assert faults == [fault for _, fault in sent]
+
+
+@pytest.mark.parametrize(
+    ("peer", "told", "status"),
+    [
+        ("192.0.2.1", "", 200),
+        ("192.0.3.1", "192.0.2.1", 403),  # nobody is trusted to say so
+        ("10.0.0.1", "192.0.2.1", 200),
+        ("10.0.0.1", "192.0.2.1, 192.0.3.1", 403),
+        ("10.0.0.1", "nonsense", 403),
+    ],
+)
+async def test_a_key_with_networks_opens_the_door_from_there_alone(
+    store: SqliteStore, clock: MovableNow, peer: str, told: str, status: int
+) -> None:
+    ring = KeyRing(
+        store,
+        pepper=PEPPER,
+        teams=lambda: {SEARCH},
+        now=clock,
+        monotonic_s=monotonic,
+        trusted_proxies=lambda: (ip_network("10.0.0.0/8"),),
+    )
+    key = added(store, scope=KeyScope(networks=(ip_network("192.0.2.0/24"),)))
+    ring.refresh()
+    scope = scope_of("/v1/models", headers=[("authorization", bearer(key)), ("x-forwarded-for", told)])
+    scope["client"] = (peer, 50_000)
+
+    answer = await call(guarded(ring, []), scope)
+
+    assert answer.status == status
+    if status == 403:
+        assert answer.error["code"] == "address_not_allowed"
 
 
 # Who is let past
@@ -259,7 +446,7 @@ _near_public = st.builds(
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_every_other_path_needs_a_key_also_one_that_looks_public(path: str, method: str) -> None:
     refused: list[str] = []
-    ring = KeyRing(NoKeys(), pepper=PEPPER, teams=tuple, now=lambda: NOW)
+    ring = KeyRing(NoKeys(), pepper=PEPPER, teams=tuple, now=lambda: NOW, monotonic_s=monotonic)
 
     answer = await call(guarded(ring, refused), scope_of(path, method=method))
 
@@ -281,7 +468,16 @@ class NoKeys:
     def all(self) -> list[ApiKey]:
         return []
 
+    def keys_version(self) -> tuple[int, ...]:
+        return ()
+
     def revoke(self, key_id: str, at: datetime) -> bool:
+        return False
+
+    def expire(self, key_id: str, at: datetime) -> bool:
+        return False
+
+    def rotate(self, key: ApiKey, rotated: ApiKey) -> bool:
         return False
 
 

@@ -3,10 +3,12 @@
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
+from ipaddress import ip_network
 from itertools import product
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -15,18 +17,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from router.apis import Api
 from router.catalog.book import PriceRow
 from router.catalog.prices import Price, Rates, Tier
 from router.catalog.tariffs import Tariff, Window
-from router.keys import ApiKey, KeyId, TeamName
+from router.keys import ApiKey, KeyId, KeyScope, TeamName
 from router.ledger import FAILED_VERIFICATION, GROUP_NAMES, Attempt, DoubtfulCall, LedgerEntry, Outcome, SpendRow
-from router.quotas import ScopeId, ScopeKind, shadow_tag
+from router.quotas import Budget, Per, ScopeId, ScopeKind, WhenSpent, shadow_tag
 from router.storage.errors import UnwritableEntry
 from router.storage.store import Store
 from router.units import NO_USAGE, CostSource, Usage
 from tests.replacing import replace
 from tests.storage.entries import AT, FLASH, GPT, HOUR, OPENROUTER, attempt, entries, entry, usages
-from tests.storage.places import Places, kept_entries, opened
+from tests.storage.places import Places, kept_entries, opened, run
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SECOND_PROCESS = (sys.executable, "-m", "tests.storage.second_process")
@@ -609,6 +612,98 @@ def test_a_key_is_revoked_once_and_stays_revoked_from_that_moment(any_store: Sto
 
 def test_a_key_that_does_not_exist_cannot_be_revoked(any_store: Store) -> None:
     assert not any_store.revoke(KeyId("0000000000000000"), AT)
+
+
+BOUND = replace(
+    KEY,
+    scope=KeyScope(
+        models=frozenset({FLASH, GPT}),
+        aliases=frozenset(),
+        apis=frozenset({Api.EMBEDDINGS}),
+        networks=(ip_network("10.0.0.0/8"), ip_network("2001:db8::/32")),
+        budgets=(Budget(1, Per.DAY), Budget(2**53, Per.MONTH, WhenSpent.DOWNGRADE)),
+    ),
+)
+
+
+def test_what_a_key_may_do_comes_back_as_it_was_added(any_store: Store) -> None:
+    any_store.add(BOUND)
+
+    assert any_store.all() == [BOUND]
+
+
+def test_a_program_that_knows_no_scopes_finds_no_digest_of_a_key_with_one(any_store: Store, place: str) -> None:
+    any_store.add(BOUND)
+    any_store.add(replace(KEY, id=KeyId("ffff000000000000")))
+
+    found = run(place, "SELECT digest FROM keys ORDER BY id")
+
+    assert [bytes(digest) for (digest,) in found] == [b"", KEY.digest]
+
+
+@pytest.mark.parametrize(
+    "scope", ['{"colours": ["red"]}', '{"networks": ["everywhere"]}', "no JSON", '{"apis": ["x"]}']
+)
+def test_a_key_whose_scope_another_version_made_may_do_nothing(any_store: Store, place: str, scope: str) -> None:
+    any_store.add(BOUND)
+    run(place, f"UPDATE keys SET scope = '{scope}'")
+
+    assert any_store.all() == [replace(BOUND, scope=None)]
+
+
+@pytest.mark.parametrize("key", [KEY, BOUND])
+def test_a_key_is_rotated_if_it_is_still_the_one_that_was_read(any_store: Store, key: ApiKey) -> None:
+    any_store.add(key)
+    rotated = key.rotated(b"n" * 32, until=AT + HOUR)
+
+    assert any_store.rotate(key, rotated)
+    assert not any_store.rotate(key, key.rotated(b"m" * 32, until=AT))
+    assert any_store.all() == [rotated]
+
+
+def test_a_revoked_key_is_not_rotated(any_store: Store) -> None:
+    any_store.add(KEY)
+    any_store.revoke(KEY.id, AT)
+
+    assert not any_store.rotate(KEY, KEY.rotated(b"n" * 32, until=AT + HOUR))
+
+
+def test_a_key_ends_earlier_if_that_is_said_and_never_later(any_store: Store) -> None:
+    for_ever = replace(KEY, id=KeyId("ffff000000000000"), expires_at=None)
+    any_store.add(KEY)
+    any_store.add(for_ever)
+
+    assert any_store.expire(KEY.id, AT + HOUR)
+    assert not any_store.expire(KEY.id, AT + 2 * HOUR)
+    assert any_store.expire(for_ever.id, AT + 2 * HOUR)
+    assert any_store.revoke(for_ever.id, AT)
+    assert not any_store.expire(for_ever.id, AT + HOUR)
+    assert [key.expires_at for key in any_store.all()] == [AT + HOUR, AT + 2 * HOUR]
+
+
+def test_keys_have_another_version_after_every_change_also_by_an_earlier_program(any_store: Store, place: str) -> None:
+    versions = [any_store.keys_version()]
+    changes: list[Callable[[], object]] = [
+        lambda: any_store.add(KEY),
+        lambda: any_store.rotate(KEY, KEY.rotated(b"n" * 32, until=AT)),
+        lambda: any_store.expire(KEY.id, AT + HOUR),
+        lambda: any_store.expire(KEY.id, AT + HOUR / 2),
+        lambda: any_store.revoke(KEY.id, AT),
+        lambda: run(place, _EARLIER_ADD),
+        lambda: run(place, f"UPDATE keys SET revoked_at = '{AT.isoformat()}' WHERE revoked_at IS NULL"),
+    ]
+    for change in changes:
+        change()
+        versions.append(any_store.keys_version())
+
+    assert len(set(versions)) == len(versions)
+    assert any_store.keys_version() == versions[-1]
+
+
+_EARLIER_ADD = (
+    "INSERT INTO keys (id, team, name, digest, created_at) "
+    f"SELECT 'ffff000000000000', team, name, digest, created_at FROM keys WHERE id = '{KEY.id}'"
+)
 
 
 # Others at the same store

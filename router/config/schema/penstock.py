@@ -13,6 +13,7 @@ from router.config.schema.values import (
     EnvironmentName,
     LimitUsd,
     Name,
+    NetworkText,
     Pause,
     Probability,
     Region,
@@ -242,6 +243,9 @@ class PenstockFile(Section):
     """`penstock.yaml`: where Penstock listens, keeps its state, and whom it can ask."""
 
     listen: Annotated[Address, Field(description="host:port of the OpenAI API")] = "127.0.0.1:8000"
+    trusted_proxies: Annotated[
+        list[NetworkText], Field(description="networks of balancers whose X-Forwarded-For is believed; default: none")
+    ] = []
     admin: AdminSection = AdminSection()
     state: StateSection = StateSection()
     postgres: Annotated[PostgresSection | None, Field(description="ledger and keys, in place of SQLite")] = None

@@ -3,6 +3,7 @@
 import re
 from datetime import date, time
 from decimal import Decimal
+from ipaddress import ip_network
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
@@ -65,6 +66,16 @@ def _hours(text: str) -> str:
 def _region(text: str) -> str:
     if not _REGION.fullmatch(text):
         raise fault(f"expected a region of a-z, 0-9 and - such as eu, got '{text}'")
+    return text
+
+
+def _network(text: str) -> str:
+    try:
+        network = ip_network(text)
+    except ValueError as error:
+        raise fault(f"expected a network such as 10.1.0.0/16 or fd00::/8, got '{text}': {error}") from None
+    if network.prefixlen == 0:
+        raise fault(f"expected the network of your own balancers, got '{text}', by which anybody names his own address")
     return text
 
 
@@ -215,6 +226,7 @@ SpansUrl = Annotated[str, AfterValidator(_base_url), AfterValidator(_has_path)]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
 Hours = Annotated[str, AfterValidator(_hours), WithJsonSchema({"type": "string", "pattern": f"^{_HOURS.pattern}$"})]
 Region = Annotated[str, AfterValidator(_region)]
+NetworkText = Annotated[str, AfterValidator(_network)]
 Slug = Annotated[str, AfterValidator(_slug)]
 Share = Annotated[float, BeforeValidator(ratio), Field(gt=0, le=1)]
 Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
