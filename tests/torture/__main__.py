@@ -29,6 +29,7 @@ from tests.torture import (
     dead_model,
     egress,
     full_disk,
+    keys,
     laws,
     outages,
     paused,
@@ -76,7 +77,7 @@ UPSTREAM: Mapping[str, Experiment] = {
     "l": refusing_models,
 }
 METRICS: Mapping[str, Experiment] = {"m": scraped}
-SECURITY: Mapping[str, Experiment] = {"x": egress}
+SECURITY: Mapping[str, Experiment] = {"x": egress, "keys": keys}
 SUBJECTS: Mapping[str, Mapping[str, Experiment]] = {
     "money": MONEY,
     "upstream": UPSTREAM,

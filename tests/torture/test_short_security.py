@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.torture import egress
+from tests.torture import egress, keys
 from tests.torture.__main__ import SEED
 from tests.torture.result import as_table
 from tests.torture.setting import Setting
@@ -22,5 +22,13 @@ def test_nothing_that_is_said_makes_the_proxy_connect_to_where_it_is_not_configu
         if os.environ.get("CI") == "true":  # noqa: TID251 - told by .ci/run
             raise
         pytest.skip(str(reason))
+
+    assert not result.missed, as_table([result])
+
+
+def test_guessing_keys_teaches_nothing_and_a_revoked_one_ends_within_a_second(tmp_path: Path) -> None:
+    setting = Setting(SEED, is_short=True, stores="sqlite", directory=tmp_path)
+
+    result = asyncio.run(keys.run(setting, "pytest tests/torture"))
 
     assert not result.missed, as_table([result])
