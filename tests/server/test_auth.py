@@ -1,7 +1,7 @@
 """Nobody passes without a key that is ours, right, valid, and of a team that exists; but to the public paths."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from ipaddress import ip_network
@@ -342,7 +342,7 @@ async def test_why_somebody_is_not_let_in_is_counted(store: SqliteStore, clock: 
     store.revoke(revoked.id, NOW)
     ring.refresh()
     header = ("authorization", "Bearer psk_")
-    sent = [
+    sent: list[tuple[Sequence[tuple[str, str]], KeyFault]] = [
         ((), KeyFault.MISSING),
         ((header,), KeyFault.MALFORMED),
         ((header, header), KeyFault.MALFORMED),

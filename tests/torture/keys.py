@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 import psycopg
 
@@ -155,8 +156,8 @@ async def _changes(setting: Setting, plant: Plant) -> list[Figure]:
                 key = mint(secrets.token_bytes)
                 record = ApiKey(key.id, _TEAM, "", digest(key, secret_of_pepper), utc_now())
                 await asyncio.sleep(chance.random())
-                created.append(await _until(replicas, key, 200, lambda record=record: store.add(record)))
-                revoked.append(await _until(replicas, key, 401, lambda key=key: store.revoke(key.id, utc_now())))
+                created.append(await _until(replicas, key, 200, partial(store.add, record)))
+                revoked.append(await _until(replicas, key, 401, partial(store.revoke, key.id, utc_now())))
         still_valid = 0
         for port in replicas:
             still_valid += (await _models(port, key)).status != 401
