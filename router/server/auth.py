@@ -77,7 +77,7 @@ class _Entry(msgspec.Struct, frozen=True):
 
 
 class _Known:
-    """Keys by id. To find one takes as long as to find none.
+    """Keys by id. To find one takes about as long as to find none.
 
     A look-up that finds something takes some ns longer than one that does not, and a key that was not used lately is
     farther away than what is always compared. Enough samples tell both. So every id, known or not, has one look-up that

@@ -73,7 +73,7 @@ def test_a_key_of_one_model_sees_and_reaches_that_model_alone(proxy: Proxy) -> N
 
     assert {model for each in listed for model in each["penstock"]["models"]} == {FLASH}
     assert asked(proxy, "GET", f"/models/{GPT}", key).status_code == 404
-    assert {each["reason"] for each in plan["rejected"] if each["model"] != FLASH} == {"key_scope"}
+    assert {each["reason"] for each in plan["rejections"] if each["model"] != FLASH} == {"key_scope"}
     assert answered.headers["x-penstock-model"] == FLASH
     with (
         openai.OpenAI(base_url=proxy.base_url, api_key=written(key), max_retries=0) as client,

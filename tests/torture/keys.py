@@ -146,6 +146,7 @@ async def _changes(setting: Setting, plant: Plant) -> list[Figure]:
     """Keys are made and revoked in the store while junk comes, and every replica is asked until it knows."""
     created: list[float] = []
     revoked: list[float] = []
+    keys: list[PresentedKey] = []
     replicas = [replica.port for replica in plant.replicas]
     count = setting.scaled(40, 3)
     chance = setting.chance("changes")
@@ -154,13 +155,14 @@ async def _changes(setting: Setting, plant: Plant) -> list[Figure]:
         async with _junk(plant, per_s=_JUNK_PER_S / 10) as junk:
             for _ in range(count):
                 key = mint(secrets.token_bytes)
+                keys.append(key)
                 record = ApiKey(key.id, _TEAM, "", digest(key, secret_of_pepper), utc_now())
                 await asyncio.sleep(chance.random())
                 created.append(await _until(replicas, key, 200, partial(store.add, record)))
                 revoked.append(await _until(replicas, key, 401, partial(store.revoke, key.id, utc_now())))
         still_valid = 0
         for port in replicas:
-            still_valid += (await _models(port, key)).status != 401
+            still_valid += (await _models(port, keys[-1])).status != 401
     return [
         at_least("keys made and revoked while junk came", count, 3),
         at_least("  junk keys meanwhile", junk.sent, 100),
