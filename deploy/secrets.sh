@@ -17,6 +17,7 @@ make() { # NAME, its content on standard input: all of it or nothing
 }
 
 by_chance | make admin_token
+by_chance | make metrics_token
 by_chance | make grafana_password
 by_chance | make postgres_password
 by_chance | make valkey_password

@@ -3,6 +3,7 @@
 house      the whole proxy, in reading order
 carrying   what carries requests, anew for each configuration
 reloading  one configuration in the place of another
+admin      the admin port: its door, its routes, the audit log
 console    the console, with everything it asks of the process
 deciding   what decides, and what has been learned
 providers  who is asked, and at what price

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from router.assembly.clock import utc_now
 from router.assembly.providers import unavailable
+from router.audit import Act
 from router.config.loader import load
 from router.config.settings import environment
 from router.config.snapshot import Snapshot
@@ -19,9 +20,11 @@ from router.console.explaining import Explaining
 from router.console.rendering import Renderer, Templates
 from router.console.replays import Replays
 from router.console.sources import Files, Live, Sources
+from router.console.visiting import Visitor
 from router.gateway.live_prices import LivePrices
 from router.learning.experience import LearnedExperience
 from router.limits.gate import Gate
+from router.storage.audit_trail import AuditTrail
 from router.storage.store import Store
 from router.upstream.breaker import Availability
 
@@ -39,8 +42,11 @@ def make_console(
     files: Files | None,
     secret: bytes,
     version: str,
+    trail: AuditTrail,
+    noted: Callable[[Visitor, Act, str, str], None],
 ) -> Console:
-    """`secret` is shared by all processes; `files` is where the configuration was read from."""
+    """`secret` is shared by all processes; `files` is where the configuration was read from; `noted` writes into
+    the audit log."""
     return Console(
         Sources(
             snapshot=snapshot,
@@ -61,6 +67,8 @@ def make_console(
             files=files,
             now=utc_now,
             version=version,
+            audited=lambda: (trail.head, trail.is_intact),
+            noted=noted,
         ),
         explaining=explaining,
         replays=Replays(

@@ -4,7 +4,7 @@ import os
 import random
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +15,7 @@ import anyio.to_thread
 from starlette.types import ASGIApp
 
 from router.apis import Api
+from router.assembly.admin import Endpoints, Told, make_admin_port, make_trail
 from router.assembly.carrying import Lasting, make_gateway
 from router.assembly.clock import request_id_at, utc_now
 from router.assembly.console import make_console
@@ -23,6 +24,7 @@ from router.assembly.observing import make_requests_log, make_traces
 from router.assembly.providers import live_prices
 from router.assembly.reloading import Succession, learning_limits, unchanging
 from router.assembly.stores import open_pepper, open_store, redis_gate, redis_marks, redis_shelf
+from router.audit import Act
 from router.catalog.book import with_book
 from router.catalog.catalog import arm_of
 from router.config.settings import environment
@@ -44,23 +46,15 @@ from router.gateway.reload import Reload, Source
 from router.gateway.settlement import Books
 from router.gateway.shadow import Shadows
 from router.gateway.versions import VersionsAnswered
-from router.keys import Secret, TeamName
+from router.keys import TeamName
 from router.learning.keeping import Keeper
 from router.learning.teaching import Teacher
 from router.learning.warmth import Warmth
 from router.limits.gate import Gate
 from router.limits.memory import MemoryGate
 from router.limits.redis import RedisGate
-from router.server.admin import (
-    Budgets,
-    Labels,
-    MetricsPage,
-    QualityEvents,
-    Requests,
-    RequireAdminToken,
-    RequireLocalName,
-    Spend,
-)
+from router.server.admin import Budgets, Labels, MetricsPage, QualityEvents, Requests, Spend
+from router.server.admin_port import AdminRoute
 from router.server.app import PUBLIC, MadeAnew, OuterEdge, admin_app, data_app
 from router.server.auth import KeyRing, RequireKey
 from router.server.configuration import Configuration, in_short
@@ -112,6 +106,7 @@ class House:
 
     data: ASGIApp
     admin: ASGIApp
+    routes: "Routes"
     stop: Stop  # how the data app is
     keys: KeyRing
     reconcile: Callable[[], Awaitable[Reconciled]]  # one pass, where the data app does not run
@@ -119,6 +114,14 @@ class House:
     supervisor: Supervisor
     close: Callable[[], Awaitable[None]]  # connections and files, if the data app has never run
     hung_up: Callable[[], None]  # on SIGHUP: the configuration is to be read anew
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """What both ports have, for those who check it."""
+
+    data: Sequence[tuple[str, str]]  # methods and paths
+    admin: Sequence[AdminRoute]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +147,13 @@ def assemble(
     """
     settings = snapshot.settings
     store = open_store(settings)
+    pepper = open_pepper(settings)
     journals = settings.state_dir / "journal"
     name = f"{utc_now():%Y%m%dT%H%M%S}-{os.getpid()}-{secrets.token_hex(4)}"  # of this process, and no other ever
     journal = Journal(journals, name=name)
     writer = LedgerWriter(store, monotonic_s=time.monotonic, kept=journal.kept)
+    trail = make_trail(settings, store, pepper, process=name)
+    told = Told(trail, pepper)
     metrics = Metrics(version=VERSION, config_version=snapshot.version, figures=_figures(post, process=name))
     inherited = None if source is None else source.inherited
     metrics.config_in_force(snapshot.version, at=utc_now() if inherited is None else inherited.since)
@@ -192,7 +198,7 @@ def assemble(
         now=utc_now,
         catalog=lambda: prices.catalog,
         limits=learning_limits(settings.learning),
-        happened=metrics.quality_learning,
+        happened=partial(_learned, metrics, told),
         lost=metrics.labels_lost,
     )
     labeller = Labeller(
@@ -251,6 +257,8 @@ def assemble(
             journal_bytes=journal.size_bytes,
             loop_lag_s=loop_lag.worst_s,
             keys_age_s=lambda: keys.age_s,
+            audit_head=lambda: trail.head.number,
+            audit_is_intact=lambda: trail.is_intact,
         )
     )
 
@@ -288,11 +296,11 @@ def assemble(
     reload = Reload(
         in_force,
         source or unchanging(snapshot),
-        take=succession.take,
+        take=partial(_taken, succession, told),
         tidy=succession.tidy,
         now=utc_now,
         confirmed=lambda: metrics.config_in_force(in_force.current.config_version, at=utc_now()),
-        failed=metrics.reload_failed,
+        failed=lambda: _refused(metrics, told, reload),
         announced=partial(_reload_told, supervisor),
         outer_edge=OuterEdge,
     )
@@ -302,11 +310,13 @@ def assemble(
         await transport.aclose()
         await anyio.to_thread.run_sync(store.close)
 
+    told.in_force(snapshot)
     starting: list[Step] = [in_thread(journal.start), in_thread(keys.refresh), in_thread(prices.load)]
     beside: list[Step] = [
         loop_lag.run,
         idempotency.run,
         keys.keep_fresh,
+        trail.run,
         prices.run,
         reconciler.run,
         keeper.run,
@@ -343,7 +353,7 @@ def assemble(
         ],
         beside=beside,
         settling=[] if shared is None or post is None else [partial(_can_pay, shared)],
-        stopping=[*stopping, teacher.stop, keeper.save, in_thread(writer.close, _FLUSH_S), *closing],
+        stopping=[*stopping, teacher.stop, trail.drain, keeper.save, in_thread(writer.close, _FLUSH_S), *closing],
     )
 
     def not_ready() -> str | None:
@@ -371,43 +381,60 @@ def assemble(
         )
         for api, requests in _request_readers(chats).items()
     }
-    return House(
-        data=data_app(
-            endpoints=endpoints,
-            count_tokens=CountTokens(
-                in_force,
-                reader=MessagesReader(chats, needs_limit=False),
-                refused=metrics.refused,
-            ),
-            feedback=FeedbackEndpoint(
-                Feedback(
-                    store,
-                    labeller,
-                    learns=experience.is_moved,
-                    now=utc_now,
-                    sleep=anyio.sleep,
-                    counted=metrics.quality_fed_back,
-                ),
-                refused=metrics.refused,
-            ),
-            models=MadeAnew(
-                lambda: Models(
-                    in_force.current.snapshot,
-                    catalog=lambda: prices.catalog,
-                    now=utc_now,
-                    unavailable=in_force.current.planner.unavailable.keys(),
-                )
-            ),
-            not_ready=not_ready,
-            guard=partial(RequireKey, keys=keys, public=PUBLIC, refused=metrics.refused),
-            new_request_id=new_request_id,
-            lifespan=life.lived,
-            is_stopping=lambda: life.is_stopping,
-            wordings=[("/v1/messages", _AS_ANTHROPIC)],
-            about=lambda: in_short(reload.standing),
+    data = data_app(
+        endpoints=endpoints,
+        count_tokens=CountTokens(
+            in_force,
+            reader=MessagesReader(chats, needs_limit=False),
+            refused=metrics.refused,
         ),
-        admin=admin_app(
-            endpoints={
+        feedback=FeedbackEndpoint(
+            Feedback(
+                store,
+                labeller,
+                learns=experience.is_moved,
+                now=utc_now,
+                sleep=anyio.sleep,
+                counted=metrics.quality_fed_back,
+            ),
+            refused=metrics.refused,
+        ),
+        models=MadeAnew(
+            lambda: Models(
+                in_force.current.snapshot,
+                catalog=lambda: prices.catalog,
+                now=utc_now,
+                unavailable=in_force.current.planner.unavailable.keys(),
+            )
+        ),
+        not_ready=not_ready,
+        guard=partial(RequireKey, keys=keys, public=PUBLIC, refused=metrics.refused),
+        new_request_id=new_request_id,
+        lifespan=life.lived,
+        is_stopping=lambda: life.is_stopping,
+        wordings=[("/v1/messages", _AS_ANTHROPIC)],
+        about=lambda: in_short(reload.standing),
+    )
+    console = make_console(
+        lambda: in_force.current.snapshot,
+        store=store,
+        gate=gate,
+        prices=prices,
+        availability=availability,
+        experience=experience,
+        in_flight=lambda: in_force.in_flight,
+        explaining=explaining,
+        files=None if source is None else Files(source.directory, is_sandbox),
+        secret=pepper,
+        version=VERSION,
+        trail=trail,
+        noted=told.noted,
+    )
+    port = make_admin_port(
+        snapshot,
+        tokens=lambda: in_force.current.snapshot.settings.admin_tokens,
+        endpoints=Endpoints(
+            read={
                 "/metrics": MetricsPage(metrics),
                 "/admin/spend": Spend(store, now=utc_now),
                 "/admin/requests": Requests(store),
@@ -416,26 +443,24 @@ def assemble(
                 "/admin/quality": QualityEvents(store),
                 "/admin/config": Configuration(reload, reads_anew=False),
             },
-            questions={"/admin/explain": Explain(explaining)},
-            orders={"/admin/reload": Configuration(reload, reads_anew=True)},
-            about=lambda: in_short(reload.standing),
-            console=make_console(
-                lambda: in_force.current.snapshot,
-                store=store,
-                gate=gate,
-                prices=prices,
-                availability=availability,
-                experience=experience,
-                in_flight=lambda: in_force.in_flight,
-                explaining=explaining,
-                files=None if source is None else Files(source.directory, is_sandbox),
-                secret=pepper,
-                version=VERSION,
-            ),
-            not_ready=not_ready,
-            guard=partial(_guarded, settings.admin_token),
-            new_request_id=new_request_id,
+            explained={"/admin/explain": Explain(explaining)},
+            ordered={
+                "/admin/reload": (
+                    Act.RELOAD_ASKED,
+                    Configuration(reload, reads_anew=True, told=told.reloaded),
+                )
+            },
         ),
+        console=console,
+        not_ready=not_ready,
+        about=lambda: in_short(reload.standing),
+        trail=trail,
+        pepper=pepper,
+    )
+    return House(
+        data=data,
+        admin=admin_app(port, new_request_id=new_request_id),
+        routes=Routes(data.routes, port.routes),
         stop=Stop(
             settings.stop_notice_s,
             settings.stop_grace_s,
@@ -496,11 +521,19 @@ def _figures(post: Post | None, *, process: str) -> Figures:
     return SharedFigures(post.figures_fd, post.index, process=process, monotonic_s=time.monotonic)
 
 
-def _guarded(token: Secret | None, app: ASGIApp) -> ASGIApp:
-    """The admin port behind its token; where there is none, for browsers that look at this machine by its own name."""
-    if token is None:
-        return RequireLocalName(app, public=PUBLIC)
-    return RequireAdminToken(app, token=token, public=PUBLIC)
+def _learned(metrics: Metrics, told: Told, team: str, what: str) -> None:
+    metrics.quality_learning(team, what)
+    told.learned(team, what)
+
+
+async def _taken(succession: Succession, told: Told, snapshot: Snapshot) -> None:
+    await succession.take(snapshot)
+    told.in_force(snapshot)
+
+
+def _refused(metrics: Metrics, told: Told, reload: Reload) -> None:
+    metrics.reload_failed()
+    told.refused(reload.standing)
 
 
 def _nothing_to_claim() -> None:

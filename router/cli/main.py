@@ -7,6 +7,7 @@ from click.shell_completion import get_completion_class
 
 from router.assembly.house import VERSION
 from router.cli.accounts import reconcile, spend
+from router.cli.audit import audit
 from router.cli.catalog import models
 from router.cli.decisions import explain
 from router.cli.doctor.command import doctor
@@ -48,6 +49,7 @@ for command in (
     explain,
     replay_command,
     keys,
+    audit,
     spend,
     reconcile,
     models,

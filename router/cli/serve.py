@@ -20,14 +20,14 @@ from router.cli.output import as_json, counted
 from router.cli.workers import MOST_WORKERS, PLACES, refuse_alone, supervise, work
 from router.config.files import ON_DISK, Recorded
 from router.config.loader import warnings
-from router.config.snapshot import Listen, Snapshot
+from router.config.snapshot import Listen, Snapshot, UnixSocket
 from router.config.watching import fingerprint
-from router.errors import ConfigError
+from router.errors import ConfigError, InvalidRequest
 from router.gateway.reload import Source
 from router.keys import TeamName, written
 from router.sandbox.refusals import Refusal
 from router.server.interpreter import prepare_to_serve
-from router.server.listen import bound, port_of, serve_until_stopped, serving
+from router.server.listen import bound, bound_admin, port_of, serve_until_stopped, serving
 from router.telemetry.logs import write_logs
 
 log = logging.getLogger("penstock")
@@ -73,15 +73,22 @@ def serve(
     write_logs(sys.stderr, level=snapshot.settings.logs.level, format=snapshot.settings.logs.format)
     listen, admin = snapshot.settings.listen, snapshot.settings.admin
     listen = Listen(host or listen.host, listen.port if port is None else port)
-    admin = Listen(admin.host, admin.port if admin_port is None else admin_port)
+    if admin_port is not None:
+        if isinstance(admin, UnixSocket):
+            raise InvalidRequest(f"--admin-port is no use: admin.listen in penstock.yaml is a socket, {admin}.")
+        admin = Listen(admin.host, admin_port)
     _allow_many_files()
     if workers > 1:
         refuse_alone(snapshot, workers, is_demo=demo)
         announce = partial(_announce_workers, snapshot, config)
-        sys.exit(supervise(listen, admin, config=config, record=files.record, workers=workers, announce=announce))
-    ports = _Ports(data=bound(listen.host, listen.port), admin=bound(admin.host, admin.port))
-    source = Source(config, seen, partial(loaded, config))
-    anyio.run(_serve, snapshot, ports, demo, source, backend_options={"use_uvloop": True})
+        with bound_admin(admin) as socket_of_all:
+            code = supervise(
+                listen, socket_of_all, config=config, record=files.record, workers=workers, announce=announce
+            )
+        sys.exit(code)
+    with bound(listen.host, listen.port) as data, bound_admin(admin) as its:
+        source = Source(config, seen, partial(loaded, config))
+        anyio.run(_serve, snapshot, _Ports(data, its), demo, source, backend_options={"use_uvloop": True})
 
 
 @click.command()
@@ -198,7 +205,9 @@ def _announce(
     snapshot: Snapshot, house: House | None, ports: _Ports, *, config: Path, is_demo: bool, uses_sandbox: bool
 ) -> None:
     """Say what is served where. `house` is the one of a demo, which lends a key."""
-    base_url, console = f"http://{_address(ports.data)}/v1", f"http://{_address(ports.admin)}/"
+    base_url = f"http://{_address(ports.data)}/v1"
+    admin = snapshot.settings.admin
+    console = str(admin) if isinstance(admin, UnixSocket) else f"http://{_address(ports.admin)}/"
     for warning in () if uses_sandbox else warnings(snapshot):
         log.warning(warning)
     click.echo(f"Penstock {VERSION} · configuration {config} ({snapshot.version})")

@@ -53,7 +53,7 @@ def refuse_alone(snapshot: Snapshot, workers: int, *, is_demo: bool) -> None:
 
 def supervise(
     data: Listen,
-    admin: Listen,
+    admin: socket.socket,
     *,
     config: Path,
     record: bytes,
@@ -62,11 +62,12 @@ def supervise(
 ) -> int:
     """Serve by that many processes until told to stop; the exit code. Raises PortTaken.
 
+    `admin` is the admin port's socket.
     `record` is of the files of the configuration in the directory `config` as they were when they were read for this.
     `announce` is given the sockets of the data port and the admin port, once all serve.
     """
     figures = WorkersFigures(workers)
-    sockets = WorkerSockets((data.host, data.port), (admin.host, admin.port), workers=workers)
+    sockets = WorkerSockets((data.host, data.port), admin, workers=workers)
 
     def command(places: Places) -> list[str]:
         """As this process was started, for the same directory, and the worker's place."""

@@ -26,13 +26,15 @@ from router.config.schema.penstock import PenstockFile
 from router.config.schema.teams import TeamFile
 from router.config.schema.values import Section
 from router.config.settings import MAIN_FILE
-from router.config.snapshot import Settings, Snapshot, Team
+from router.config.snapshot import AdminToken, Listen, Settings, Snapshot, Team
 from router.config.yaml_source import START, Document, parse
 from router.errors import ConfigError, Problem
-from router.keys import TeamName
+from router.keys import Secret, TeamName
 
 MODELS_FILE = "models.yaml"
 TEAMS_DIRECTORY = "teams"
+
+LEAST_TOKEN_LENGTH = 20  # characters; of hexadecimal digits, 80 bits
 
 _File = TypeVar("_File", bound=Section)
 
@@ -143,13 +145,27 @@ def _problems_of_ports(main: Document, settings: Settings) -> Iterator[Problem]:
     where = ("admin", "listen")
     if settings.admin == settings.listen:
         yield main.at_value(where, f"expected a port of its own, got that of `listen`, {settings.listen.port}")
-    if settings.admin_token is None and not settings.admin.is_loopback:
-        token = settings.admin_token_from or "admin.token_env"
+    if not settings.asks_for_a_token and isinstance(settings.admin, Listen) and not settings.admin.is_loopback:
+        origins = " and ".join(token.origin for token in settings.admin_tokens) or "admin.token_env"
         yield main.at_value(
             where,
-            f"expected 127.0.0.1, since {token} holds no token and anyone could read the admin port, "
+            f"expected 127.0.0.1, since {origins} holds no token and anyone could read the admin port, "
             f"got {settings.admin.host}",
         )
+    yield from _problems_of_tokens(main, settings)
+
+
+def _problems_of_tokens(main: Document, settings: Settings) -> Iterator[Problem]:
+    """Two names for one token: nobody could say whose request it was, nor how far it may go."""
+    seen: dict[Secret, AdminToken] = {}
+    for token in settings.admin_tokens:
+        if token.secret is None:
+            continue
+        first = seen.setdefault(token.secret, token)
+        if first is not token:
+            yield main.at_value(
+                ("admin", "tokens"), f"expected a token of its own for {token.name}, got that of {first.name}"
+            )
 
 
 def _problems_of_traces(main: Document, settings: Settings) -> Iterator[Problem]:
@@ -235,9 +251,21 @@ def _secrets_missing(settings: Settings) -> Iterator[str]:
     for name, access in settings.providers.items():
         if access.api_key is None and access.api_key_from is not None:
             yield f"{access.api_key_from} holds no key for provider {name}, so its deployments are unavailable"
-    if settings.admin_token is None:
-        origin = settings.admin_token_from or "admin.token_env of penstock.yaml"
+    yield from _tokens_missing(settings)
+
+
+def _tokens_missing(settings: Settings) -> Iterator[str]:
+    if not settings.asks_for_a_token and isinstance(settings.admin, Listen):
+        origin = " and ".join(token.origin for token in settings.admin_tokens) or "admin.token_env of penstock.yaml"
         yield f"{origin} holds no admin token, so the admin port is open to everyone on this machine, and to no other"
+    for token in settings.admin_tokens:
+        if token.secret is None and settings.asks_for_a_token:
+            yield f"{token.origin} holds no admin token, so {token.name} cannot sign in"
+        elif token.secret is not None and len(token.secret.reveal()) < LEAST_TOKEN_LENGTH:
+            yield (
+                f"the admin token in {token.origin} has less than {LEAST_TOKEN_LENGTH} characters and may be guessed; "
+                "make one by: openssl rand -hex 24"
+            )
 
 
 def _said_in_vain(settings: Settings) -> Iterator[str]:

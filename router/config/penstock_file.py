@@ -7,6 +7,9 @@ from pathlib import Path
 from router.catalog.catalog import SPOKEN, DataHandling, Provider, ProviderName
 from router.config.files import Files
 from router.config.schema.penstock import (
+    ADMIN,
+    AdminSection,
+    AdminTokenSection,
     LogsSection,
     OutageSection,
     PenstockFile,
@@ -14,8 +17,10 @@ from router.config.schema.penstock import (
     RedisSection,
     ServerSection,
 )
+from router.config.schema.values import SOCKET
 from router.config.settings import secret, state_directory
 from router.config.snapshot import (
+    AdminToken,
     Listen,
     Logs,
     PriceRefresh,
@@ -25,21 +30,26 @@ from router.config.snapshot import (
     Settings,
     StreamTimes,
     Timeouts,
+    UnixSocket,
 )
 from router.config.traces import traces
 from router.quotas import OutageAllowance
+from router.roles import role_named
 from router.units import nano_usd
 
 
 def settings(file: PenstockFile, *, directory: Path, environment: Mapping[str, str], files: Files) -> Settings:
     """The settings of a validated file; paths in it are relative to the configuration's `directory`."""
-    token_file = _path(file.admin.token_file, directory, environment)
-    named = (file.admin.token_file, file.text_head, *(each.api_key_file for each in file.providers.values()))
+    tokens = _tokens(file.admin)
+    named = (
+        *(each.token_file for each in tokens),
+        file.text_head,
+        *(each.api_key_file for each in file.providers.values()),
+    )
     return Settings(
         listen=_listen(file.listen),
-        admin=_listen(file.admin.listen),
-        admin_token=secret(variable=file.admin.token_env, file=token_file, environment=environment, files=files),
-        admin_token_from=_origin(file.admin.token_env, token_file),
+        admin=_admin(file.admin.listen),
+        admin_tokens=tuple(_token(each, directory, environment, files) for each in tokens),
         state_dir=state_directory(_path(file.state.directory, directory, environment), environment=environment),
         durability=file.state.durability,
         postgres=None if file.postgres is None else _server(file.postgres, directory, environment, files),
@@ -120,6 +130,31 @@ def _allowance(section: RedisSection) -> OutageAllowance | None:
 
 def _logs(section: LogsSection) -> Logs:
     return Logs(section.level, None if section.format == "auto" else section.format, section.requests)
+
+
+def _tokens(section: AdminSection) -> list[AdminTokenSection]:
+    """All of them, the one that stands by itself included."""
+    listed = section.tokens or []
+    if not section.token_env and not section.token_file:
+        return listed
+    its = AdminTokenSection(name=ADMIN, role="owner", token_env=section.token_env, token_file=section.token_file)
+    return [its, *listed]
+
+
+def _token(section: AdminTokenSection, directory: Path, environment: Mapping[str, str], files: Files) -> AdminToken:
+    file = _path(section.token_file, directory, environment)
+    return AdminToken(
+        name=section.name,
+        role=role_named(section.role),
+        secret=secret(variable=section.token_env, file=file, environment=environment, files=files),
+        origin=_origin(section.token_env, file) or "",
+    )
+
+
+def _admin(address: str) -> Listen | UnixSocket:
+    if address.startswith(SOCKET):
+        return UnixSocket(Path(address.removeprefix(SOCKET)))
+    return _listen(address)
 
 
 def _listen(address: str) -> Listen:

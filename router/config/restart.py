@@ -8,15 +8,16 @@ from router.config.snapshot import Settings
 def held_back(running: Settings, read: Settings) -> tuple[Settings, tuple[str, ...]]:
     """The settings that were `read`, as far as the process can take them, and the keys that wait for the next start.
 
-    The admin port's token belongs to its address: without one nothing but loopback may be listened on.
+    Admin tokens are taken as long as there are some before and after: that the port asks for none belongs to its
+    address, since without one nothing but loopback may be listened on.
     """
+    tokens = read.admin_tokens if _tokens_can_change(running, read) else running.admin_tokens
     differ = [key for key, is_same in _compared(running, read).items() if not is_same]
     kept = replace(
         read,
         listen=running.listen,
         admin=running.admin,
-        admin_token=running.admin_token,
-        admin_token_from=running.admin_token_from,
+        admin_tokens=tokens,
         state_dir=running.state_dir,
         postgres=running.postgres,
         redis=running.redis,
@@ -30,13 +31,17 @@ def held_back(running: Settings, read: Settings) -> tuple[Settings, tuple[str, .
     return kept, tuple(differ)
 
 
+def _tokens_can_change(running: Settings, read: Settings) -> bool:
+    return running.asks_for_a_token and read.asks_for_a_token
+
+
 def _compared(running: Settings, read: Settings) -> dict[str, bool]:
-    """By the key of penstock.yaml, whether both are the same."""
-    tokens = [(each.admin_token, each.admin_token_from) for each in (running, read)]
+    """By the key of penstock.yaml, whether both are the same, or may differ."""
+    is_taken = _tokens_can_change(running, read) or running.admin_tokens == read.admin_tokens
     return {
         "listen": running.listen == read.listen,
         "admin.listen": running.admin == read.admin,
-        "admin.token_env, admin.token_file": tokens[0] == tokens[1],
+        "admin.token_env, admin.token_file, admin.tokens": is_taken,
         "state.directory": running.state_dir == read.state_dir,
         "postgres": running.postgres == read.postgres,
         "redis": running.redis == read.redis,

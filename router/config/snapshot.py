@@ -12,6 +12,7 @@ from router.decision.policy import NO_GUARD, Guard, Policy, named_by_client
 from router.errors import Problem
 from router.keys import Network, Secret, TeamName
 from router.quotas import Allowance, Budget, Limits, OutageAllowance
+from router.roles import Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,34 @@ class Listen:
             return ip_address(self.host).is_loopback
         except ValueError:
             return self.host == "localhost"
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class UnixSocket:
+    """A socket in the file system, for whoever its directory and its mode (0600) let in."""
+
+    path: Path
+
+    @property
+    def is_loopback(self) -> bool:
+        """Nobody reaches it from another machine."""
+        return True
+
+    def __str__(self) -> str:
+        return f"unix:{self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class AdminToken:
+    """What opens the admin port, and how far."""
+
+    name: str
+    role: Role
+    secret: Secret | None  # None: its variable or file is empty, and it opens nothing
+    origin: str  # the variable or file that should hold it, for messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +138,8 @@ class Settings:
     """`penstock.yaml`."""
 
     listen: Listen
-    admin: Listen
-    admin_token: Secret | None
+    admin: Listen | UnixSocket
+    admin_tokens: tuple[AdminToken, ...]  # as configured; without any that holds something, the port asks for none
     state_dir: Path  # journal, ledger, keys, pepper
     durability: Literal["fast", "strict"]
     postgres: Server | None  # None: SQLite in the state directory
@@ -126,11 +155,15 @@ class Settings:
     learning: QualityLearning = QualityLearning()
     text_head: Path | None = None  # None: the one that ships
     breakers: bool = True  # whether deployments that fail, or say "not now", are left alone
-    admin_token_from: str | None = None  # the variable or file that should hold it, for messages
     files: tuple[Path, ...] = ()  # beside the configuration's own: of secrets, of the text head
     traces: Traces | None = None  # None: there are none
     logs: Logs = Logs()
     trusted_proxies: tuple[Network, ...] = ()  # whose X-Forwarded-For is believed
+
+    @property
+    def asks_for_a_token(self) -> bool:
+        """Whether the admin port does."""
+        return any(token.secret is not None for token in self.admin_tokens)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """What people look at on the admin port: `app` (the ASGI application: routes, headers, forms), one file a page
-(`overview`, `requests`, `explain`, `replay`, `models`, `teams`, `feedback`), `sources` (what pages ask of the process),
+(`overview`, `requests`, `explain`, `replay`, `models`, `teams`, `feedback`, `audit`), `visiting` (who looks),
+`sources` (what pages ask of the process),
 `rendering` (templates, how figures are written), `drawing` (bars, sparklines and plots as numbers that templates draw),
 `explaining` (decisions for a new request or one of the ledger), `replays` (replays that run in processes of their own).
 

@@ -2,15 +2,19 @@
 
 import hashlib
 import mimetypes
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import anyio.to_thread
 from starlette.types import Receive, Scope, Send
 
+from router.audit import Act
 from router.console.asking import Answer, BrowserGone, Elsewhere, Marks, Page, read, require_own
+from router.console.audit import Audit
 from router.console.explain import Explain
 from router.console.explaining import Explaining
 from router.console.feedback import Feedback
@@ -23,7 +27,9 @@ from router.console.replays import Replays
 from router.console.requests import OneRequest, Requests
 from router.console.sources import Sources
 from router.console.teams import Teams
+from router.console.visiting import Visitor, visitor_of
 from router.errors import PenstockError
+from router.roles import Role
 
 _Headers = Sequence[tuple[bytes, bytes]]
 
@@ -53,7 +59,36 @@ NAVIGATION = (
     ("/models", "Models"),
     ("/teams", "Teams"),
     ("/feedback", "Feedback"),
+    ("/audit", "Audit"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class PageRoute:
+    """A page, or what its form asks for, and who may have it."""
+
+    path: str  # with `/*` at its end: what is below it
+    needs: Role
+    posts: Role | None = None  # who may send its form; None: it has none
+    act: Act | None = None  # what the form is in the audit log; None: it changes nothing
+
+
+ROUTES = (
+    PageRoute("/", Role.VIEWER),
+    PageRoute("/live", Role.VIEWER),
+    PageRoute("/requests", Role.VIEWER),
+    PageRoute("/requests/*", Role.VIEWER),
+    PageRoute("/explain", Role.OPERATOR, posts=Role.OPERATOR),
+    PageRoute("/replay", Role.VIEWER, posts=Role.OPERATOR, act=Act.REPLAY_ASKED),
+    PageRoute("/replay/*", Role.VIEWER, posts=Role.OPERATOR, act=Act.REPLAY_CANCELLED),
+    PageRoute("/models", Role.VIEWER),
+    PageRoute("/teams", Role.VIEWER),
+    PageRoute("/teams/*", Role.VIEWER),
+    PageRoute("/feedback", Role.VIEWER),
+    PageRoute("/audit", Role.VIEWER),
+    PageRoute("/static/*", Role.ANYONE),
+)
+_NEEDS = {route.path: route.needs for route in ROUTES}
 
 
 class Console:
@@ -82,13 +117,13 @@ class Console:
             "/models": Models(sources, off_loop).page,
             "/teams": teams.page,
             "/feedback": Feedback(sources, off_loop).page,
+            "/audit": Audit(sources, off_loop).page,
         }
         self._pages_below: dict[str, Page] = {
             "/requests/": OneRequest(sources, explaining, off_loop).page,
             "/replay/": replay.one,
             "/teams/": teams.one,
         }
-        self._posts = frozenset({"/explain", "/replay"})
         self._sources = sources
         self._marks = Marks(secret)
         self._renderer = renderer
@@ -104,14 +139,14 @@ class Console:
             await _send_file(send, file, is_marked=bool(scope["query_string"]))
             return
         try:
-            answer = await self._answered(scope, receive, path, method)
+            answer = await self._answered(scope, receive, path)
         except BrowserGone:
             return
         if isinstance(answer, Elsewhere):
             location = (b"location", quote(answer.path).encode())
             await _send(send, b"", HTTPStatus.SEE_OTHER, (*_PAGE, location))
             return
-        page = await self._off_loop(lambda: self._rendered(answer))
+        page = await self._off_loop(lambda: self._rendered(answer, visitor_of(scope)))
         if answer.is_live:
             seen = hashlib.sha256(page.encode()).hexdigest()[: len(_UNSEEN)]
             if f"seen={seen}".encode() in scope["query_string"]:
@@ -120,12 +155,10 @@ class Console:
             page = page.replace(_UNSEEN, seen)
         await _send(send, b"" if method == "HEAD" else page.encode(), answer.status, _PAGE)
 
-    async def _answered(self, scope: Scope, receive: Receive, path: str, method: str) -> Answer | Elsewhere:
+    async def _answered(self, scope: Scope, receive: Receive, path: str) -> Answer | Elsewhere:
         page = self._page_of(path)
         if page is None:
             return _wrong("There is nothing here.", HTTPStatus.NOT_FOUND)
-        if method not in ("GET", "HEAD") and not (method == "POST" and self._takes_forms(path)):
-            return _wrong(f"This page does not take {method[:20]}.", HTTPStatus.METHOD_NOT_ALLOWED)
         try:
             asked = await read(scope, receive, limit_bytes=self._form_bytes)
             if asked.form is not None:
@@ -142,19 +175,30 @@ class Console:
             (page for below, page in self._pages_below.items() if path.startswith(below) and path != below), None
         )
 
-    def _takes_forms(self, path: str) -> bool:
-        return path in self._posts or path.startswith("/replay/")
+    async def wrong_page(self, scope: Scope, send: Send, error: PenstockError) -> None:
+        """A page that says what went wrong before any page was asked."""
+        visitor = visitor_of(scope)
+        page = await self._off_loop(lambda: self._rendered(_wrong(error.message, error.status), visitor))
+        await _send(send, page.encode(), error.status, _PAGE)
 
-    def _rendered(self, answer: Answer) -> str:
+    async def sign_in_page(
+        self, scope: Scope, send: Send, shown: Mapping[str, Any], *, status: int, headers: _Headers
+    ) -> None:
+        """The page that asks who somebody is."""
+        page = await self._off_loop(lambda: self._renderer.page("sign_in.html", shown))
+        await _send(send, b"" if scope["method"] == "HEAD" else page.encode(), status, (*_PAGE, *headers))
+
+    def _rendered(self, answer: Answer, visitor: Visitor) -> str:
         sources = self._sources
         now = sources.now()
         return self._renderer.page(
             answer.template,
             {
-                "navigation": NAVIGATION,
+                "navigation": [each for each in NAVIGATION if visitor.may(_NEEDS[each[0]])],
+                "visitor": visitor,
                 "version": sources.version,
                 "config_version": sources.snapshot().version,
-                "mark": self._marks.of(now),
+                "mark": self._marks.of(now, visitor.bound_to),
                 "now": now,
                 "seen": _UNSEEN,
                 **answer.shown,

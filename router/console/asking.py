@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from starlette.types import Receive, Scope
 
+from router.console.visiting import NOBODY, Visitor, visitor_of
 from router.errors import CallerError, InvalidRequest
 
 _MOST_FIELDS = 20
@@ -30,6 +31,7 @@ class Asked:
     query: Mapping[str, str]
     form: Mapping[str, str] | None  # None: nothing was posted
     is_fragment: bool  # a script asks for a part of the page
+    visitor: Visitor = NOBODY  # who asks
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,29 +71,34 @@ class BrowserGone(Exception):
 
 
 class Marks:
-    """What our forms are known by: a digest of the day under a secret that all processes share."""
+    """What our forms are known by: a digest of the day, and of whom they are for, under a secret of all processes."""
 
     def __init__(self, secret: bytes) -> None:
         self._secret = hmac.digest(secret, b"penstock console forms", hashlib.sha256)
 
-    def of(self, now: datetime) -> str:
-        """Good until the end of the day after."""
-        return hmac.digest(self._secret, f"{now:%Y-%m-%d}".encode(), hashlib.sha256).hex()
+    def of(self, now: datetime, bound_to: str) -> str:
+        """Good until the end of the day after, for who it was made for."""
+        return hmac.digest(self._secret, f"{now:%Y-%m-%d} {bound_to}".encode(), hashlib.sha256).hex()
 
-    def is_ours(self, mark: str, now: datetime) -> bool:
+    def is_ours(self, mark: str, now: datetime, bound_to: str) -> bool:
         days = (now, now - timedelta(days=1))
-        return any(hmac.compare_digest(mark.encode(), self.of(day).encode()) for day in days)
+        return any(hmac.compare_digest(mark.encode(), self.of(day, bound_to).encode()) for day in days)
+
+
+def is_from_elsewhere(scope: Scope) -> bool:
+    """Whether the browser says that another page than one of this host has sent the request."""
+    headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+    site, origin = headers.get(b"sec-fetch-site"), headers.get(b"origin")
+    if origin is not None and urlsplit(origin).netloc != headers.get(b"host", ""):
+        return True
+    return site is not None and site not in ("same-origin", "none")
 
 
 def require_own(scope: Scope, asked: Asked, marks: Marks, now: datetime) -> None:
-    """Raises NotOurs unless one of our pages has sent the form."""
-    headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-    site, origin = headers.get(b"sec-fetch-site"), headers.get(b"origin")
-    is_elsewhere = site is not None and site not in ("same-origin", "none")
-    if origin is not None and urlsplit(origin).netloc != headers.get(b"host", ""):
-        is_elsewhere = True
+    """Raises NotOurs unless one of our pages, made for who asks, has sent the form."""
     assert asked.form is not None
-    if is_elsewhere or not marks.is_ours(asked.form.get(MARK, ""), now):
+    mark = asked.form.get(MARK, "")
+    if is_from_elsewhere(scope) or not marks.is_ours(mark, now, asked.visitor.bound_to):
         raise NotOurs("This form was not sent by a page of this console, or the page is days old. Load it again.")
 
 
@@ -108,6 +115,7 @@ async def read(scope: Scope, receive: Receive, *, limit_bytes: int) -> Asked:
         query=_fields(query),
         form=form,
         is_fragment=any(name == b"hx-request" for name, _ in scope["headers"]),
+        visitor=visitor_of(scope),
     )
 
 

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+from router.audit import Act
 from router.config.settings import MAIN_FILE
 from router.config.yaml_source import parse
 from router.console import replays as runs
@@ -60,6 +61,10 @@ class ReplayPages:
         if asked.form is not None:
             try:
                 replay_id = await self._off_loop(partial(self._begin, asked.form))
+                told = " ".join(
+                    f"{name}={asked.form[name]}" for name in ("period", "team", "against") if name in asked.form
+                )
+                self._sources.noted(asked.visitor, Act.REPLAY_STARTED, replay_id, told)
                 return Elsewhere(f"/replay/{replay_id}")
             except ConfigError as error:
                 wrong = InvalidRequest("This team file would not be served:")

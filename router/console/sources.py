@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from router.audit import Act, Head
 from router.catalog.book import PriceBook
 from router.catalog.catalog import Catalog, DeploymentId
 from router.config.snapshot import Snapshot
+from router.console.visiting import Visitor
 from router.decision.facts import Latency
 from router.keys import TeamName
 from router.learning.rates import Week
@@ -52,3 +54,5 @@ class Sources:
     files: Files | None  # None: not known, as in tests
     now: Callable[[], datetime]
     version: str
+    audited: Callable[[], tuple[Head, bool]]  # the end of the audit log, and whether it is what was written
+    noted: Callable[[Visitor, Act, str, str], None]  # into the audit log: who, what, to what, details

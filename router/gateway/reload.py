@@ -203,8 +203,8 @@ class Reload:
         self._fail(problems)
 
     def _fail(self, problems: tuple[str, ...]) -> None:
-        self._failed()
         self.standing = replace(self.standing, failed_at=self._now(), problems=problems)
+        self._failed()
         log.error("the configuration was not reloaded: %s stays in force", self.standing.version)
 
     async def _look(self) -> Fingerprint:

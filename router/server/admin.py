@@ -1,96 +1,24 @@
 """The admin port's endpoints: `/metrics` for Prometheus, `/admin/…` JSON for operators and their scripts."""
 
-import base64
-import binascii
-import hmac
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from http import HTTPStatus
-from ipaddress import ip_address
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import anyio.to_thread
 from msgspec import to_builtins
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
-from router.errors import CallerError, InvalidRequest, PenstockError, Unauthenticated
-from router.keys import Secret, TeamName
+from router.errors import InvalidRequest
+from router.keys import TeamName
 from router.learning.teaching import quality_events
 from router.ledger import GROUP_NAMES, SpendRow
 from router.quotas import BudgetState
-from router.server.replies import one_header, send_body, send_error, send_json
+from router.server.replies import send_body, send_error, send_json
 from router.storage.store import Store
 from router.telemetry.metrics import Metrics
 from router.units import usd_text
 
 _MOST_REQUESTS = 500
-
-
-class RequireAdminToken:
-    """Plain ASGI middleware: everything on the admin port needs the token.
-
-    Where none is configured the port is bound to loopback only; the configuration refuses anything else.
-    """
-
-    def __init__(self, app: ASGIApp, *, token: Secret, public: frozenset[str]) -> None:
-        self._app = app
-        self._token = token
-        self._public = public
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] not in self._public:
-            try:
-                self._check(one_header(scope, b"authorization"), self._token)
-            except PenstockError as error:
-                await send_error(send, error, headers=[(b"www-authenticate", b'Basic realm="penstock admin"')])
-                return
-        await self._app(scope, receive, send)
-
-    def _check(self, authorization: str | None, token: Secret) -> None:
-        scheme, _, sent = (authorization or "").partition(" ")
-        if scheme.lower() == "basic":  # what a browser sends for the console: any name, the token as password
-            sent = _password(sent)
-        elif scheme.lower() != "bearer":
-            sent = ""
-        if not hmac.compare_digest(sent.strip().encode(), token.reveal().encode()):
-            raise Unauthenticated(
-                "The admin port needs its token: send `Authorization: Bearer TOKEN`, or sign in with any name and the "
-                "token as password."
-            )
-
-
-class RequireLocalName:
-    """Plain ASGI middleware for an admin port without a token: whoever asks must call this machine by an address or
-    name of its own.
-
-    A web page elsewhere may point its own name at 127.0.0.1, and its scripts would then read all that is here (DNS
-    rebinding). A browser sends that name.
-    """
-
-    def __init__(self, app: ASGIApp, *, public: frozenset[str]) -> None:
-        self._app = app
-        self._public = public
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] not in self._public:
-            try:
-                host = one_header(scope, b"host")
-                if host is not None and not _is_local(host):
-                    raise Misdirected(
-                        f"The admin port has no token, and answers only as localhost or by a loopback address, not as "
-                        f"{host[:80]!r}. Set admin.token_env in penstock.yaml to be asked by other names."
-                    )
-            except PenstockError as error:
-                await send_error(send, error)
-                return
-        await self._app(scope, receive, send)
-
-
-class Misdirected(CallerError):
-    """It was meant for another host."""
-
-    status = HTTPStatus.MISDIRECTED_REQUEST
-    code = "misdirected_request"
 
 
 class MetricsPage:
@@ -177,26 +105,6 @@ class Budgets:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send_json(send, {"budgets": [_budget_as_data(state) for state in self._states()]})
-
-
-def _is_local(host: str) -> bool:
-    """Whether a Host header names this machine by itself."""
-    try:
-        name = urlsplit(f"//{host}").hostname if host.isascii() and "@" not in host else None
-        if name is None:
-            return False
-        # RFC 6761: names below localhost are never asked of a name server.
-        return name == "localhost" or name.endswith(".localhost") or ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
-def _password(credentials: str) -> str:
-    """The password of Basic credentials; empty if they are none."""
-    try:
-        return base64.b64decode(credentials, validate=True).decode().partition(":")[2]
-    except (binascii.Error, UnicodeDecodeError):
-        return ""
 
 
 def group_names(text: str) -> tuple[str, ...]:

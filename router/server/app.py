@@ -84,8 +84,10 @@ class LastResort:
         new_request_id: Callable[[], str],
         is_stopping: Callable[[], bool] = lambda: False,
         wordings: Sequence[tuple[str, Wording]] = (),
+        routes: Sequence[tuple[str, str]] = (),
     ) -> None:
-        """`wordings`, by the beginning of a path, are of other APIs than OpenAI's."""
+        """`wordings`, by the beginning of a path, are of other APIs than OpenAI's. `routes` are what it leads to."""
+        self.routes = routes
         self._app = app
         self._wordings = wordings
         self._new_request_id = new_request_id
@@ -142,6 +144,10 @@ class Methods:
     def __init__(self, **endpoints: ASGIApp) -> None:
         self._endpoints = endpoints
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._endpoints)
+
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """What is to be awaited: a frame less in the chain that every wake-up of the request goes through."""
         endpoint = self._endpoints.get(scope["method"])
@@ -192,24 +198,26 @@ def data_app(
     is_stopping: Callable[[], bool] = lambda: False,
     wordings: Sequence[tuple[str, Wording]] = (),
     about: Callable[[], Mapping[str, object]] = dict,
-) -> ASGIApp:
+) -> LastResort:
     """The data port: `endpoints` by the API that clients speak there. `about` is what `/readyz` tells besides.
 
     `wordings`, by the beginning of a path, are of other APIs than OpenAI's.
     `guard` is the middleware that asks for a key; `not_ready` says why no request is welcome now.
     """
+    at_once = {f"/v1/{api.value}": Methods(POST=endpoint) for api, endpoint in endpoints.items()}
+    others = {
+        "/v1/messages/count_tokens": Methods(POST=count_tokens),
+        "/v1/feedback": Methods(POST=feedback),
+        "/v1/models": Methods(GET=models),
+        "/v1/models/{model_id:path}": Methods(GET=models),
+        **_health(not_ready, about),
+    }
     return LastResort(
         guard(
             ByPath(
-                {f"/v1/{api.value}": Methods(POST=endpoint) for api, endpoint in endpoints.items()},
+                at_once,
                 otherwise=Router(
-                    [
-                        Route("/v1/messages/count_tokens", Methods(POST=count_tokens)),
-                        Route("/v1/feedback", Methods(POST=feedback)),
-                        Route("/v1/models", Methods(GET=models)),
-                        Route("/v1/models/{model_id:path}", Methods(GET=models)),
-                        *_health(not_ready, about),
-                    ],
+                    [Route(path, methods) for path, methods in others.items()],
                     redirect_slashes=False,
                     default=NoRoute("docs/clients.md"),
                     lifespan=lifespan,
@@ -219,44 +227,16 @@ def data_app(
         new_request_id=new_request_id,
         is_stopping=is_stopping,
         wordings=wordings,
+        routes=[(method, path) for path, its in (at_once | others).items() for method in its.names],
     )
 
 
-def admin_app(
-    *,
-    endpoints: Mapping[str, ASGIApp],
-    questions: Mapping[str, ASGIApp],
-    console: ASGIApp,
-    not_ready: Callable[[], str | None],
-    guard: Callable[[ASGIApp], ASGIApp],
-    new_request_id: Callable[[], str],
-    orders: Mapping[str, ASGIApp] | None = None,
-    about: Callable[[], Mapping[str, object]] = dict,
-) -> ASGIApp:
-    """The admin port, by path: `endpoints` are read, `questions` may come in a body as well; only `orders` change a
-    thing. What is not below `/admin` is a page of the console.
-
-    `guard` is the middleware that asks for the admin token.
-    """
-    return LastResort(
-        guard(
-            Router(
-                [
-                    *(Route(path, Methods(GET=endpoint)) for path, endpoint in endpoints.items()),
-                    *(Route(path, Methods(GET=endpoint, POST=endpoint)) for path, endpoint in questions.items()),
-                    *(Route(path, Methods(POST=endpoint)) for path, endpoint in (orders or {}).items()),
-                    *_health(not_ready, about),
-                    Route("/admin/{rest:path}", NoRoute("docs/operations.md")),
-                ],
-                redirect_slashes=False,
-                default=console,
-            )
-        ),
-        new_request_id=new_request_id,
-    )
+def admin_app(port: ASGIApp, *, new_request_id: Callable[[], str]) -> ASGIApp:
+    """The admin port: `port` is the door with its routes (`server/admin_port.py`)."""
+    return LastResort(port, new_request_id=new_request_id)
 
 
-def _health(not_ready: Callable[[], str | None], about: Callable[[], Mapping[str, object]]) -> list[Route]:
+def _health(not_ready: Callable[[], str | None], about: Callable[[], Mapping[str, object]]) -> dict[str, Methods]:
     live, ready = Live(), Ready(not_ready, about=about)
     alive = Methods(GET=live, HEAD=live)
-    return [Route("/livez", alive), Route("/healthz", alive), Route("/readyz", Methods(GET=ready, HEAD=ready))]
+    return {"/livez": alive, "/healthz": alive, "/readyz": Methods(GET=ready, HEAD=ready)}

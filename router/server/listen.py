@@ -1,19 +1,22 @@
 """Sockets and servers: binds ports and runs applications on them until told to stop."""
 
 import asyncio
+import errno
 import math
 import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sized
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 
 import anyio
 import uvicorn
 from starlette.types import ASGIApp
 
+from router.config.snapshot import Listen, UnixSocket
 from router.errors import PenstockError
 from router.server.connections import UNREAD_S, PatientConnection, ServerConfig
 
@@ -52,6 +55,66 @@ def bound(host: str, port: int, *, is_shared: bool = False) -> socket.socket:
         ) from error
     listener.listen(_BACKLOG)  # at once: what connects before the server runs waits instead of being refused
     return listener
+
+
+@contextmanager
+def bound_file(path: Path) -> Iterator[socket.socket]:
+    """A socket listening in the file system, that its owner alone may open. Raises PortTaken.
+
+    What an earlier process has left there is replaced; one that still listens is not. It is made beside it and renamed:
+    there is no moment at which others could open it, nor one at which nothing is there.
+    """
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    new = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        if path.exists() and not path.is_socket():
+            raise FileExistsError(errno.EEXIST, "there is a file that is no socket")
+        if is_answering(path):
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        new.unlink(missing_ok=True)
+        listener.bind(str(new))
+        new.chmod(0o600)
+        listener.listen(_BACKLOG)
+        own = new.stat().st_ino
+        new.rename(path)
+    except OSError as error:
+        listener.close()
+        raise PortTaken(
+            f"Cannot listen on unix:{path} ({error.strerror}). Stop what is listening there, or name another path in "
+            "admin.listen of penstock.yaml, in a directory that can be written."
+        ) from error
+    try:
+        yield listener
+    finally:
+        listener.close()
+        with suppress(FileNotFoundError):
+            if path.stat().st_ino == own:  # else it is another process's by now
+                path.unlink()
+
+
+def is_answering(path: Path) -> bool:
+    """Whether somebody listens at the socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(path))
+        except TimeoutError:
+            return True  # so many wait there already that one more cannot
+        except OSError:
+            return False
+    return True
+
+
+@contextmanager
+def bound_admin(listen: Listen | UnixSocket) -> Iterator[socket.socket]:
+    """The admin port's socket. Raises PortTaken."""
+    if isinstance(listen, UnixSocket):
+        with bound_file(listen.path) as listener:
+            yield listener
+    else:
+        with bound(listen.host, listen.port) as listener:
+            yield listener
 
 
 def port_of(listener: socket.socket) -> int:

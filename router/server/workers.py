@@ -38,7 +38,8 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 30.0
 class WorkerSockets:
     """The listening sockets of all workers, as their parent holds them. Raises PortTaken."""
 
-    def __init__(self, data: tuple[str, int], admin: tuple[str, int], *, workers: int) -> None:
+    def __init__(self, data: tuple[str, int], admin: socket.socket, *, workers: int) -> None:
+        """`admin` is the admin port's, which all have in common."""
         host, port = data
         with bound(host, port) as alone:  # two parents could share a port, and each would take it for its own
             port = port_of(alone)
@@ -46,7 +47,7 @@ class WorkerSockets:
         self._data: list[socket.socket | None] = []
         for _ in range(workers):
             self._data.append(bound(host, port, is_shared=True))
-        self.admin = bound(*admin)
+        self.admin = admin
 
     def data(self, index: int) -> socket.socket:
         """The data port's socket of that worker."""

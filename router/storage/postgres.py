@@ -13,6 +13,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 
+from router.audit import Act, Chain, Entry, Row
 from router.catalog.book import PriceRow
 from router.keys import ApiKey, KeyId, Secret, TeamName
 from router.ledger import DoubtfulCall, LedgerEntry, Page, Period, Place, SpendRow
@@ -34,6 +35,8 @@ _REPORT_PATIENCE_S = 60.0  # for what reads the ledger from end to end
 _MIGRATION_PATIENCE_S = 600.0  # an index on a large table takes its time, and another process may have begun it
 
 _LABELS_LOCK = 0x4C4142454C53  # "LABELS" in ASCII; one process at a time writes them
+
+_AUDIT_LOCK = 0x4155444954  # "AUDIT" in ASCII; one process at a time adds to the chain
 
 _JOIN_TAGS = """
     LEFT JOIN LATERAL (
@@ -241,6 +244,32 @@ class PostgresStore:
     def read(self, query: str, values: Sequence[Value], *, patience_s: float) -> list[rows.Found]:
         with self._transaction(patience_s) as connection:
             return connection.execute(_sql(query), values).fetchall()
+
+    def append_audit(self, entry: Entry, chain: Chain, *, is_news: bool = False) -> Row | None:
+        with self._transaction() as connection:
+            # The row after this one is made of it: nobody else may read the end until this one is committed.
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", (_AUDIT_LOCK,))
+            last = connection.execute(_sql(statements.LAST_OF_ACT), (str(entry.act),)).fetchone() if is_news else None
+            if last is not None and tuple(last) == (entry.actor, entry.subject, entry.detail):
+                return None
+            row = chain.next(rows.audit_head(connection.execute(_sql(statements.AUDIT_HEAD)).fetchone()), entry)
+            connection.execute(_sql(statements.APPEND_AUDIT), rows.audit_row(row))
+            return row
+
+    def audit_after(self, number: int, limit: int) -> list[Row]:
+        with self._transaction() as connection:
+            found = connection.execute(_sql(statements.AUDIT_AFTER), (number, limit))
+            return [rows.found_audit_row(each) for each in found]
+
+    def audit_before(self, number: int, *, since: str, limit: int) -> list[Row]:
+        with self._transaction() as connection:
+            found = connection.execute(_sql(statements.AUDIT_BEFORE), (number, since, limit))
+            return [rows.found_audit_row(each) for each in found]
+
+    def audit_of(self, act: Act, *, since: str) -> list[Row]:
+        with self._transaction() as connection:
+            found = connection.execute(_sql(statements.AUDIT_OF_ACT), (str(act), since))
+            return [rows.found_audit_row(each) for each in found]
 
     def add(self, key: ApiKey) -> None:
         with self._transaction() as connection:

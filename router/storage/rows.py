@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from router import audit
 from router.apis import Api
 from router.catalog.book import PriceRow
 from router.catalog.catalog import Effort, ModelName, ProviderName
@@ -170,6 +171,26 @@ def moment_text(moment: datetime) -> str:
 def moment(value: str | datetime) -> datetime:
     """An instant as a driver returns it: SQLite has text."""
     return (datetime.fromisoformat(value) if isinstance(value, str) else value).astimezone(UTC)
+
+
+def audit_row(row: audit.Row) -> Row:
+    """In the order of statements.APPEND_AUDIT."""
+    entry = row.entry
+    return (
+        row.number, entry.at, entry.actor, str(entry.act), entry.subject, entry.detail, entry.origin, row.mac
+    )  # fmt: skip
+
+
+def found_audit_row(found: Found) -> audit.Row:
+    """From the same columns. What is no text any more becomes some: it is told from what was written all the same."""
+    number, *texts, mac = found
+    at, actor, act, subject, detail, origin = (each if isinstance(each, str) else repr(each) for each in texts)
+    return audit.Row(number, audit.Entry(at, actor, act, subject, detail, origin), bytes(mac))
+
+
+def audit_head(found: Found | None) -> audit.Head:
+    """From the columns of statements.AUDIT_HEAD; the beginning if there is no row."""
+    return audit.Head() if found is None else audit.Head(found[0], bytes(found[1]))
 
 
 def api_key(found: Found) -> ApiKey:

@@ -205,6 +205,19 @@ SQLITE: tuple[str, ...] = (
     CREATE TABLE key_changes (number INTEGER NOT NULL) STRICT;
     INSERT INTO key_changes VALUES (0);
     """,
+    """
+    CREATE TABLE audit (
+        number INTEGER PRIMARY KEY,
+        at TEXT NOT NULL,
+        actor TEXT NOT NULL,
+        act TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        detail TEXT NOT NULL,
+        origin TEXT NOT NULL,
+        mac BLOB NOT NULL
+    ) STRICT;
+    CREATE INDEX audit_by_act ON audit (act, number);
+    """,
 )
 
 # Text is compared byte by byte, as SQLite does, whatever the language of the database.
@@ -395,6 +408,19 @@ POSTGRES: tuple[str, ...] = (
     ALTER TABLE keys ADD COLUMN former_until TIMESTAMPTZ;
     CREATE TABLE key_changes (number BIGINT NOT NULL);
     INSERT INTO key_changes VALUES (0);
+    """,
+    """
+    CREATE TABLE audit (
+        number BIGINT PRIMARY KEY,
+        at TEXT COLLATE "C" NOT NULL,
+        actor TEXT COLLATE "C" NOT NULL,
+        act TEXT COLLATE "C" NOT NULL,
+        subject TEXT COLLATE "C" NOT NULL,
+        detail TEXT COLLATE "C" NOT NULL,
+        origin TEXT COLLATE "C" NOT NULL,
+        mac BYTEA NOT NULL
+    );
+    CREATE INDEX audit_by_act ON audit (act, number);
     """,
 )
 

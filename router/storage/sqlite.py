@@ -9,6 +9,7 @@ from os import link
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from router.audit import Act, Chain, Entry, Row
 from router.catalog.book import PriceRow
 from router.keys import ApiKey, KeyId, TeamName
 from router.ledger import DoubtfulCall, LedgerEntry, Page, Period, Place, SpendRow
@@ -223,6 +224,30 @@ class SqliteStore:
             found = connection.execute(query, values).fetchall()
             connection.set_progress_handler(None, 0)  # an error closes the connection
             return found
+
+    def append_audit(self, entry: Entry, chain: Chain, *, is_news: bool = False) -> Row | None:
+        with self._transaction() as connection:
+            last = connection.execute(statements.LAST_OF_ACT, (str(entry.act),)).fetchone() if is_news else None
+            if last is not None and tuple(last) == (entry.actor, entry.subject, entry.detail):
+                return None
+            row = chain.next(rows.audit_head(connection.execute(statements.AUDIT_HEAD).fetchone()), entry)
+            connection.execute(statements.APPEND_AUDIT, rows.audit_row(row))
+            return row
+
+    def audit_after(self, number: int, limit: int) -> list[Row]:
+        with self._connected() as connection:
+            found = connection.execute(statements.AUDIT_AFTER, (number, limit))
+            return [rows.found_audit_row(each) for each in found]
+
+    def audit_before(self, number: int, *, since: str, limit: int) -> list[Row]:
+        with self._connected() as connection:
+            found = connection.execute(statements.AUDIT_BEFORE, (number, since, limit))
+            return [rows.found_audit_row(each) for each in found]
+
+    def audit_of(self, act: Act, *, since: str) -> list[Row]:
+        with self._connected() as connection:
+            found = connection.execute(statements.AUDIT_OF_ACT, (str(act), since))
+            return [rows.found_audit_row(each) for each in found]
 
     def add(self, key: ApiKey) -> None:
         with self._transaction() as connection:

@@ -181,6 +181,15 @@ KEYS_CHANGED = "UPDATE key_changes SET number = number + 1"
 # Programs from before do not count their changes, but the only two they make are seen by the rest.
 KEYS_VERSION = "SELECT (SELECT number FROM key_changes), COUNT(*), COUNT(revoked_at), COUNT(expires_at) FROM keys"
 
+_AUDIT_COLUMNS = "number, at, actor, act, subject, detail, origin, mac"
+AUDIT_HEAD = "SELECT number, mac FROM audit ORDER BY number DESC LIMIT 1"
+LAST_OF_ACT = "SELECT actor, subject, detail FROM audit WHERE act = ? ORDER BY number DESC LIMIT 1"
+APPEND_AUDIT = f"INSERT INTO audit ({_AUDIT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+_AUDIT = f"SELECT {_AUDIT_COLUMNS} FROM audit"  # noqa: S608 - constants, here and above
+AUDIT_AFTER = _AUDIT + " WHERE number > ? ORDER BY number LIMIT ?"
+AUDIT_BEFORE = _AUDIT + " WHERE number < ? AND at >= ? ORDER BY number DESC LIMIT ?"
+AUDIT_OF_ACT = _AUDIT + " WHERE act = ? AND at >= ? ORDER BY number"
+
 # What `spend` groups by. An entry without calls has no model, provider or source, and one without tags no tag.
 _GROUPS = {
     "team": "e.team",

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from router.audit import Act, Chain, Entry, Row
 from router.catalog.book import PriceRow
 from router.keys import KeyStore, TeamName
 from router.ledger import History, Ledger
@@ -83,8 +84,27 @@ class LabelStore(Protocol):
         """Have what only one of many processes may do, until then; False if another has it at that moment."""
 
 
-class Store(Ledger, History, KeyStore, PriceStore, AnswerStore, LabelStore, Reads, Protocol):
-    """Ledger, keys, prices, answers, labels, lessons. Every method raises StoreUnavailable if out of reach."""
+class AuditStore(Protocol):
+    """Where the audit log is kept, to which rows are only added. Implementations block: call them from a thread."""
+
+    def append_audit(self, entry: Entry, chain: Chain, *, is_news: bool = False) -> Row | None:
+        """The row that the entry has become, behind whatever any process has written; one process at a time does so.
+
+        With `is_news`, None, and nothing is written, if the last of its act says the same of the same actor.
+        """
+
+    def audit_after(self, number: int, limit: int) -> list[Row]:
+        """The first rows behind that number, in order."""
+
+    def audit_before(self, number: int, *, since: str, limit: int) -> list[Row]:
+        """The last rows before that number that are of that moment or later, newest first."""
+
+    def audit_of(self, act: Act, *, since: str) -> list[Row]:
+        """The rows of an act of that moment or later, in order."""
+
+
+class Store(Ledger, History, KeyStore, PriceStore, AnswerStore, LabelStore, AuditStore, Reads, Protocol):
+    """Ledger, keys, prices, answers, labels, lessons, audit. Every method raises StoreUnavailable if out of reach."""
 
     def booked(self, call_ids: Collection[str]) -> set[str]:
         """Those of the calls (`request id.number`) that the ledger has."""

@@ -73,6 +73,10 @@ def _no_lag_s() -> float:
     return 0.0
 
 
+def _is_intact() -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Gauges:
     """What is read at the moment of a scrape rather than counted."""
@@ -86,6 +90,8 @@ class Gauges:
     journal_bytes: Callable[[], int] = _no_bytes
     loop_lag_s: Callable[[], float] = _no_lag_s
     keys_age_s: Callable[[], float] = _no_lag_s
+    audit_head: Callable[[], int] = _no_bytes  # the number of the audit log's last row
+    audit_is_intact: Callable[[], bool] = _is_intact
 
 
 class Metrics:
@@ -279,6 +285,15 @@ class Metrics:
             Shape("keys_age_seconds", "Since it was last certain that the keys known are those of the store."),
             lambda: {(): gauges.keys_age_s()},
             merge=Merge.MAX,
+        )
+            Shape("audit_head_sequence", "The number of the audit log's last row; it never falls."),
+            lambda: {(): gauges.audit_head()},
+            merge=Merge.MAX,
+        )
+        self._gauge(
+            Shape("audit_intact", "0: rows of the audit log that were there are not, or are others."),
+            lambda: {(): float(gauges.audit_is_intact())},
+            merge=Merge.MIN,
         )
         self.registry.register(_BudgetCollector(gauges.budgets))
         self._gauge(

@@ -86,4 +86,6 @@ def problems_of(directory: Path) -> list[str]:
 
 
 def loaded(directory: Path) -> Snapshot:
-    return load(directory, environment={"HOME": "/home/penstock", "OPENROUTER_API_KEY": "sk-or-1", "ADMIN_TOKEN": "t"})
+    return load(
+        directory, environment={"HOME": "/home/penstock", "OPENROUTER_API_KEY": "sk-or-1", "ADMIN_TOKEN": "t" * 20}
+    )

@@ -11,11 +11,13 @@ from router.apis import Api
 from router.catalog.catalog import SPOKEN, Capability, ModelName, Provider, ProviderName, Score, Task
 from router.catalog.prices import Price, PriceEntry, Rates
 from router.config.loader import load, warnings
-from router.config.snapshot import Listen, Settings, Timeouts
+from router.config.snapshot import AdminToken, Listen, Settings, Timeouts, UnixSocket
 from router.decision.matching import Match
 from router.decision.policy import Objective, Policy, QualityFloor, Rule, pinned
-from router.keys import TeamName
+from router.errors import ConfigError
+from router.keys import Secret, TeamName
 from router.quotas import Budget, Limits, Per, WhenSpent
+from router.roles import Role
 from tests.config.conftest import MAIN, MODELS, TEAM, Write, loaded, problems_of
 
 FLASH = ModelName("deepseek/deepseek-v4-flash")
@@ -27,8 +29,7 @@ def test_penstock_yaml_becomes_the_settings(write: Write) -> None:
     assert settings == Settings(
         listen=Listen("127.0.0.1", 8000),
         admin=Listen("127.0.0.1", 8001),
-        admin_token=settings.admin_token,
-        admin_token_from="$ADMIN_TOKEN",
+        admin_tokens=settings.admin_tokens,
         state_dir=Path("/home/penstock/.local/state/penstock"),
         durability="fast",
         postgres=None,
@@ -39,8 +40,8 @@ def test_penstock_yaml_becomes_the_settings(write: Write) -> None:
         timeouts=Timeouts(connect_s=5.0, first_byte_s=300.0, between_bytes_s=120.0),
         providers=settings.providers,
     )
-    assert settings.admin_token is not None
-    assert settings.admin_token.reveal() == "t"
+    assert settings.admin_tokens == (AdminToken("admin", Role.OWNER, Secret("t" * 20), "$ADMIN_TOKEN"),)
+    assert settings.asks_for_a_token
 
 
 def test_a_provider_comes_with_its_key_and_where_the_key_was_found(write: Write) -> None:
@@ -462,3 +463,67 @@ def test_prices_are_read_no_oftener_than_once_a_minute(write: Write) -> None:
     [problem] = problems_of(write(main=MAIN + "prices: {refresh_s: 59.5}\n"))
 
     assert problem.endswith("expected 0 (never) or at least 60, got 59.5")
+
+
+# The admin port
+
+
+def admin_section(text: str) -> str:
+    return MAIN.replace("admin:\n  token_env: ADMIN_TOKEN\n", text)
+
+
+TOKENS = """\
+admin:
+  token_env: ADMIN_TOKEN
+  tokens:
+    - {name: grafana, role: viewer, token_file: grafana_token}
+    - {name: anna, role: operator, token_env: ANNA}
+"""
+
+
+def test_admin_tokens_have_names_and_roles_and_the_one_by_itself_is_the_owner_admin(write: Write) -> None:
+    directory = write(main=admin_section(TOKENS))
+    (directory / "grafana_token").write_text("g" * 20 + "\n")
+
+    settings = load(directory, environment={"ADMIN_TOKEN": "t" * 20}).settings
+
+    assert settings.admin_tokens == (
+        AdminToken("admin", Role.OWNER, Secret("t" * 20), "$ADMIN_TOKEN"),
+        AdminToken("grafana", Role.VIEWER, Secret("g" * 20), str(directory / "grafana_token")),
+        AdminToken("anna", Role.OPERATOR, None, "$ANNA"),
+    )
+    assert directory / "grafana_token" in settings.files
+
+
+def test_a_token_that_is_empty_or_short_is_warned_of(write: Write) -> None:
+    directory = write(main=admin_section(TOKENS))
+    (directory / "grafana_token").write_text("guessed")
+
+    told = warnings(load(directory, environment={"ADMIN_TOKEN": "t" * 20, "OPENROUTER_API_KEY": "k"}))
+
+    assert told == (
+        f"the admin token in {directory / 'grafana_token'} has less than 20 characters and may be guessed; make one "
+        "by: openssl rand -hex 24",
+        "$ANNA holds no admin token, so anna cannot sign in",
+    )
+
+
+def test_two_names_for_one_token_are_refused(write: Write) -> None:
+    directory = write(main=admin_section(TOKENS))
+    (directory / "grafana_token").write_text("t" * 20)
+
+    with pytest.raises(ConfigError) as refusal:
+        load(directory, environment={"ADMIN_TOKEN": "t" * 20})
+
+    assert [each.message for each in refusal.value.problems] == [
+        "expected a token of its own for grafana, got that of admin"
+    ]
+
+
+def test_the_admin_port_may_be_a_socket_in_the_file_system(write: Write) -> None:
+    settings = load(
+        write(main=admin_section("admin:\n  listen: unix:/run/penstock/admin.sock\n")), environment={}
+    ).settings
+
+    assert settings.admin == UnixSocket(Path("/run/penstock/admin.sock"))
+    assert str(settings.admin) == "unix:/run/penstock/admin.sock"

@@ -40,7 +40,7 @@ policies:
 
 def _notes(write: Write, team: str = TEAM, models: str = FOUR) -> list[str]:
     directory = write(models=models, team=team)
-    environment = {"OPENROUTER_API_KEY": "sk-or-1", "ADMIN_TOKEN": "t"}
+    environment = {"OPENROUTER_API_KEY": "sk-or-1", "ADMIN_TOKEN": "t" * 20}
     return list(warnings(load(directory, environment=environment, today=TODAY)))
 
 

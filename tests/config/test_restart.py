@@ -4,10 +4,12 @@ from pathlib import Path
 
 from router.config.loader import load
 from router.config.restart import held_back
-from router.config.snapshot import Listen, StreamTimes
+from router.config.snapshot import AdminToken, Listen, StreamTimes
 from router.keys import Secret
+from router.roles import Role
 from tests.replacing import replace
 
+HERS = AdminToken("admin", Role.OWNER, Secret("t"), "$T")
 RUNNING = load(Path(__file__).resolve().parents[2] / "config", environment={}).settings
 
 
@@ -34,9 +36,19 @@ def test_addresses_stores_and_the_ways_to_stop_wait_and_each_is_named() -> None:
 
 def test_the_admin_port_keeps_its_token_as_long_as_its_address() -> None:
     """The file may have taken both away at once: without a token nothing but loopback may be listened on."""
-    running = replace(RUNNING, admin=Listen("0.0.0.0", 8001), admin_token=Secret("t"))
+    running = replace(RUNNING, admin=Listen("0.0.0.0", 8001), admin_tokens=(HERS,))
 
     kept, keys = held_back(running, RUNNING)
 
-    assert keys == ("admin.listen", "admin.token_env, admin.token_file")
-    assert (kept.admin, kept.admin_token) == (running.admin, Secret("t"))
+    assert keys == ("admin.listen", "admin.token_env, admin.token_file, admin.tokens")
+    assert (kept.admin, kept.admin_tokens) == (running.admin, (HERS,))
+
+
+def test_tokens_are_taken_while_there_are_some_before_and_after() -> None:
+    his = AdminToken("grafana", Role.VIEWER, Secret("another"), "$GRAFANA")
+
+    kept, keys = held_back(replace(RUNNING, admin_tokens=(HERS,)), replace(RUNNING, admin_tokens=(HERS, his)))
+    without, named = held_back(RUNNING, replace(RUNNING, admin_tokens=(his,)))
+
+    assert (kept.admin_tokens, keys) == ((HERS, his), ())
+    assert (without.admin_tokens, named) == (RUNNING.admin_tokens, ("admin.token_env, admin.token_file, admin.tokens",))

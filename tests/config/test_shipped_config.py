@@ -41,7 +41,9 @@ LAUNCH = {
 
 @pytest.fixture(scope="module")
 def shipped() -> Snapshot:
-    return load(CONFIG, environment={"OPENROUTER_API_KEY": "a", "DEEPSEEK_API_KEY": "b", "PENSTOCK_ADMIN_TOKEN": "c"})
+    return load(
+        CONFIG, environment={"OPENROUTER_API_KEY": "a", "DEEPSEEK_API_KEY": "b", "PENSTOCK_ADMIN_TOKEN": "c" * 20}
+    )
 
 
 def usd_per_mtok(snapshot: Snapshot, deployment: str, now: datetime) -> tuple[Decimal, Decimal, Decimal]:

@@ -11,7 +11,7 @@ from router.errors import ConfigError
 from tests.config.conftest import MAIN, Write
 
 _URL = "http://127.0.0.1:4318/v1/traces"
-_SECRETS = {"OPENROUTER_API_KEY": "sk-or-1", "ADMIN_TOKEN": "t", "HOME": "/home/penstock"}
+_SECRETS = {"OPENROUTER_API_KEY": "sk-or-1", "ADMIN_TOKEN": "t" * 20, "HOME": "/home/penstock"}
 _HERE = f"traces: {{endpoint: '{_URL}'}}\n"
 
 

@@ -45,6 +45,7 @@ def pages(stage: Stage) -> dict[str, str]:
         "teams": "/teams",
         "team": "/teams/search",
         "feedback": "/feedback",
+        "audit": "/audit",
     }
 
 

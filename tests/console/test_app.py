@@ -102,7 +102,7 @@ async def test_a_form_from_elsewhere_is_refused_even_with_the_mark(
     answer = await post(admin, path, {"mark": await mark_of(admin), "team": "search", "body": "{}"}, headers)
 
     assert answer.status == 403
-    assert b"This form was not sent by a page of this console" in answer.body
+    assert b"This was not sent by a page of this console" in answer.body
 
 
 @pytest.mark.parametrize("mark", [{}, {"mark": "0" * 64}, {"mark": "é"}])
@@ -112,12 +112,13 @@ async def test_a_form_without_our_mark_is_refused_whoever_sends_it(admin: ASGIAp
     assert answer.status == 403
 
 
-def test_a_mark_is_good_for_a_day_and_for_no_other_house() -> None:
+def test_a_mark_is_good_for_a_day_and_for_no_other_house_or_session() -> None:
     marks = Marks(b"secret")
 
-    assert marks.is_ours(marks.of(NOW), NOW + timedelta(days=1))
-    assert not marks.is_ours(marks.of(NOW), NOW + timedelta(days=2))
-    assert not Marks(b"another").is_ours(marks.of(NOW), NOW)
+    assert marks.is_ours(marks.of(NOW, "session 1"), NOW + timedelta(days=1), "session 1")
+    assert not marks.is_ours(marks.of(NOW, "session 1"), NOW + timedelta(days=2), "session 1")
+    assert not marks.is_ours(marks.of(NOW, "session 1"), NOW, "session 2")
+    assert not Marks(b"another").is_ours(marks.of(NOW, "session 1"), NOW, "session 1")
 
 
 @pytest.mark.parametrize(
@@ -127,7 +128,7 @@ def test_a_mark_is_good_for_a_day_and_for_no_other_house() -> None:
 async def test_what_is_not_there_or_not_taken_is_told_on_a_page(
     admin: ASGIApp, method: str, path: str, status: int
 ) -> None:
-    answer = await call(admin, scope_of(path, method=method, headers=[HOST]))
+    answer = await call(admin, scope_of(path, method=method, headers=[HOST, ("accept", "text/html")]))
 
     assert answer.status == status
     assert b"<h1" in answer.body

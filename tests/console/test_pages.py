@@ -18,7 +18,7 @@ DESKTOP, PHONE = SIZES
 
 # Every text that can be seen, with the contrast of its colour and of what lies behind it; those below 4.5 (WCAG 2.2,
 # 1.4.3; 3 where it is large).
-_FAINT = """() => {
+FAINT = """() => {
   const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
   const read = (colour) => {
     canvas.clearRect(0, 0, 1, 1);
@@ -68,7 +68,7 @@ _FAINT = """() => {
 }"""
 
 # Controls without a name that can be spoken, tables without headings, drawings without words, duplicate ids.
-_UNNAMED = """() => {
+UNNAMED = """() => {
   const found = [];
   const tell = (each) => found.push(each.outerHTML.slice(0, 90));
   const all = (selector) => [...document.querySelectorAll(selector)];
@@ -86,7 +86,7 @@ _UNNAMED = """() => {
   return found;
 }"""
 
-_BROAD = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+BROAD = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
 @dataclass  # Playwright keeps a mark of its own in whoever listens
@@ -152,8 +152,8 @@ def test_every_page_is_whole_readable_and_named_and_loads_nothing_from_elsewhere
                 assert answer.status == (404 if name == "nowhere" else 200)
             for details in page.locator("details > summary").all()[:3]:
                 details.click()
-            found = [*page.evaluate(_FAINT), *page.evaluate(_UNNAMED)]
-            if page.evaluate(_BROAD) > 0:
+            found = [*page.evaluate(FAINT), *page.evaluate(UNNAMED)]
+            if page.evaluate(BROAD) > 0:
                 found.append("wider than the window")
             if found:
                 faults[name] = found
@@ -300,7 +300,7 @@ def test_hostile_names_in_the_ledger_are_shown_as_text(browser: Browser, stage: 
             page.goto(stage.console + path)
             told.append(page.locator("main").text_content() or "")
             assert page.locator("main script, main b > i").count() == 0
-            assert page.evaluate(_BROAD) <= 0
+            assert page.evaluate(BROAD) <= 0
 
     assert all(EVIL in each for each in told[:3])
     assert LONG in told[2]
@@ -326,6 +326,6 @@ def test_hostile_addresses_are_answered_with_text(browser: Browser, stage: Stage
             assert answer is not None
             assert answer.status in (200, 400, 404)
             assert page.locator("main script").count() == 0
-            assert page.evaluate(_BROAD) <= 0
+            assert page.evaluate(BROAD) <= 0
 
     assert [each for each in watched.wrong if "Failed to load resource" not in each] == []

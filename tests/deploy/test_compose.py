@@ -119,8 +119,10 @@ def test_every_secret_is_made_once_and_stays(secrets: Path) -> None:
     assert {path.parent for path in wanted} == {Path("secrets")}
     assert "deploy/secrets/" in (CHECKOUT / ".gitignore").read_text().splitlines()
     assert {path.name: path.read_text() for path in secrets.iterdir()} == before
-    assert len({before[name] for name in ("admin_token", "grafana_password", "postgres_password")}) == 3
-    assert all(len(before[name]) >= 48 for name in ("admin_token", "grafana_password", "postgres_password"))
+    assert (
+        len({before[name] for name in ("admin_token", "metrics_token", "grafana_password", "postgres_password")}) == 4
+    )
+    assert all(len(before[name]) >= 48 for name in ("admin_token", "metrics_token", "grafana_password"))
     assert oct(secrets.stat().st_mode & 0o777) == "0o700"
 
 

@@ -150,7 +150,7 @@ def _settings(state_dir: Path) -> Settings:
     return Settings(
         listen=nowhere,
         admin=nowhere,
-        admin_token=None,
+        admin_tokens=(),
         state_dir=state_dir,
         durability="fast",
         postgres=None,

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from router.apis import Api
 from router.errors import Unauthenticated
-from router.server.app import PUBLIC, LastResort, admin_app, data_app
+from router.server.app import PUBLIC, LastResort, data_app
 from router.server.replies import Wording, refuse, send_json
 from router.wire.messages_api.errors import error_body as anthropic_error_body
 from tests.server.asgi import call, get, scope_of
@@ -65,17 +65,6 @@ def data(
         new_request_id=named,
         lifespan=no_lifespan,
         wordings=[("/v1/messages", AS_ANTHROPIC)],
-    )
-
-
-def admin() -> ASGIApp:
-    return admin_app(
-        endpoints={"/metrics": answering("metrics")},
-        questions={},
-        console=answering("console"),
-        not_ready=lambda: None,
-        guard=unguarded,
-        new_request_id=named,
     )
 
 
@@ -158,21 +147,6 @@ async def test_the_data_port_has_nothing_else_and_nothing_administrative(path: s
     }
 
 
-@pytest.mark.parametrize("path", ["/", "/v1/models", "/v1/chat/completions", "/metrics/", "//", "/requests/req_1"])
-async def test_whatever_the_admin_port_does_not_know_is_for_the_console_to_answer(path: str) -> None:
-    answer = await get(admin(), path)
-
-    assert answer.json["reached"] == "console"
-
-
-@pytest.mark.parametrize("path", ["/admin/", "/admin/nothing", "/admin/spend/"])
-async def test_below_admin_there_is_nothing_but_what_is_listed(path: str) -> None:
-    answer = await get(admin(), path)
-
-    assert (answer.status, answer.error["code"]) == (404, "unknown_route")
-    assert answer.error["message"] == f"There is nothing at {path!r}. See docs/operations.md for what there is."
-
-
 @pytest.mark.parametrize(
     ("app", "method", "path", "allowed"),
     [
@@ -181,9 +155,6 @@ async def test_below_admin_there_is_nothing_but_what_is_listed(path: str) -> Non
         (data(), "POST", "/v1/models", "GET"),
         (data(), "DELETE", "/v1/models/auto", "GET"),
         (data(), "POST", "/livez", "GET, HEAD"),
-        (admin(), "POST", "/metrics", "GET"),
-        (admin(), "DELETE", "/metrics", "GET"),
-        (admin(), "get", "/metrics", "GET"),
     ],
 )
 async def test_another_method_is_refused_with_the_one_that_is_allowed(
@@ -217,10 +188,9 @@ async def test_the_guard_stands_before_every_route_and_before_the_answer_that_th
 # Health
 
 
-@pytest.mark.parametrize("app", [data(), admin()])
-async def test_every_public_path_exists_on_both_ports(app: ASGIApp) -> None:
+async def test_every_public_path_exists() -> None:
     for path in PUBLIC:
-        answer = await get(app, path)
+        answer = await get(data(), path)
 
         assert (answer.status, answer.json) == (200, {"status": "ok"})
 

@@ -13,6 +13,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
+from router.server.listen import bound
 from router.server.supervision import Supervisor
 from router.server.workers import Keepsakes, Parent, Places, WorkerSockets, content_of
 from tests.waiting import eventually
@@ -37,7 +38,7 @@ class Service:
     """A parent of two, and what it was asked for."""
 
     def __init__(self, supervisor: Supervisor | None = None) -> None:
-        self.sockets = WorkerSockets(("127.0.0.1", 0), ("127.0.0.1", 0), workers=2)
+        self.sockets = WorkerSockets(("127.0.0.1", 0), bound("127.0.0.1", 0), workers=2)
         self.keepsakes = Keepsakes(b"-")
         self.starts: list[int] = []  # by number of the worker
         self.failing: set[int] = set()  # which starts cannot be carried out

@@ -16,7 +16,7 @@ from router.cli.doctor.prices import price_findings
 from router.cli.doctor.providers import provider_findings
 from router.cli.doctor.stores import store_findings
 from router.cli.output import as_json, counted
-from router.config.snapshot import Snapshot
+from router.config.snapshot import Snapshot, UnixSocket
 from router.errors import ConfigError
 
 _COLORS = {Verdict.OK: "green", Verdict.NOTE: "yellow", Verdict.FAULT: "red"}
@@ -68,11 +68,15 @@ async def _asked(snapshot: Snapshot, now: datetime, is_sandbox: bool) -> list[Fi
 
 
 def _admin_token(snapshot: Snapshot) -> Finding:
-    if snapshot.settings.admin_token is not None:
-        return fine("admin token", "is there")
-    origin = snapshot.settings.admin_token_from or "admin.token_env in penstock.yaml"
+    settings = snapshot.settings
+    held = [each for each in settings.admin_tokens if each.secret is not None]
+    if held:
+        return fine("admin tokens", ", ".join(f"{each.name} ({each.role.word})" for each in held))
+    if isinstance(settings.admin, UnixSocket):
+        return fine("admin tokens", "none: whoever may open the socket may do everything")
+    origin = " and ".join(each.origin for each in settings.admin_tokens) or "admin.token_env in penstock.yaml"
     return noted(
-        "admin token",
+        "admin tokens",
         f"{origin} is empty, so metrics and console are open to everyone on this machine, and to no other",
         f"put a long random text into {origin}",
     )

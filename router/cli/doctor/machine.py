@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from router.cli.doctor.findings import Finding, fault, fine, noted
-from router.config.snapshot import Listen, Settings
+from router.config.snapshot import Listen, Settings, UnixSocket
+from router.server.listen import is_answering
 
 _FILES_PER_STREAM = 2  # the client's connection and the provider's
 _FEW_FILES = 4_096
@@ -82,8 +83,24 @@ def _pepper(path: Path) -> Iterator[Finding]:
 
 
 def ports(settings: Settings) -> Iterator[Finding]:
-    for name, listen in (("data port", settings.listen), ("admin port", settings.admin)):
-        yield _port(name, listen)
+    yield _port("data port", settings.listen)
+    yield _socket(settings.admin) if isinstance(settings.admin, UnixSocket) else _port("admin port", settings.admin)
+
+
+def _socket(listen: UnixSocket) -> Finding:
+    path = listen.path
+    if path.exists() and not path.is_socket():
+        return fault("admin port", f"{path} is a file, and no socket", "name another path in admin.listen")
+    if is_answering(path):
+        if path.stat().st_mode & 0o077:
+            return fault("admin port", f"{path} may be opened by others", f"chmod 600 {path}")
+        return fine("admin port", f"{listen}: somebody is serving")
+    nearest = next(each for each in path.parents if each.exists())
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        return fault(
+            "admin port", f"{nearest} cannot be written by user {os.geteuid()}", "chown it, or RuntimeDirectory="
+        )
+    return fine("admin port", f"{listen} is free")
 
 
 def _port(name: str, listen: Listen) -> Finding:

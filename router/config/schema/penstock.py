@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from router.config.schema.values import (
     Address,
+    AdminAddress,
     ApiWord,
     BaseUrl,
     EnvironmentName,
@@ -26,20 +27,56 @@ from router.config.schema.values import (
     ratio,
 )
 
+ADMIN = "admin"  # whose token `admin.token_env` is
+
 _LEAST_REFRESH_S = 60  # OpenRouter lets its list be kept for 300 s (cache-control, openrouter.md §4.1)
 
 
+class AdminTokenSection(Section):
+    """Somebody, or something, that may use the admin port."""
+
+    name: Annotated[Name, Field(description="who holds it, as the audit log and the console tell")]
+    role: Annotated[
+        Literal["viewer", "operator", "owner"],
+        Field(description="viewer reads; operator reloads, explains, replays; owner hands out rights too"),
+    ]
+    token_env: Annotated[EnvironmentName | None, Field(description="environment variable that holds the token")] = None
+    token_file: Annotated[Text | None, Field(description="file that holds the token")] = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "AdminTokenSection":
+        if self.token_env and self.token_file:
+            raise fault("expected token_env or token_file, got both", "token_file")
+        if not self.token_env and not self.token_file:
+            raise fault("expected token_env or token_file, which says where the token is found")
+        return self
+
+
 class AdminSection(Section):
-    listen: Annotated[Address, Field(description="host:port of metrics, admin API and console")] = "127.0.0.1:8001"
+    listen: Annotated[
+        AdminAddress, Field(description="host:port of metrics, admin API and console, or unix:/path of a socket")
+    ] = "127.0.0.1:8001"
     token_env: Annotated[
-        EnvironmentName | None, Field(description="environment variable that holds the admin token")
+        EnvironmentName | None, Field(description="environment variable that holds the token of the owner `admin`")
     ] = None
-    token_file: Annotated[Text | None, Field(description="file that holds the admin token")] = None
+    token_file: Annotated[Text | None, Field(description="file that holds it")] = None
+    tokens: Annotated[
+        list[AdminTokenSection] | None, Field(min_length=1, description="tokens by name, each with a role")
+    ] = None
 
     @model_validator(mode="after")
     def _one_source(self) -> "AdminSection":
         if self.token_env and self.token_file:
             raise fault("expected token_env or token_file, got both", "token_file")
+        return self
+
+    @model_validator(mode="after")
+    def _names_once(self) -> "AdminSection":
+        taken = {ADMIN} if self.token_env or self.token_file else set()
+        for index, each in enumerate(self.tokens or ()):
+            if each.name in taken:
+                raise fault(f"expected a name for each token, got '{each.name}' twice", "tokens", index, "name")
+            taken.add(each.name)
         return self
 
 

@@ -36,6 +36,8 @@ _HOURS = re.compile(r"(([01]\d|2[0-3]):[0-5]\d)-(([01]\d|2[0-3]):[0-5]\d|24:00)"
 _REGION = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _SLUG = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9._-]+)?")
 _VISION = "vision"  # what most people call input with images
+SOCKET = "unix:"  # what an address begins with that is the path of a socket
+_MOST_SOCKET_BYTES = 90  # unix(7): 107, and it is made under a longer name (server/listen.py)
 _RESERVED_NAME = "other"  # what metrics call a label value that the configuration does not know
 
 
@@ -155,6 +157,17 @@ def _address(text: str) -> str:
     return text
 
 
+def _admin_address(text: str) -> str:
+    if not text.startswith(SOCKET):
+        return _address(text)
+    path = text.removeprefix(SOCKET)
+    if not path.startswith("/") or path.endswith("/"):
+        raise fault(f"expected an absolute path such as unix:/run/penstock/admin.sock, got '{text}'")
+    if len(path.encode()) > _MOST_SOCKET_BYTES:
+        raise fault(f"expected a path of at most {_MOST_SOCKET_BYTES} bytes, which is all that a socket takes")
+    return text
+
+
 def _base_url(text: str) -> str:
     try:
         parts = urlsplit(text)
@@ -221,6 +234,7 @@ AliasName = Annotated[str, AfterValidator(_alias)]
 ModelId = Annotated[str, AfterValidator(_model_name)]
 Tag = Annotated[str, AfterValidator(_tag)]
 Address = Annotated[str, AfterValidator(_address)]
+AdminAddress = Annotated[str, AfterValidator(_admin_address)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 SpansUrl = Annotated[str, AfterValidator(_base_url), AfterValidator(_has_path)]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]

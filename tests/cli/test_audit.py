@@ -1,0 +1,59 @@
+"""`penstock audit`, and that what commands do to keys is in the log."""
+
+import getpass
+import json
+import shutil
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import CHECKOUT, run_penstock
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Mapping[str, str]:
+    shutil.copytree(CHECKOUT / "config", tmp_path / "config")
+    return {
+        "PATH": "/usr/bin:/bin",
+        "STATE_DIRECTORY": str(tmp_path / "state"),
+        "PENSTOCK_CONFIG": str(tmp_path / "config"),
+    }
+
+
+def test_keys_are_written_down_and_whoever_changes_that_is_found_out(
+    tmp_path: Path, environment: Mapping[str, str]
+) -> None:
+    def told(*arguments: str) -> tuple[int, str]:
+        done = run_penstock(*arguments, environment=environment)
+        return done.returncode, (done.stdout + done.stderr).decode()
+
+    key = json.loads(told("keys", "create", "--team", "search", "--name", "web", "--json")[1])["id"]
+    told("keys", "revoke", key)
+    rows = json.loads(told("audit", "list", "--json")[1])
+    whole, head = told("audit", "verify", "--json")[1], json.loads(told("audit", "verify", "--json")[1])["head"]
+
+    assert [(row["number"], row["actor"], row["act"], row["subject"]) for row in rows] == [
+        (1, f"os:{getpass.getuser()}", "key_created", key),
+        (2, f"os:{getpass.getuser()}", "key_revoked", key),
+    ]
+    assert rows[0]["detail"] == "team search, web"
+    assert json.loads(whole)["is_whole"] is True
+    assert json.loads(whole)["compared_with"] == [str(tmp_path / "state" / "audit.head")]
+
+    with closing(sqlite3.connect(tmp_path / "state" / "penstock.sqlite")) as store:
+        store.execute("DELETE FROM audit WHERE number = 2")
+        store.commit()
+    cut_off = told("audit", "verify")
+    (tmp_path / "state" / "audit.head").unlink()
+    unremembered, remembered = told("audit", "verify"), told("audit", "verify", "--head", head)
+
+    assert cut_off[0] == 1
+    assert "broken at row 2" in cut_off[1]
+    assert unremembered[0] == 0
+    assert "compared with no head seen before" in unremembered[1]
+    assert remembered[0] == 1
+    assert "--head has seen row 2, and the log ends at 1" in remembered[1]
+    assert told("audit", "verify", "--head", "nonsense")[0] == 1

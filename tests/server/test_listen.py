@@ -1,0 +1,94 @@
+"""The admin port as a socket in the file system."""
+
+import http.client
+import os
+import socket
+import stat
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import pytest
+
+from router.server.listen import PortTaken, bound_file, is_answering, serving
+from tests.server.doors import answering
+
+pytestmark = pytest.mark.anyio
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=10)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.connect(str(self._path))
+
+
+def asked(path: Path) -> bytes:
+    connection = _Connection(path)
+    connection.request("GET", "/metrics")
+    body = connection.getresponse().read()
+    connection.close()
+    return body
+
+
+@pytest.mark.parametrize("use_uvloop", [False, True])
+def test_an_application_is_served_at_a_file_that_its_owner_alone_may_open(tmp_path: Path, use_uvloop: bool) -> None:
+    path = tmp_path / "run" / "admin.sock"
+
+    async def served() -> tuple[bytes, int]:
+        with bound_file(path) as listener:
+            async with serving(answering("metrics"), listener):
+                body = await anyio.to_thread.run_sync(asked, path)
+            return body, stat.S_IMODE(path.stat().st_mode)
+
+    body, mode = anyio.run(served, backend_options={"use_uvloop": use_uvloop})
+
+    assert body == b'{"reached":"metrics"}'
+    assert mode == 0o600
+    assert not path.exists()
+    assert list(path.parent.iterdir()) == []
+
+
+def test_what_a_killed_process_has_left_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "admin.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as left:
+        left.bind(str(path))
+    assert not is_answering(path)
+
+    with bound_file(path):
+        assert is_answering(path)
+
+
+def test_where_somebody_listens_nobody_else_does_and_nothing_of_his_is_taken_away(tmp_path: Path) -> None:
+    path = tmp_path / "admin.sock"
+
+    with bound_file(path):
+        with pytest.raises(PortTaken, match="Address already in use"), bound_file(path):
+            pass
+        assert is_answering(path)
+
+
+def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "admin.sock"
+    path.write_text("mine")
+
+    with pytest.raises(PortTaken, match="no socket"), bound_file(path):
+        pass
+
+    assert path.read_text() == "mine"
+    assert os.listdir(tmp_path) == ["admin.sock"]
+
+
+def test_the_socket_of_who_came_later_is_not_taken_away_by_who_goes(tmp_path: Path) -> None:
+    path = tmp_path / "admin.sock"
+
+    with bound_file(path):
+        path.unlink()
+        later = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        later.bind(str(path))
+
+    assert path.is_socket()
+    later.close()
