@@ -286,6 +286,7 @@ class Metrics:
             lambda: {(): gauges.keys_age_s()},
             merge=Merge.MAX,
         )
+        self._gauge(
             Shape("audit_head_sequence", "The number of the audit log's last row; it never falls."),
             lambda: {(): gauges.audit_head()},
             merge=Merge.MAX,

@@ -21,6 +21,7 @@ from typing import Protocol
 
 from tests.torture import (
     aborts,
+    audited,
     bound,
     clock,
     crash,
@@ -31,6 +32,7 @@ from tests.torture import (
     full_disk,
     keys,
     laws,
+    matrix,
     outages,
     paused,
     readers,
@@ -77,7 +79,7 @@ UPSTREAM: Mapping[str, Experiment] = {
     "l": refusing_models,
 }
 METRICS: Mapping[str, Experiment] = {"m": scraped}
-SECURITY: Mapping[str, Experiment] = {"x": egress, "keys": keys}
+SECURITY: Mapping[str, Experiment] = {"x": egress, "keys": keys, "matrix": matrix, "audit": audited}
 SUBJECTS: Mapping[str, Mapping[str, Experiment]] = {
     "money": MONEY,
     "upstream": UPSTREAM,
@@ -99,6 +101,8 @@ ONLY_ON: Mapping[str, Stores] = {
     "l": "sqlite",
     "m": "shared",
     "x": "sqlite",
+    "matrix": "sqlite",
+    "audit": "sqlite",
 }
 """Experiments that need several processes, and such as have nothing to do with stores."""
 
