@@ -52,13 +52,13 @@ async def _visited(browser: Browser, server: Served, size: Size, scheme: Scheme)
     await page.goto(f"{console}/explain")
     assert await page.locator("form[action='/explain'][method=post]").count() == (role == "operator")
     await _is_readable(page)
-    (session,) = [each for each in await context.cookies() if each["name"] == "penstock-session"]  # type: ignore[typeddict-item]  # its keys are optional
-    assert (session["httpOnly"], session["sameSite"]) == (True, "Strict")  # type: ignore[typeddict-item]  # as above
+    (session,) = [each for each in await context.cookies() if each["name"] == "penstock-session"]
+    assert (session["httpOnly"], session["sameSite"]) == (True, "Strict")
     assert await page.evaluate("() => document.cookie") == ""
 
     await page.click("text=Sign out")
     assert page.url == f"{console}/sign-in"
-    await context.add_cookies([{"name": session["name"], "value": session["value"], "url": console}])  # type: ignore[typeddict-item]  # as above
+    await context.add_cookies([{"name": session["name"], "value": session["value"], "url": console}])
     await page.goto(f"{console}/audit")
     assert page.url == f"{console}/sign-in?to=%2Faudit"  # whoever has kept the cookie
     await context.close()

@@ -262,7 +262,7 @@ def test_what_is_mounted_is_a_valid_configuration_that_finds_its_secrets(tmp_pat
     config, secrets = tmp_path / "config", tmp_path / "secrets"
     secrets.mkdir()
     for key in secret_keys()[volumes["secrets"]["secret"]["secretName"]]:
-        (secrets / key).write_text("a-secret")
+        (secrets / key).write_text(f"what stands in {key}")
     config.mkdir()
     mounted(config, resources, volumes["config"])
     main = config / "..data" / "penstock.yaml"
