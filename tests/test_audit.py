@@ -99,3 +99,18 @@ def test_a_head_is_read_as_it_is_written_and_anything_else_is_none() -> None:
     assert head_from(f"{END.number:020}:{END.mac.hex()}\n") == END
     for text in ("", ":", "10", "10:", "10:zz", f"-1:{END.mac.hex()}", "²:" + END.mac.hex(), "1:00"):
         assert head_from(text) is None
+
+
+def test_a_row_of_another_life_of_the_log_does_not_fit_into_this_one() -> None:
+    """Cut off at some time, and grown again: both rows with that number were written by who has the key."""
+    head = Head(4, TEN[3].mac)
+    fork = []
+    for number in range(90, 96):
+        fork.append(CHAIN.next(head, entry(number)))
+        head = Head(fork[-1].number, fork[-1].mac)
+
+    assert CHAIN.broken([*TEN[:4], *fork]) == head
+    found = CHAIN.broken([*TEN[:6], fork[2], *TEN[7:]])
+
+    assert isinstance(found, Broken)
+    assert found.number == 7
