@@ -11,12 +11,14 @@ changes a secret gains nothing. For a while both secrets open the door.
 import hashlib
 import hmac
 import re
-from collections.abc import Callable
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum, auto
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import NewType, NoReturn, Protocol
+from urllib.parse import quote
 from zlib import crc32
 
 import msgspec
@@ -61,6 +63,48 @@ class Secret:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a secret is not pickled: pass it on as it is, or reveal it where it is needed")
+
+
+_HIDDEN = "***"
+_PART = 8  # characters of a secret of which every run is hidden
+_SHORTEST = 6  # of secrets that are hidden whole; what is shorter would be found in words
+
+
+class Redaction:
+    """Called with a text it returns it without any part of some secrets, however it is spelt there.
+
+    For texts of some hundred characters: errors of those who know our secrets, and may quote them to others.
+    """
+
+    def __init__(self, secrets: Iterable[Secret]) -> None:
+        spelt = {form for secret in secrets for form in _spellings(secret.reveal()) if len(form) >= _SHORTEST}
+        self._parts = frozenset(
+            form[start : start + _PART] for form in spelt for start in range(max(len(form) - _PART, 0) + 1)
+        )
+        self._lengths = frozenset(map(len, self._parts))
+
+    def __call__(self, text: str) -> str:
+        kept, hidden_to = [], 0
+        for at, char in enumerate(text):
+            for length in self._lengths:
+                if text[at : at + length] in self._parts:
+                    if at >= hidden_to:
+                        kept.append(_HIDDEN)
+                    hidden_to = max(hidden_to, at + length)
+            if at >= hidden_to:
+                kept.append(char)
+        return "".join(kept)
+
+
+def _spellings(text: str) -> Iterator[str]:
+    yield text
+    yield quote(text, safe="")
+    yield text[::-1]
+    yield text.encode().hex()
+    for before in range(3):
+        # The outermost letters of base64 also hold bits of what stands beside the secret.
+        coded = b64encode(b"\0" * before + text.encode()).decode()
+        yield coded[4 if before else 0 : (before + len(text.encode())) // 3 * 4]
 
 
 class PresentedKey(msgspec.Struct, frozen=True, gc=False):

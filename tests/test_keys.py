@@ -1,5 +1,6 @@
 """API keys: junk is refused unseen, a secret is compared but never shown."""
 
+import base64
 import copy
 import hashlib
 import hmac
@@ -20,6 +21,7 @@ from router.keys import (
     KeyScope,
     Match,
     PresentedKey,
+    Redaction,
     Secret,
     TeamName,
     digest,
@@ -307,3 +309,37 @@ class TestASecret:
     def test_is_not_copied(self) -> None:
         with pytest.raises(TypeError, match="secret"):
             copy.deepcopy(presented())
+
+
+PROVIDERS_KEY = "sk-or-v1-Qz7WmX2hJpT9vKd4RsYb"
+
+
+@pytest.mark.parametrize(
+    "quoted",
+    [
+        f"Incorrect API key provided: {PROVIDERS_KEY}.",
+        f"Bearer {PROVIDERS_KEY}",
+        f"…{PROVIDERS_KEY[5:14]}…",
+        f"{PROVIDERS_KEY[:9]}***{PROVIDERS_KEY[-8:]}",
+        base64.b64encode(f"user:{PROVIDERS_KEY}".encode()).decode(),
+        base64.b64encode(f"u:{PROVIDERS_KEY}!".encode()).decode(),
+        base64.b64encode(f"{PROVIDERS_KEY}".encode()).decode(),
+        PROVIDERS_KEY.encode().hex(),
+        PROVIDERS_KEY[::-1],
+    ],
+)
+def test_a_secret_is_taken_out_of_what_others_say_however_they_spell_it(quoted: str) -> None:
+    hidden = Redaction([Secret(PROVIDERS_KEY)])(f"It says: {quoted} and more")
+
+    assert hidden.startswith("It says: ")
+    assert hidden.endswith(" and more")
+    assert "***" in hidden
+    forms = (PROVIDERS_KEY, PROVIDERS_KEY[::-1], PROVIDERS_KEY.encode().hex())
+    assert not any(form[at : at + 8] in hidden for form in forms for at in range(len(form) - 7))
+
+
+def test_what_has_no_part_of_a_secret_is_said_as_it_is() -> None:
+    text = "maximum context length is 8192 tokens; sk-or-v"
+
+    assert Redaction([Secret(PROVIDERS_KEY), Secret("x"), Secret("")])(text) == text
+    assert Redaction([])(text) == text

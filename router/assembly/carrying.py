@@ -9,7 +9,7 @@ import anyio
 
 from router.apis import Api
 from router.assembly.deciding import code_parsers, make_planner
-from router.assembly.providers import provider_endpoints
+from router.assembly.providers import provider_endpoints, reply_reader
 from router.config.snapshot import Snapshot
 from router.gateway.cache import AnswerCache, Shelf
 from router.gateway.dispatch import Clock, CopyToShadow, Gateway, KeyBudgets, ReadFacts
@@ -24,7 +24,6 @@ from router.upstream.breaker import Availability, RetryBudget
 from router.upstream.client import UpstreamClient
 from router.upstream.transport import UpstreamTransport
 from router.wire.dialect import Dialect
-from router.wire.replies import ReplyReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,6 @@ class Lasting:
     """What is the same under every configuration of a process."""
 
     transport: UpstreamTransport
-    reader: ReplyReader
     dialects: Mapping[Api, Dialect]
     facts: Mapping[Api, ReadFacts]
     gate: Gate
@@ -54,6 +52,7 @@ class Lasting:
 
 def make_gateway(snapshot: Snapshot, priced: PricedCatalog, lasting: Lasting) -> Gateway:
     """What carries requests under the configuration. Blocks for its files. Raises BrokenArtefact."""
+    reader = reply_reader(snapshot.settings)
     return Gateway(
         snapshot,
         planner=make_planner(
@@ -65,8 +64,8 @@ def make_gateway(snapshot: Snapshot, priced: PricedCatalog, lasting: Lasting) ->
             counter=lasting.counter,
         ),
         gate=lasting.gate,
-        client=UpstreamClient(lasting.transport, provider_endpoints(snapshot.settings), lasting.reader),
-        reader=lasting.reader,
+        client=UpstreamClient(lasting.transport, provider_endpoints(snapshot.settings), reader),
+        reader=reader,
         dialects=lasting.dialects,
         facts=lasting.facts,
         journal=lasting.journal,

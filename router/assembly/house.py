@@ -220,7 +220,6 @@ def assemble(
     availability = Availability(snapshot.catalog, monotonic_s=time.monotonic, jitter=jitter, is_kept=settings.breakers)
     lasting = Lasting(
         transport=transport,
-        reader=reader,
         dialects=_dialects(reader, responses, messages),
         facts=_facts(reader, responses, messages),
         gate=gate,

@@ -13,6 +13,7 @@ from router.catalog.catalog import DeploymentId, ModelName, ProviderName
 from router.catalog.listing import ListingReader
 from router.config.snapshot import Settings, Snapshot
 from router.gateway.live_prices import Listeners, LivePrices
+from router.keys import Redaction
 from router.storage.store import Store
 from router.upstream.client import Endpoint, UpstreamClient
 from router.upstream.listing import listed_models
@@ -32,6 +33,12 @@ def provider_endpoints(settings: Settings) -> dict[ProviderName, Endpoint]:
         )
         for name, access in settings.providers.items()
     }
+
+
+def reply_reader(settings: Settings) -> ReplyReader:
+    """Reads what providers answer; whatever they say in errors, our keys are not in it."""
+    keys = (access.api_key for access in settings.providers.values())
+    return ReplyReader(Redaction(key for key in keys if key is not None))
 
 
 def unavailable(snapshot: Snapshot) -> dict[DeploymentId, str]:
@@ -82,7 +89,7 @@ async def prices_to_refresh(snapshot: Snapshot) -> AsyncIterator[LivePrices]:
     """The prices in force for a command that reads them anew, once."""
     with closing(open_store(snapshot.settings)) as store:
         transport = UpstreamTransport()
-        client = UpstreamClient(transport, provider_endpoints(snapshot.settings), ReplyReader())
+        client = UpstreamClient(transport, provider_endpoints(snapshot.settings), reply_reader(snapshot.settings))
         try:
             prices = live_prices(snapshot, store, lambda: client, Listeners(price_changed=_ignored, repointed=_ignored))
             await anyio.to_thread.run_sync(prices.load)

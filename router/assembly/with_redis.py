@@ -9,6 +9,7 @@ from redis.backoff import NoBackoff
 
 from router.assembly.stores import ServedMarks, ServedShelf
 from router.config.snapshot import Snapshot
+from router.errors import PenstockError
 from router.gateway.dispatch import KeyBudgets, Quotas
 from router.keys import Secret
 from router.limits.functions import ROOT, BudgetFunctions
@@ -41,12 +42,27 @@ def redis_shelf(url: Secret) -> ServedShelf:
 
 
 def redis_client(url: str, *, is_text: bool = True) -> Redis:
-    """A client that asks once: whoever uses it gives up in his own time, and knows better whether to try again."""
-    return Redis.from_url(
-        url,
-        decode_responses=is_text,
-        protocol=2,
-        retry=Retry(NoBackoff(), 0),
-        driver_info=None,  # Redis before 7.2 does not know what to do with it
-        socket_timeout=None,
-    )
+    """A client that asks once: whoever uses it gives up in his own time, and knows better whether to try again.
+
+    Raises BadAddress.
+    """
+    try:
+        return Redis.from_url(
+            url,
+            decode_responses=is_text,
+            protocol=2,
+            retry=Retry(NoBackoff(), 0),
+            driver_info=None,  # Redis before 7.2 does not know what to do with it
+            socket_timeout=None,
+        )
+    except ValueError:  # which quotes the part at fault, and that may be the password
+        raise BadAddress(
+            "The address of Redis cannot be read: it should look like redis://:PASSWORD@HOST:PORT/0, where a password "
+            "that has / ? # or @ in it is percent-encoded."
+        ) from None
+
+
+class BadAddress(PenstockError):
+    """An address is there, and is none."""
+
+    code = "bad_address"

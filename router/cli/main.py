@@ -1,6 +1,7 @@
 """The tree of commands, and their outer edge: an error is one sentence that says what to do, and exit code 1."""
 
 import sys
+from types import TracebackType
 
 import click
 from click.shell_completion import get_completion_class
@@ -18,6 +19,7 @@ from router.cli.litellm.command import import_litellm
 from router.cli.replay import replay_command
 from router.cli.serve import check, sandbox, serve
 from router.errors import PenstockError
+from router.telemetry.uncaught import brief_traceback
 
 PROGRAM = "penstock"
 
@@ -66,11 +68,20 @@ for command in (
 
 def main() -> None:
     """The entry point of the console script."""
+    sys.excepthook = _tell_of_the_uncaught
     try:
         penstock()
     except PenstockError as error:
         click.echo(error.message, err=True)
         sys.exit(1)
+
+
+def _tell_of_the_uncaught(_: type[BaseException], error: BaseException, __: TracebackType | None) -> None:
+    """A mistake of ours, without what it says: that may quote an address with a password in it."""
+    if isinstance(error, Exception):
+        click.echo(
+            f"{brief_traceback(error)}This is a mistake of {PROGRAM}'s own; please report these lines.", err=True
+        )
 
 
 if __name__ == "__main__":

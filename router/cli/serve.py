@@ -29,6 +29,7 @@ from router.sandbox.refusals import Refusal
 from router.server.interpreter import prepare_to_serve
 from router.server.listen import bound, bound_admin, port_of, serve_until_stopped, serving
 from router.telemetry.logs import write_logs
+from router.telemetry.uncaught import log_the_uncaught
 
 log = logging.getLogger("penstock")
 
@@ -71,6 +72,7 @@ def serve(
     snapshot = loaded(config, files=files)
     # Not to standard output: there stands what a person is told, once, of where to turn to.
     write_logs(sys.stderr, level=snapshot.settings.logs.level, format=snapshot.settings.logs.format)
+    log_the_uncaught()
     listen, admin = snapshot.settings.listen, snapshot.settings.admin
     listen = Listen(host or listen.host, listen.port if port is None else port)
     if admin_port is not None:

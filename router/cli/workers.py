@@ -27,6 +27,7 @@ from router.server.supervision import supervisor_of
 from router.server.workers import Keepsakes, Link, Parent, Places, WorkerSockets, content_of, inherited
 from router.telemetry.logs import write_logs
 from router.telemetry.shared import WorkersFigures
+from router.telemetry.uncaught import log_the_uncaught
 
 MOST_WORKERS = 128  # a machine's cores
 # What `--as-worker` says: its number, and file descriptors.
@@ -156,6 +157,7 @@ async def _serve(
     source = Source(config, seen, files.read, begins, files.taken)
     logs = snapshot.settings.logs
     write_logs(sys.stderr, level=logs.level, format=logs.format, worker=post.index + 1)
+    log_the_uncaught()
     house = assemble(snapshot, source=source, post=post)
     if begins.failed is None:
         files.taken()

@@ -11,7 +11,7 @@ is anything built. Names are looked up in plain data, so the second pass works o
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -25,6 +25,7 @@ from router.config.schema.models import ModelsFile
 from router.config.schema.penstock import PenstockFile
 from router.config.schema.teams import TeamFile
 from router.config.schema.values import Section
+from router.config.sentences import masked
 from router.config.settings import MAIN_FILE
 from router.config.snapshot import AdminToken, Listen, Settings, Snapshot, Team
 from router.config.yaml_source import START, Document, parse
@@ -62,12 +63,12 @@ def load(
         *_problems_of_team_files(directory / TEAMS_DIRECTORY, in_teams),
     ]
     if problems or main.section is None or models.section is None:
-        raise ConfigError(sorted(set(problems), key=_place))
+        raise _refused(sorted(set(problems), key=_place))
     settings = penstock_file.settings(main.section, directory=directory, environment=environment, files=files)
     if main.document is not None:
         unservable = (*_problems_of_ports(main.document, settings), *_problems_of_traces(main.document, settings))
         if unservable:
-            raise ConfigError(unservable)
+            raise _refused(unservable)
     providers = {name: access.provider for name, access in settings.providers.items()}
     return Snapshot(
         settings=settings,
@@ -76,6 +77,10 @@ def load(
         version=_version(directory, [main, models, *teams], settings.text_head),
         notes=tuple(_notes(main, models, teams, today)),
     )
+
+
+def _refused(problems: Sequence[Problem]) -> ConfigError:
+    return ConfigError([replace(each, message=masked(each.message)) for each in problems])
 
 
 def warnings(snapshot: Snapshot) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from router.config.schema.penstock import (
     ServerSection,
 )
 from router.config.schema.values import SOCKET
+from router.config.sentences import masked
 from router.config.settings import secret, state_directory
 from router.config.snapshot import (
     AdminToken,
@@ -163,7 +164,8 @@ def _listen(address: str) -> Listen:
 
 
 def _origin(variable: str | None, file: Path | None) -> str | None:
-    return f"${variable}" if variable else str(file) if file else None
+    """Where a secret should be, for messages. A name that looks like the secret itself, in the wrong place, is none."""
+    return f"${masked(variable)}" if variable else str(file) if file else None
 
 
 def _path(text: str | None, directory: Path, environment: Mapping[str, str]) -> Path | None:

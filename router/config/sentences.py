@@ -1,13 +1,43 @@
 """The parts of which complaints are made: a value as it was written, what may stand in its place, what was probably
 meant. For whatever is one of several words, the hint is made here.
+
+A secret may have got into a file, in the place of the name of the variable that should hold it, or beside it.
+Complaints go to the log, and to the admin port: `masked` takes out of them what looks like one.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from difflib import get_close_matches
+from itertools import pairwise
 
 _LIKENESS = 0.6  # difflib's own default: a letter or two of a short word
 _LONGEST_SHOWN = 60  # characters of a value repeated in a message
+
+
+_RUN = re.compile(r"[A-Za-z0-9_+/=.:@~%#?&-]{12,}")
+_WORD = re.compile("[A-Za-z0-9]{12,}")
+# Of addresses what stands before the host, and what stands behind the beginning of a key.
+_CREDENTIALS = re.compile(r"(?<=://)[^/@\s'\"]*:[^@\s'\"]*(?=@)")
+_KEY = re.compile(r"\b(sk|psk|gsk|xai|pplx|rk|ghp|glpat)([-_])[\w-]{4,}")
+
+
+def masked(message: str) -> str:
+    """The message without what looks like a secret in it: words of twelve characters and more that are none.
+
+    A password that is a word cannot be told from one.
+    """
+    message = _KEY.sub(r"\1\2***", _CREDENTIALS.sub("***", message))
+    return _RUN.sub(lambda run: "***" if any(map(_is_no_word, _WORD.findall(run[0]))) else run[0], message)
+
+
+def _is_no_word(text: str) -> bool:
+    """Letters and digits, or small and capital letters in turn: a hash, a key, a token."""
+    has_digit = any(char.isdigit() for char in text)
+    if has_digit:
+        return not text.isdigit()
+    turns = sum(before.islower() and after.isupper() for before, after in pairwise(text))
+    return turns > 2
 
 
 def shown(value: object) -> str:

@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from router.config.files import Files
 from router.config.schema.penstock import TracesSection
+from router.config.sentences import masked
 from router.config.settings import secret
 from router.config.snapshot import Traces
 from router.keys import Secret
@@ -102,7 +103,7 @@ def _first(variables: tuple[str, ...], environment: Mapping[str, str]) -> str | 
 
 def _origin(section: TracesSection, headers_file: Path | None) -> str | None:
     """Where headers should have been, if anywhere."""
-    return f"${section.headers_env}" if section.headers_env else str(headers_file) if headers_file else None
+    return f"${masked(section.headers_env)}" if section.headers_env else str(headers_file) if headers_file else None
 
 
 def _pairs(text: str) -> Iterator[tuple[str, str]]:

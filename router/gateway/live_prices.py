@@ -169,7 +169,7 @@ class LivePrices:
             await self.refresh(provider)
         except PenstockError as error:
             age_s = self.ages_s().get(provider, 0.0)
-            log.warning("prices of %s could not be read, those of %.0f s ago stay: %s", provider, age_s, error.message)
+            log.warning("prices of %s could not be read (%s), those of %.0f s ago stay", provider, error.code, age_s)
 
     async def _try_to_keep(self) -> None:
         try:

@@ -42,7 +42,7 @@ class BudgetFunctions:
                 async with asyncio.timeout(timeout_s), self._slots:
                     reply = await self._call(function, arguments)
             except (RedisError, OSError) as error:  # TimeoutError is an OSError
-                raise NoAnswer(f"{function}: {error!r}") from error
+                raise NoAnswer(f"{function}: {type(error).__name__}") from error
         assert reply is not None
         return reply
 

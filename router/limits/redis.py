@@ -307,7 +307,7 @@ class RedisGate:
         except NoAnswer as error:
             self._link.lost(error)
         except PenstockError as error:
-            _log.warning("the budgets in Redis cannot be compared with the ledger: %s", error.message)
+            _log.warning("the budgets in Redis cannot be compared with the ledger (%s)", error.code)
 
     async def _do_what_is_due(self) -> None:
         for step, every_s in (

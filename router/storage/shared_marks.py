@@ -136,7 +136,10 @@ class RedisMarks:
         self._rests_until_s = self._monotonic_s() + _REST_S
         if not self._is_out:
             self._is_out = True
-            log.warning("Redis does not answer for the prompt-cache memory, which is this process's own now: %r", error)
+            log.warning(
+                "Redis does not answer for the prompt-cache memory, which is this process's own now (%s)",
+                type(error).__name__,
+            )
 
     def _works(self) -> None:
         if self._is_out:

@@ -60,7 +60,9 @@ class RedisShelf:
         self._rests_until_s = self._monotonic_s() + _REST_S
         if not self._is_out:
             self._is_out = True
-            log.warning("Redis does not answer for the cached answers, of which there are none now: %r", error)
+            log.warning(
+                "Redis does not answer for the cached answers, of which there are none now (%s)", type(error).__name__
+            )
 
     def _works(self) -> None:
         if self._is_out:

@@ -306,7 +306,7 @@ class SqliteStore:
                     connection.execute("ROLLBACK")
             except _ABOUT_A_VALUE as error:
                 raise UnwritableEntry(
-                    f"Entry {each.request_id} cannot be kept ({type(error).__name__}: {error}).",
+                    f"Entry {each.request_id} cannot be kept ({type(error).__name__}).",
                     request_id=each.request_id,
                 ) from error
 

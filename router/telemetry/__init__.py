@@ -8,6 +8,7 @@ figures       where their numbers are kept, or, where several workers count toge
 tracing       which trace a request belongs to
 otlp          ledger entries as OpenTelemetry spans, and how a collector gets them
 logs          how every line of the log is written
+uncaught      errors that nobody caught, by type and place
 requests_log  a line for each request
 background    work in batches that no request waits for
 """

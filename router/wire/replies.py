@@ -5,7 +5,7 @@ provider's cosmetics. Field names follow OpenRouter (captures of 2025-11 to 2026
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import TypeVar
 
@@ -146,7 +146,9 @@ class _RecordEnvelope(Struct):
 class ReplyReader:
     """Reads replies; holds the decoders, which are costly to make and safe to share."""
 
-    def __init__(self) -> None:
+    def __init__(self, hide: Callable[[str], str] = str) -> None:
+        """`hide` takes what is ours out of what providers say in errors, which our callers get to read."""
+        self._hide = hide
         self._reply = msgspec.json.Decoder(_Reply)
         self._given = msgspec.json.Decoder(_Given)
         self._usage = msgspec.json.Decoder(_Usage)
@@ -225,7 +227,7 @@ class ReplyReader:
         upstream_status = status or _status(read)
         kind = _kind(read, upstream_status)
         return UpstreamRefused(
-            _message(read, upstream_status, kind, provider),
+            _message(read, upstream_status, kind, provider, self._hide),
             provider=provider,
             upstream_status=upstream_status,
             kind=kind,
@@ -401,9 +403,9 @@ def _retry_after_s(error: _Error) -> float | None:
     return float(told) if told is not None and 0 <= told < _MOST_SECONDS else None
 
 
-def _message(error: _Error, status: int, kind: FailureKind | None, provider: str) -> str:
+def _message(error: _Error, status: int, kind: FailureKind | None, provider: str, hide: Callable[[str], str]) -> str:
     ours = _KEY_IS_SPENT if kind is FailureKind.ACCOUNT else _OUR_ACCOUNT.get(status)
     if ours is not None:
         return f"{provider} answered {status}: {ours}. Ask the operator of this gateway to look at it."
-    text = _OURS.sub("***", (error.message or "no message")[: 2 * _MESSAGE_LENGTH])[:_MESSAGE_LENGTH]
+    text = _OURS.sub("***", hide((error.message or "no message")[: 2 * _MESSAGE_LENGTH]))[:_MESSAGE_LENGTH]
     return f"{provider} answered {status}: {text}"

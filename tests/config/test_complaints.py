@@ -10,6 +10,7 @@ from router.config.schema.models import ModelsFile
 from router.config.schema.penstock import PenstockFile
 from router.config.schema.teams import TeamFile
 from router.config.schema.values import Section
+from router.config.sentences import masked
 from router.config.yaml_source import parse
 from router.errors import ConfigError
 from tests.config.conftest import MAIN, MODELS, TEAM, Write, loaded, problems_of
@@ -434,3 +435,31 @@ def test_the_error_itself_reads_as_its_problems(write: Write) -> None:
     assert str(refusal.value) == (
         "config/teams/search.yaml:4:27: expected minute, hour, day, week or month, got the text 'year'"
     )
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("expected either, got the text 'sk-or-v1-4f8a'", "expected either, got the text 'sk-***'"),
+        ("unknown key 'Qz7WmX2hJpT9vKd4RsYb'; allowed are a, b", "unknown key '***'; allowed are a, b"),
+        ("got 'http://me:hunter2@host/v1'", "got 'http://***@host/v1'"),
+        ("got 'redis://:a+b/c9d8e7f6a5b4c3@host'", "got 'redis://***@host'"),
+        ("got the text 'QzWmXhJpTvKdRsYbLnCf'", "got the text '***'"),
+        ("got '0a0b0c0d0e0f0a0b0c0d'", "got '***'"),
+    ],
+)
+def test_what_looks_like_a_secret_is_not_repeated(message: str, shown: str) -> None:
+    assert masked(message) == shown
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "expected a catalog id like deepseek/deepseek-v4-flash, got 'anthropic/claude-opus-4.7-20260424'",
+        "expected at most 9007199 dollars (2^53 nano-dollars, the largest exact count), got 123456789012345",
+        "PENSTOCK_ADMIN_TOKEN holds no token; allowed are requests_per_minute, default_max_output_tokens",
+        "expected an address such as https://openrouter.ai/api/v1, got 'http://127.0.0.1:8000/v1/chat/completions'",
+    ],
+)
+def test_words_names_and_numbers_are_repeated(message: str) -> None:
+    assert masked(message) == message

@@ -123,7 +123,7 @@ def test_an_entry_that_breaks_a_rule_of_the_tables_is_named(any_store: Store) ->
     nameless = replace(entry("req_2"), policy=None)  # what no type checker has seen
 
     with pytest.raises(
-        UnwritableEntry, match=r"^Entry req_2 cannot be kept \((IntegrityError|NotNullViolation): "
+        UnwritableEntry, match=r"^Entry req_2 cannot be kept \((IntegrityError|NotNullViolation)\)\.$"
     ) as refusal:
         any_store.write([entry("req_1"), nameless, entry("req_3")])
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from router.telemetry.logs import REQUEST_ID, LineFormatter, write_logs
+from router.telemetry.logs import FIELDS, REQUEST_ID, WITHHELD, LineFormatter, write_logs
 from router.telemetry.requests_log import log_requests
 from tests.storage.entries import entry
 
@@ -174,3 +174,48 @@ def test_an_error_that_was_never_raised_has_no_place() -> None:
 
     assert LineFormatter(is_text=True).format(record).endswith("x error=ValueError place=nowhere")
     assert sys.exc_info() == (None, None, None)
+
+
+HOSTILE = "a\r\nb\x1b[31m\x00\x7f\x9b\u202e\u2066\u2028\u200b\ud800\U000e0041" + "x" * 1_000_000
+
+
+@pytest.mark.parametrize("format", ["text", "json"])
+@pytest.mark.parametrize("field", [*FIELDS[:12], "event", "logger"])
+def test_whatever_a_value_holds_a_line_is_one_short_line_of_characters_that_are_shown(field: str, format: str) -> None:
+    stream = io.StringIO()
+    write_logs(stream, level="info", format="text" if format == "text" else "json")
+    extra = {field: HOSTILE} if field in FIELDS else {}
+    name = f"penstock.{HOSTILE[:12]}" if field == "logger" else "penstock.x"
+    logging.getLogger(name).warning("%s", HOSTILE if field == "event" else "well", extra=extra)
+
+    text = stream.getvalue()
+    assert text.endswith("\n")
+    assert text[:-1].isprintable()
+    assert 0 < len(text) < (66_000 if field == "event" else 2_000)
+    if format == "json":
+        json.loads(text)
+
+
+def test_what_libraries_put_together_themselves_is_withheld_and_its_place_told() -> None:
+    stream = io.StringIO()
+    write_logs(stream, level="debug", format="json")
+    other = logging.getLogger("somebody.elses")
+    other.warning(f"{CANARY} was sent")
+    other.warning("".join(("was sent: ", CANARY)))
+    other.warning("sending %d", CANARY)  # a mistake of theirs: Python would show it all
+    other.warning("told", extra={"model": CANARY, "request_id": CANARY})
+    logging.getLogger("penstock.x").warning("a mistake of ours: %d", CANARY)
+
+    lines = written(stream)
+    assert CANARY not in stream.getvalue()
+    assert [line["event"] for line in lines] == [WITHHELD, WITHHELD, "sending", "told"]
+    assert str(lines[0]["place"]).startswith("test_logs.py:")
+
+
+def test_a_stream_that_cannot_be_written_shows_nothing_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
+    stream = io.StringIO()
+    write_logs(stream, level="info", format="json")
+    stream.close()
+    logging.getLogger("penstock").warning("a name: %s", CANARY)
+
+    assert capsys.readouterr() == ("", "")

@@ -12,13 +12,12 @@ from typing import NamedTuple
 
 import anyio
 
-from router.assembly.providers import provider_endpoints
+from router.assembly.providers import provider_endpoints, reply_reader
 from router.cli.doctor.findings import Finding, fault, fine, noted
 from router.config.snapshot import ProviderAccess, Settings
 from router.errors import UpstreamError
 from router.upstream.client import UpstreamClient
 from router.upstream.transport import UpstreamTransport
-from router.wire.replies import ReplyReader
 
 PATIENCE_S = 10.0
 
@@ -45,7 +44,7 @@ async def provider_findings(settings: Settings, now: datetime) -> list[Finding]:
     """What is found of all providers, asked at once, and of the clock by what they say."""
     answers: dict[str, Answer] = {}
     transport = UpstreamTransport()
-    client = UpstreamClient(transport, provider_endpoints(settings), ReplyReader())
+    client = UpstreamClient(transport, provider_endpoints(settings), reply_reader(settings))
     try:
         async with anyio.create_task_group() as tasks:
             for access in settings.providers.values():

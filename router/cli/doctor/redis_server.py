@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import anyio
 import redis.exceptions
 
-from router.assembly.with_redis import redis_client
+from router.assembly.with_redis import BadAddress, redis_client
 from router.cli.doctor.findings import Finding, fault, fine, noted
 from router.config.snapshot import Server
 
@@ -16,7 +16,10 @@ _OLDEST_REDIS = 7  # functions came with it
 async def redis_findings(server: Server) -> list[Finding]:
     if server.url is None:
         return [fault("redis", f"{server.url_from} is empty", "put the server's URL there")]
-    client = redis_client(server.url.reveal())
+    try:
+        client = redis_client(server.url.reveal())
+    except BadAddress as error:
+        return [fault("redis", error.message, f"put the server's URL into {server.url_from}")]
     try:
         with anyio.fail_after(_PATIENCE_S):
             version = str((await client.info("server"))["redis_version"])
