@@ -8,6 +8,7 @@ console    the console, with everything it asks of the process
 deciding   what decides, and what has been learned
 providers  who is asked, and at what price
 observing  traces, and lines of the log for requests
+prompts    what keeps prompts of teams that opt in
 stores     where books, counters and answers are kept
 sandbox    the simulated OpenRouter
 clock      the real clock, and names by chance

@@ -14,6 +14,7 @@ from router.config.snapshot import Snapshot
 from router.gateway.cache import AnswerCache, Shelf
 from router.gateway.dispatch import Clock, CopyToShadow, Gateway, KeyBudgets, ReadFacts
 from router.gateway.live_prices import PricedCatalog
+from router.gateway.prompts import Prompts
 from router.gateway.settlement import Books
 from router.learning.experience import LearnedExperience
 from router.learning.warmth import Warmth
@@ -45,6 +46,7 @@ class Lasting:
     jitter: random.Random
     copy_to_shadow: CopyToShadow
     drains: anyio.CapacityLimiter
+    prompts: Prompts
     clock: Clock
     now: Callable[[], datetime]
     keys: KeyBudgets
@@ -78,6 +80,7 @@ def make_gateway(snapshot: Snapshot, priced: PricedCatalog, lasting: Lasting) ->
         copy_to_shadow=lasting.copy_to_shadow,
         cache=AnswerCache(lasting.shelf, config_version=snapshot.version, now=lasting.now),
         drains=lasting.drains,
+        prompts=lasting.prompts,
         parsers=code_parsers(snapshot),
         keys=lasting.keys,
     )

@@ -21,6 +21,7 @@ from router.assembly.clock import request_id_at, utc_now
 from router.assembly.console import make_console
 from router.assembly.deciding import make_counter, make_experience
 from router.assembly.observing import make_requests_log, make_traces
+from router.assembly.prompts import make_prompts
 from router.assembly.providers import live_prices
 from router.assembly.reloading import Succession, learning_limits, unchanging
 from router.assembly.stores import open_pepper, open_store, redis_gate, redis_marks, redis_shelf
@@ -93,6 +94,7 @@ from router.wire.responses_api.requests import ResponsesReader
 from router.wire.whole import WholeDialect
 
 _SETTLE_S = 20.0  # what a stop allows requests that the server has cancelled to be settled
+_PROMPTS_S = 5.0  # what a stop allows prompts that are to be kept
 _FLUSH_S = 20.0  # what a stop allows the ledger for its last entries
 _CAN_PAY_S = 5.0  # what the start of a worker waits for Redis
 VERSION = version("penstock")
@@ -173,6 +175,7 @@ def assemble(
     )
     shared = redis_gate(snapshot, store, process=name, keys=keys) if settings.redis is not None else None
     memory = MemoryGate(now=utc_now, monotonic_s=time.monotonic, own_budgets=keys.budgets_of)
+    prompts = make_prompts(settings, store, metrics)
     gate: Gate = shared or memory
     marks = redis_marks(settings)
     warmth = Warmth(snapshot.catalog, shared=marks)
@@ -240,6 +243,7 @@ def assemble(
         jitter=jitter,
         copy_to_shadow=shadows.offer,
         drains=anyio.CapacityLimiter(MOST_DRAINS),
+        prompts=prompts,
         clock=Clock(monotonic_s=time.monotonic, sleep=anyio.sleep),
         now=utc_now,
         keys=keys,
@@ -321,6 +325,7 @@ def assemble(
         keeper.run,
         teacher.run,
         shadows.run,
+        prompts.run,
     ]
     # The server has cancelled what is still under way: it is settled before the books are closed.
     stopping: list[Step] = [partial(_emptied, in_force), transport.aclose, partial(_emptied, in_force)]
@@ -341,7 +346,7 @@ def assemble(
         stopping.append(shared_shelf.aclose)
     if source is not None:
         beside.append(reload.run)
-    starting += [in_thread(traces.start), in_thread(requests_log.start)]
+    starting += [in_thread(traces.start), in_thread(requests_log.start), in_thread(prompts.start)]
     closing += [in_thread(traces.stop), in_thread(requests_log.stop)]
     life = Life(
         starting=[
@@ -352,7 +357,15 @@ def assemble(
         ],
         beside=beside,
         settling=[] if shared is None or post is None else [partial(_can_pay, shared)],
-        stopping=[*stopping, teacher.stop, trail.drain, keeper.save, in_thread(writer.close, _FLUSH_S), *closing],
+        stopping=[
+            *stopping,
+            teacher.stop,
+            trail.drain,
+            keeper.save,
+            in_thread(prompts.stop, _PROMPTS_S),
+            in_thread(writer.close, _FLUSH_S),
+            *closing,
+        ],
     )
 
     def not_ready() -> str | None:

@@ -16,6 +16,7 @@ from router.cli.evaluation import evaluate, train
 from router.cli.init import init
 from router.cli.keys import keys
 from router.cli.litellm.command import import_litellm
+from router.cli.prompts import prompts
 from router.cli.replay import replay_command
 from router.cli.serve import check, sandbox, serve
 from router.errors import PenstockError
@@ -54,6 +55,7 @@ for command in (
     audit,
     spend,
     reconcile,
+    prompts,
     models,
     sandbox,
     init,

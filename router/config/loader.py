@@ -66,7 +66,12 @@ def load(
         raise _refused(sorted(set(problems), key=_place))
     settings = penstock_file.settings(main.section, directory=directory, environment=environment, files=files)
     if main.document is not None:
-        unservable = (*_problems_of_ports(main.document, settings), *_problems_of_traces(main.document, settings))
+        unservable = (
+            *_problems_of_ports(main.document, settings),
+            *_problems_of_traces(main.document, settings),
+            *_problems_of_prompts(main.document, settings),
+            *_problems_of_keepers(teams, settings),
+        )
         if unservable:
             raise _refused(unservable)
     providers = {name: access.provider for name, access in settings.providers.items()}
@@ -177,6 +182,26 @@ def _problems_of_traces(main: Document, settings: Settings) -> Iterator[Problem]
     """What only the file and the environment together show."""
     if settings.traces is not None and settings.traces.problem is not None:
         yield main.at_value(("traces",), settings.traces.problem)
+
+
+def _problems_of_prompts(main: Document, settings: Settings) -> Iterator[Problem]:
+    """Keys that are not there. What was sealed with one could not be opened, or nothing would be kept."""
+    for number, key in enumerate(() if settings.prompts is None else settings.prompts.keys):
+        if key.secret is None:
+            yield main.at_value(
+                ("prompts", "keys", number),
+                f"expected 64 hex digits in {key.secret_from}, as `openssl rand -hex 32` prints, got something else",
+            )
+
+
+def _problems_of_keepers(teams: Sequence[_Loaded[TeamFile]], settings: Settings) -> Iterator[Problem]:
+    """Teams that have prompts kept where there is no key."""
+    for team in teams:
+        if settings.prompts is None and team.document and team.section and team.section.prompts is not None:
+            yield team.document.at_value(
+                ("prompts",),
+                "expected a key to encrypt with, got none: `prompts` of penstock.yaml names it (docs/privacy.md)",
+            )
 
 
 def _problems_between(main: Document | None, models: Document | None, teams: Sequence[Document]) -> Iterator[Problem]:

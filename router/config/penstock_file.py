@@ -1,5 +1,6 @@
 """`penstock.yaml` as `Settings`."""
 
+import re
 from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
@@ -13,6 +14,8 @@ from router.config.schema.penstock import (
     LogsSection,
     OutageSection,
     PenstockFile,
+    PromptKeySection,
+    PromptsSection,
     ProviderSection,
     RedisSection,
     ServerSection,
@@ -25,6 +28,8 @@ from router.config.snapshot import (
     Listen,
     Logs,
     PriceRefresh,
+    PromptKey,
+    PromptSealing,
     ProviderAccess,
     QualityLearning,
     Server,
@@ -38,14 +43,18 @@ from router.quotas import OutageAllowance
 from router.roles import role_named
 from router.units import nano_usd
 
+_KEY = re.compile("[0-9a-fA-F]{64}")
+
 
 def settings(file: PenstockFile, *, directory: Path, environment: Mapping[str, str], files: Files) -> Settings:
     """The settings of a validated file; paths in it are relative to the configuration's `directory`."""
     tokens = _tokens(file.admin)
+    sealing_keys = () if file.prompts is None else file.prompts.keys
     named = (
         *(each.token_file for each in tokens),
         file.text_head,
         *(each.api_key_file for each in file.providers.values()),
+        *(each.key_file for each in sealing_keys),
     )
     return Settings(
         listen=_listen(file.listen),
@@ -83,6 +92,7 @@ def settings(file: PenstockFile, *, directory: Path, environment: Mapping[str, s
         ),
         logs=_logs(file.logs),
         trusted_proxies=tuple(map(ip_network, file.trusted_proxies)),
+        prompts=None if file.prompts is None else _sealing(file.prompts, directory, environment, files),
         providers={
             ProviderName(name): _access(ProviderName(name), section, directory, environment, files)
             for name, section in file.providers.items()
@@ -120,6 +130,18 @@ def _server(section: ServerSection, directory: Path, environment: Mapping[str, s
         url=secret(variable=section.url_env, file=file, environment=environment, files=files),
         url_from=_origin(section.url_env, file) or "",
     )
+
+
+def _sealing(section: PromptsSection, directory: Path, environment: Mapping[str, str], files: Files) -> PromptSealing:
+    keys = (_prompt_key(each, directory, environment, files) for each in section.keys)
+    return PromptSealing(tuple(keys), section.max_bytes)
+
+
+def _prompt_key(section: PromptKeySection, directory: Path, environment: Mapping[str, str], files: Files) -> PromptKey:
+    file = _path(section.key_file, directory, environment)
+    found = secret(variable=section.key_env, file=file, environment=environment, files=files)
+    is_one = found is not None and _KEY.fullmatch(found.reveal())
+    return PromptKey(section.id, found if is_one else None, _origin(section.key_env, file) or "")
 
 
 def _allowance(section: RedisSection) -> OutageAllowance | None:

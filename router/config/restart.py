@@ -26,6 +26,7 @@ def held_back(running: Settings, read: Settings) -> tuple[Settings, tuple[str, .
         stop_notice_s=running.stop_notice_s,
         traces=running.traces,
         logs=running.logs,
+        prompts=running.prompts,
         streams=replace(read.streams, unread_s=running.streams.unread_s),
     )
     return kept, tuple(differ)
@@ -50,5 +51,6 @@ def _compared(running: Settings, read: Settings) -> dict[str, bool]:
         "stop_notice_s": running.stop_notice_s == read.stop_notice_s,
         "traces": running.traces == read.traces,
         "logs": running.logs == read.logs,
+        "prompts": running.prompts == read.prompts,
         "streams.unread_s": running.streams.unread_s == read.streams.unread_s,
     }

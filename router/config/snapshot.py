@@ -134,6 +134,23 @@ class Logs:
 
 
 @dataclass(frozen=True, slots=True)
+class PromptKey:
+    """A key that prompts are sealed with, by the name that stands beside what it has sealed."""
+
+    id: str
+    secret: Secret | None  # 64 hex digits; None: it is not there, or none
+    secret_from: str  # the variable or file that should hold it, for messages
+
+
+@dataclass(frozen=True, slots=True)
+class PromptSealing:
+    """How prompts of teams that opt in are kept."""
+
+    keys: tuple[PromptKey, ...]  # the first one seals, and all open
+    most_bytes: int  # of a request, and of an answer; longer ones are cut
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """`penstock.yaml`."""
 
@@ -160,10 +177,20 @@ class Settings:
     logs: Logs = Logs()
     trusted_proxies: tuple[Network, ...] = ()  # whose X-Forwarded-For is believed
 
+    prompts: PromptSealing | None = None  # None: none can be kept
+
     @property
     def asks_for_a_token(self) -> bool:
         """Whether the admin port does."""
         return any(token.secret is not None for token in self.admin_tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class PromptKeeping:
+    """Which requests of a team are kept with their answers, and for how long."""
+
+    kept_days: int
+    sample_share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +215,7 @@ class Team:
     aliases: Mapping[str, Policy]  # what its clients may write in `model`
     policies: Mapping[str, Policy]
     cache: Caching | None = None
+    prompts: PromptKeeping | None = None  # None: nothing that it asks or is answered is kept
     learns_quality: bool = True  # its own answers' labels move its forecasts
     guard: Guard = NO_GUARD  # of the whole team: policies and aliases are held to it already
     quality: Mapping[Named, Mapping[Task, Score]] = field(default_factory=dict)  # its own figures of models

@@ -12,7 +12,7 @@ from router.config.schema.conditions import WhenSection
 from router.config.schema.models import FiguresSection
 from router.config.schema.policies import DataSection, FloorSection, PolicySection, RuleSection, ShadowSection
 from router.config.schema.teams import AliasSection, AllowanceSection, BudgetSection, LimitsSection, TeamFile
-from router.config.snapshot import Caching, Team
+from router.config.snapshot import Caching, PromptKeeping, Team
 from router.decision.arms import Weights
 from router.decision.data_rules import NO_DATA_RULES, DataRules
 from router.decision.matching import Match, Schedule
@@ -44,6 +44,7 @@ def team(file: TeamFile) -> Team:
         aliases={alias: _target(section, policies, guard) for alias, section in file.aliases.items()},
         policies=policies,
         cache=None if file.cache is None else Caching(file.cache.ttl_s, is_always=file.cache.when == "always"),
+        prompts=None if file.prompts is None else PromptKeeping(file.prompts.kept_days, file.prompts.sample_share),
         learns_quality=file.learning.quality,
         guard=guard,
         quality=_own_figures(file.quality),

@@ -5,5 +5,5 @@ is booked at), `answer` (a streamed one), `settlement` (the arithmetic), `reconc
 `conversation` (which one a request belongs to), `shadow` (copies to a model that is only measured), `escalation` (who
 comes after an answer that failed a check), `live_prices` (the prices in force), `feedback` (clients' scores of
 answers), `labelling` (what they and other signs say of answers, to be learned from), `versions` (which version of
-its model a provider answers by).
+its model a provider answers by), `prompts` (what teams have kept of their requests, on its way to the store).
 """

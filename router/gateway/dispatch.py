@@ -14,6 +14,7 @@ from router.apis import Api
 from router.config.snapshot import Snapshot, Team
 from router.gateway.cache import AnswerCache
 from router.gateway.planning import Plan, Planner
+from router.gateway.prompts import Prompts
 from router.gateway.settlement import Books
 from router.keys import Caller, KeyId, TeamName
 from router.limits.gate import Gate, Quota, Scope
@@ -65,6 +66,7 @@ class Gateway:
         copy_to_shadow: CopyToShadow,
         cache: AnswerCache,
         drains: anyio.CapacityLimiter,
+        prompts: Prompts | None = None,
         parsers: Mapping[CodeLanguage, Parses] = NO_PARSERS,
         keys: "KeyBudgets | None" = None,
     ) -> None:
@@ -83,6 +85,7 @@ class Gateway:
         self.jitter = jitter
         self.copy_to_shadow = copy_to_shadow
         self.cache = cache
+        self.prompts = prompts  # what is kept of teams that opt in; None: nothing can be
         self.parsers = parsers  # of the languages that policies check, but for those that need none
         self.monotonic_s = clock.monotonic_s
         self.sleep = clock.sleep

@@ -34,6 +34,7 @@ from router.gateway.dispatch import Gateway
 from router.gateway.escalation import better_candidates, has_better, must_pass, second_opinions
 from router.gateway.failover import Failover, once_more, wait_s
 from router.gateway.planning import Plan
+from router.gateway.prompts import Kept
 from router.gateway.settlement import baseline_nano_usd
 from router.keys import Caller
 from router.ledger import Attempt, LedgerEntry, Outcome
@@ -97,6 +98,7 @@ class Exchange:
         self._stream: StreamedAnswer | None = None
         self._collecting: StreamedAnswer | None = None  # one that is verified, while it is collected
         self._collected: bytes | None = None  # the events of a stream that is verified before the client gets it
+        self._kept: Kept | None = None  # what is to be kept of it, where its team opts in
         self._is_replayed = False  # all of these have been handed over
         self._verdict: Verdict | None = None
         self._recorded: tuple[Plan, bytes, bytes] | None = None  # a plan, its profile and its conditions as JSON
@@ -191,6 +193,9 @@ class Exchange:
         Raises CallerError (nothing was sent) or UpstreamError (nobody answered; failed calls are booked all the same).
         """
         plan = self._plan = self._shadow or await self._planned()
+        prompts = self._gateway.prompts
+        if plan.team.prompts is not None and prompts is not None and self._shadow is None:
+            self._kept = prompts.of(plan.team, self.request, self.request_id)
         try:
             plan.require_choice()
             self._gateway.retries.earn()
@@ -227,9 +232,13 @@ class Exchange:
         if self._collected is not None:
             return self._replay(self._collected)
         assert self._stream is not None
-        if self.recall is not None:
-            return self.recall.noting(self._stream.events(request_id=self.request_id))
-        return self._stream.events(request_id=self.request_id, take=take)
+        if self._kept is not None:
+            take = self._kept.noting(take)
+        if self.recall is None:
+            events = self._stream.events(request_id=self.request_id, take=take)
+        else:
+            events = self.recall.noting(self._stream.events(request_id=self.request_id))
+        return events if self._kept is None else self._kept.noted(events)
 
     def error_event(self, error: PenstockError) -> bytes:
         """The last event for a client that has been promised a stream."""
@@ -635,9 +644,20 @@ class Exchange:
                 self._gateway.books.book(entry, self._plan.profile)
                 if self._trace is not None:
                     self._trace.end(entry)
+                if self._kept is not None and entry.outcome is not Outcome.REFUSED:
+                    self._keep(self._kept)
         if self._outcome() is Outcome.OK:
             await self._keep_for_others()
             self._gateway.copy_to_shadow(self._gateway, self._plan, self.request, self._caller, self.request_id)
+
+    def _keep(self, kept: Kept) -> None:
+        """Have what was asked and answered kept, as the team wants it. A stream was noted as it was relayed."""
+        assert self._plan is not None
+        assert self._gateway.prompts is not None
+        whole = self.body if self._collected is None else self._collected
+        if whole is not None and self._stream is None:
+            kept.note(whole)
+        self._gateway.prompts.put(kept, self._plan.conditions.now)
 
     async def _keep_for_others(self) -> None:
         """Have the team's cache keep the answer, if it may."""

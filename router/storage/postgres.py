@@ -26,6 +26,7 @@ from router.storage.pool import ConnectionPool
 from router.storage.reads import Value
 from router.storage.rows import KeptEntry
 from router.storage.schema import migrate_postgres
+from router.storage.sealed import SealedPrompt
 from router.storage.store import Claim, Claimed
 from router.storage.totals import KeyUses
 from router.units import Usage
@@ -240,6 +241,24 @@ class PostgresStore:
     def drop_labels(self, before: datetime) -> int:
         with self._transaction() as connection:
             return connection.execute(_sql(statements.DROP_LABELS), (rows.moment_text(before),)).rowcount
+
+    def keep_prompts(self, prompts: Sequence[SealedPrompt]) -> None:
+        with self._transaction() as connection, connection.cursor() as cursor:
+            cursor.executemany(_sql(statements.KEEP_PROMPT), [rows.prompt_row(each) for each in prompts])
+
+    def prompt(self, request_id: str) -> SealedPrompt | None:
+        with self._transaction() as connection:
+            if "\0" in request_id:  # which PostgreSQL can neither keep nor be asked for
+                return None
+            return rows.sealed_prompt(connection.execute(_sql(statements.FIND_PROMPT), (request_id,)).fetchone())
+
+    def drop_expired_prompts(self, at: datetime) -> int:
+        with self._transaction() as connection:
+            return connection.execute(_sql(statements.DROP_EXPIRED_PROMPTS), (rows.moment_text(at),)).rowcount
+
+    def drop_prompts(self, team: TeamName, before: datetime) -> int:
+        with self._transaction() as connection:
+            return connection.execute(_sql(statements.DROP_PROMPTS), (team, rows.moment_text(before))).rowcount
 
     def take_lease(self, name: str, holder: str, *, at: datetime, until: datetime) -> bool:
         lease = (name, holder, rows.moment_text(until), rows.moment_text(at))

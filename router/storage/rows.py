@@ -24,6 +24,7 @@ from router.ledger import Attempt, DoubtfulCall, LedgerEntry, Outcome, Page, Per
 from router.quality.labels import Label
 from router.quotas import Budget, Per, ScopeId, WhenSpent, charged_to
 from router.storage.errors import UnwritableEntry
+from router.storage.sealed import SealedPrompt
 from router.storage.store import Claim, Claimed
 from router.units import CostSource, Usage
 
@@ -160,6 +161,20 @@ def claimed(found: Found | None, claim: Claim) -> Claimed:
         return Claimed(claim.fingerprint, claim.request_id, None)
     fingerprint, request_id, content = found
     return Claimed(bytes(fingerprint), request_id, None if content is None else bytes(content))
+
+
+def prompt_row(prompt: SealedPrompt) -> Row:
+    """As KEEP_PROMPT takes it."""
+    at, until = moment_text(prompt.at), moment_text(prompt.until)
+    return (prompt.request_id, prompt.team, at, until, prompt.key_id, prompt.content)
+
+
+def sealed_prompt(found: Found | None) -> SealedPrompt | None:
+    """What FIND_PROMPT has found."""
+    if found is None:
+        return None
+    request_id, team, at, until, key_id, content = found
+    return SealedPrompt(request_id, TeamName(team), moment(at), moment(until), key_id, bytes(content))
 
 
 def moment_text(moment: datetime) -> str:

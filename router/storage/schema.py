@@ -218,6 +218,18 @@ SQLITE: tuple[str, ...] = (
     ) STRICT;
     CREATE INDEX audit_by_act ON audit (act, number);
     """,
+    """
+    CREATE TABLE prompts (
+        request_id TEXT PRIMARY KEY,
+        team TEXT NOT NULL,
+        at TEXT NOT NULL,
+        expires_at TEXT NOT NULL,
+        key_id TEXT NOT NULL,
+        content BLOB NOT NULL
+    ) STRICT;
+    CREATE INDEX prompts_by_expiry ON prompts (expires_at);
+    CREATE INDEX prompts_by_team ON prompts (team, at);
+    """,
 )
 
 # Text is compared byte by byte, as SQLite does, whatever the language of the database.
@@ -421,6 +433,19 @@ POSTGRES: tuple[str, ...] = (
         mac BYTEA NOT NULL
     );
     CREATE INDEX audit_by_act ON audit (act, number);
+    """,
+    """
+    CREATE TABLE prompts (
+        request_id TEXT COLLATE "C" PRIMARY KEY,
+        team TEXT COLLATE "C" NOT NULL,
+        at TIMESTAMPTZ NOT NULL,
+        expires_at TIMESTAMPTZ NOT NULL,
+        key_id TEXT COLLATE "C" NOT NULL,
+        content BYTEA NOT NULL
+    );
+    ALTER TABLE prompts ALTER COLUMN content SET STORAGE EXTERNAL;
+    CREATE INDEX prompts_by_expiry ON prompts (expires_at);
+    CREATE INDEX prompts_by_team ON prompts (team, at);
     """,
 )
 

@@ -20,6 +20,7 @@ from router.storage.errors import StoreUnavailable, UnwritableEntry
 from router.storage.reads import Value
 from router.storage.rows import KeptEntry
 from router.storage.schema import migrate_sqlite
+from router.storage.sealed import SealedPrompt
 from router.storage.sqlite_connections import SqliteConnections
 from router.storage.store import Claim, Claimed
 from router.storage.totals import KeyUses
@@ -210,6 +211,22 @@ class SqliteStore:
     def drop_labels(self, before: datetime) -> int:
         with self._connected() as connection:
             return connection.execute(statements.DROP_LABELS, (rows.moment_text(before),)).rowcount
+
+    def keep_prompts(self, prompts: Sequence[SealedPrompt]) -> None:
+        with self._transaction() as connection:
+            connection.executemany(statements.KEEP_PROMPT, [rows.prompt_row(each) for each in prompts])
+
+    def prompt(self, request_id: str) -> SealedPrompt | None:
+        with self._connected() as connection:
+            return rows.sealed_prompt(connection.execute(statements.FIND_PROMPT, (request_id,)).fetchone())
+
+    def drop_expired_prompts(self, at: datetime) -> int:
+        with self._connected() as connection:
+            return connection.execute(statements.DROP_EXPIRED_PROMPTS, (rows.moment_text(at),)).rowcount
+
+    def drop_prompts(self, team: TeamName, before: datetime) -> int:
+        with self._connected() as connection:
+            return connection.execute(statements.DROP_PROMPTS, (team, rows.moment_text(before))).rowcount
 
     def take_lease(self, name: str, holder: str, *, at: datetime, until: datetime) -> bool:
         lease = (name, holder, rows.moment_text(until), rows.moment_text(at))

@@ -134,6 +134,14 @@ KEEP_ANSWER = "UPDATE answers SET content = ?, expires_at = ? WHERE team = ? AND
 GIVE_UP_CLAIM = "DELETE FROM answers WHERE team = ? AND key_digest = ? AND request_id = ? AND content IS NULL"
 GIVE_UP_CLAIMS = "DELETE FROM answers WHERE content IS NULL"
 
+KEEP_PROMPT = """
+    INSERT INTO prompts (request_id, team, at, expires_at, key_id, content) VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT (request_id) DO NOTHING
+"""
+FIND_PROMPT = "SELECT request_id, team, at, expires_at, key_id, content FROM prompts WHERE request_id = ?"
+DROP_EXPIRED_PROMPTS = "DELETE FROM prompts WHERE expires_at <= ?"
+DROP_PROMPTS = "DELETE FROM prompts WHERE team = ? AND at < ?"
+
 # A label whose score is the one that is kept stays as it is; another takes its place, under a number of its own, so
 # that whoever has read up to the last number hears of it.
 REPLACE_LABEL = "DELETE FROM labels WHERE request_id = ? AND call = ? AND signal = ? AND score <> ?"

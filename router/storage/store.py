@@ -11,6 +11,7 @@ from router.keys import KeyStore, TeamName
 from router.ledger import History, Ledger
 from router.quality.labels import Label
 from router.storage.reads import Reads
+from router.storage.sealed import PromptStore
 
 
 class PriceStore(Protocol):
@@ -103,8 +104,8 @@ class AuditStore(Protocol):
         """The rows of an act of that moment or later, in order."""
 
 
-class Store(Ledger, History, KeyStore, PriceStore, AnswerStore, LabelStore, AuditStore, Reads, Protocol):
-    """Ledger, keys, prices, answers, labels, lessons, audit. Every method raises StoreUnavailable if out of reach."""
+class Store(Ledger, History, KeyStore, PriceStore, AnswerStore, LabelStore, PromptStore, AuditStore, Reads, Protocol):
+    """Ledger, keys, prices, answers, labels, prompts, lessons, audit. Every method raises StoreUnavailable if out of reach."""
 
     def booked(self, call_ids: Collection[str]) -> set[str]:
         """Those of the calls (`request id.number`) that the ledger has."""

@@ -63,6 +63,7 @@ _ALONE = Bound(1)
 _SPANS_LOST = Bound(3)  # the reasons
 _KEY_FAULTS = Bound(8)  # the reasons
 _TEAMS = Bound(20)
+_PROMPTS_LOST = Bound(3)  # the same
 
 
 def _no_bytes() -> int:
@@ -214,6 +215,12 @@ class Metrics:
         )
         self._log_lines_lost = self._counter(
             "log_lines_lost", "Requests that are not in the log, as it was written too slowly.", (), _ALONE
+        )
+        self._prompts_kept = self._counter(
+            "prompts_kept", "Requests kept with their answers, of teams that opt in.", (), _ALONE
+        )
+        self._prompts_lost = self._counter(
+            "prompts_lost", "Requests that should have been kept, and are not, by reason.", ("reason",), _PROMPTS_LOST
         )
         self._duration = self._histogram("request_duration_seconds", "From admission to settlement.", _DURATION_S)
         self._first_token = self._histogram(
@@ -373,6 +380,14 @@ class Metrics:
     def spans_lost(self, reason: str, count: int) -> None:
         """Count spans that no collector got: `queue_full`, `undelivered`, or `rejected` by it."""
         self._spans_lost.add((reason,), count)
+
+    def prompts_kept(self, count: int) -> None:
+        """Count requests that are kept with their answers."""
+        self._prompts_kept.add((), count)
+
+    def prompts_lost(self, reason: str, count: int) -> None:
+        """Count those that are not: `queue_full`, `no_key`, `unwritable`."""
+        self._prompts_lost.add((reason,), count)
 
     def log_lines_lost(self, count: int) -> None:
         """Count requests that were to be logged, and for which the log was too slow."""

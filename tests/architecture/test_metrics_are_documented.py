@@ -73,6 +73,8 @@ def eventful() -> Metrics:
     metrics.quality_learning("search", "promoted")
     metrics.labels_lost(1)
     metrics.spans_lost("undelivered", 1)
+    metrics.prompts_kept(1)
+    metrics.prompts_lost("unwritable", 1)
     metrics.log_lines_lost(1)
     metrics.unrated_version_answered(GPT, "openrouter")
     metrics.refused("invalid_api_key")

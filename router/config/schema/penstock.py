@@ -264,6 +264,41 @@ class TracesSection(Section):
         return self
 
 
+class PromptKeySection(Section):
+    """A key of 32 bytes, as 64 hex digits: `openssl rand -hex 32`."""
+
+    id: Annotated[Name, Field(description="what stands beside what it has sealed; never given to another key")]
+    key_env: Annotated[EnvironmentName | None, Field(description="environment variable that holds the key")] = None
+    key_file: Annotated[Text | None, Field(description="file that holds the key")] = None
+
+    @model_validator(mode="after")
+    def _is_somewhere(self) -> "PromptKeySection":
+        if (self.key_env is None) == (self.key_file is None):
+            raise fault("expected either key_env or key_file")
+        return self
+
+
+class PromptsSection(Section):
+    """How what teams ask and are answered is kept, where they opt in (docs/privacy.md)."""
+
+    keys: Annotated[
+        list[PromptKeySection], Field(min_length=1, description="newest first: that one seals, and each of them opens")
+    ]
+    max_bytes: Annotated[
+        int, Field(ge=1_024, le=67_108_864, description="of a request, and of an answer; longer ones are cut")
+    ] = 1_048_576
+
+    @model_validator(mode="after")
+    def _can_be_sealed(self) -> "PromptsSection":
+        ids = [key.id for key in self.keys]
+        twice = next((each for each in ids if ids.count(each) > 1), None)
+        if twice is not None:
+            raise fault(f"expected an id of its own for each key, got '{twice}' twice", "keys")
+        if find_spec("cryptography") is None:
+            raise fault("prompts are sealed by a package that is not installed: pip install 'penstock[prompts]'")
+        return self
+
+
 class LogsSection(Section):
     """What is written to standard error (docs/tracing.md#logs)."""
 
@@ -299,6 +334,9 @@ class PenstockFile(Section):
     )
     traces: Annotated[TracesSection | None, Field(description="spans for OpenTelemetry; default: none")] = None
     logs: LogsSection = LogsSection()
+    prompts: Annotated[
+        PromptsSection | None, Field(description="keys for what teams have kept of their requests; default: none")
+    ] = None
     breakers: Annotated[
         bool, Field(description="leave deployments alone for a while that fail, or say that they are busy")
     ] = True

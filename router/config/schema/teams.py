@@ -13,6 +13,7 @@ from router.config.schema.values import (
     LimitUsd,
     Name,
     PerWord,
+    Probability,
     Section,
     Tag,
     Text,
@@ -71,6 +72,13 @@ class CacheSection(Section):
     ] = "temperature_zero"
 
 
+class TeamPromptsSection(Section):
+    """Requests and answers of the team are kept, encrypted (docs/privacy.md). Without this section none are."""
+
+    kept_days: Annotated[int, Field(ge=1, le=3650, description="deleted after so many days")]
+    sample_share: Annotated[Probability, Field(description="of the requests; the others are not kept")] = 1.0
+
+
 def _says_efforts_once(sections: dict[str, FiguresSection]) -> dict[str, FiguresSection]:
     for name, section in sections.items():
         for kind in FiguresSection.model_fields:
@@ -115,6 +123,10 @@ class TeamFile(Section):
     cache: Annotated[
         CacheSection | None,
         Field(description="answers that are given again to who asks exactly the same; default: none"),
+    ] = None
+    prompts: Annotated[
+        TeamPromptsSection | None,
+        Field(description="keep what is asked and answered, encrypted, for so long; default: nothing is kept"),
     ] = None
     learning: TeamLearningSection = TeamLearningSection()
     data: Annotated[
