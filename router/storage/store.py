@@ -105,7 +105,7 @@ class AuditStore(Protocol):
 
 
 class Store(Ledger, History, KeyStore, PriceStore, AnswerStore, LabelStore, PromptStore, AuditStore, Reads, Protocol):
-    """Ledger, keys, prices, answers, labels, prompts, lessons, audit. Every method raises StoreUnavailable if out of reach."""
+    """Ledger, keys, prices, answers, labels, prompts, lessons, audit. Every method raises StoreUnavailable."""
 
     def booked(self, call_ids: Collection[str]) -> set[str]:
         """Those of the calls (`request id.number`) that the ledger has."""

@@ -23,6 +23,7 @@ from tests.torture import (
     aborts,
     audited,
     bound,
+    canaries,
     clock,
     crash,
     crowd,
@@ -79,7 +80,13 @@ UPSTREAM: Mapping[str, Experiment] = {
     "l": refusing_models,
 }
 METRICS: Mapping[str, Experiment] = {"m": scraped}
-SECURITY: Mapping[str, Experiment] = {"x": egress, "keys": keys, "matrix": matrix, "audit": audited}
+SECURITY: Mapping[str, Experiment] = {
+    "x": egress,
+    "keys": keys,
+    "matrix": matrix,
+    "audit": audited,
+    "canaries": canaries,
+}
 SUBJECTS: Mapping[str, Mapping[str, Experiment]] = {
     "money": MONEY,
     "upstream": UPSTREAM,
