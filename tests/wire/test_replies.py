@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.errors import FailureKind, InvalidRequest, UnknownModel, UpstreamRefused
+from router.keys import Redaction, Secret
 from router.units import Usage
 from router.wire.replies import Bill, ReplyFacts, ReplyReader, error_body
 
@@ -474,3 +475,19 @@ def test_a_failure_lists_every_deployment_that_was_asked() -> None:
     error.tried = ("openrouter:a", "deepseek:b")
 
     assert json.loads(error_body(error))["error"]["tried"] == ["openrouter:a", "deepseek:b"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"error": {"message": "Incorrect API key: local-Qz7WmX2hJpT9.", "code": 400}},
+        {"error": "Incorrect API key: local-Qz7WmX2hJpT9."},
+        {"message": "Incorrect API key: local-Qz7WmX2hJpT9."},
+    ],
+)
+def test_what_is_to_be_hidden_is_in_no_error_whatever_its_shape(error: object) -> None:
+    reader = ReplyReader(Redaction([Secret("local-Qz7WmX2hJpT9")]))
+
+    refusal = reader.refusal(json.dumps(error).encode(), status=400, provider="local")
+
+    assert refusal.message == "local answered 400: Incorrect API key: ***."
