@@ -1,13 +1,16 @@
 """What a team that opts in has kept is what crossed the wire; of all others nothing is; a store away is no matter."""
 
 import json
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import pytest
 
+from router.keys import Secret
+from router.storage.prompts import Seal
+from router.storage.sealed import Prompt
 from router.storage.sqlite import SqliteStore
 from tests.e2e.conftest import Proxy, Sandbox, running_proxy
 from tests.waiting import eventually
@@ -37,12 +40,14 @@ def proxy(own_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield proxy
 
 
-def kept_of(proxy: Proxy, answer: httpx2.Response) -> Any:  # noqa: ANN401 - foreign JSON
+def kept_of(proxy: Proxy, answer: httpx2.Response) -> Prompt:
     request_id = answer.headers["x-request-id"]
     store = SqliteStore(Path(proxy.environment["STATE_DIRECTORY"]) / "penstock.sqlite")
     eventually(lambda: store.prompt(request_id) is not None, within_s=10)
+    sealed = store.prompt(request_id)
     store.close()
-    return json.loads(proxy.command("prompts", "show", request_id, "--json"))
+    assert sealed is not None
+    return Seal([("a", Secret(KEY))], random_bytes=secrets.token_bytes).opened(sealed)
 
 
 def test_a_whole_answer_and_a_stream_are_kept_as_the_client_sent_and_got_them(proxy: Proxy) -> None:
@@ -50,11 +55,11 @@ def test_a_whole_answer_and_a_stream_are_kept_as_the_client_sent_and_got_them(pr
     streamed = proxy.chat("keeper", {**QUESTION, "temperature": 1, "stream": True})
 
     first, second = kept_of(proxy, whole), kept_of(proxy, streamed)
-    assert json.loads(first["request"]) == QUESTION
-    assert (first["answer"], first["team"], first["api"]) == (whole.text, "keeper", "chat/completions")
-    assert json.loads(second["request"])["stream"] is True
-    assert second["answer"] == streamed.text
-    assert second["answer"].endswith("data: [DONE]\n\n")
+    assert json.loads(first.request) == QUESTION
+    assert (first.answer, first.team, first.api) == (whole.content, "keeper", "chat/completions")
+    assert json.loads(second.request)["stream"] is True
+    assert second.answer == streamed.content
+    assert second.answer.endswith(b"data: [DONE]\n\n")
 
 
 def test_an_answer_of_the_cache_is_kept_too_and_one_that_was_refused_is_not(proxy: Proxy) -> None:
@@ -62,10 +67,10 @@ def test_an_answer_of_the_cache_is_kept_too_and_one_that_was_refused_is_not(prox
     streams = [proxy.chat("keeper", {**body, "stream": True}) for _ in range(2)]
     refused = proxy.chat("keeper", {**body, "model": "nothing-of-the-kind"})
 
-    kept = [kept_of(proxy, each)["answer"] for each in streams]
+    kept = [kept_of(proxy, each).answer for each in streams]
 
     assert streams[1].headers["x-penstock-cache"] == "hit"
-    assert kept == [each.text for each in streams]
+    assert kept == [each.content for each in streams]
     store = SqliteStore(Path(proxy.environment["STATE_DIRECTORY"]) / "penstock.sqlite")
     assert store.prompt(refused.headers["x-request-id"]) is None
     store.close()
@@ -99,4 +104,4 @@ def test_where_nothing_can_be_kept_requests_are_answered_and_it_is_counted(proxy
         store.close()
 
     assert answer.status_code == 200
-    assert kept_of(proxy, proxy.chat("keeper", {**QUESTION, "temperature": 1}))["team"] == "keeper"
+    assert kept_of(proxy, proxy.chat("keeper", {**QUESTION, "temperature": 1})).team == "keeper"

@@ -82,10 +82,9 @@ def test_a_warning_is_logged_without_its_text(stream: io.StringIO) -> None:
 
 
 def test_the_way_that_an_error_took_is_told_without_what_it_says() -> None:
-    try:
+    with pytest.raises(ValueError, match=CANARY) as caught:
         fails()
-    except ValueError as error:
-        told = brief_traceback(error)
+    told = brief_traceback(caught.value)
 
     assert told.endswith("ValueError\n")
     assert "in fails" in told

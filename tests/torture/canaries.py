@@ -5,6 +5,7 @@ secret, at the log's level `debug`, and are looked for, in any form (needles.py)
 """
 
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -23,6 +24,7 @@ import redis
 
 from router.keys import KeyId, PresentedKey, Secret, written
 from router.storage.postgres import PostgresStore
+from router.storage.prompts import Seal
 from router.storage.sqlite import SqliteStore
 from router.storage.store import Store
 from tests.torture.canary_provider import Collector, TellingProvider, running
@@ -124,7 +126,7 @@ def _figures(setting: Setting, seen: _Seen) -> Iterator[Figure]:
     yield at_least("answers of different status", len(seen.statuses), 10)
     yield at_least("moods of the provider, which quotes prompt and key", seen.moods, 30)
     yield at_least("mistakes of ours that quote the prompt", seen.mistakes, 1)
-    yield at_least("commands with secrets in what they read", seen.commands, 2 if setting.is_short else 12)
+    yield at_least("commands with secrets in what they read", seen.commands, 1 if setting.is_short else 12)
     yield at_least("reloads that failed over a file with a secret", seen.reload_failures, 1)
     yield at_least("deliveries of spans", seen.spans, 1)
     yield at_least("provider's own key, at the provider", seen.keys_at_provider, 1)
@@ -134,7 +136,7 @@ def _figures(setting: Setting, seen: _Seen) -> Iterator[Figure]:
     yield none("secrets found", len(secret))
     yield none("prompts and answers found", len(said))
     yield at_least("requests kept of a team that opts in", seen.kept, 20)
-    yield at_least("of these opened with the key, to see that they hold it", seen.opened, 1)
+    yield at_least("of these opened with the key, to see that they hold it", seen.opened, 20)
     yield none("requests kept of teams that do not", seen.kept_unasked)
     yield at_least("lines of the log", seen.log_lines, 50)
     yield none("lines that are no JSON object, or hold a control character", seen.bad_lines)
@@ -316,7 +318,7 @@ class _Experiment:
         main, team = replica.config / "penstock.yaml", replica.config / "teams" / "quiet.yaml"
         good, good_team = main.read_text(), team.read_text()
         bad = of["in a broken file"]
-        for text in (
+        files = (
             f"{good}\napi_key: {bad}\n",
             f"{good}\nredis: {{url: 'redis://:{bad}@127.0.0.1'}}\n",
             good.replace("api_key_env: OPENROUTER_API_KEY", f"api_key_env: 'sk-or-{bad}'"),
@@ -329,7 +331,8 @@ class _Experiment:
             f"{good}\n{bad}: [\n",
             f"{good}\n'{bad}: \n",
             f"{good}\n? {{{bad}: 1}}\n: &{bad} *{bad}2\n",
-        ):
+        )
+        for text in files[:: 4 if self._setting.is_short else 1]:
             main.write_text(text)
             self._reloaded(replica, right)
         main.write_text(good)
@@ -398,8 +401,8 @@ class _Experiment:
         broken = self._config(
             replica, "broken", f"\nadmin: {{token_file: '{token_file}', x: {file}}}\nlisten: {file}\n"
         )
-        runs += [(["check", str(broken)], {})]
         if not self._setting.is_short:
+            runs += [(["check", str(broken)], {})]
             headers = {_HEADERS_ENV: f"no equals sign {of['collector header']}"}
             runs += [(["check", "--json", str(broken)], {}), (["serve", "--config", str(broken)], {})]
             runs += [(["check", str(replica.config)], headers), (["doctor", str(replica.config)], headers)]
@@ -416,19 +419,22 @@ class _Experiment:
 
     def _open_what_is_kept(self, plant: Plant) -> None:
         """Of the team that opts in there is something, and with the key it can be read; of the others nothing is."""
-        seen, [replica] = self._seen, plant.replicas
+        seen = self._seen
         store: Store
         if plant.shared is None:
             store = SqliteStore(plant.state / "penstock.sqlite")
         else:
             store = PostgresStore(Secret(plant.shared.postgres.url))
         rows = store.read("SELECT team, request_id FROM prompts ORDER BY request_id", (), patience_s=10.0)
-        store.close()
         seen.kept = sum(team == "kept" for team, _ in rows)
         seen.kept_unasked = len(rows) - seen.kept
-        for _, request_id in rows[:: max(len(rows) // 2, 1)][:2]:
-            shown = _ran(replica, (["prompts", "show", request_id, "--config", str(replica.config)], {}))
-            seen.opened += any(self._canaries[name].encode() in shown for name in ("user", "second prompt"))
+        seal = Seal([("a", Secret(self._canaries["key for prompts"]))], random_bytes=secrets.token_bytes)
+        for _, request_id in rows:
+            sealed = store.prompt(request_id)
+            assert sealed is not None
+            opened = seal.opened(sealed)
+            seen.opened += any(self._canaries[name].encode() in opened.request for name in ("user", "second prompt"))
+        store.close()
 
     def _config(self, replica: Replica, name: str, more: str) -> Path:
         made = self._setting.directory / name
