@@ -41,6 +41,9 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
         super().__init__(("127.0.0.1", 0), handler)
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A proxy that hangs up is what is wanted."""
+
 
 class TellingProvider(_Server):
     """Quotes the prompt and the key in its errors, and answers with `answers`, by what part of an answer they are."""
