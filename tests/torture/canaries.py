@@ -122,7 +122,7 @@ class _Seen:
 def _figures(setting: Setting, seen: _Seen) -> Iterator[Figure]:
     secret, said = ([hit for hit in seen.hits if _is_secret(hit[0]) is kind] for kind in (True, False))
     yield at_least("canaries", len(seen.canaries), 40)
-    yield at_least("requests that hold them", seen.requests, 200 if setting.is_short else 500)
+    yield at_least("requests that hold them", seen.requests, 200 if setting.is_short else 400)
     yield at_least("answers of different status", len(seen.statuses), 10)
     yield at_least("moods of the provider, which quotes prompt and key", seen.moods, 30)
     yield at_least("mistakes of ours that quote the prompt", seen.mistakes, 1)
