@@ -2,7 +2,7 @@
 
 import pytest
 
-from router.assembly.stores import BadAddress, redis_client
+from router.assembly.with_redis import BadAddress, redis_client
 from router.errors import PenstockError
 from router.keys import Secret
 from router.storage.postgres import PostgresStore
