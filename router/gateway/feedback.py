@@ -14,6 +14,8 @@ from router.keys import Caller, TeamName
 from router.ledger import LedgerEntry, Outcome
 from router.quality.labels import Label, Signal, Verdict
 from router.storage.store import Store
+from router.wire.foreign import UNREADABLE
+from router.wire.strict_json import refuse_ambiguous
 
 WINDOW = timedelta(days=30)  # after its request was decided
 MOST_PER_MINUTE = 600  # of a team, in each process: an answer has one score, and ten a second are many
@@ -112,8 +114,9 @@ class Feedback:
 
     def _read(self, body: bytes) -> Score:
         try:
+            refuse_ambiguous(body)
             score = self._decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             is_reason = "$.reason" in str(error)
             words = f" It is one of {', '.join(get_args(Reason))}." if is_reason else ""
             raise InvalidRequest(

@@ -18,6 +18,7 @@ from router.apis import Api
 from router.errors import InvalidRequest
 from router.wire.foreign import UNREADABLE
 from router.wire.json_faults import json_fault
+from router.wire.strict_json import refuse_ambiguous
 
 _Typed = TypeVar("_Typed", bound=Struct)
 
@@ -217,12 +218,17 @@ def _members_of(decoder: msgspec.json.Decoder[dict[str, Raw]], body: bytes) -> d
     80 calls emptier than the event loop's. Raises RecursionError for what is too deep.
     """
     if body.count(b"[") + body.count(b"{") < _FEW_OPENINGS:  # those in texts are counted too, and do no harm
-        return decoder.decode(body)
+        return _read_strictly(decoder, body)
     return _deeper(decoder, body, calls=160)
 
 
 def _deeper(decoder: msgspec.json.Decoder[dict[str, Raw]], body: bytes, *, calls: int) -> dict[str, Raw]:
-    return _deeper(decoder, body, calls=calls - 1) if calls else decoder.decode(body)
+    return _deeper(decoder, body, calls=calls - 1) if calls else _read_strictly(decoder, body)
+
+
+def _read_strictly(decoder: msgspec.json.Decoder[dict[str, Raw]], body: bytes) -> dict[str, Raw]:
+    refuse_ambiguous(body)
+    return decoder.decode(body)
 
 
 class BodyReader(Generic[_Typed]):
@@ -235,7 +241,6 @@ class BodyReader(Generic[_Typed]):
     def members(self, body: bytes) -> dict[str, Raw]:
         """The top-level members as they came. Raises InvalidRequest saying what is wrong with the body."""
         try:
-            body.decode()  # msgspec does not look into the strings of members that it keeps raw
             return _members_of(self._members, body)
         except UNREADABLE as error:
             raise explained(error, body) from error

@@ -2,7 +2,6 @@
 
 import json
 from decimal import Decimal
-from typing import Any
 
 import msgspec
 import pytest
@@ -356,9 +355,7 @@ def test_no_bytes_at_all_raise_anything_but_an_invalid_request(noise: bytes) -> 
 # What reaches the provider untouched
 
 _BLANKS = st.sampled_from(["", "", " ", "\n\t"])
-_NUMBERS = st.sampled_from(
-    ["1.0", "1e5", "1E+2", "-0", "-0.0", "0.1e-7", "1" + "0" * 400, "1e999"]
-) | st.integers().map(str)
+_NUMBERS = st.sampled_from(["1.0", "1e5", "1E+2", "-0", "-0.0", "0.1e-7", "1" + "0" * 400]) | st.integers().map(str)
 _STRINGS = st.builds(
     lambda text, is_ascii: json.dumps(text, ensure_ascii=is_ascii),
     st.text(st.characters(exclude_categories=["Cs"]), max_size=8),
@@ -376,7 +373,9 @@ JSON_TEXTS = st.recursive(
         st.builds(_joined, st.lists(inner, max_size=4), st.just("[]"), _BLANKS)
         | st.builds(
             _joined,
-            st.lists(st.tuples(_STRINGS, inner).map(lambda pair: f"{pair[0]}:{pair[1]}"), max_size=4),
+            st.lists(st.tuples(_STRINGS, inner), max_size=4, unique_by=lambda pair: json.loads(pair[0])).map(
+                lambda pairs: [f"{name}:{value}" for name, value in pairs]
+            ),
             st.just("{}"),
             _BLANKS,
         )
@@ -421,9 +420,19 @@ def test_making_the_outgoing_body_leaves_the_request_as_it_was() -> None:
     assert json.loads(request.body_with({})) == {"model": "auto", "messages": MESSAGES, "user": "u-1"}
 
 
-def test_of_a_member_sent_twice_the_last_counts_and_only_it_is_sent() -> None:
-    request = read_with(rb'"mo\u0064el":"second","max_tokens":1,"max_tokens":2')
+@pytest.mark.parametrize(
+    "member",
+    [
+        b'"model":"dear"',
+        rb'"mo\u0064el":"dear"',
+        b'"max_tokens":1,"max_tokens":2',
+        b'"tools":[{"type":"web_search","type":"function"}]',
+        b'"reasoning":{"max_tokens":1,"max_tokens":100000}',
+        rb'"x":[[{"\u0061":1,"a":1}]]',
+    ],
+)
+def test_a_member_that_is_there_twice_is_refused_at_any_depth(member: bytes) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        read_with(member)
 
-    sent: list[tuple[str, Any]] = json.loads(request.body_with({}), object_pairs_hook=list)
-    assert [value for name, value in sent if name in ("model", "max_tokens")] == ["second", 2]
-    assert (request.model, request.max_output_tokens) == ("second", 2)
+    assert caught.value.code == "repeated_member"
