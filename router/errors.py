@@ -3,6 +3,7 @@
 PenstockError                   500  server_error           internal_error
 ├── CallerError                 400  invalid_request_error  invalid_request
 │   ├── InvalidRequest          400  invalid_request_error  invalid_request, or one that the raiser chose
+│   ├── Inadmissible            400  invalid_request_error  malformed, or another of `Refusal` (server/edge.py)
 │   ├── IdempotencyConflict     409  invalid_request_error  idempotency_key_reused
 │   ├── IdempotencyBusy         409  invalid_request_error  idempotency_key_in_use
 │   ├── NothingEligible         400  invalid_request_error  no_eligible_model
@@ -72,6 +73,17 @@ class InvalidRequest(CallerError):
     def __init__(self, message: str, *, param: str | None = None, code: str = "invalid_request") -> None:
         super().__init__(message)
         self.param = param
+        self.code = code
+
+
+class Inadmissible(CallerError):
+    """What came is no request, or one with more than one meaning, or came too slowly; the connection is closed."""
+
+    code = "malformed"
+
+    def __init__(self, message: str, *, status: int, code: str) -> None:
+        super().__init__(message)
+        self.status = status
         self.code = code
 
 

@@ -116,6 +116,7 @@ class House:
     supervisor: Supervisor
     close: Callable[[], Awaitable[None]]  # connections and files, if the data app has never run
     hung_up: Callable[[], None]  # on SIGHUP: the configuration is to be read anew
+    connection_refused: Callable[[str], None]  # why, at either port
 
 
 @dataclass(frozen=True, slots=True)
@@ -485,6 +486,7 @@ def assemble(
         supervisor=supervisor,
         close=close,
         hung_up=reload.ask,
+        connection_refused=metrics.connection_refused,
     )
 
 

@@ -191,11 +191,16 @@ async def _serve(snapshot: Snapshot, ports: _Ports, is_demo: bool, source: Sourc
             await stack.enter_async_context(
                 serving(make_sandbox(time_scale=1.0, seed=0, fault_rate=0.0, spread=0.25), listener)
             )
-        await stack.enter_async_context(serving(house.admin, ports.admin))
+        await stack.enter_async_context(serving(house.admin, ports.admin, refused=house.connection_refused))
         prepare_to_serve()
         _announce(snapshot, house, ports, config=source.directory, is_demo=is_demo, uses_sandbox=uses_sandbox)
         await serve_until_stopped(
-            house.data, ports.data, house.stop, snapshot.settings.streams.unread_s, hung_up=house.hung_up
+            house.data,
+            ports.data,
+            house.stop,
+            snapshot.settings.streams.unread_s,
+            hung_up=house.hung_up,
+            refused=house.connection_refused,
         )
 
 

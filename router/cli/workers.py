@@ -166,9 +166,16 @@ async def _serve(
         house.stop.begin()
         link.stopping()
 
-    async with serving(house.admin, admin), anyio.create_task_group() as tasks:
+    async with serving(house.admin, admin, refused=house.connection_refused), anyio.create_task_group() as tasks:
         tasks.start_soon(link.stop_with_parent)
         prepare_to_serve()
         stop = replace(house.stop, serves=link.ready, begin=begin)
-        await serve_until_stopped(house.data, data, stop, snapshot.settings.streams.unread_s, hung_up=house.hung_up)
+        await serve_until_stopped(
+            house.data,
+            data,
+            stop,
+            snapshot.settings.streams.unread_s,
+            hung_up=house.hung_up,
+            refused=house.connection_refused,
+        )
         tasks.cancel_scope.cancel()

@@ -1,154 +1,85 @@
-"""One client's connection, as uvicorn's own but for three things: a client that takes nothing is not waited for, an
-answer is written with less ado, and one that comes before its request has ended is not lost to a reset.
+"""One client's connection: uvicorn's, guarded against those who send or take slowly, much, or ambiguously.
 
-uvicorn 0.54 looks at each header with two regular expressions and writes head and body apart.
+Of uvicorn 0.54 the life of a connection, its flow control and its queue of pipelined requests are used. How a request
+is read is ours: uvicorn waits for ever for a head, a body, and for a client to take its answer; it bounds neither head
+nor trailers, which it puts among the headers; and it writes its 400 into the midst of an answer that is under way. What
+is refused, and why, is in edge.py; how long is waited, in deadlines.py; how answers are written, in answering.py.
 """
 
 import asyncio
-from collections.abc import Iterable
-from typing import cast
+import urllib.parse
+from collections.abc import Callable
+from typing import Any, cast
 
+import httptools
 import uvicorn
-from starlette.types import Scope
-from uvicorn._types import ASGISendEvent
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from starlette.types import ASGIApp, Scope
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from router.server.answering import SEND_NOW, Answering, Lingering
+from router.server.deadlines import BODY_BEHIND_S, BODY_BYTES_PER_S, BODY_S, Deadlines, Line, leave
+from router.server.edge import (
+    FRAMING_PER_BYTE,
+    MOST_AHEAD,
+    MOST_FRAMING_BYTES,
+    MOST_HEAD_BYTES,
+    MOST_TARGET_BYTES,
+    Refusal,
+    Refused,
+    fault_of,
+)
 
 # What may wait for a client before whoever writes to it is made to wait. The kernel's own buffer comes on top.
 _HIGH_WATER_BYTES, _LOW_WATER_BYTES = 32 * 1024, 8 * 1024
 
-# Up to here copying head and body together costs a few us, and is one write.
-_MAX_JOINED_WRITE_BYTES = 64 * 1024
-
-_CONTROLS = bytes([*range(0x09), *range(0x0A, 0x20), 0x7F])  # all but the tab
-_NOT_IN_NAMES = bytes([*range(0x21), *b'()<>@,;:\\[]={}"', 0x7F])
-
-SEND_NOW = "penstock.send_now"  # where the `send_now` of an answer stands in the ASGI scope of its request
-
 UNREAD_S = 300.0
 
-# How long the rest of a request is taken and thrown away that was answered before its end.
-_LINGER_S = 2.0
+# What of a request is awaited next. A connection that is refused awaits nothing.
+_START, _HEAD, _BODY, _REFUSED = range(4)
+
+
+_UNHURRIED = frozenset({Refusal.CROWDED, Refusal.SLOW_HEAD, Refusal.SLOW_BODY})
+
+
+def _nobody(_: str) -> None:
+    pass
 
 
 class ServerConfig(uvicorn.Config):
-    """uvicorn's, and how long a client may take nothing of what waits for it."""
+    """uvicorn's, and what the connections of one server have in common."""
 
-    unread_s: float = UNREAD_S
-
-
-class Answering(RequestResponseCycle):
-    """The answer to one request, with uvicorn's rules. The head leaves with the first of the body, as ASGI has it."""
-
-    _head = b""  # until it has left
-
-    async def send(self, message: ASGISendEvent) -> None:
-        if self.flow.write_paused and not self.disconnected:
-            await self.flow.drain()
-        if self.disconnected:
-            return
-        if self.response_complete:
-            raise RuntimeError(f"Unexpected ASGI message {message['type']!r} sent, after response already completed.")
-        if message["type"] == "http.response.start" and not self.response_started:
-            self.response_started = True
-            self.waiting_for_100_continue = False
-            self._head = self._head_of(message["status"], message.get("headers", ()))
-        elif message["type"] == "http.response.body" and self.response_started:
-            self._send_body(message.get("body", b""), more_body=message.get("more_body", False))
-        else:
-            raise RuntimeError(f"Unexpected ASGI message {message['type']!r}.")
-
-    def send_now(self, data: bytes) -> bool:
-        """Send a piece of a body that goes on, if its head has left and nothing waits for the client; else False.
-
-        `send` is awaited, which needs a task that has been woken.
-        """
-        if self._head or self.flow.write_paused or self.disconnected or self.response_complete:
-            return False
-        if not self.chunked_encoding or not data:
-            return False
-        self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
-        return True
-
-    def _head_of(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-        """Raises RuntimeError for a head that would not be one line per header."""
-        names: list[bytes] = []
-        lines: list[bytes] = []
-        is_closed = False
-        if self.more_body:
-            # Answered before the request was read to its end, such as one without a key. Its sender may never send the
-            # rest: HAProxy 2.6 then goes on with the next request, whose head would be taken for the missing body.
-            self.keep_alive = False
-        for each, value in (*self.default_headers, *headers):
-            name = each.lower()
-            if name == b"content-length" and self.chunked_encoding is None:
-                self.expected_content_length = int(value)
-                self.chunked_encoding = False
-            elif name == b"transfer-encoding" and value.lower() == b"chunked":
-                self.expected_content_length = 0
-                self.chunked_encoding = True
-            elif name == b"connection" and b"close" in [token.strip() for token in value.lower().split(b",")]:
-                self.keep_alive = False
-                is_closed = True
-            names.append(name)
-            lines.append(b"%b: %b\r\n" % (name, value))
-        if not self.keep_alive and not is_closed:
-            lines.append(b"connection: close\r\n")
-        has_no_body = self.scope["method"] == "HEAD" or status in (204, 304)
-        if self.chunked_encoding is None and not has_no_body:
-            self.chunked_encoding = True
-            lines.append(b"transfer-encoding: chunked\r\n")
-        head = b"%b%b\r\n" % (STATUS_LINE[status], b"".join(lines))
-        # The head is looked at once, as a whole: its only controls are the ends of the lines that were put there.
-        all_names = b"".join(names)
-        if len(all_names.translate(None, _NOT_IN_NAMES)) != len(all_names):
-            raise RuntimeError("Invalid HTTP header name.")
-        if len(head) - len(head.translate(None, _CONTROLS)) != 2 * (len(lines) + 2):
-            raise RuntimeError("Invalid HTTP header value.")
-        return head
-
-    def _send_body(self, body: bytes, *, more_body: bool) -> None:
-        if self.scope["method"] == "HEAD":
-            self.expected_content_length = 0
-            data = b""
-        elif self.chunked_encoding:
-            data = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
-            if not more_body:
-                data += b"0\r\n\r\n"
-        else:
-            if len(body) > self.expected_content_length:
-                raise RuntimeError("Response content longer than Content-Length")
-            self.expected_content_length -= len(body)
-            data = body
-        self._write(data)
-        if not more_body:
-            if self.expected_content_length:
-                raise RuntimeError("Response content shorter than Content-Length")
-            self.response_complete = True
-            self.message_event.set()
-            cast("Scope", self.scope).pop(SEND_NOW, None)  # it leads back to here, in a circle
-            if not self.keep_alive:
-                if self.more_body:
-                    _Lingering.on(self.transport)
-                else:
-                    self.transport.close()
-            self.on_response()
-
-    def _write(self, data: bytes) -> None:
-        if self._head:
-            head, self._head = self._head, b""
-            if len(data) > _MAX_JOINED_WRITE_BYTES:
-                self.transport.write(head)
-            else:
-                data = head + data
-        if data:
-            self.transport.write(data)
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        deadlines: Deadlines,
+        unread_s: float = UNREAD_S,
+        refused: Callable[[str], None] = _nobody,
+        **options: Any,  # noqa: ANN401 - uvicorn's own
+    ) -> None:
+        """`unread_s`: how long a client may take nothing of what waits for it. `refused` is told the reason of each
+        connection that is refused."""
+        super().__init__(app, **options)
+        self.deadlines = deadlines
+        self.unread_s = unread_s
+        self.refused = refused
 
 
-class PatientConnection(HttpToolsProtocol):
-    """Closed when none of what waits for the client has been taken for `unread_s`, while or after it is written.
+class GuardedConnection(HttpToolsProtocol):
+    """A connection by the rules of this room's edge, closed also when none of what waits for the client has been taken
+    for `unread_s`, while or after it is written."""
 
-    uvicorn waits for ever: for room in the buffer while an answer is written, and then for the buffer to empty.
-    """
+    config: ServerConfig
+    line: Line | None = None  # of those that are waited for (deadlines.py)
+
+    _awaits = _START
+    _begun = 0  # requests of which something was read
+    _head_bytes = 0  # of the head that is being read, without the read that it will end in
+    _framing_bytes = 0  # of a body, beyond what its content allows
+    _came_bytes = 0  # of a body since it was looked at
+    _body_due_s = _body_ends_s = 0.0
+    _refusal: tuple[Refusal, str] | None = None  # to be told when the requests before have been answered
 
     _timer: asyncio.TimerHandle | None = None
     _unread_bytes = 0  # when they were last counted
@@ -157,15 +88,255 @@ class PatientConnection(HttpToolsProtocol):
         transport = cast("asyncio.Transport", transport)
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=_HIGH_WATER_BYTES, low=_LOW_WATER_BYTES)
+        deadlines = self.config.deadlines
+        if len(self.connections) > deadlines.most and not deadlines.make_room():
+            self._refuse(Refusal.CROWDED)
+            return
+        deadlines.enter(deadlines.heads, self, self.loop)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        leave(self)
+        super().connection_lost(exc)
+        self._cancel_timer()
+
+    # What comes.
+
+    def data_received(self, data: bytes) -> None:
+        awaits = self._awaits
+        if awaits == _BODY:
+            self._came_bytes += len(data)
+            self._framing_bytes += len(data)
+        elif awaits == _REFUSED:
+            return
+        elif awaits == _START and data[0] < 0x21:  # a head begins with a letter
+            data = data.lstrip(b"\r\n")
+            if not data:  # and the deadline is the one before
+                return
+        if awaits != _BODY and self._head_bytes + len(data) > MOST_HEAD_BYTES:
+            self._read_in_pieces(data)
+        else:
+            self._read(data)
+        if self._awaits == _START:
+            if self.line is not None:
+                leave(self)
+        elif self._awaits != _REFUSED:
+            self._wait(since=awaits)
+
+    def _read(self, data: bytes | memoryview) -> None:
+        begun = self._begun
+        begun += self._awaits == _START
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as found:
+            self._read_without_upgrade(data[found.args[0] :])
+        except httptools.HttpParserError as error:
+            cause = error.__context__
+            if isinstance(cause, Refused):
+                self._refuse(cause.refusal)
+            else:
+                self._refuse(Refusal.MALFORMED, f" ({error})")
+        else:
+            if self._awaits == _HEAD:
+                # Where the last of several heads began in a read is not told: then it is counted from the next.
+                self._head_bytes += len(data) if self._begun <= begun else 0
+                if self._head_bytes >= MOST_HEAD_BYTES:
+                    is_target = len(self.url) > MOST_TARGET_BYTES
+                    self._refuse(Refusal.TARGET_TOO_LONG if is_target else Refusal.HEAD_TOO_LARGE)
+
+    def _read_in_pieces(self, data: bytes) -> None:
+        """So that no head is parsed beyond its limit."""
+        rest = memoryview(data)
+        while rest and self._awaits in (_START, _HEAD):
+            size = MOST_HEAD_BYTES - self._head_bytes
+            piece, rest = rest[:size], rest[size:]
+            self._read(piece)
+        if rest and self._awaits == _BODY:
+            self._read(rest)
+
+    def _read_without_upgrade(self, rest: bytes | memoryview) -> None:
+        """Read the head again without the offer to speak another protocol, which may be ignored (RFC 9110, 7.8).
+
+        Java's client makes one with its first request. llhttp takes what follows for that protocol.
+        """
+        scope, headers = self.scope, self.headers
+        kept = [header for header in headers if header[0] not in (b"upgrade", b"connection", b"http2-settings")]
+        if any(name == b"connection" and b"close" in value.lower() for name, value in headers):
+            kept.append((b"connection", b"close"))
+        line = f"{scope['method']} {self.url.decode()} HTTP/{scope['http_version']}"
+        head = b"%b\r\n%b\r\n" % (line.encode(), b"".join(b"%b: %b\r\n" % header for header in kept))
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        self._awaits = _START
+        self._read(head)
+        if rest and self._awaits != _REFUSED:
+            self._read(rest)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._awaits = _HEAD
+        self._head_bytes = 0
+        self._begun += 1
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._awaits == _HEAD:  # else it is a trailer, and nobody here wants one
+            self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        """uvicorn makes its own cycle in the midst of this; it is ours before its task has begun.
+        """uvicorn's, without a second look at the URL, and with an answer of ours."""
+        parser, scope, headers = self.parser, cast("Scope", self.scope), self.headers
+        version, target = parser.get_http_version(), self.url
+        method = parser.get_method().decode("ascii")
+        if method == "CONNECT":
+            raise Refused(Refusal.CONNECT)
+        fields = dict(headers)
+        fault = fault_of(version, target, headers, fields)
+        if fault is not None:
+            raise Refused(fault)
+        if len(self.pipeline) >= MOST_AHEAD:
+            raise Refused(Refusal.AHEAD)
+        raw_path, _, query = target.partition(b"?")
+        path = raw_path.decode("ascii")
+        scope["method"] = method
+        scope["http_version"] = version
+        scope["path"] = urllib.parse.unquote(path) if "%" in path else path
+        scope["raw_path"] = raw_path
+        scope["query_string"] = query
+        if parser.should_upgrade():
+            return  # it is read again
+        before = cast("Answering | None", self.cycle)
+        self.cycle = cycle = Answering(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=b"expect" in fields,
+            keep_alive=version != "1.0" and parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        scope[SEND_NOW] = cycle.send_now
+        self._awaits = _BODY
+        self._head_bytes = self._framing_bytes = 0
+        if before is None or before.response_complete:
+            self._start_asgi_task(cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, self.app))
 
-        A cycle is always made: no request is upgraded to a websocket (listen.py).
-        """
-        super().on_headers_complete()
-        self.cycle.__class__ = Answering
-        cast("Scope", self.scope)[SEND_NOW] = cast("Answering", self.cycle).send_now
+    def on_body(self, body: bytes) -> None:
+        cycle = self.cycle
+        if cycle.response_complete:
+            return
+        self._framing_bytes -= (1 + FRAMING_PER_BYTE) * len(body)
+        cycle.body += body
+        if len(cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        cycle.message_event.set()
+
+    def on_message_complete(self) -> None:
+        if self._awaits != _BODY:
+            return  # it is read again
+        self._awaits = _START
+        cycle = self.cycle
+        if not cycle.response_complete:
+            cycle.more_body = False
+            cycle.message_event.set()
+
+    # Who is waited for.
+
+    def _wait(self, *, since: int) -> None:
+        """A request is not whole; `since` is what was awaited before the read that has just been taken."""
+        deadlines = self.config.deadlines
+        if self._awaits == _HEAD:
+            if self.line is not deadlines.heads:
+                deadlines.enter(deadlines.heads, self, self.loop)
+        elif since != _BODY or self.line is not deadlines.bodies:
+            now_s = self.loop.time()
+            self._came_bytes = self._framing_bytes = 0
+            self._body_due_s = now_s + BODY_BEHIND_S
+            self._body_ends_s = now_s + BODY_S
+            deadlines.enter(deadlines.bodies, self, self.loop)
+        elif self._framing_bytes > MOST_FRAMING_BYTES:
+            self._refuse(Refusal.FRAMING)
+        else:
+            self._framing_bytes = max(self._framing_bytes, 0)
+
+    def head_too_late(self) -> None:
+        if self.flow.read_paused:  # by us, until the requests before are answered
+            self.config.deadlines.enter(self.config.deadlines.heads, self, self.loop)
+        else:
+            self._refuse(Refusal.SLOW_HEAD)
+
+    def idle_too_long(self) -> None:
+        leave(self)
+        self.timeout_keep_alive_handler()
+
+    def give_way(self) -> None:
+        self.config.refused(Refusal.CROWDED.reason)
+        leave(self)
+        self.transport.abort()
+
+    def look_at_body(self, now_s: float, waited_s: float) -> None:
+        came_bytes, self._came_bytes = self._came_bytes, 0
+        if self.flow.read_paused:  # whoever reads it is the slow one
+            self._body_due_s = now_s + BODY_BEHIND_S
+            self._body_ends_s += waited_s
+            return
+        self._body_due_s = min(self._body_due_s + came_bytes / BODY_BYTES_PER_S, now_s + BODY_BEHIND_S)
+        if now_s >= min(self._body_due_s, self._body_ends_s):
+            self._refuse(Refusal.SLOW_BODY)
+
+    # How it ends.
+
+    def _refuse(self, refusal: Refusal, detail: str = "") -> None:
+        """Nothing more is read. The refusal is told after the answers to the requests before, and then it is closed."""
+        awaited, self._awaits = self._awaits, _REFUSED
+        leave(self)
+        self.config.refused(refusal.reason)
+        cycle = cast("Answering | None", self.cycle)  # None before the first request
+        if (
+            awaited == _BODY and cycle is not None
+        ):  # the request is the one of the latest cycle, which nobody is to answer any more
+            if self.pipeline:
+                self.pipeline.popleft()
+                self._refusal = (refusal, detail)
+                return
+            cycle.disconnected = True
+            cycle.message_event.set()
+            if cycle.response_started:
+                self.transport.close()
+                return
+        elif cycle is not None and not cycle.response_complete:
+            self._refusal = (refusal, detail)
+            return
+        self._tell(refusal, detail)
+
+    def _tell(self, refusal: Refusal, detail: str) -> None:
+        if self.transport.is_closing():
+            return
+        self.transport.write(refusal.answer(self.server_state.default_headers, detail))
+        if refusal in _UNHURRIED:  # nothing more has come that would have to be read
+            self.transport.close()
+        else:
+            Lingering.on(self.transport)
+        self._watch_reader()
+
+    def on_response_complete(self) -> None:
+        """uvicorn's, without a timer for each request."""
+        self.server_state.total_requests += 1
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+            if self.pipeline:
+                self._start_asgi_task(*self.pipeline.pop())
+            elif self._refusal is not None:
+                self._tell(*self._refusal)
+            elif self._awaits == _START:
+                deadlines = self.config.deadlines
+                deadlines.enter(deadlines.idle, self, self.loop)
+        self._watch_reader()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -175,61 +346,23 @@ class PatientConnection(HttpToolsProtocol):
         super().resume_writing()
         self._cancel_timer()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        self._cancel_timer()
-
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        self._watch_reader()
-
     def _watch_reader(self) -> None:
         unread_bytes = self.transport.get_write_buffer_size()
         if self._timer is None and unread_bytes:
             self._unread_bytes = unread_bytes
-            self._timer = self.loop.call_later(cast("ServerConfig", self.config).unread_s, self._timer_rang)
+            self._timer = self.loop.call_later(self.config.unread_s, self._timer_rang)
 
     def _timer_rang(self) -> None:
         self._timer = None
         is_taken = self.transport.get_write_buffer_size() < self._unread_bytes
         if is_taken:
             self._watch_reader()
-        elif self.flow.write_paused or self.cycle.response_complete:
+            return
+        cycle = cast("Answering | None", self.cycle)
+        if self.flow.write_paused or cycle is None or cycle.response_complete:
             self.transport.abort()
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-class _Lingering(asyncio.Protocol):
-    """What follows an answer that came before its request had ended: the rest is thrown away, for a while.
-
-    A connection that is closed with something unread is reset, and the reset may overtake the answer: nginx makes 502
-    of it.
-    """
-
-    def __init__(self, connection: asyncio.Protocol, timer: asyncio.TimerHandle) -> None:
-        self._connection = connection
-        self._timer = timer
-
-    @classmethod
-    def on(cls, transport: asyncio.Transport) -> None:
-        """Say that nothing more comes from here, and close when nothing more comes from there, or when that lasts."""
-        connection = cast("asyncio.Protocol", transport.get_protocol())
-        timer = asyncio.get_running_loop().call_later(_LINGER_S, transport.close)
-        transport.set_protocol(cls(connection, timer))
-        transport.write_eof()
-        if not transport.is_reading():
-            transport.resume_reading()
-
-    def pause_writing(self) -> None:
-        self._connection.pause_writing()
-
-    def resume_writing(self) -> None:
-        self._connection.resume_writing()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._timer.cancel()
-        self._connection.connection_lost(exc)

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import math
 import os
+import resource
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sized
@@ -18,17 +19,17 @@ from starlette.types import ASGIApp
 
 from router.config.snapshot import Listen, UnixSocket
 from router.errors import PenstockError
-from router.server.connections import UNREAD_S, PatientConnection, ServerConfig
+from router.server.connections import UNREAD_S, GuardedConnection, ServerConfig
+from router.server.deadlines import Deadlines
 
-# Clients keep connections for reuse; a server that closes first makes their next request fail. Load balancers keep idle
-# connections 60 s (AWS ALB's default, 2026), so this is above it.
-_KEEP_ALIVE_S = 75
 # After the grace: for error events to be taken, and for what is owed to be told by providers or by their records, which
 # are asked for 16 s (gateway/call.py).
 _LAST_WORDS_S, _SETTLE_S = 3.0, 20.0
 _TICK_S = 0.1
 _STDIN = 0
 _BACKLOG = 2048  # connections that may wait to be accepted; Linux cuts it to net.core.somaxconn
+# Of the files that may be open: the rest is for calls to providers, stores and journals, which nobody else may use up.
+_MOST_CONNECTIONS = 0.75
 
 
 class PortTaken(PenstockError):
@@ -123,6 +124,10 @@ def port_of(listener: socket.socket) -> int:
 
 
 async def _nobody() -> None:
+    pass
+
+
+def _untold(_: str) -> None:
     pass
 
 
@@ -250,9 +255,12 @@ class _QuietServer(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp, listener: socket.socket) -> AsyncIterator[None]:
-    """The application runs on the socket while the context is open."""
-    server = _QuietServer(_config(app, grace_s=2.0))
+async def serving(
+    app: ASGIApp, listener: socket.socket, *, refused: Callable[[str], None] = _untold
+) -> AsyncIterator[None]:
+    """The application runs on the socket while the context is open. `refused` gets the reason of every connection that
+    is refused."""
+    server = _QuietServer(_config(app, grace_s=2.0, refused=refused))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(server.serve, [listener])
         try:
@@ -267,22 +275,29 @@ async def serve_until_stopped(
     stop: Stop | None = None,
     unread_s: float = UNREAD_S,
     hung_up: Callable[[], None] | None = None,
+    *,
+    refused: Callable[[str], None] = _untold,
 ) -> None:
     """The application runs on the socket until the process gets SIGINT or SIGTERM, and is stopped by those rules.
 
     A client that takes nothing of what waits for it for `unread_s` is cut off. `hung_up` is called on SIGHUP, by the
-    signal's handler; without it SIGHUP ends the process.
+    signal's handler; without it SIGHUP ends the process. `refused` is told as in `serving`.
     """
     stop = stop or Stop()
-    config = _config(app, grace_s=None)
-    config.unread_s = unread_s
+    config = _config(app, grace_s=None, refused=refused, unread_s=unread_s)
     await _MainServer(config, stop, hung_up).serve([listener])
 
 
-def _config(app: ASGIApp, *, grace_s: float | None) -> ServerConfig:
+def _config(
+    app: ASGIApp, *, grace_s: float | None, refused: Callable[[str], None], unread_s: float = UNREAD_S
+) -> ServerConfig:
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return ServerConfig(
         app,
-        http=PatientConnection,
+        deadlines=Deadlines(most=int(files * _MOST_CONNECTIONS)),
+        unread_s=unread_s,
+        refused=refused,
+        http=GuardedConnection,
         ws="none",
         lifespan="auto",
         access_log=False,
@@ -290,6 +305,5 @@ def _config(app: ASGIApp, *, grace_s: float | None) -> ServerConfig:
         server_header=False,
         proxy_headers=False,
         backlog=_BACKLOG,
-        timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=grace_s if grace_s is None else math.ceil(grace_s),
     )

@@ -56,6 +56,7 @@ _QUALITY_EVENTS = Bound(40, kept=("event",), folded=5)
 _SHADOWS = Bound(40)
 _SHADOW_TIMES = Bound(3)  # of which each is 15 series
 _CODES = Bound(50)
+_REASONS = Bound(20)
 _BY_MODEL = Bound(20)
 _BY_DEPLOYMENT = Bound(25)
 _BY_PROVIDER = Bound(10)
@@ -122,6 +123,9 @@ class Metrics:
             "Requests with the secret of a key that was changed, and that is good for a while yet.",
             ("team",),
             _TEAMS,
+        )
+        self._connections_refused = self._counter(
+            "connections_refused", "Connections closed for what came over them, or did not.", ("reason",), _REASONS
         )
         self._spend = self._money(
             "spend_usd", "Dollars booked, by how the cost is known.", ("team", "model", "provider", "source"), _SPEND
@@ -358,6 +362,9 @@ class Metrics:
     def former_secret_used(self, team: str) -> None:
         """Count a request with a secret that was changed."""
         self._former_secrets.add((team,))
+
+    def connection_refused(self, reason: str) -> None:
+        self._connections_refused.add((reason,))
 
     def price_changed(self, model: str) -> None:
         self._price_changes.add((model,))

@@ -5,14 +5,15 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
-import uvicorn
 from hypothesis import example, given
 from hypothesis import strategies as st
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from router.server.connections import SEND_NOW, PatientConnection
+from router.server.answering import SEND_NOW
+from router.server.connections import GuardedConnection, ServerConfig
+from router.server.deadlines import Deadlines
 
 START = "http.response.start"
 BODY = "http.response.body"
@@ -71,7 +72,9 @@ def saying(messages: Sequence[Message], raised: list[str], *, now: Sequence[byte
 
 async def answered(kind: type[HttpToolsProtocol], app: ASGIApp, request: bytes) -> Socket:
     """What a connection of that kind sends of the application's answers."""
-    config = uvicorn.Config(app, lifespan="off", ws="none", access_log=False, log_config=None)
+    config = ServerConfig(
+        app, deadlines=Deadlines(most=10), lifespan="off", ws="none", access_log=False, log_config=None
+    )
     config.load()
     state, socket = ServerState(), Socket()
     connection = kind(config=config, server_state=state, app_state={})
@@ -86,7 +89,7 @@ async def answered(kind: type[HttpToolsProtocol], app: ASGIApp, request: bytes) 
 async def both(messages: Sequence[Message], request: bytes) -> tuple[Socket, Socket]:
     sockets = []
     said: list[list[str]] = []
-    for kind in (HttpToolsProtocol, PatientConnection):
+    for kind in (HttpToolsProtocol, GuardedConnection):
         said.append([])
         sockets.append(await answered(kind, saying(messages, said[-1]), request))
     assert said[0] == said[1]
@@ -169,7 +172,7 @@ def test_a_piece_is_sent_at_once_only_between_the_head_and_the_end() -> None:
     def sent(*messages: Message) -> tuple[list[str], bytes]:
         said: list[str] = []
         app = saying(messages, said, now=[b"now"])
-        return said, b"".join(asyncio.run(answered(PatientConnection, app, GET)).writes)
+        return said, b"".join(asyncio.run(answered(GuardedConnection, app, GET)).writes)
 
     assert sent(start(), body(b"a", more=True)) == (["True"], sent(start(), body(b"a", more=True))[1])
     assert sent(start(), body(b"a", more=True))[1].endswith(b"1\r\na\r\n3\r\nnow\r\n")
@@ -199,6 +202,6 @@ def test_a_connection_whose_request_was_answered_before_its_end_is_not_used_for_
         await send(start((b"content-length", b"0"), status=401))
         await send(body())
 
-    socket = asyncio.run(answered(PatientConnection, refusing, request_))
+    socket = asyncio.run(answered(GuardedConnection, refusing, request_))
 
     assert (b"connection: close" in b"".join(socket.writes)) == is_closed

@@ -30,6 +30,8 @@ from tests.torture import (
     cuts,
     dead_model,
     egress,
+    floods,
+    framing,
     full_disk,
     keys,
     laws,
@@ -40,6 +42,7 @@ from tests.torture import (
     refusing_models,
     restarts,
     scraped,
+    senders,
     upstream_faults,
     workers,
 )
@@ -86,6 +89,9 @@ SECURITY: Mapping[str, Experiment] = {
     "matrix": matrix,
     "audit": audited,
     "canaries": canaries,
+    "senders": senders,
+    "floods": floods,
+    "framing": framing,
 }
 SUBJECTS: Mapping[str, Mapping[str, Experiment]] = {
     "money": MONEY,
@@ -110,6 +116,9 @@ ONLY_ON: Mapping[str, Stores] = {
     "x": "sqlite",
     "matrix": "sqlite",
     "audit": "sqlite",
+    "senders": "sqlite",
+    "floods": "sqlite",
+    "framing": "sqlite",
 }
 """Experiments that need several processes, and such as have nothing to do with stores."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.torture import audited, canaries, egress, keys, matrix
+from tests.torture import audited, canaries, egress, framing, keys, matrix
 from tests.torture.__main__ import SEED, Experiment
 from tests.torture.result import as_table
 from tests.torture.setting import Setting
@@ -21,6 +21,7 @@ from tests.torture.stores import CannotRun
         matrix,  # every route is closed to whoever may not use it, however it is asked for
         audited,  # no change of the audit log is unseen, and no act is missing from it
         canaries,  # secrets, prompts and answers are seen by nobody but those who sent them
+        framing,  # what can be read in two ways is read in none
     ],
     ids=lambda experiment: experiment.__name__.rpartition(".")[2],
 )
@@ -29,6 +30,19 @@ def test_nobody_gets_in_and_nothing_gets_out(experiment: Experiment, tmp_path: P
 
     try:
         result = asyncio.run(experiment.run(setting, "pytest tests/torture"))
+    except CannotRun as reason:
+        if os.environ.get("CI") == "true":  # noqa: TID251 - told by .ci/run
+            raise
+        pytest.skip(str(reason))
+
+    assert not result.missed, as_table([result])
+
+
+def test_what_can_be_read_in_two_ways_is_read_neither_directly_nor_behind_a_balancer(tmp_path: Path) -> None:
+    setting = Setting(SEED, is_short=True, stores="sqlite", directory=tmp_path)
+
+    try:
+        result = asyncio.run(framing.run(setting, "pytest tests/torture"))
     except CannotRun as reason:
         if os.environ.get("CI") == "true":  # noqa: TID251 - told by .ci/run
             raise

@@ -27,6 +27,8 @@ async def serve_until_stopped(
     unread_s: float = 0.0,
     hung_up: Callable[[], None] | None = None,
     head_s: float = 30.0,
+    *,
+    refused: Callable[[str], None] = lambda _: None,
 ) -> None:
     """In place of `router.server.listen`'s. The port is opened anew, for granian opens its own."""
     host, port = listener.getsockname()[:2]

@@ -8,5 +8,5 @@ import router.server.listen
 from router.cli.main import main
 
 if __name__ == "__main__":
-    router.server.listen.PatientConnection = HttpToolsProtocol  # type: ignore[attr-defined, assignment]
+    router.server.listen.GuardedConnection = HttpToolsProtocol  # type: ignore[attr-defined, assignment]
     main()
