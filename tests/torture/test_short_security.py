@@ -36,16 +36,3 @@ def test_nobody_gets_in_and_nothing_gets_out(experiment: Experiment, tmp_path: P
         pytest.skip(str(reason))
 
     assert not result.missed, as_table([result])
-
-
-def test_what_can_be_read_in_two_ways_is_read_neither_directly_nor_behind_a_balancer(tmp_path: Path) -> None:
-    setting = Setting(SEED, is_short=True, stores="sqlite", directory=tmp_path)
-
-    try:
-        result = asyncio.run(framing.run(setting, "pytest tests/torture"))
-    except CannotRun as reason:
-        if os.environ.get("CI") == "true":  # noqa: TID251 - told by .ci/run
-            raise
-        pytest.skip(str(reason))
-
-    assert not result.missed, as_table([result])
