@@ -73,7 +73,7 @@ def charge_for(
     if bill.nano_usd is not None:
         return Charge(bill.nano_usd, CostSource.REPORTED)
     price = deployment.prices.at(at)
-    if price is None:
+    if price is None or not bill.usage.input_tokens:  # no prompt has no tokens: whoever says so has not counted
         return None
     try:
         return Charge(

@@ -55,7 +55,7 @@ class Answering(RequestResponseCycle):
         """
         if self._head or self.flow.write_paused or self.disconnected or self.response_complete:
             return False
-        if not self.chunked_encoding or not data:
+        if not self.chunked_encoding or not data or self.transport.is_closing():
             return False
         self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
         return True
@@ -125,6 +125,8 @@ class Answering(RequestResponseCycle):
             self.on_response()
 
     def _write(self, data: bytes) -> None:
+        if self.transport.is_closing():  # for what came behind the request: uvloop's then raise
+            return
         if self._head:
             head, self._head = self._head, b""
             if len(data) > _MAX_JOINED_WRITE_BYTES:

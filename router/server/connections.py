@@ -8,6 +8,7 @@ is refused, and why, is in edge.py; how long is waited, in deadlines.py; how ans
 
 import asyncio
 import urllib.parse
+from collections import deque
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -87,6 +88,7 @@ class GuardedConnection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast("asyncio.Transport", transport)
         super().connection_made(transport)
+        self._unanswered: deque[Answering] = deque()  # the first is being answered, the others wait for it
         transport.set_write_buffer_limits(high=_HIGH_WATER_BYTES, low=_LOW_WATER_BYTES)
         deadlines = self.config.deadlines
         if len(self.connections) > deadlines.most and not deadlines.make_room():
@@ -95,8 +97,12 @@ class GuardedConnection(HttpToolsProtocol):
         deadlines.enter(deadlines.heads, self, self.loop)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Every request is told: uvicorn tells only the last that has come, which may wait for one that is answered."""
         leave(self)
         super().connection_lost(exc)
+        for cycle in self._unanswered:
+            cycle.disconnected = True
+            cycle.message_event.set()
         self._cancel_timer()
 
     # What comes.
@@ -218,6 +224,7 @@ class GuardedConnection(HttpToolsProtocol):
             on_response=self.on_response_complete,
         )
         scope[SEND_NOW] = cycle.send_now
+        self._unanswered.append(cycle)
         self._awaits = _BODY
         self._head_bytes = self._framing_bytes = 0
         if before is None or before.response_complete:
@@ -327,6 +334,7 @@ class GuardedConnection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """uvicorn's, without a timer for each request."""
         self.server_state.total_requests += 1
+        self._unanswered.popleft()
         if not self.transport.is_closing():
             self.flow.resume_reading()
             if self.pipeline:

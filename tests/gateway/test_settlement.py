@@ -133,6 +133,17 @@ def test_a_usage_that_contradicts_itself_makes_no_charge() -> None:
     assert charge_for(bill(IMPOSSIBLE), at("local", model("flash"), always(CHEAP)), at=AT, images=0) is None
 
 
+def test_a_usage_of_no_input_makes_no_charge_that_nobody_told() -> None:
+    """A provider that reports zeros and no cost once was paid nothing for an answer of any length."""
+    nothing = Usage(input_tokens=0, output_tokens=0)
+    deployment = at("local", model("flash"), always(CHEAP))
+
+    assert charge_for(bill(nothing), deployment, at=AT, images=0) is None
+    assert charge_for(bill(nothing, told_usd="0.01"), deployment, at=AT, images=0) == Charge(
+        10_000_000, CostSource.REPORTED
+    )
+
+
 # Which version of its model answered
 
 

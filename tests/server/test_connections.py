@@ -205,3 +205,57 @@ def test_a_connection_whose_request_was_answered_before_its_end_is_not_used_for_
     socket = asyncio.run(answered(GuardedConnection, refusing, request_))
 
     assert (b"connection: close" in b"".join(socket.writes)) == is_closed
+
+
+@pytest.mark.anyio
+async def test_a_client_that_hangs_up_with_another_request_behind_is_told_to_the_one_that_is_answered() -> None:
+    """uvicorn told the other: a stream once went on being made, and its next piece was a mistake of ours in the log."""
+    heard: list[str] = []
+    begun = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        begun.set()
+        heard.append((await receive())["type"])
+        await send({"type": START, "status": 200, "headers": []})
+        await send({"type": BODY, "body": b"too late"})
+
+    config = uvicorn.Config(app, lifespan="off", ws="none", access_log=False, log_config=None)
+    config.load()
+    state, socket = ServerState(), Socket()
+    connection = PatientConnection(config=config, server_state=state, app_state={})
+    connection.connection_made(cast("Any", socket))
+
+    connection.data_received(GET + GET)
+    await begun.wait()
+    connection.connection_lost(None)
+    while state.tasks:
+        await asyncio.gather(*state.tasks)
+
+    assert (heard, socket.writes) == (["http.disconnect"], [])
+
+
+@pytest.mark.anyio
+async def test_an_answer_to_a_connection_that_is_closed_for_what_came_behind_is_no_mistake_of_ours() -> None:
+    """The 400 closes it; uvloop's transports then take nothing, and raise."""
+    raised: list[str] = []
+
+    class Strict(Socket):
+        def write(self, data: bytes) -> None:
+            if self.is_closed:
+                raise RuntimeError("the handler is closed")
+            super().write(data)
+
+    app = saying([{"type": START, "status": 200, "headers": []}, {"type": BODY, "body": b"x"}], raised)
+    config = uvicorn.Config(app, lifespan="off", ws="none", access_log=False, log_config=None)
+    config.load()
+    state, socket = ServerState(), Strict()
+    connection = PatientConnection(config=config, server_state=state, app_state={})
+    connection.connection_made(cast("Any", socket))
+
+    connection.data_received(GET + b"no request\r\n\r\n")
+    while state.tasks:
+        await asyncio.gather(*state.tasks)
+
+    assert raised == []
+    assert socket.is_closed

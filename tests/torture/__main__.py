@@ -5,7 +5,7 @@ python -m tests.torture money --short              the same, small, about eight 
 python -m tests.torture money --only a,c --seed 7  two of them, with another seed
 python -m tests.torture money --stores shared      only with several processes on Redis and PostgreSQL
 python -m tests.torture upstream                   providers that break in mid-stream, about three minutes
-python -m tests.torture security                   what strangers may try, about a minute
+python -m tests.torture security                   what strangers may try, about twenty minutes
 python -m tests.torture metrics                    dashboards and rules on a Prometheus, about twelve minutes
 """
 
@@ -33,9 +33,12 @@ from tests.torture import (
     floods,
     framing,
     full_disk,
+    fuzz,
     keys,
     laws,
+    liars,
     matrix,
+    odd_bytes,
     outages,
     paused,
     readers,
@@ -93,6 +96,7 @@ SECURITY: Mapping[str, Experiment] = {
     "floods": floods,
     "framing": framing,
 }
+SECURITY: Mapping[str, Experiment] = {"x": egress, "fuzz": fuzz, "bytes": odd_bytes, "liars": liars}
 SUBJECTS: Mapping[str, Mapping[str, Experiment]] = {
     "money": MONEY,
     "upstream": UPSTREAM,
@@ -119,6 +123,9 @@ ONLY_ON: Mapping[str, Stores] = {
     "senders": "sqlite",
     "floods": "sqlite",
     "framing": "sqlite",
+    "fuzz": "sqlite",
+    "bytes": "sqlite",
+    "liars": "sqlite",
 }
 """Experiments that need several processes, and such as have nothing to do with stores."""
 

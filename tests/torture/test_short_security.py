@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.torture import audited, canaries, egress, framing, keys, matrix
+from tests.torture import audited, canaries, egress, framing, fuzz, keys, liars, matrix, odd_bytes
 from tests.torture.__main__ import SEED, Experiment
-from tests.torture.result import as_table
+from tests.torture.result import Result, as_table
 from tests.torture.setting import Setting
 from tests.torture.stores import CannotRun
 
@@ -35,4 +35,20 @@ def test_nobody_gets_in_and_nothing_gets_out(experiment: Experiment, tmp_path: P
             raise
         pytest.skip(str(reason))
 
+    assert not result.missed, as_table([result])
+
+
+def test_neither_odd_requests_nor_bytes_nor_lies_of_a_provider_make_it_fail_hang_or_book_wrongly(
+    tmp_path: Path,
+) -> None:
+    """All three in front of one proxy, which takes longer to start than they do."""
+    setting = Setting(SEED, is_short=True, stores="sqlite", directory=tmp_path)
+
+    with fuzz.standing(setting) as stand:
+        figures = fuzz.fuzzed(setting, stand)
+        figures += asyncio.run(odd_bytes.tormented(setting, stand))
+        figures += liars.lied_to(setting, stand)
+        figures += fuzz.at_the_end(stand, but=liars.TOLD_SO)
+
+    result = Result("fuzz, bytes, liars", "together", "pytest tests/torture", tuple(figures), 0.0)
     assert not result.missed, as_table([result])

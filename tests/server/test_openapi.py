@@ -1,0 +1,207 @@
+"""docs/reference/openapi.yaml tells what is served: nothing is missing, and what it shows is answered as it says."""
+
+import secrets
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio.to_thread
+import jsonschema_rs
+import msgspec
+import pytest
+from starlette.routing import Route
+
+from router.assembly.house import House, assemble
+from router.config.loader import load
+from router.gateway.feedback import Score
+from router.keys import TeamName, written
+from router.server.listen import bound, port_of, serving
+from router.wire import requests as chats
+from router.wire.completions import _Body as CompletionBody
+from router.wire.messages_api.reading import _Body as MessagesBody
+from router.wire.responses_api.requests import _Body as ResponsesBody
+from tests.server.openapi import Answer, Operation, Port, operations, schema, schemas
+from tests.torture.lying_upstream import lying_upstream
+from tests.torture.raw_client import RawClient
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+_READ: Mapping[str, type[msgspec.Struct]] = {
+    "ChatRequest": chats._ChatBody,
+    "ChatMessage": chats.Message,
+    "Part": chats.Part,
+    "ChatTool": chats.Tool,
+    "ResponsesRequest": ResponsesBody,
+    "MessagesRequest": MessagesBody,
+    "CompletionRequest": CompletionBody,
+    "Feedback": Score,
+}
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return assemble(load(CHECKOUT / "config", environment=_environment(tmp_path)))
+
+
+def test_every_route_is_on_the_page_and_every_path_of_the_page_is_a_route(house: House) -> None:
+    served = {*_routes("data", house.data), *_routes("admin", house.admin)}
+
+    on_the_page = {(port, each.path, each.method) for each in operations() for port in each.ports}
+    assert served == on_the_page
+
+
+@pytest.mark.parametrize("name", _READ)
+def test_every_member_that_a_request_is_read_for_is_on_the_page(name: str) -> None:
+    read = {field.encode_name for field in msgspec.structs.fields(_READ[name])}
+
+    assert read - set(schema(name)["properties"]) == set()
+
+
+def test_every_schema_is_one() -> None:
+    for name, told in schemas().items():
+        jsonschema_rs.meta.validate({"$schema": "https://json-schema.org/draft/2020-12/schema", **told})
+        assert name[0].isupper()
+
+
+def test_what_the_page_shows_is_valid_by_its_own_schemas() -> None:
+    names = {"chat/completions": "ChatRequest", "responses": "ResponsesRequest", "messages": "MessagesRequest",
+             "messages/count_tokens": "MessagesRequest", "completions": "CompletionRequest",
+             "embeddings": "EmbeddingRequest", "moderations": "ModerationRequest", "feedback": "Feedback"}  # fmt: skip
+    components = {"components": {"schemas": dict(schemas())}}
+
+    for operation in operations():
+        if operation.path.startswith("/v1/"):
+            for body in operation.bodies.values():
+                told = {"allOf": [schema(names[operation.path.removeprefix("/v1/")])], **components}
+                jsonschema_rs.Draft202012Validator(told).validate(body)
+
+
+@pytest.mark.anyio
+async def test_every_example_is_answered_as_the_page_says(tmp_path: Path) -> None:
+    async with _served(tmp_path) as served:
+        faults, statuses = await anyio.to_thread.run_sync(served.faults_of_all)
+
+    assert faults == []
+    assert statuses == {200}
+
+
+@pytest.mark.anyio
+async def test_an_answer_that_is_not_on_the_page_is_noticed() -> None:
+    (models,) = (each for each in operations() if each.name == "GET /v1/models")
+    named = ("x-request-id", "req_1")
+    kind = ("content-type", "application/json")
+
+    assert models.faults(Answer(418, [named, kind], b"{}"))
+    assert models.faults(Answer(200, [named, kind], b"{}"))
+    assert models.faults(Answer(200, [named, kind, ("x-powered-by", "tea")], _LIST))
+    assert models.faults(Answer(200, [kind], _LIST))
+    assert models.faults(Answer(200, [named, kind], _LIST)) == []
+
+
+_LIST = b'{"object": "list", "data": [], "total_count": 0, "links": {}}'
+# What an example asks about that is not there, or not configured.
+_ELSEWHERE = frozenset(
+    {"POST /v1/moderations", "POST /v1/feedback", "GET /admin/explain", "GET /requests/{request_id}", "GET /explain",
+     "GET /replay/{replay_id}", "POST /replay/{replay_id}", "POST /replay", "POST /explain", "GET /requests"}
+)  # fmt: skip
+
+
+class _Served:
+    """Both ports of a proxy, for blocking clients."""
+
+    def __init__(self, ports: Mapping[Port, int], key: str) -> None:
+        self._clients = {port: RawClient(number) for port, number in ports.items()}
+        self._key = key
+
+    def faults_of_all(self) -> tuple[list[str], set[int]]:
+        """Of every example; and the statuses, where nothing is asked for that is not there."""
+        faults: list[str] = []
+        statuses: set[int] = set()
+        for operation in operations():
+            for port in operation.ports:
+                for body in operation.bodies.values() or [None]:
+                    answer = self._answer(port, operation, body)
+                    faults += operation.faults(answer)
+                    if operation.name not in _ELSEWHERE:
+                        statuses.add(answer.status)
+        for client in self._clients.values():
+            client.close()
+        return faults, statuses
+
+    def _answer(self, port: Port, operation: Operation, body: Any) -> Answer:  # noqa: ANN401 - as the page shows it
+        content = b"" if body is None else operation.encoded(body)
+        query = [(each.name, each.examples[0]) for each in operation.of("query")]
+        lines = [f"{operation.method} {operation.target({}, query)} HTTP/1.1", "host: 127.0.0.1"]
+        lines += [f"content-type: {operation.body_kind}", f"content-length: {len(content)}"]
+        if port == "data" and not operation.is_public:
+            lines.append(f"authorization: Bearer {self._key}")
+        message = "\r\n".join(lines).encode() + b"\r\n\r\n" + content
+        return self._clients[port].ask(message, is_head=operation.method == "HEAD").answer
+
+
+@asynccontextmanager
+async def _served(directory: Path) -> AsyncIterator[_Served]:
+    """A proxy under the shipped configuration, in front of a provider that answers everything."""
+    with lying_upstream(0) as upstream:
+        environment = {**_environment(directory), "OPENROUTER_API_KEY": "sk-or-t"}
+        snapshot = load(_configured(directory, upstream.port), environment=environment)
+        house = assemble(snapshot)
+        data, admin = bound("127.0.0.1", 0), bound("127.0.0.1", 0)
+        key = written(house.keys.lend(TeamName("search"), secrets.token_bytes))
+        async with serving(house.admin, admin), serving(house.data, data):
+            served = _Served({"data": port_of(data), "admin": port_of(admin)}, key)
+            yield served
+
+
+def _configured(directory: Path, port: int) -> Path:
+    config = directory / "config"
+    (config / "teams").mkdir(parents=True)
+    main = (CHECKOUT / "config" / "penstock.yaml").read_text()
+    main = main.replace("https://openrouter.ai/api/v1", f"http://127.0.0.1:{port}/api/v1")
+    (config / "penstock.yaml").write_text(main.replace("refresh_s: 300", "refresh_s: 0"))
+    for name in ("models.yaml", "teams/search.yaml"):
+        (config / name).write_text((CHECKOUT / "config" / name).read_text())
+    return config
+
+
+def _environment(directory: Path) -> dict[str, str]:
+    return {"STATE_DIRECTORY": str(directory)}
+
+
+def _routes(port: Port, app: Any) -> Iterator[tuple[Port, str, str]]:  # noqa: ANN401 - whichever middleware
+    """Every route that an application leads to, through whatever stands around it."""
+    for path, endpoint in _endpoints(app):
+        for method in getattr(endpoint, "_endpoints", ()):
+            yield port, path, method
+
+
+def _endpoints(app: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - whichever middleware
+    if hasattr(app, "_app"):
+        yield from _endpoints(app._app)
+    elif hasattr(app, "routes"):
+        for route in app.routes:
+            assert isinstance(route, Route)
+            if hasattr(route.endpoint, "_endpoints"):
+                yield route.path.replace(":path}", "}"), route.endpoint
+        yield from _endpoints(app.default)
+    elif hasattr(app, "_otherwise"):
+        yield from app._endpoints.items()
+        yield from _endpoints(app._otherwise)
+    elif hasattr(app, "_pages"):
+        yield from _pages(app)
+
+
+def _pages(console: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - with what is private
+    """HEAD is left out, as the page says of them all."""
+    below = {"/requests/": "{request_id}", "/replay/": "{replay_id}", "/teams/": "{team}"}
+    paths: Iterable[str] = [*console._pages, *(f"{path}{below[path]}" for path in console._pages_below)]
+    for path in paths:
+        methods = ["GET", "POST"] if console._takes_forms(path) else ["GET"]
+        yield path, _Methods(dict.fromkeys(methods))
+    yield "/static/{file}", _Methods({"GET": None})
+
+
+class _Methods:
+    def __init__(self, endpoints: Mapping[str, None]) -> None:
+        self._endpoints = endpoints
