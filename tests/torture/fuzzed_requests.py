@@ -133,8 +133,8 @@ def every_value(operation: Operation) -> Iterator[FuzzedRequest]:
                 change = Change(place, "replace", value)
                 yield _made(operation, body, [change], is_ascii=bool(number % 2))
     for parameter in operation.parameters:
-        for value in HEADERS.values():
-            yield _with(operation, parameter, value)
+        for text in HEADERS.values():
+            yield _with(operation, parameter, text)
 
 
 def _with(operation: Operation, parameter: Parameter, value: bytes) -> FuzzedRequest:

@@ -32,7 +32,7 @@ TITLE = "providers that say anything"
 TOLD_SO = (b"is told to cost",)  # what the log says of a cost above what was held
 # Two calls that may be owed end a request, each may take twice the patience, and reading an error five seconds more.
 _WITHIN_S = 15.0
-_AT_ONCE = 16
+_AT_ONCE = 48
 _MOST_GROWN_BYTES = 8 * 2**20
 _TIMES_HELD = 10  # a cost above the hold by more is not believed (gateway/settlement.py)
 _ALIASES = ("auto", "careful", "stops", "openai/gpt-5.4")
@@ -81,14 +81,15 @@ def lied_to(setting: Setting, stand: Stand) -> list[Figure]:
         questions = [_question(next(numbers), chance) for _ in range(many)]
         _ask_all(replica.port, stand.key, questions, tally)
 
-    ask(setting.scaled(64, 32), "split")  # what a first request takes
+    upstream.keeps_records = setting.is_short
+    ask(setting.scaled(64, 24), "split")  # what a first request takes
     before = _rss_bytes(replica.pid)
-    ask(setting.scaled(200, 16), "bomb")
+    ask(setting.scaled(200, 8), "bomb")
     grown = _rss_bytes(replica.pid) - before
     began_s = time.monotonic()
-    ask(setting.scaled(2_000, 120), "usage")
+    ask(setting.scaled(2_000, 60), "usage")
     # What stands still until the proxy loses its patience is left to the long run.
-    ask(setting.scaled(10_000, 150), *(_AT_ONCE_OVER if setting.is_short else ()))
+    ask(setting.scaled(10_000, 100), *(_AT_ONCE_OVER if setting.is_short else ()))
     seconds = time.monotonic() - began_s
     settled(stand.fuzzer)
     booked = LedgerReader(stand.plant).calls()
@@ -238,14 +239,15 @@ def _books(said: Mapping[str, Told], booked: Sequence[BookedCall]) -> list[Figur
     negative = [call for call in booked if call.cost_nano_usd < 0]
     beyond = [call for call in booked if call.cost_nano_usd > _TIMES_HELD * call.held_nano_usd and call.held_nano_usd]
     above = [call for call in booked if call.cost_nano_usd > call.held_nano_usd and call.source == "held"]
+    told_of = [(call, said[call.generation_id]) for call in booked if call.generation_id and call.generation_id in said]
     wrong = [
-        f"{call.generation_id}: said {said[call.generation_id].cost_usd}, booked {call.cost_nano_usd} as "
-        f"{call.source}, held {call.held_nano_usd}"
-        for call in booked
-        if call.generation_id in said and not _is_right(said[call.generation_id], call)
+        f"{call.generation_id}: said {cost.cost_usd}, booked {call.cost_nano_usd} as {call.source}, "
+        f"held {call.held_nano_usd}"
+        for call, cost in told_of
+        if not _is_right(cost, call)
     ]
     return [
-        at_least("good answers but for their figures", sum(call.generation_id in said for call in booked), 20),
+        at_least("good answers but for their figures", len(told_of), 20),
         none("calls booked below nothing", len(negative)),
         none("calls booked above their hold without being told so", len(above)),
         none("calls booked above ten times their hold", len(beyond)),
@@ -257,7 +259,7 @@ def _is_right(said: Told, call: BookedCall) -> bool:
     """A cost that is one is booked, to the nano-dollar, or the hold, if figures beside it make no sense; without one it
     is never free, where anything was held."""
     if said.cost_usd is not None and said.cost_usd * 10**9 <= _TIMES_HELD * call.held_nano_usd:
-        return call.source == "held" or abs(call.cost_nano_usd - said.cost_usd * 10**9) <= Decimal("1")
+        return call.source in ("held", "record") or abs(call.cost_nano_usd - said.cost_usd * 10**9) <= Decimal("1")
     return call.cost_nano_usd > 0 or not call.held_nano_usd
 
 

@@ -14,18 +14,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from tests.torture.fuzzed_requests import Change, changed
 from tests.torture.hostile_values import HEADERS, VALUES, Literal, places, written
 from tests.torture.obliging_upstream import ObligingUpstream, answer_parts
 
-BOMB_BYTES = 64 * 2**20  # unpacked
+BOMB_BYTES = 32 * 2**20  # unpacked
 STALL = b""  # among pieces: from here on nothing comes
 RESET = None  # among pieces: the connection is reset
 
 _NUMBER = re.compile(rb"\bNo(\d{1,9})\b")
+_RECORD = b'{"data":{"total_cost":0.000001}}'
 _PIECE_PAUSE_S = 0.002
 _COMMENTS_S = 0.2
 
@@ -121,6 +122,7 @@ class LyingUpstream:
     kinds: dict[str, int] = field(default_factory=dict)  # how often it lied in which way
     calls: dict[int, int] = field(default_factory=dict)  # how often each number was asked about
     only: Sequence[str] = ()  # ways to lie; nothing: all
+    keeps_records: bool = False  # of what calls cost; without them the proxy asks for some twenty seconds
     obliging: ObligingUpstream = field(default_factory=ObligingUpstream)  # to whoever has no number
 
     def answer(self, path: str, body: bytes) -> list[Piece]:
@@ -378,7 +380,7 @@ def _chunks(saying: Saying) -> list[Piece]:
     """Chunks of all sizes, some of which are none; trailers; no end."""
     chance = saying.chance
     pieces: list[bytes] = [saying.head(b"transfer-encoding: chunked")]
-    pieces += [b"%x\r\n%b\r\n" % (len(piece or b""), piece) for piece in saying.cut(saying.content(), 30)]
+    pieces += [b"%x\r\n%b\r\n" % (len(piece), piece) for piece in saying.cut(saying.content(), 30) if piece]
     if chance.random() < 0.6:
         at = chance.randrange(1, len(pieces) + 1)
         pieces.insert(at, chance.choice(_CHUNK_SIZES) + b"\r\n" + b"x" * 5 + b"\r\n")
@@ -418,12 +420,17 @@ def _split(saying: Saying) -> list[Piece]:
     return saying.cut(saying.message(saying.content())[0] or b"", 200)
 
 
+@cache
+def _packed(window_bits: int) -> bytes:
+    packer = zlib.compressobj(9, wbits=window_bits)
+    plain = b'{"choices":[' + b" " * 2**20
+    return b"".join(packer.compress(plain) for _ in range(BOMB_BYTES // 2**20)) + packer.flush()
+
+
 def _bomb(saying: Saying) -> list[Piece]:
     """Compressed although nobody asked for that."""
     chance = saying.chance
-    plain = b'{"choices":[' + b" " * 2**20
-    packer = zlib.compressobj(9, wbits=chance.choice((31, 15, -15)))
-    bomb = b"".join(packer.compress(plain) for _ in range(BOMB_BYTES // 2**20)) + packer.flush()
+    bomb = _packed(chance.choice((31, 15, -15)))
     if chance.random() < 0.3:
         bomb = gzip.compress(bomb)
     where = chance.choice((b"content-encoding", b"transfer-encoding"))
@@ -506,7 +513,9 @@ class _Connection:
         body = await reader.readexactly(length)
         method, path, _ = first.decode("latin-1").split(" ")
         if method != "POST":
-            writer.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\n{}")
+            is_kept = self._upstream.keeps_records and "/generation" in path
+            status, content = (b"200 OK", _RECORD) if is_kept else (b"404 Not Found", b"{}")
+            writer.write(b"HTTP/1.1 %b\r\ncontent-length: %d\r\n\r\n%b" % (status, len(content), content))
             return True
         pieces = self._upstream.answer(path, body)
         for piece in pieces:

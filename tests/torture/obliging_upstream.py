@@ -157,7 +157,12 @@ def _messages(generation: str, _: Mapping[str, Any], asked: Asked) -> list[dict[
     block = {"type": "text", "text": _WORDS}
     if not asked.is_stream:
         return [{**head, "content": [block], "stop_reason": "end_turn", "stop_sequence": None, "usage": usage}]
-    begun = {**head, "content": [], "stop_reason": None, "usage": {"input_tokens": _INPUT_TOKENS, "output_tokens": 0}}
+    begun: dict[str, object] = {
+        **head,
+        "content": [],
+        "stop_reason": None,
+        "usage": {"input_tokens": _INPUT_TOKENS, "output_tokens": 0},
+    }
     return [
         {"type": "message_start", "message": begun},
         {"type": "content_block_start", "index": 0, "content_block": {**block, "text": ""}},

@@ -113,7 +113,7 @@ async def tormented(setting: Setting, stand: Stand) -> list[Figure]:
     await asyncio.to_thread(settled, stand.fuzzer)
     booked = LedgerReader(stand.plant).calls()
     return [
-        at_least("connections", tally.connections, setting.scaled(20_000, 200)),
+        at_least("connections", tally.connections, setting.scaled(20_000, 100)),
         told("  megabytes sent", round(tally.sent_bytes / 2**20, 1)),
         told("  answers", tally.answered),
         told("  of these 200", tally.statuses[200]),
@@ -129,7 +129,7 @@ async def tormented(setting: Setting, stand: Stand) -> list[Figure]:
 
 
 async def _torment(setting: Setting, port: int, key: str, tally: _Tally) -> None:
-    numbers = iter(range(setting.scaled(20_000, 240)))
+    numbers = iter(range(setting.scaled(20_000, 120)))
 
     async def client() -> None:
         for number in numbers:
