@@ -229,8 +229,9 @@ async def test_a_client_that_hangs_up_with_another_request_behind_is_told_to_the
     connection.data_received(GET + GET)
     await begun.wait()
     connection.connection_lost(None)
-    while state.tasks:
-        await asyncio.gather(*state.tasks)
+    async with asyncio.timeout(10):
+        while state.tasks:
+            await asyncio.gather(*state.tasks)
 
     assert (heard, socket.writes) == (["http.disconnect"], [])
 
