@@ -70,15 +70,20 @@ def saying(messages: Sequence[Message], raised: list[str], *, now: Sequence[byte
     return app
 
 
-async def answered(kind: type[HttpToolsProtocol], app: ASGIApp, request: bytes) -> Socket:
-    """What a connection of that kind sends of the application's answers."""
+def connected(kind: type[HttpToolsProtocol], app: ASGIApp, state: ServerState, socket: Socket) -> HttpToolsProtocol:
     config = ServerConfig(
         app, deadlines=Deadlines(most=10), lifespan="off", ws="none", access_log=False, log_config=None
     )
     config.load()
-    state, socket = ServerState(), Socket()
     connection = kind(config=config, server_state=state, app_state={})
     connection.connection_made(cast("Any", socket))
+    return connection
+
+
+async def answered(kind: type[HttpToolsProtocol], app: ASGIApp, request: bytes) -> Socket:
+    """What a connection of that kind sends of the application's answers."""
+    state, socket = ServerState(), Socket()
+    connection = connected(kind, app, state, socket)
     connection.data_received(request)
     while state.tasks:
         await asyncio.gather(*state.tasks)
@@ -220,11 +225,8 @@ async def test_a_client_that_hangs_up_with_another_request_behind_is_told_to_the
         await send({"type": START, "status": 200, "headers": []})
         await send({"type": BODY, "body": b"too late"})
 
-    config = uvicorn.Config(app, lifespan="off", ws="none", access_log=False, log_config=None)
-    config.load()
     state, socket = ServerState(), Socket()
-    connection = PatientConnection(config=config, server_state=state, app_state={})
-    connection.connection_made(cast("Any", socket))
+    connection = connected(GuardedConnection, app, state, socket)
 
     connection.data_received(GET + GET)
     await begun.wait()
@@ -248,11 +250,8 @@ async def test_an_answer_to_a_connection_that_is_closed_for_what_came_behind_is_
             super().write(data)
 
     app = saying([{"type": START, "status": 200, "headers": []}, {"type": BODY, "body": b"x"}], raised)
-    config = uvicorn.Config(app, lifespan="off", ws="none", access_log=False, log_config=None)
-    config.load()
     state, socket = ServerState(), Strict()
-    connection = PatientConnection(config=config, server_state=state, app_state={})
-    connection.connection_made(cast("Any", socket))
+    connection = connected(GuardedConnection, app, state, socket)
 
     connection.data_received(GET + b"no request\r\n\r\n")
     while state.tasks:

@@ -87,7 +87,7 @@ UPSTREAM: Mapping[str, Experiment] = {
 }
 METRICS: Mapping[str, Experiment] = {"m": scraped}
 SECURITY: Mapping[str, Experiment] = {
-    "x": egress,
+    "egress": egress,
     "keys": keys,
     "matrix": matrix,
     "audit": audited,
@@ -95,8 +95,10 @@ SECURITY: Mapping[str, Experiment] = {
     "senders": senders,
     "floods": floods,
     "framing": framing,
+    "fuzz": fuzz,
+    "bytes": odd_bytes,
+    "liars": liars,
 }
-SECURITY: Mapping[str, Experiment] = {"x": egress, "fuzz": fuzz, "bytes": odd_bytes, "liars": liars}
 SUBJECTS: Mapping[str, Mapping[str, Experiment]] = {
     "money": MONEY,
     "upstream": UPSTREAM,
@@ -117,7 +119,7 @@ ONLY_ON: Mapping[str, Stores] = {
     "o": "sqlite",
     "l": "sqlite",
     "m": "shared",
-    "x": "sqlite",
+    "egress": "sqlite",
     "matrix": "sqlite",
     "audit": "sqlite",
     "senders": "sqlite",

@@ -71,7 +71,7 @@ async def run(setting: Setting, command: str) -> Result:
         at_least("requests over its public address", seen["rebound_reached"], _REBINDS / 6),
         none("connections to its other addresses", seen["rebound_strays"]),
     ]
-    return Result("x", TITLE, command, tuple(figures), time.monotonic() - started_s)
+    return Result("egress", TITLE, command, tuple(figures), time.monotonic() - started_s)
 
 
 class _Provider(ThreadingHTTPServer):
