@@ -159,11 +159,12 @@ class TextHead:
     def said(self, text: str) -> Said:
         """The log-odds of each head, and how familiar the text is. Deterministic; the time is bounded."""
         words, pairs, marks = terms_of(text)
-        weight_of = self._words.__getitem__
-        word_sums = sum(map(weight_of, words))
+        weights = self._words
+        word_sums = sum([weights[place] for place in words])
         known, word_sums = word_sums >> self._known_bit, word_sums & self._sums
-        term_sums = word_sums, sum(map(weight_of, pairs)) & self._sums
-        mark_sums = sum(map(self._marks.__getitem__, marks))
+        term_sums = word_sums, sum([weights[place] for place in pairs]) & self._sums
+        mark_weights = self._marks
+        mark_sums = sum([mark_weights[place] for place in marks])
         count = len(words) + len(pairs)
         root = sqrt(count) or 1.0
         terms_zero, marks_zero = count * _ZERO, len(marks) * _ZERO

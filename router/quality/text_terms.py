@@ -21,18 +21,19 @@ TERMS_VERSION = 1
 _LETTERS = bytes(range(ord("a"), ord("z") + 1))
 _CAPITALS = bytes(range(ord("A"), ord("Z") + 1))
 _DIGITS = b"0123456789"
-_SPACES = b" \t\r\n"
-_SIGNS = tuple(bytes((sign,)) for sign in b"?!.,:;'\"()[]{}<>=+-*/^_|\\$%&#@~`\n")
-_NO_SIGNS = _LETTERS + _CAPITALS + _DIGITS + b" \t\r"
-_LINES = len(_SIGNS) - 1  # where the line ends stand among them
-MARKS = len(_SIGNS) + 10
+_BLANKS = b" \t\r"
+_SIGNS = b"?!.,:;'\"()[]{}<>=+-*/^_|\\$%&#@~`\n"
+_SIGN_AT = {sign: at for at, sign in enumerate(_SIGNS)}
+_LINE_END = b"\n"
+_FIRST_LEVEL = len(_SIGNS)  # where the marks stand that are no counts of signs
+MARKS = _FIRST_LEVEL + 10
 
 # Letters become small, digits and whatever is not ASCII stay, all else parts words.
 _AS_WORDS = bytes(
     code + 32 if code in _CAPITALS else code if code in _LETTERS + _DIGITS or code >= 0x80 else 0x20
     for code in range(256)
 )
-_bucket = (BUCKETS - 1).__and__
+_LAST_BUCKET = BUCKETS - 1
 
 
 class Terms(NamedTuple):
@@ -56,26 +57,38 @@ def terms_of(text: str) -> Terms:
     words = raw.translate(_AS_WORDS).split()
     hashes = list(map(crc32, words))
     return Terms(
-        set(map(_bucket, hashes)),
-        set(map(_bucket, map(crc32, words[1:], hashes))),
+        {each & _LAST_BUCKET for each in hashes},
+        {each & _LAST_BUCKET for each in map(crc32, words[1:], hashes)},
         _marks_of(raw, len(text), len(words)),
     )
 
 
 def _marks_of(raw: bytes, length: int, words: int) -> list[int]:
-    """Counts as their number of bits, shares in sixteenths or finer; none above the last level."""
-    size = len(raw)
-    capitals = size - len(raw.translate(None, _CAPITALS))
-    digits = size - len(raw.translate(None, _DIGITS))
-    spaces = size - len(raw.translate(None, _SPACES))
-    letters = size - len(raw.translate(None, _LETTERS))
-    others = size - capitals - digits - spaces - letters
-    counts = list(map(raw.translate(None, _NO_SIGNS).count, _SIGNS))  # a third of the time of counting in all of it
-    lines = counts[_LINES] + 1
-    counts += (length, digits, capitals, words)
-    levels = list(map(int.bit_length, counts))
-    whole = size + 1
-    levels += (
+    """Counts as their number of bits, shares in sixteenths or finer; none above the last level.
+
+    Each kind of byte is counted in what the kinds before it have left: after the letters that is a quarter.
+    """
+    without_letters = raw.translate(None, _LETTERS)
+    without_capitals = without_letters.translate(None, _CAPITALS)
+    without_digits = without_capitals.translate(None, _DIGITS)
+    signs = without_digits.translate(None, _BLANKS)
+    letters = len(raw) - len(without_letters)
+    capitals = len(without_letters) - len(without_capitals)
+    digits = len(without_capitals) - len(without_digits)
+    breaks = signs.count(_LINE_END)
+    others = len(signs) - breaks
+    marks = list(_LOWEST)
+    for sign in set(signs):  # few of them, in most texts
+        at = _SIGN_AT.get(sign)
+        if at is not None:
+            marks[at] += signs.count(sign).bit_length()  # of two kilobytes at most: never above the last level
+    lines = breaks + 1
+    whole = len(raw) + 1
+    levels = (
+        length.bit_length(),
+        digits.bit_length(),
+        capitals.bit_length(),
+        words.bit_length(),
         32 * digits // whole,
         32 * capitals // whole,
         2 * letters // (words + 1),
@@ -83,10 +96,12 @@ def _marks_of(raw: bytes, length: int, words: int) -> list[int]:
         (length * length).bit_length() - 8,  # half a doubling a step, where most prompts are
         (words * words // (lines * lines)).bit_length(),
     )
-    return [
+    marks[_FIRST_LEVEL:] = [
         place + (level if 0 <= level < LEVELS else 0 if level < 0 else LEVELS - 1)
-        for place, level in zip(_PLACES, levels, strict=True)
+        for place, level in zip(_LAST_PLACES, levels, strict=True)
     ]
+    return marks
 
 
-_PLACES = tuple(range(0, MARKS * LEVELS, LEVELS))
+_LOWEST = tuple(range(0, MARKS * LEVELS, LEVELS))  # the places of the marks of nothing
+_LAST_PLACES = _LOWEST[_FIRST_LEVEL:]
