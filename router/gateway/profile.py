@@ -6,7 +6,7 @@ from router.catalog.catalog import Capability, Effort, ModelName
 from router.decision.data_rules import NO_DATA_RULES, DataRules
 from router.decision.facts import NO_TIGHTENING, RequestProfile, Tightening
 from router.keys import TeamName
-from router.quality.features import SystemCues, asked_in, features_of
+from router.quality.features import SystemCues, features_of, question_of
 from router.quality.signals import NO_SIGNALS
 from router.quality.text_head import TextHead
 from router.tokens.count import TokenCount
@@ -41,7 +41,10 @@ def profile_of(
     """
     kinds = _part_kinds(request)
     longest_tokens = count.longest_tokens or count.input_tokens  # of several prompts, each is read by itself
-    features = features_of(request, input_tokens=longest_tokens, system=system, opening=count.opening)
+    question = question_of(request.messages)
+    features = features_of(
+        request, input_tokens=longest_tokens, system=system, opening=count.opening, question=question
+    )
     return RequestProfile(
         alias=request.model,
         input_tokens=count.input_tokens,
@@ -67,7 +70,7 @@ def profile_of(
         longest_prompt_tokens=count.longest_tokens,
         id_tokens=count.id_tokens,
         echoes_prompt=request.echoes_prompt,
-        signals=NO_SIGNALS if head is None or not request.messages else head.signals(asked_in(request.messages)),
+        signals=NO_SIGNALS if head is None or not request.messages else head.signals(question.text),
     )
 
 

@@ -33,7 +33,7 @@ class Phrases:
 
     def __init__(self, cues: Iterable[Cue], *, ends_whole: bool = False) -> None:
         self._by_word: dict[str, list[Cue]] = {}
-        self._by_sign: dict[str, list[Cue]] = {}
+        by_sign: dict[str, list[Cue]] = {}
         self._loose: list[Cue] = []
         for cue in cues:
             sign = _SIGN.search(cue.text)
@@ -41,17 +41,20 @@ class Phrases:
             if whole:
                 self._by_word.setdefault(max(whole, key=len), []).append(cue)
             elif sign is not None:
-                self._by_sign.setdefault(sign[0], []).append(cue)
+                by_sign.setdefault(sign[0], []).append(cue)
             else:
                 self._loose.append(cue)
         self._words = frozenset(self._by_word)
+        self._signs = tuple(by_sign.items())
         self._loose_ascii = [cue for cue in self._loose if cue.text.isascii()]
 
     def found(self, text: str, words: set[str]) -> list[Cue]:
         """The cues in a text, given the distinct words in it; both in lower case."""
-        near = self._loose_ascii if text.isascii() else self._loose
-        found = [cue for cue in near if cue.text in text]
-        for sign, cues in self._by_sign.items():
+        found: list[Cue] = []
+        loose = self._loose_ascii if text.isascii() else self._loose
+        if loose:
+            found += [cue for cue in loose if cue.text in text]
+        for sign, cues in self._signs:
             if sign in text:
                 found += [cue for cue in cues if cue.text in text]
         for word in self._words & words:

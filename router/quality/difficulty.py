@@ -62,13 +62,13 @@ _MANY_MESSAGES = 40
 def difficulty_of(request: ModelRequest, task: Task, *, text: str, words: set[str]) -> float:
     """0 (looks easy) to 1, in steps of a hundredth: how hard `request` looks. See the file's head for its worth."""
     points = _START[task]
-    points += 0.20 * _share(len(_CONDITIONS & words), _MOST_CONDITIONS)
+    points += 0.20 * (min(len(_CONDITIONS & words), _MOST_CONDITIONS) / _MOST_CONDITIONS)
     if "\n" in text:
-        points += 0.15 * _share(len(_STEPS.findall(text)), _MOST_STEPS)
+        points += 0.15 * (min(len(_STEPS.findall(text)), _MOST_STEPS) / _MOST_STEPS)
     if task in _HAS_SIGNS:
-        points += 0.10 * _share(_signs_in(text), _MOST_SIGNS)
-    points += 0.15 * _share(len(text), _LONG_CHARS)
-    points += 0.10 * _share(len(request.messages), _MANY_MESSAGES)
+        points += 0.10 * (min(_signs_in(text), _MOST_SIGNS) / _MOST_SIGNS)
+    points += 0.15 * (min(len(text), _LONG_CHARS) / _LONG_CHARS)
+    points += 0.10 * (min(len(request.messages), _MANY_MESSAGES) / _MANY_MESSAGES)
     if request.asks_reasoning:
         points += 0.10
     if request.response_format is not None and request.response_format.type == "json_schema":
@@ -84,7 +84,3 @@ def _signs_in(text: str) -> int:
     if not text.isascii():
         found += sum([sign in text for sign in _HARD_FOREIGN_SIGNS])
     return found
-
-
-def _share(count: int, most: int) -> float:
-    return min(count, most) / most

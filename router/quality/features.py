@@ -9,7 +9,9 @@ were not tuned on.
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
+
+import msgspec
 
 from router.catalog.catalog import Task
 from router.quality.cues import (
@@ -95,8 +97,14 @@ _PRECEDENCE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Features:
+class Question(NamedTuple):
+    """What is asked: the last user message, together with the one before if it is very short."""
+
+    messages: Sequence[Message]
+    text: str  # theirs; a long one loses its middle
+
+
+class Features(msgspec.Struct, frozen=True, gc=False):
     """What is told of a request from its text."""
 
     task: Task
@@ -131,23 +139,34 @@ class SystemCues:
         return points
 
 
+def question_of(messages: Sequence[Message]) -> Question:
+    """The question at the end of a conversation."""
+    asked = _asked(messages)
+    return Question(asked, "\n".join([_window(message, HEAD_CHARS, TAIL_CHARS) for message in asked]).strip())
+
+
 def features_of(
-    request: ModelRequest, *, input_tokens: int = 0, system: SystemCues | None = None, opening: int | None = None
+    request: ModelRequest,
+    *,
+    input_tokens: int = 0,
+    system: SystemCues | None = None,
+    opening: int | None = None,
+    question: Question | None = None,
 ) -> Features:
     """The features of `request`. Deterministic; the time is bounded, whatever the text (docs/tasks.md).
 
     `input_tokens` have been counted in it; 0: not counted. `opening` is a digest of the first message, and maybe of
-    what stands before it, to look it up in `system`.
+    what stands before it, to look it up in `system`. `question` is the request's, where it has been looked for.
     """
     if not request.messages:  # the prompt is there as token ids only, which say nothing
         return _SAY_NOTHING
-    asked = _question(request.messages)
-    text = _windows(asked).lower()
+    asked, text = question or question_of(request.messages)
+    text = text.lower()
     words = words_in(text)
     language = language_of(text, words) if text else _language_asked_in(request.messages)
     if _is_agents(request):
         task = Task.AGENT
-    elif any(_shows_pictures(message) for message in asked):
+    elif _show_pictures(asked):
         task = Task.VISION
     elif input_tokens >= LONG_CONTEXT_TOKENS:
         task = Task.LONG_CONTEXT
@@ -206,12 +225,14 @@ def _score_long(points: dict[Task, int], text: str, words: set[str], language: L
         last = ""
     lines, leads = f"{first}\n{last}", f"{first[:LEAD_CHARS]}\n{last[:LEAD_CHARS]}"
     topics, instructions = _cues(text, ends, words, language)
-    for cue in topics:
-        if cue.text not in lines:
-            points[cue.task] = min(points[cue.task] + cue.points, MOST_MATERIAL_POINTS)
+    in_lines: list[Cue] = []
     for cue in topics:
         if cue.text in lines:
-            points[cue.task] += cue.points * LINE_WEIGHT
+            in_lines.append(cue)
+        else:
+            points[cue.task] = min(points[cue.task] + cue.points, MOST_MATERIAL_POINTS)
+    for cue in in_lines:  # after all that is bounded
+        points[cue.task] += cue.points * LINE_WEIGHT
     for cue in instructions:
         weight = 1 if cue.text not in lines else LEAD_WEIGHT if cue.text in leads else LINE_WEIGHT
         points[cue.task] += cue.points * weight
@@ -232,14 +253,20 @@ def _tool_points(request: ModelRequest, words: set[str]) -> int:
     return points
 
 
-def _shows_pictures(message: Message) -> bool:
-    return isinstance(message.content, list) and any(part.type in _PICTURES for part in message.content)
+def _show_pictures(messages: Sequence[Message]) -> bool:
+    for message in messages:
+        if isinstance(message.content, list) and any(part.type in _PICTURES for part in message.content):
+            return True
+    return False
 
 
 def _is_agents(request: ModelRequest) -> bool:
     if len(request.tools) >= MANY_TOOLS:
         return True
-    return any(message.role == "tool" or message.tool_calls for message in request.messages[-RECENT_MESSAGES:])
+    for message in request.messages[-RECENT_MESSAGES:]:  # noqa: SIM110 - a generator costs as much as all the rest
+        if message.role == "tool" or message.tool_calls:
+            return True
+    return False
 
 
 def _cues(text: str, ends: str, words: set[str], language: Language) -> tuple[list[Cue], list[Cue]]:
@@ -295,17 +322,7 @@ def _halved(cues: Iterable[Cue]) -> _Points:
     return tuple([(task, value // 2) for task, value in found.items()])
 
 
-def asked_in(messages: Sequence[Message]) -> str:
-    """The text of the question: of the last user message, and of the one before a very short one. Long ones lose their
-    middle."""
-    return _windows(_question(messages))
-
-
-def _windows(asked: Sequence[Message]) -> str:
-    return "\n".join([_window(message, HEAD_CHARS, TAIL_CHARS) for message in asked]).strip()
-
-
-def _question(messages: Sequence[Message]) -> list[Message]:
+def _asked(messages: Sequence[Message]) -> list[Message]:
     """The last user message; a very short one together with the one before."""
     asked: list[Message] = []
     chars = 0

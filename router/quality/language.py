@@ -164,6 +164,10 @@ def _languages_by_word() -> Mapping[str, tuple[Language, ...]]:
 _LANGUAGES = _languages_by_word()
 _SMALL = frozenset(_LANGUAGES)
 _WHOLE = lcm(*map(len, _LANGUAGES.values()))  # the weight of a word that one language has for itself
+_WEIGHTS = {
+    word: tuple((language, _WHOLE // len(languages)) for language in languages)
+    for word, languages in _LANGUAGES.items()
+}
 
 # Where a script begins, up to where the next one does; "" for what is no letter of a script that tells a language.
 _SCRIPT_STARTS: tuple[tuple[int, str], ...] = (
@@ -271,9 +275,7 @@ def _latin(words: set[str]) -> tuple[Language | None, int]:
     """The language in Latin script that most of the small words belong to, and their weight."""
     points: dict[Language, int] = {}
     for word in _SMALL & words:
-        languages = _LANGUAGES[word]
-        weight = _WHOLE // len(languages)
-        for language in languages:
+        for language, weight in _WEIGHTS[word]:
             points[language] = points.get(language, 0) + weight
     if not points:
         return None, 0
