@@ -70,7 +70,7 @@ def profile_of(
         longest_prompt_tokens=count.longest_tokens,
         id_tokens=count.id_tokens,
         echoes_prompt=request.echoes_prompt,
-        signals=NO_SIGNALS if head is None or not request.messages else head.signals(question.text),
+        signals=NO_SIGNALS if head is None or not request.messages else head.signals(question.text, question.plain),
     )
 
 

@@ -44,7 +44,7 @@ class Phrases:
                 by_sign.setdefault(sign[0], []).append(cue)
             else:
                 self._loose.append(cue)
-        self._words = frozenset(self._by_word)
+        self.words = frozenset(self._by_word)  # one of which is in every text that holds a cue found by its word
         self._signs = tuple(by_sign.items())
         self._loose_ascii = [cue for cue in self._loose if cue.text.isascii()]
 
@@ -57,7 +57,7 @@ class Phrases:
         for sign, cues in self._signs:
             if sign in text:
                 found += [cue for cue in cues if cue.text in text]
-        for word in self._words & words:
+        for word in self.words & words:
             found += [cue for cue in self._by_word[word] if cue.text in text]
         return found
 

@@ -45,7 +45,7 @@ _CONDITION_WORDS = (
     "должен только ровно минимум без кроме каждый никогда всегда докажи обоснуй "
     "moet alleen precies minstens zonder behalve elke nooit altijd bewijs musi tylko dokładnie bez każdy zawsze"
 )
-_CONDITIONS = frozenset(_CONDITION_WORDS.split())
+CONDITIONS = frozenset(_CONDITION_WORDS.split())
 _STEPS = re.compile(r"^\s*(?:[-*•]|\d{1,2}[.)])\s", re.MULTILINE)  # items of a list: several things are asked
 _HAS_SIGNS = frozenset({Task.REASONING, Task.MATH, Task.CODE})
 _HARD_COMMANDS = ("\\frac", "\\int", "\\sum")
@@ -62,7 +62,7 @@ _MANY_MESSAGES = 40
 def difficulty_of(request: ModelRequest, task: Task, *, text: str, words: set[str]) -> float:
     """0 (looks easy) to 1, in steps of a hundredth: how hard `request` looks. See the file's head for its worth."""
     points = _START[task]
-    points += 0.20 * (min(len(_CONDITIONS & words), _MOST_CONDITIONS) / _MOST_CONDITIONS)
+    points += 0.20 * (min(len(CONDITIONS & words), _MOST_CONDITIONS) / _MOST_CONDITIONS)
     if "\n" in text:
         points += 0.15 * (min(len(_STEPS.findall(text)), _MOST_STEPS) / _MOST_STEPS)
     if task in _HAS_SIGNS:

@@ -27,9 +27,9 @@ from router.quality.cues import (
     WHAT_OPENINGS,
     Cue,
 )
-from router.quality.difficulty import difficulty_of
-from router.quality.language import Language, language_of
-from router.quality.words import numbers_in, words_in
+from router.quality.difficulty import CONDITIONS, difficulty_of
+from router.quality.language import SMALL, Language, language_of, language_of_plain
+from router.quality.words import Vocabulary, numbers_in, plain_words, words_in
 from router.wire.requests import Message, ModelRequest
 
 # Instructions stand at the head or at the tail of a prompt, the material between them; so the time is bounded too.
@@ -73,6 +73,17 @@ MOST_SYSTEM_MESSAGES = 1_024
 
 _TOPICS = frozenset(TOPIC_WORDS)
 _INSTRUCTIONS = frozenset(INSTRUCTION_WORDS)
+# All that is looked for in English without tools: stems of other languages, and names of tools, are not in it.
+_VOCABULARY = Vocabulary(
+    TOPIC_WORDS,
+    INSTRUCTION_WORDS,
+    TOPIC_PHRASES.words,
+    INSTRUCTION_PHRASES.words,
+    QUANTITY_WORDS,
+    QUANTITY_PHRASES.words,
+    CONDITIONS,
+    SMALL,
+)
 _PICTURES = frozenset({"image_url", "video_url", "input_video"})
 _NAME_WORD = re.compile(r"[A-Z]?[^\W_A-Z\d]+")  # of `get_weather`, `getWeather` or `get-weather`
 _MUST_CALL = (b'"required"', b'"any"')  # `tool_choice`; an object names a tool, unless it leaves the choice open
@@ -102,6 +113,7 @@ class Question(NamedTuple):
 
     messages: Sequence[Message]
     text: str  # theirs; a long one loses its middle
+    plain: Sequence[bytes] | None  # its `plain_words`
 
 
 class Features(msgspec.Struct, frozen=True, gc=False):
@@ -142,7 +154,8 @@ class SystemCues:
 def question_of(messages: Sequence[Message]) -> Question:
     """The question at the end of a conversation."""
     asked = _asked(messages)
-    return Question(asked, "\n".join([_window(message, HEAD_CHARS, TAIL_CHARS) for message in asked]).strip())
+    text = "\n".join([_window(message, HEAD_CHARS, TAIL_CHARS) for message in asked]).strip()
+    return Question(asked, text, plain_words(text))
 
 
 def features_of(
@@ -160,10 +173,9 @@ def features_of(
     """
     if not request.messages:  # the prompt is there as token ids only, which say nothing
         return _SAY_NOTHING
-    asked, text = question or question_of(request.messages)
+    asked, text, plain = question or question_of(request.messages)
     text = text.lower()
-    words = words_in(text)
-    language = language_of(text, words) if text else _language_asked_in(request.messages)
+    words, language = _words_and_language(request, text, plain)
     if _is_agents(request):
         task = Task.AGENT
     elif _show_pictures(asked):
@@ -173,6 +185,17 @@ def features_of(
     else:
         task = _task(request, text, words, language, system, opening)
     return Features(task, language, difficulty_of(request, task, text=text, words=words))
+
+
+def _words_and_language(request: ModelRequest, text: str, plain: Sequence[bytes] | None) -> tuple[set[str], Language]:
+    """The distinct words of the question, or all of them that anybody will look for; and its language."""
+    if plain and not request.tools:
+        words = _VOCABULARY.among(plain)
+        language = language_of_plain(words, has_words=True)
+        if language is Language.EN:
+            return words, language
+    words = words_in(text)
+    return words, language_of(text, words) if text else _language_asked_in(request.messages)
 
 
 def _language_asked_in(messages: Sequence[Message]) -> Language:

@@ -162,7 +162,7 @@ def _languages_by_word() -> Mapping[str, tuple[Language, ...]]:
 # Each small word with the languages it is one of; the more languages share it, the less it says of each. Weights are
 # whole numbers, so that their sum is the same in whatever order a set gives its words.
 _LANGUAGES = _languages_by_word()
-_SMALL = frozenset(_LANGUAGES)
+SMALL = frozenset(_LANGUAGES)
 _WHOLE = lcm(*map(len, _LANGUAGES.values()))  # the weight of a word that one language has for itself
 _WEIGHTS = {
     word: tuple((language, _WHOLE // len(languages)) for language in languages)
@@ -248,9 +248,9 @@ _LETTERS: tuple[tuple[Language, frozenset[str]], ...] = (
 
 def language_of(text: str, words: set[str]) -> Language:
     """The language of a text in lower case, given the distinct words in it."""
-    latin, weight = _latin(words)
     if text.isascii():
-        return latin or (Language.EN if words else Language.OTHER)
+        return language_of_plain(words, has_words=bool(words))
+    latin, weight = _latin(words)
     letters = _first_foreign(text)
     distinct = set(letters)
     scripts = _scripts(distinct)
@@ -260,6 +260,11 @@ def language_of(text: str, words: set[str]) -> Language:
         if len(letters) * _WHOLE >= per_word * weight:
             return _of_script(script, scripts, distinct.union(words))
     return latin or _by_letters(text)
+
+
+def language_of_plain(words: set[str], *, has_words: bool) -> Language:
+    """The language of a text in plain ASCII, given those of its words that are in `SMALL`, or all of them."""
+    return _latin(words)[0] or (Language.EN if has_words else Language.OTHER)
 
 
 def _first_foreign(text: str) -> str:
@@ -274,7 +279,7 @@ def _first_foreign(text: str) -> str:
 def _latin(words: set[str]) -> tuple[Language | None, int]:
     """The language in Latin script that most of the small words belong to, and their weight."""
     points: dict[Language, int] = {}
-    for word in _SMALL & words:
+    for word in SMALL & words:
         for language, weight in _WEIGHTS[word]:
             points[language] = points.get(language, 0) + weight
     if not points:

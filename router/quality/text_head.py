@@ -156,9 +156,12 @@ class TextHead:
         names = [each.name for each in artefact.header.heads]
         self._difficulty = names.index(DIFFICULTY) if DIFFICULTY in names else None
 
-    def said(self, text: str) -> Said:
-        """The log-odds of each head, and how familiar the text is. Deterministic; the time is bounded."""
-        words, pairs, marks = terms_of(text)
+    def said(self, text: str, plain: Sequence[bytes] | None = None) -> Said:
+        """The log-odds of each head, and how familiar the text is. Deterministic; the time is bounded.
+
+        `plain` are its `plain_words`, where they are known.
+        """
+        words, pairs, marks = terms_of(text, plain)
         weights = self._words
         word_sums = sum([weights[place] for place in words])
         known, word_sums = word_sums >> self._known_bit, word_sums & self._sums
@@ -180,11 +183,11 @@ class TextHead:
         )
         return Said(logits, known / len(words) if words else 0.0)
 
-    def signals(self, text: str) -> TextSignals:
-        """What the ledger may keep of it; rounded, for it is kept with every request."""
+    def signals(self, text: str, plain: Sequence[bytes] | None = None) -> TextSignals:
+        """What the ledger may keep of it; rounded, for it is kept with every request. `plain` as for `said`."""
         if self._difficulty is None:
             return NO_SIGNALS
-        logits, familiarity = self.said(text)
+        logits, familiarity = self.said(text, plain)
         difficulty = logits[self._difficulty] - self.header.heads[self._difficulty].mean_logit
         return TextSignals(round(difficulty, 3), round(familiarity, 3), self.version)
 

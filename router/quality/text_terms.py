@@ -6,6 +6,7 @@ looked at, so that the time is bounded. All of it runs in loops of the interpret
 than a tenth of a millisecond (docs/quality.md), where numpy would take longer to be imported than a thousand requests.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 from zlib import crc32
 
@@ -44,8 +45,8 @@ class Terms(NamedTuple):
     marks: list[int]  # places in the table of marks, one for each mark
 
 
-def terms_of(text: str) -> Terms:
-    """The terms of a prompt. Deterministic, on every machine."""
+def terms_of(text: str, words: Sequence[bytes] | None = None) -> Terms:
+    """The terms of a prompt. Deterministic, on every machine. `words` are its `plain_words`, where they are known."""
     # A lone surrogate, which JSON can spell, has no UTF-8.
     if len(text) <= HEAD_BYTES + TAIL_BYTES:
         raw = text.encode(errors="replace")
@@ -54,7 +55,9 @@ def terms_of(text: str) -> Terms:
     else:
         head = text[:HEAD_BYTES].encode(errors="replace")[:HEAD_BYTES]
         raw = head + b" " + text[-TAIL_BYTES:].encode(errors="replace")[-TAIL_BYTES:]
-    words = raw.translate(_AS_WORDS).split()
+        words = None  # of less than all
+    if words is None:
+        words = raw.translate(_AS_WORDS).split()
     hashes = list(map(crc32, words))
     return Terms(
         {each & _LAST_BUCKET for each in hashes},

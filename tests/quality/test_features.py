@@ -24,6 +24,7 @@ from router.quality.features import (
     Features,
     SystemCues,
     features_of,
+    question_of,
 )
 from router.quality.language import Language
 from router.tokens.count import TOKEN_BYTES, TokenCounter
@@ -434,6 +435,22 @@ def test_remembered_system_messages_say_what_they_say_when_they_are_read(
         opening = counter.count_now(request, scope="search").opening
 
         assert features_of(request, system=system, opening=opening) == features_of(request)
+
+
+_WORDS = sorted({word for prompt in labelled_prompts() for word in prompt.text.split() if word.isascii()})
+_PROMPTS = st.one_of(
+    st.sampled_from([prompt.text for prompt in labelled_prompts()]),
+    st.lists(st.sampled_from(_WORDS), max_size=60).map(" ".join),
+    st.text(st.characters(max_codepoint=127), max_size=80),
+)
+
+
+@given(_PROMPTS, _TOOLS)
+def test_a_question_of_plain_words_has_the_features_of_any_other_text(text: str, members: dict[str, Any]) -> None:
+    request = _request([{"role": "user", "content": text}], members)
+    question = question_of(request.messages)
+
+    assert features_of(request, question=question._replace(plain=None)) == features_of(request, question=question)
 
 
 class _Bytes:

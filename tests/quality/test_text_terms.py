@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.quality.text_terms import BUCKETS, HEAD_BYTES, LEVELS, MARKS, TAIL_BYTES, terms_of
+from router.quality.words import plain_words
 
 MIDDLE_MAY_GO = HEAD_BYTES + TAIL_BYTES
 
@@ -38,6 +39,11 @@ def test_any_text_has_terms_within_their_tables_and_few_enough_to_be_summed(text
     assert all(0 <= bucket < BUCKETS for bucket in words | pairs)
     assert max(len(words), len(pairs)) <= 1_024 + 1  # 255 times as much fits the field of a sum
     assert [place // LEVELS for place in marks] == list(range(MARKS))
+
+
+@given(st.text(st.characters(max_codepoint=127)) | st.integers(0, 9).map(lambda more: "aB 1-" * (410 + more) + "b"))
+def test_words_that_are_known_already_make_the_same_terms(text: str) -> None:
+    assert terms_of(text, plain_words(text)) == terms_of(text)
 
 
 def test_a_lone_surrogate_which_json_can_spell_is_a_sign_like_another() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from router.catalog.catalog import Task
 from router.quality.cues import Cue, Phrases, Plain, Signs, Stems
-from router.quality.words import numbers_in, words_in
+from router.quality.words import Vocabulary, numbers_in, plain_words, words_in
 
 ascii_texts = st.text(st.characters(max_codepoint=127))
 texts = ascii_texts | st.text() | st.text("019., \n-a_é٣")
@@ -18,6 +18,23 @@ texts = ascii_texts | st.text() | st.text("019., \n-a_é٣")
 @example("a_1\x1cb\x85")
 def test_the_words_are_what_the_plain_pattern_finds(text: str) -> None:
     assert words_in(text) == set(re.findall(r"\w+", text))
+
+
+@given(ascii_texts | st.text("aB1 \n-é_"))
+def test_the_words_of_plain_ascii_without_underscores_are_those_of_any_text(text: str) -> None:
+    plain = plain_words(text)
+
+    if text.isascii() and "_" not in text:
+        assert plain == [word.lower().encode() for word in re.findall(r"\w+", text)]
+    else:
+        assert plain is None
+
+
+def test_a_vocabulary_finds_what_somebody_looks_for_and_nothing_else() -> None:
+    vocabulary = Vocabulary(["sum", "naïve"], {"prove"})
+
+    assert vocabulary.among([b"prove", b"that", b"the", b"sum", b"sum", b"na"]) == {"prove", "sum"}
+    assert vocabulary.among([]) == set()
 
 
 @given(texts)
