@@ -141,7 +141,7 @@ def _judged(
     refusals: list[Rejection] = []
     best = max([each.quality for each in measure], default=0.0) if terms.caution else 0.0
     for candidate in candidates:
-        refused = below_bar(candidate, bar)
+        refused = None if candidate.quality >= bar else below_bar(candidate, bar)
         if refused is None and terms.caution:
             refused = too_unsure(candidate, bar, terms, best)
         if refused is None:
@@ -180,7 +180,7 @@ class _Case(msgspec.Struct, frozen=True, gc=False):
             default_max_output_tokens=self.policy.default_max_output_tokens,
             max_cost_usd=terms.max_cost_usd,
         )
-        checks = checks_for(terms)
+        checks = checks_for(self.policy, terms)
         for arm in terms.arms:
             for deployment in self.catalog.of(arm.model):
                 candidate = self._examined(arm, deployment, terms, estimator, checks)

@@ -235,14 +235,16 @@ CHECKS: Checks = (
 
 
 # What few policies demand; a check that is never asked costs the others nothing.
-_SELDOM = frozenset({Reason.KEY_SCOPE, Reason.DATA_RULES, Reason.OVER_MAX_EFFORT, Reason.TOO_SLOW})
+_SELDOM = frozenset({Reason.BANNED, Reason.KEY_SCOPE, Reason.DATA_RULES, Reason.OVER_MAX_EFFORT, Reason.TOO_SLOW})
 _USUAL_CHECKS = tuple((reason, check) for reason, check in CHECKS if reason not in _SELDOM)
 
 
-def checks_for(terms: Terms) -> Checks:
-    """The checks that may speak under these terms, in the order of `CHECKS`."""
+def checks_for(policy: Policy, terms: Terms) -> Checks:
+    """The checks that may speak under these terms of the policy, in the order of `CHECKS`."""
+    bans = policy.banned_models or policy.banned_providers or terms.only_providers is not None
     is_usual = (
-        terms.data is NO_DATA_RULES
+        not bans
+        and terms.data is NO_DATA_RULES
         and terms.max_reasoning_effort is None
         and terms.max_latency_ms is None
         and terms.only_models is None

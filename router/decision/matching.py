@@ -91,9 +91,9 @@ class Match:
             (self.input_tokens_over is None or profile.input_tokens > self.input_tokens_over)
             and (self.input_tokens_under is None or profile.input_tokens < self.input_tokens_under)
             and (not self.tasks or profile.task in self.tasks)
-            and self.needs <= profile.needs
+            and (not self.needs or self.needs <= profile.needs)
             and (not self.aliases or profile.alias in self.aliases)
-            and self.tags <= frozenset(profile.tags)
+            and (not self.tags or self.tags <= frozenset(profile.tags))
             and (not self.languages or profile.language in self.languages)
             and (not self.modalities or any(_has_input(profile, each) for each in self.modalities))
             and (self.difficulty_over is None or profile.difficulty > self.difficulty_over)

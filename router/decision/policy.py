@@ -124,10 +124,14 @@ class Policy:
     start: Start = Start.PRIOR
     # What most requests ask, worked out once: the terms under no rule and under each, where the request adds nothing.
     _terms: tuple["Terms", ...] = field(init=False, repr=False, compare=False)
+    # Whether there may be more than one model to choose from.
+    chooses: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         ways: tuple[Rule | None, ...] = (None, *self.rules)
-        object.__setattr__(self, "_terms", tuple(self._terms_under(rule, NO_TIGHTENING) for rule in ways))
+        terms = tuple(self._terms_under(rule, NO_TIGHTENING) for rule in ways)
+        object.__setattr__(self, "_terms", terms)
+        object.__setattr__(self, "chooses", any(len(each.candidates) > 1 for each in terms))
 
     def terms_for(self, profile: RequestProfile, tightening: Tightening, now: datetime) -> "Terms":
         """The terms for one request: the policy's, changed by the first rule that applies, narrowed by the request."""
@@ -190,11 +194,6 @@ class Policy:
             only_providers=both_allow(self.only_providers, guard.only_providers),
             data=stricter(self.data, guard.data),
         )
-
-    @property
-    def chooses(self) -> bool:
-        """Whether there may be more than one model to choose from."""
-        return any(len(each.candidates) > 1 for each in self._terms)
 
     @property
     def guard(self) -> Guard:

@@ -1,7 +1,7 @@
 """From a request to a decision, spending nothing: the part that production, dry runs and `penstock explain` share."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Protocol
 
@@ -202,18 +202,11 @@ class Planner:
             experience=remembered(self._experience),
         )
         if self._caches is not None:
-            models = models_of(policy.terms_for(profile, tightening, conditions.now).candidates)
-            candidates = (deployment for model in models for deployment in catalog.of(model))
+            candidates = _candidates(policy, profile, tightening, conditions.now, catalog)
             conditions = await self._caches.outlook(profile, conditions, candidates)
         plan = self._decided(team, policy, profile, conditions, tightening, catalog)
-        if plan.decision.chosen is None and broken:
-            # That they fail is our guess, and there is nobody else: better tried than refused.
-            conditions = replace(conditions, unavailable={**self.unavailable, **paused})
-            plan = self._decided(team, policy, profile, conditions, tightening, catalog)
-        if plan.decision.chosen is None and paused:
-            plan = replace(plan, busy_s=self._busy_s(plan, paused))
-        if plan.decision.chosen is None and request.original is not None:
-            plan = replace(plan, untranslatable=request.original.untranslatable)
+        if plan.decision.chosen is None:
+            plan = self._at_a_loss(plan, request, broken=broken, paused=paused)
         return plan if controls.policy is None else replace(plan, asked_policy=controls.policy)
 
     def _policy_for(self, team: Team, request: ModelRequest, chosen: str | None) -> Policy:
@@ -233,6 +226,26 @@ class Planner:
                 code="ambiguous_embedding_model",
             )
         return policy
+
+    def _at_a_loss(
+        self,
+        plan: Plan,
+        request: ModelRequest,
+        *,
+        broken: Mapping[DeploymentId, str],
+        paused: Mapping[DeploymentId, str],
+    ) -> Plan:
+        """A plan without a choice: another one, if there is nobody but those that are broken; else what is to be said
+        of it."""
+        if broken:
+            # That they fail is our guess, and there is nobody else: better tried than refused.
+            conditions = replace(plan.conditions, unavailable={**self.unavailable, **paused})
+            plan = self._decided(plan.team, plan.policy, plan.profile, conditions, plan.tightening, plan.catalog)
+            if plan.decision.chosen is not None:
+                return plan
+        if paused:
+            plan = replace(plan, busy_s=self._busy_s(plan, paused))
+        return plan if request.original is None else replace(plan, untranslatable=request.original.untranslatable)
 
     def _busy_s(self, plan: Plan, paused: Mapping[DeploymentId, str]) -> float | None:
         """How long until the first who is paused, and refused for nothing else that was seen, may be asked."""
@@ -275,6 +288,14 @@ class Planner:
             tightening=tightening,
         )
         return Plan(team, policy, profile, conditions, decision, catalog, tightening)
+
+
+def _candidates(
+    policy: Policy, profile: RequestProfile, tightening: Tightening, now: datetime, catalog: Catalog
+) -> Iterator[Deployment]:
+    """Whoever may be chosen. Not even the terms are looked for before the first is asked for."""
+    for model in models_of(policy.terms_for(profile, tightening, now).candidates):
+        yield from catalog.of(model)
 
 
 def policy_for(team: Team, model: str, *, chosen: str | None, api: Api = Api.CHAT) -> Policy:
