@@ -76,9 +76,13 @@ class _Vocabulary:
         self._kinds[kind] = slopes[2]
         if len(self._kinds) > _MOST_KINDS:
             del self._kinds[next(iter(self._kinds))]
-        towards = [_product(row, features) for row in self._covariance]
         uncertain = slopes[0][1] + slopes[1][1] + slopes[2][1]
-        uncertain += max(0.0, _product(towards, features))
+        if any(features[1:]):
+            towards = [_product(row, features) for row in self._covariance]
+            uncertain += max(0.0, _product(towards, features))
+        else:  # plain text, as most is: the other products are 0
+            towards = [row[0] * features[0] for row in self._covariance]
+            uncertain += max(0.0, towards[0] * features[0])
         total = uncertain + self._noise
         far = _FAR_OFF * sqrt(total)
         off = min(max(off, -far), far)

@@ -20,7 +20,7 @@ by at most MAX_ERROR_PER_HARD_CUT tokens. No slice ever counts more tokens than 
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 SLICE_CHARS = 4096  # at most 16 KB of UTF-8; a power of two, so that runs are cut between their long tokens
 SEARCH_CHARS = 1024
@@ -33,8 +33,12 @@ _SAFE_CUT = re.compile(
 )
 
 
-def slices(text: str) -> Iterator[tuple[str, bool]]:
+def slices(text: str) -> Iterable[tuple[str, bool]]:
     """The slices of `text` in order, each with whether it ends at a safe cut (the last one always does)."""
+    return ((text, True),) if len(text) <= SLICE_CHARS else _cut(text)
+
+
+def _cut(text: str) -> Iterator[tuple[str, bool]]:
     start = 0
     while len(text) - start > SLICE_CHARS:
         latest = start + SLICE_CHARS

@@ -320,7 +320,7 @@ def conversation_name(members: Mapping[str, Raw]) -> Raw | None:
     """The client's own name for its conversation, among the members of a body."""
     for name in _CONVERSATION_NAMES:
         member = members.get(name)
-        if is_given(member):
+        if member is not None and is_given(member):
             return member
     return None
 
