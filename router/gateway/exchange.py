@@ -111,11 +111,22 @@ class Exchange:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with anyio.CancelScope(shield=True):
-            try:
+        try:
+            if self._closes_at_once:
                 await self._close()
-            finally:
-                self._gateway.in_flight -= 1
+            else:
+                with anyio.CancelScope(shield=True):
+                    await self._close()
+        finally:
+            self._gateway.in_flight -= 1
+
+    @property
+    def _closes_at_once(self) -> bool:
+        """Whether nothing is waited for to close the books: then no cancellation can come in between, and a shield, a
+        fiftieth of the whole request, is not needed."""
+        if self._gateway.gate.waits or self._stream is not None or self.recall is not None:
+            return False
+        return None not in [call.charge for call in self._calls]
 
     @property
     def dialect(self) -> Dialect:
@@ -639,14 +650,15 @@ class Exchange:
                     await self._gateway.gate.settle(call.reservation, nano_usd=call.charge.nano_usd)
             if self._admission is not None:
                 await self._gateway.gate.leave(self._admission, tokens=self._tokens_used(self._admission))
+            outcome = self._outcome()
             if self._calls or self._shadow is None:  # a copy that was never sent is no request of anybody's
-                entry = self._entry(self._plan, ended_s=now_s)
+                entry = self._entry(self._plan, outcome, ended_s=now_s)
                 self._gateway.books.book(entry, self._plan.profile)
                 if self._trace is not None:
                     self._trace.end(entry)
                 if self._kept is not None and entry.outcome is not Outcome.REFUSED:
                     self._keep(self._kept)
-        if self._outcome() is Outcome.OK:
+        if outcome is Outcome.OK:
             await self._keep_for_others()
             self._gateway.copy_to_shadow(self._gateway, self._plan, self.request, self._caller, self.request_id)
 
@@ -661,8 +673,10 @@ class Exchange:
 
     async def _keep_for_others(self) -> None:
         """Have the team's cache keep the answer, if it may."""
+        if self.recall is None:
+            return
         answered, plan = self.answered, self._plan
-        if self.recall is None or answered is None or plan is None or answered.charge is None:
+        if answered is None or plan is None or answered.charge is None:
             return
         if self._verdict is not None and self._verdict.failed is not None:
             return
@@ -693,8 +707,11 @@ class Exchange:
                 await self._gateway.gate.settle(call.reservation, nano_usd=call.charge.nano_usd)
 
     async def _finish_stream(self) -> None:
-        stream, call = self._stream, self.answered
-        if stream is None or call is None:
+        stream = self._stream
+        if stream is None:
+            return
+        call = self.answered
+        if call is None:
             return
         await stream.finish()
         self._name_generation(call, stream.generation_id)
@@ -750,9 +767,9 @@ class Exchange:
         outcome = Outcome.LOST if self._shadow is None else Outcome.SHADOW
         return self._entry_of(self._plan, outcome, (call.attempt_if_lost(now_s),), ended_s=now_s)
 
-    def _entry(self, plan: Plan, *, ended_s: float) -> LedgerEntry:
+    def _entry(self, plan: Plan, outcome: Outcome, *, ended_s: float) -> LedgerEntry:
         attempts = tuple([call.attempt() for call in self._calls if call.charge is not None])
-        return self._entry_of(plan, self._outcome(), attempts, ended_s=ended_s)
+        return self._entry_of(plan, outcome, attempts, ended_s=ended_s)
 
     def _entry_of(self, plan: Plan, outcome: Outcome, attempts: tuple[Attempt, ...], *, ended_s: float) -> LedgerEntry:
         answered = self.answered

@@ -115,6 +115,10 @@ class Gate(Protocol):
     def outlives_process(self) -> bool:
         """Whether a hold stays when the process that made it dies, until somebody resolves it."""
 
+    @property
+    def waits(self) -> bool:
+        """Whether a method may suspend its caller; if not, each is done within the step of the loop that calls it."""
+
     async def admit(self, quota: Quota, *, tokens: int) -> Admission:
         """Count one request, expected to use that many tokens, against the rate limits of every scope.
 

@@ -44,6 +44,7 @@ class MemoryGate:
     """Holds and limits of every scope, in this process."""
 
     outlives_process = False
+    waits = False
 
     def __init__(
         self,

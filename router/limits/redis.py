@@ -64,6 +64,7 @@ class RedisGate:
     """
 
     outlives_process = True
+    waits = True
 
     def __init__(
         self,

@@ -106,17 +106,18 @@ class Client:
 
     async def give(self, body: bytes, *, headers: Headers) -> None:
         """A whole answer; as a stream to a client that asked for one: SDKs skip all else, and raise nothing."""
-        async with self._turn:
-            if self._exchange.request.is_stream:
+        if self._exchange.request.is_stream:
+            async with self._turn:
                 await self._begin(headers)
                 await self._send_data(self._exchange.dialect.as_stream(body))
                 await self._end()
-            else:
-                out = [JSON_TYPE, *self._headers(self._exchange), *headers]
-                if self._once is not None:
-                    await self._once.keep(body, out)
-                self._has_head = self._is_over = True
-                await send_body(self._send, body, headers=out)
+            return
+        out = [JSON_TYPE, *self._headers(self._exchange), *headers]
+        if self._once is not None:
+            async with self._turn:  # who has something else to send meanwhile finds that it is over
+                await self._once.keep(body, out)
+        self._has_head = self._is_over = True
+        await send_body(self._send, body, headers=out)
 
     async def refuse(self, error: PenstockError) -> None:
         """The error in place of an answer, or at its end. No effect on a client that has all it gets."""

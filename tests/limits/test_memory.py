@@ -1,7 +1,8 @@
 """What only the gate of one process does: it recovers from the ledger by itself, and needs no leases."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -14,6 +15,8 @@ from router.quotas import NO_LIMITS, Budget, BudgetState, Limits, Per, ScopeId, 
 from tests.limits.clock import MovableClock
 
 pytestmark = pytest.mark.anyio
+
+T = TypeVar("T")
 
 SEARCH = TeamName("search")
 ADS = TeamName("ads")
@@ -45,6 +48,26 @@ def state(per: Per, limit: int, *, spent: int, team: TeamName = SEARCH) -> Budge
         held_nano_usd=0,
         window=window(per, BEGIN, ZoneInfo("Europe/Berlin")),
     )
+
+
+async def test_no_method_suspends_its_caller_as_the_gate_says(gate: MemoryGate) -> None:
+    asked = quota(Budget(100, Per.DAY))
+
+    admission = _at_once(gate.admit(asked, tokens=1))
+    reservation = _at_once(gate.reserve(asked, reservation_id="r.1", nano_usd=5))
+    _at_once(gate.settle(reservation, nano_usd=3))
+    _at_once(gate.correct(asked, at=BEGIN, nano_usd=1))
+    _at_once(gate.leave(admission, tokens=1))
+
+    assert not gate.waits
+
+
+def _at_once(asked: Coroutine[Any, Any, T]) -> T:
+    """The answer of what does not suspend."""
+    with pytest.raises(StopIteration) as ended:
+        asked.send(None)
+    answer: T = ended.value.value
+    return answer
 
 
 async def test_a_restart_takes_up_what_the_ledger_says_of_the_open_windows(gate: MemoryGate) -> None:
