@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -28,9 +29,9 @@ VALUES = st.recursive(
 )
 
 
-def text(value: object, draw: st.DrawFn) -> str:
+def text(value: object, draw: Callable[..., Any]) -> str:
     """As JSON, with blanks and escapes wherever some may be."""
-    blank = draw(st.sampled_from(["", " ", "\n"]))
+    blank: str = draw(st.sampled_from(["", " ", "\n"]))
     if isinstance(value, Twins):
         members = [f"{string(name, draw)}{blank}:{text(inner, draw)}" for name, inner in value]
         return "{" + blank + ",".join(members) + "}"
@@ -39,7 +40,7 @@ def text(value: object, draw: st.DrawFn) -> str:
     return string(value, draw) if isinstance(value, str) else json.dumps(value)
 
 
-def string(value: str, draw: st.DrawFn) -> str:
+def string(value: str, draw: Callable[..., Any]) -> str:
     if draw(st.booleans()):
         return '"' + "".join(f"\\u{ord(each):04x}" for each in value) + '"'
     return json.dumps(value, ensure_ascii=draw(st.booleans()))
