@@ -34,6 +34,8 @@ class Act(StrEnum):
     KEY_CREATED = "key_created"
     KEY_ROTATED = "key_rotated"
     KEY_REVOKED = "key_revoked"
+    PROMPT_SHOWN = "prompt_shown"  # by `penstock prompts show`
+    PROMPTS_DELETED = "prompts_deleted"
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,13 @@ def command_trail(settings: Settings, store: Store) -> AuditTrail:
     return make_trail(settings, store, open_pepper(settings), process=f"command on {socket.gethostname()}")
 
 
+def write_down(settings: Settings, store: Store, act: Act, subject: str, detail: str) -> None:
+    """What a command is about to do is in the audit log first: an act that nobody knows of is the worse mistake."""
+    trail = command_trail(settings, store)
+    trail.write(trail.entry(os_user(), act, subject=subject, detail=detail))
+    trail.look()
+
+
 def os_user() -> str:
     """Who runs a command, as the audit log has him."""
     try:

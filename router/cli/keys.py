@@ -11,14 +11,14 @@ from pathlib import Path
 import click
 
 from router.apis import Api
-from router.assembly.admin import command_trail, os_user
+from router.assembly.admin import write_down
 from router.assembly.clock import utc_now
 from router.assembly.stores import existing_store, open_pepper, open_store
 from router.audit import Act
 from router.catalog.catalog import ModelName
 from router.cli.configuration import books_options, complete_team, hint_at_demo, known_team, loaded
 from router.cli.output import as_json, table
-from router.config.snapshot import Settings, Team
+from router.config.snapshot import Team
 from router.errors import InvalidRequest
 from router.keys import ApiKey, KeyId, KeyScope, Network, PresentedKey, digest, mint, written
 from router.quotas import Budget, Per, WhenSpent
@@ -95,7 +95,7 @@ def create(
         scope=scope,
     )
     with closing(open_store(snapshot.settings)) as store:
-        _write_down(snapshot.settings, store, Act.KEY_CREATED, record, _until(record.expires_at))
+        write_down(snapshot.settings, store, Act.KEY_CREATED, key.id, _told(record, _until(record.expires_at)))
         store.add(record)
     if is_json:
         click.echo(as_json({**_as_data(record, now), "key": written(key)}))
@@ -147,7 +147,7 @@ def rotate(config: Path | None, overlap: str, key_id: str, *, is_sandbox: bool, 
             )
         key = PresentedKey(id=known.id, secret=mint(secrets.token_bytes).secret)
         rotated = known.rotated(digest(key, open_pepper(settings)), until=until)
-        _write_down(settings, store, Act.KEY_ROTATED, rotated, f"former secret {_until(until)}")
+        write_down(settings, store, Act.KEY_ROTATED, key.id, _told(rotated, f"former secret {_until(until)}"))
         if not store.rotate(known, rotated):
             raise InvalidRequest(f"Key {key_id} was changed by somebody else at this moment. See: penstock keys list.")
     if is_json:
@@ -171,7 +171,7 @@ def revoke(config: Path | None, moment: str | None, key_id: str, *, is_sandbox: 
         is_now = ends <= now
         for known in store.all():
             if known.id == key_id and known.revoked_at is None:
-                _write_down(settings, store, Act.KEY_REVOKED, known, "" if is_now else _until(ends))
+                write_down(settings, store, Act.KEY_REVOKED, key_id, _told(known, "" if is_now else _until(ends)))
         is_changed = store.revoke(KeyId(key_id), now) if is_now else store.expire(KeyId(key_id), ends)
     if not is_changed:
         longer = "" if is_now else " that would be valid longer"
@@ -192,12 +192,9 @@ def known_key(store: Store, key_id: str, now: datetime) -> ApiKey:
     raise InvalidRequest(f"There is no key {key_id!r}. See: penstock keys list.")
 
 
-def _write_down(settings: Settings, store: Store, act: Act, key: ApiKey, detail: str) -> None:
-    """What is about to be done to a key is in the audit log first: one that nobody knows of is the worse mistake."""
-    trail = command_trail(settings, store)
-    told = ", ".join(filter(None, (f"team {key.team}", key.name, detail)))
-    trail.write(trail.entry(os_user(), act, subject=key.id, detail=told))
-    trail.look()
+def _told(key: ApiKey, what: str) -> str:
+    """What the audit log says of a key beside its id."""
+    return ", ".join(filter(None, (f"team {key.team}", key.name, what)))
 
 
 def _until(moment: datetime | None) -> str:

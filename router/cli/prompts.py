@@ -6,9 +6,11 @@ from pathlib import Path
 
 import click
 
+from router.assembly.admin import write_down
 from router.assembly.clock import utc_now
 from router.assembly.prompts import seal_of
 from router.assembly.stores import existing_store
+from router.audit import Act
 from router.cli.configuration import books_options, complete_team, loaded
 from router.cli.output import as_json, counted
 from router.errors import InvalidRequest
@@ -34,6 +36,8 @@ def show(config: Path | None, request_id: str, *, is_sandbox: bool, is_json: boo
         raise InvalidRequest("There are no keys: `prompts` of penstock.yaml names them (docs/privacy.md).")
     with closing(existing_store(settings)) as store:
         sealed = store.prompt(request_id)
+        if sealed is not None:
+            write_down(settings, store, Act.PROMPT_SHOWN, request_id, f"team {sealed.team}")
     if sealed is None:
         raise InvalidRequest(
             f"Nothing is kept of {request_id!r}: its team did not opt in, it is not in the sample, or its time is over."
@@ -71,7 +75,9 @@ def delete(config: Path | None, team: str, older_than_days: int, *, is_sandbox: 
     Example: penstock prompts delete --team search
     """
     before = utc_now() - timedelta(days=older_than_days)
-    with closing(existing_store(loaded(config, is_sandbox=is_sandbox).settings)) as store:
+    settings = loaded(config, is_sandbox=is_sandbox).settings
+    with closing(existing_store(settings)) as store:
+        write_down(settings, store, Act.PROMPTS_DELETED, team, f"older than {before:%Y-%m-%d %H:%M} UTC")
         deleted = store.drop_prompts(TeamName(team), before)
     if is_json:
         click.echo(as_json({"team": team, "deleted": deleted}))

@@ -15,6 +15,8 @@ _KINDS = {
     "key_created": "warn",
     "key_rotated": "warn",
     "key_revoked": "warn",
+    "prompt_shown": "warn",
+    "prompts_deleted": "warn",
 }
 
 

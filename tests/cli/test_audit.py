@@ -31,29 +31,34 @@ def test_keys_are_written_down_and_whoever_changes_that_is_found_out(
         return done.returncode, (done.stdout + done.stderr).decode()
 
     key = json.loads(told("keys", "create", "--team", "search", "--name", "web", "--json")[1])["id"]
+    rotated = told("keys", "rotate", key, "--overlap", "48h")
     told("keys", "revoke", key)
+    told("prompts", "delete", "--team", "search")
     rows = json.loads(told("audit", "list", "--json")[1])
     whole, head = told("audit", "verify", "--json")[1], json.loads(told("audit", "verify", "--json")[1])["head"]
 
     assert [(row["number"], row["actor"], row["act"], row["subject"]) for row in rows] == [
         (1, f"os:{getpass.getuser()}", "key_created", key),
-        (2, f"os:{getpass.getuser()}", "key_revoked", key),
+        (2, f"os:{getpass.getuser()}", "key_rotated", key),
+        (3, f"os:{getpass.getuser()}", "key_revoked", key),
+        (4, f"os:{getpass.getuser()}", "prompts_deleted", "search"),
     ]
+    assert rotated[0] == 0
     assert rows[0]["detail"] == "team search, web"
     assert json.loads(whole)["is_whole"] is True
     assert json.loads(whole)["compared_with"] == [str(tmp_path / "state" / "audit.head")]
 
     with closing(sqlite3.connect(tmp_path / "state" / "penstock.sqlite")) as store:
-        store.execute("DELETE FROM audit WHERE number = 2")
+        store.execute("DELETE FROM audit WHERE number = 4")
         store.commit()
     cut_off = told("audit", "verify")
     (tmp_path / "state" / "audit.head").unlink()
     unremembered, remembered = told("audit", "verify"), told("audit", "verify", "--head", head)
 
     assert cut_off[0] == 1
-    assert "broken at row 2" in cut_off[1]
+    assert "broken at row 4" in cut_off[1]
     assert unremembered[0] == 0
     assert "compared with no head seen before" in unremembered[1]
     assert remembered[0] == 1
-    assert "--head has seen row 2, and the log ends at 1" in remembered[1]
+    assert "--head has seen row 4, and the log ends at 3" in remembered[1]
     assert told("audit", "verify", "--head", "nonsense")[0] == 1

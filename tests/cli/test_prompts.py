@@ -57,6 +57,19 @@ def test_a_request_is_shown_as_it_was_asked_and_answered(config: Path) -> None:
     assert done.stderr.startswith("req_1 of team search, ")
 
 
+def test_who_looked_is_in_the_audit_log(config: Path) -> None:
+    ran(config, "show", "req_0")
+    ran(config, "show", "req_1")
+
+    store = SqliteStore(config.parent / "penstock.sqlite")
+    rows = store.audit_after(0, 10)
+    store.close()
+
+    assert [(row.entry.act, row.entry.subject, row.entry.detail) for row in rows] == [
+        ("prompt_shown", "req_1", "team search")
+    ]
+
+
 def test_for_programs_it_is_one_object(config: Path) -> None:
     told = json.loads(ran(config, "show", "req_1", "--json").stdout)
 
