@@ -42,6 +42,8 @@ class UnguardedRoute(PenstockError):
 
 
 class RoleTooLow(CallerError):
+    """The token is good, and what is asked for needs a higher role; the message says which."""
+
     status = HTTPStatus.FORBIDDEN
     code = "role_too_low"
 

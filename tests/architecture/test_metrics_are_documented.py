@@ -80,6 +80,7 @@ def eventful() -> Metrics:
     metrics.refused("invalid_api_key")
     metrics.not_let_in("unknown")
     metrics.former_secret_used("search")
+    metrics.connection_refused("slow_head")
     metrics.observe(entry("saved", rejected=((GPT, Reason.UNPRICED),)))
     metrics.observe(entry("dearer", baseline_nano_usd=0))
     metrics.observe(entry("fell_back", attempt(outcome="upstream_503"), attempt(usage=None)))

@@ -53,6 +53,7 @@ def test_an_alert_says_how_urgent_it_is_what_is_wrong_and_where_to_read_on(alert
     assert alert.annotations.keys() == {"summary", "description", "runbook_url"}
     assert alert.annotations["runbook_url"] == f"https://docs.penstock.example/runbooks/{alert.name}"
     assert "$value" in alert.annotations["description"] or alert.name in {
+        "PenstockAuditBroken",
         "PenstockBreakerOpen",
         "PenstockInstanceDown",
         "PenstockReloadFailed",
