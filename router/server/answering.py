@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import cast
 
 from starlette.types import Scope
-from uvicorn._types import ASGISendEvent
+from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 # Up to here copying head and body together costs a few us, and is one write.
@@ -31,6 +31,23 @@ class Answering(RequestResponseCycle):
     """The answer to one request, with uvicorn's rules. The head leaves with the first of the body, as ASGI has it."""
 
     _head = b""  # until it has left
+
+    async def receive(self) -> ASGIReceiveEvent:
+        """uvicorn's, but that nothing is asked of a transport that is closing, whose end has not been told yet: uvloop's
+        then raise."""
+        if self.transport.is_closing():
+            self.disconnected = True
+        if self.waiting_for_100_continue and not self.disconnected:
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.waiting_for_100_continue = False
+        if not self.disconnected and not self.response_complete:
+            self.flow.resume_reading()
+            await self.message_event.wait()
+            self.message_event.clear()
+        if self.disconnected or self.response_complete:
+            return {"type": "http.disconnect"}
+        body, self.body = bytes(self.body), bytearray()
+        return {"type": "http.request", "body": body, "more_body": self.more_body}
 
     async def send(self, message: ASGISendEvent) -> None:
         if self.flow.write_paused and not self.disconnected:
@@ -118,7 +135,7 @@ class Answering(RequestResponseCycle):
             self.message_event.set()
             cast("Scope", self.scope).pop(SEND_NOW, None)  # it leads back to here, in a circle
             if not self.keep_alive:
-                if self.more_body:
+                if self.more_body and not self.transport.is_closing():
                     Lingering.on(self.transport)
                 else:
                     self.transport.close()

@@ -1,7 +1,8 @@
 """docs/reference/openapi.yaml tells what is served: nothing is missing, and what it shows is answered as it says."""
 
+import re
 import secrets
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,6 @@ import anyio.to_thread
 import jsonschema_rs
 import msgspec
 import pytest
-from starlette.routing import Route
 
 from router.assembly.house import House, assemble
 from router.config.loader import load
@@ -26,6 +26,8 @@ from tests.torture.lying_upstream import lying_upstream
 from tests.torture.raw_client import RawClient
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+
+_BELOW = re.compile(r"/\{\w+\}$")
 
 _READ: Mapping[str, type[msgspec.Struct]] = {
     "ChatRequest": chats._ChatBody,
@@ -45,9 +47,20 @@ def house(tmp_path: Path) -> House:
 
 
 def test_every_route_is_on_the_page_and_every_path_of_the_page_is_a_route(house: House) -> None:
-    served = {*_routes("data", house.data), *_routes("admin", house.admin)}
+    """HEAD of console pages is left out, as the page says of them all."""
+    served = {("data", path.replace(":path}", "}"), method) for method, path in house.routes.data}
+    served |= {
+        ("admin", each.path, each.method)
+        for each in house.routes.admin
+        if each.method != "HEAD" or each.path in ("/livez", "/readyz", "/healthz")
+    }
 
-    on_the_page = {(port, each.path, each.method) for each in operations() for port in each.ports}
+    # What is below a path has a name on the page: `/teams/{team}`, where the table has `/teams/*`.
+    on_the_page = {
+        (port, _BELOW.sub("/*", each.path) if port == "admin" else each.path, each.method)
+        for each in operations()
+        for port in each.ports
+    }
     assert served == on_the_page
 
 
@@ -83,7 +96,7 @@ async def test_every_example_is_answered_as_the_page_says(tmp_path: Path) -> Non
         faults, statuses = await anyio.to_thread.run_sync(served.faults_of_all)
 
     assert faults == []
-    assert statuses == {200}
+    assert statuses == {200, 303}
 
 
 @pytest.mark.anyio
@@ -167,39 +180,6 @@ def _configured(directory: Path, port: int) -> Path:
 
 def _environment(directory: Path) -> dict[str, str]:
     return {"STATE_DIRECTORY": str(directory)}
-
-
-def _routes(port: Port, app: Any) -> Iterator[tuple[Port, str, str]]:  # noqa: ANN401 - whichever middleware
-    """Every route that an application leads to, through whatever stands around it."""
-    for path, endpoint in _endpoints(app):
-        for method in getattr(endpoint, "_endpoints", ()):
-            yield port, path, method
-
-
-def _endpoints(app: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - whichever middleware
-    if hasattr(app, "_app"):
-        yield from _endpoints(app._app)
-    elif hasattr(app, "routes"):
-        for route in app.routes:
-            assert isinstance(route, Route)
-            if hasattr(route.endpoint, "_endpoints"):
-                yield route.path.replace(":path}", "}"), route.endpoint
-        yield from _endpoints(app.default)
-    elif hasattr(app, "_otherwise"):
-        yield from app._endpoints.items()
-        yield from _endpoints(app._otherwise)
-    elif hasattr(app, "_pages"):
-        yield from _pages(app)
-
-
-def _pages(console: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - with what is private
-    """HEAD is left out, as the page says of them all."""
-    below = {"/requests/": "{request_id}", "/replay/": "{replay_id}", "/teams/": "{team}"}
-    paths: Iterable[str] = [*console._pages, *(f"{path}{below[path]}" for path in console._pages_below)]
-    for path in paths:
-        methods = ["GET", "POST"] if console._takes_forms(path) else ["GET"]
-        yield path, _Methods(dict.fromkeys(methods))
-    yield "/static/{file}", _Methods({"GET": None})
 
 
 class _Methods:

@@ -164,9 +164,9 @@ def _mark_of(page: str) -> bytes:
 
 
 def _off_the_page(request: FuzzedRequest, answer: Answer) -> list[str]:
-    is_plain = (answer.header("content-type") or "").startswith("text/plain")
-    if answer.status in _NO_REQUEST and is_plain and (request.is_odd or request.headers):
-        return []
+    is_of_the_edge = not answer.header("x-request-id") and answer.header("connection") == "close"
+    if answer.status in _NO_REQUEST and is_of_the_edge and (request.is_odd or request.headers):
+        return []  # refused before it was a request (docs/edge.md)
     operation = request.operation
     if operation is not None and not _is_head_of(request):
         return operation.faults(answer)
