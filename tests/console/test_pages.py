@@ -155,6 +155,8 @@ def test_every_page_is_whole_readable_and_named_and_loads_nothing_from_elsewhere
             found = [*page.evaluate(FAINT), *page.evaluate(UNNAMED)]
             if page.evaluate(BROAD) > 0:
                 found.append("wider than the window")
+            if name == "nowhere" and not page.get_by_text("nobody").is_visible():
+                found.append("does not say what is wrong")
             if found:
                 faults[name] = found
 
