@@ -153,7 +153,8 @@ def rotate(config: Path | None, overlap: str, key_id: str, *, is_sandbox: bool, 
     if is_json:
         click.echo(as_json({**_as_data(rotated, now), "key": written(key)}))
     else:
-        _show_once(key, f"Key {key.id} of team {known.team}. Its former secret is good until {_minute(until)}.")
+        former = f"is good until {_minute(until)}" if now < until else "is good no more"
+        _show_once(key, f"Key {key.id} of team {known.team}: its new secret. The former one {former}.")
 
 
 @keys.command()
@@ -172,10 +173,14 @@ def revoke(config: Path | None, moment: str | None, key_id: str, *, is_sandbox: 
         for known in store.all():
             if known.id == key_id and known.revoked_at is None:
                 write_down(settings, store, Act.KEY_REVOKED, key_id, _told(known, "" if is_now else _until(ends)))
+        found = next((known for known in store.all() if known.id == key_id), None)
         is_changed = store.revoke(KeyId(key_id), now) if is_now else store.expire(KeyId(key_id), ends)
     if not is_changed:
-        longer = "" if is_now else " that would be valid longer"
-        raise InvalidRequest(f"There is no key {key_id!r}{longer} that could be revoked. See: penstock keys list.")
+        if found is None:
+            raise no_such_key(key_id)
+        if found.revoked_at is not None:
+            raise InvalidRequest(f"Key {key_id} was revoked at {_minute(found.revoked_at)}; there is nothing to do.")
+        raise InvalidRequest(f"Key {key_id} is not valid any longer than that. See: penstock keys list.")
     if is_json:
         click.echo(as_json({"id": key_id, "is_revoked": is_now, "ends_at": _minute(ends)}))
     else:
@@ -189,7 +194,17 @@ def known_key(store: Store, key_id: str, now: datetime) -> ApiKey:
             if not key.is_valid_at(now):
                 raise InvalidRequest(f"Key {key_id} is {_state(key, now)}. Create another: penstock keys create.")
             return key
-    raise InvalidRequest(f"There is no key {key_id!r}. See: penstock keys list.")
+    raise no_such_key(key_id)
+
+
+def no_such_key(key_id: str) -> InvalidRequest:
+    """A whole key in place of its id is not repeated: it would stay in terminals and logs."""
+    if key_id.startswith("psk_"):
+        return InvalidRequest(
+            "KEY_ID is the public id alone, which stands between psk_ and the next _. What you gave may be secret; it "
+            "is not repeated here, but may stand in the history of your shell."
+        )
+    return InvalidRequest(f"There is no key {key_id!r}. See: penstock keys list.")
 
 
 def _told(key: ApiKey, what: str) -> str:
@@ -203,7 +218,7 @@ def _until(moment: datetime | None) -> str:
 
 def _show_once(key: PresentedKey, about: str) -> None:
     click.echo(written(key))
-    click.echo(f"{about} It is shown this once; keep it safe.", err=True)
+    click.echo(f"{about} The key is shown this once; keep it safe.", err=True)
 
 
 # What options say
@@ -250,10 +265,18 @@ def _require_known(option: str, names: Collection[str], known: Collection[str], 
 def _network(text: str) -> Network:
     try:
         return ip_network(text)
-    except ValueError as error:
+    except ValueError:
         raise InvalidRequest(
-            f"--from takes a network such as 10.1.0.0/16, or one address; got {text[:60]!r}: {error}."
+            f"--from takes a network such as 10.1.0.0/16, or one address; got {text[:60]!r}{_network_meant(text)}."
         ) from None
+
+
+def _network_meant(text: str) -> str:
+    """What may have been meant where an address stands in place of its network's first one."""
+    try:
+        return f"; its network is {ip_network(text, strict=False)}"
+    except ValueError:
+        return ""
 
 
 def _budgets(amounts: Sequence[str], windows: Sequence[str]) -> tuple[Budget, ...]:

@@ -190,7 +190,8 @@ def _problems_of_prompts(main: Document, settings: Settings) -> Iterator[Problem
         if key.secret is None:
             yield main.at_value(
                 ("prompts", "keys", number),
-                f"expected 64 hex digits in {key.secret_from}, as `openssl rand -hex 32` prints, got something else",
+                f"expected 64 hex digits in {key.secret_from}, as `openssl rand -hex 32` prints, "
+                "got nothing or something else",
             )
 
 

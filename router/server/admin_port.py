@@ -174,7 +174,9 @@ class AdminPort:
         who = f"header {network_of(origin)}"
         wait_s = self._throttle.wait_s(who)
         if wait_s:
-            raise RateLimited("Too many wrong tokens came from this address.", retry_after_s=wait_s)
+            raise RateLimited(
+                "Too many wrong tokens came from this address. A right one is taken at once.", retry_after_s=wait_s
+            )
         self._throttle.was_wrong(who)
         entry = self._trail.entry("", Act.SIGN_IN_FAILED, detail=f"a header from {origin}", origin=origin)
         self._trail.note(entry, is_news=True)

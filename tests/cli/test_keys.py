@@ -104,7 +104,7 @@ def test_a_key_without_bounds_may_what_its_team_may(tmp_path: Path) -> None:
         ("--budget-usd", "1e-10", "--budget-usd takes dollars from 0"),
         ("--budget-usd", "9000001", "--budget-usd takes dollars from 0"),
         ("--per", "day", "--per stands once for each --budget-usd; got 0 and 1"),
-        ("--from", "10.0.0.1/8", "--from takes a network"),
+        ("--from", "10.0.0.1/8", "its network is 10.0.0.0/8"),
         ("--from", "localhost", "--from takes a network"),
         ("--expires", "2020-01-01", "--expires takes hours"),
         ("--expires", "soon", "--expires takes hours"),
@@ -148,8 +148,19 @@ def test_a_key_ends_now_or_later_and_what_has_ended_is_not_rotated(tmp_path: Pat
     assert ending.expires_at.isoformat(timespec="minutes") == later["ends_at"]
     assert [each["state"] for each in told(tmp_path, "keys", "list")] == ["revoked"]
     assert f"Key {made['id']} is revoked" in refusal(tmp_path, "keys", "rotate", made["id"])
-    assert "that could be revoked" in refusal(tmp_path, "keys", "revoke", made["id"])
+    assert f"Key {made['id']} was revoked at" in refusal(tmp_path, "keys", "revoke", made["id"])
     assert "There is no key 'ffff'" in refusal(tmp_path, "keys", "rotate", "ffff")
+    assert "There is no key 'ffff'" in refusal(tmp_path, "keys", "revoke", "ffff")
+
+
+@pytest.mark.parametrize("command", ["rotate", "revoke"])
+def test_a_whole_key_in_place_of_its_id_is_not_repeated(tmp_path: Path, command: str) -> None:
+    made = told(tmp_path, "keys", "create", "--team", "search")
+
+    said = refusal(tmp_path, "keys", command, made["key"])
+
+    assert "KEY_ID is the public id alone" in said
+    assert made["key"].split("_")[2] not in said
 
 
 def test_explain_within_a_key_shows_who_is_out_of_its_scope(tmp_path: Path) -> None:
