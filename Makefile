@@ -127,13 +127,14 @@ mutation: $(VENV)/mutation.stamp ## do the tests notice a changed line where mon
 	@nice -n 15 $(BIN)/python -m tests.mutation $(ARGS)
 
 wheel: $(VENV)/dev.stamp ## build the wheel into dist, twice, and compare: it is the same to the byte
-	@rm -rf dist
+	@rm -f dist/*.whl
 	@$(BIN)/python -m tests.supply_chain.wheel dist
 
 sbom: $(VENV)/audit.stamp ## the bill of materials of what serves, in CycloneDX: dist/penstock.cdx.json
 	@mkdir -p dist
 	@$(BIN)/python -m tests.supply_chain.sbom dist/penstock.cdx.json
 	@$(BIN)/python -m tests.supply_chain.cyclonedx_valid dist/penstock.cdx.json
+	@echo "sbom: dist/penstock.cdx.json"
 
 audit: $(VENV)/audit.stamp ## known vulnerabilities of what is locked; without a database it says so (ARGS=--must-look: fails)
 	@$(BIN)/python -m tests.supply_chain.audit run.txt dev.txt $(ARGS)
