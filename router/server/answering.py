@@ -33,8 +33,7 @@ class Answering(RequestResponseCycle):
     _head = b""  # until it has left
 
     async def receive(self) -> ASGIReceiveEvent:
-        """uvicorn's, but that nothing is asked of a transport that is closing, whose end has not been told yet: uvloop's
-        then raise."""
+        """uvicorn's, but that nothing is asked of a transport that is closing and has not said so: uvloop's raise."""
         if self.transport.is_closing():
             self.disconnected = True
         if self.waiting_for_100_continue and not self.disconnected:
