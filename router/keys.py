@@ -124,9 +124,14 @@ class KeyScope:
     networks: tuple[Network, ...] = ()  # where it may be used from
     budgets: tuple[Budget, ...] = ()  # beside what its team's file gives each key; the tighter counts
 
-    def may_name(self, name: str) -> bool:
-        """Whether its clients may write the name, which may have an effort behind it."""
-        return self.aliases is None or name in self.aliases or name.rpartition("@")[0] in self.aliases
+    def may_name(self, name: str, *, is_alias: bool) -> bool:
+        """Whether its clients may write the name; one that is no alias of the team may have an effort behind it.
+
+        An alias may have an @ in it. It leads to where its team has it lead, and not to what stands before the @.
+        """
+        if self.aliases is None or name in self.aliases:
+            return True
+        return not is_alias and name.rpartition("@")[0] in self.aliases
 
     def reaches(self, address: Address | None) -> bool:
         """Whether it may be used from there; None: nobody knows where that is."""

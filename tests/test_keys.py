@@ -226,7 +226,14 @@ def test_a_key_with_aliases_may_write_these_and_with_an_effort_behind_them(
 ) -> None:
     scope = KeyScope(aliases=None if aliases is None else frozenset(aliases))
 
-    assert scope.may_name(name) is may
+    assert scope.may_name(name, is_alias=False) is may
+
+
+def test_an_alias_with_an_at_sign_is_not_the_alias_before_it_with_an_effort() -> None:
+    scope = KeyScope(aliases=frozenset({"fast"}))
+
+    assert not scope.may_name("fast@high", is_alias=True)
+    assert KeyScope(aliases=frozenset({"fast@high"})).may_name("fast@high", is_alias=True)
 
 
 def test_digests_are_compared_in_constant_time() -> None:

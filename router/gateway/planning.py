@@ -334,7 +334,7 @@ def policy_for(team: Team, model: str, *, chosen: str | None, api: Api = Api.CHA
 def _require_named(team: Team, scope: KeyScope, aliases: frozenset[str], model: str, chosen: str | None) -> None:
     """Raises OutsideKeyScope unless the key's clients may write that model, and choose that policy: one that an alias
     of theirs leads to."""
-    if not scope.may_name(model):
+    if not scope.may_name(model, is_alias=model in team.aliases):
         raise OutsideKeyScope(
             f"This API key may write in `model` only: {', '.join(sorted(aliases)) or 'nothing'}; got {model[:100]!r}.",
             param="model",

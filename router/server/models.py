@@ -102,7 +102,8 @@ def _names(team: Team) -> list[str]:
 
 def _is_open(team: Team, name: str, scope: KeyScope) -> bool:
     """Whether the key may write the name, and be answered by any model behind it."""
-    return scope.may_name(name) and (scope.models is None or bool(_models_behind(team, name, scope)))
+    is_named = scope.may_name(name, is_alias=name in team.aliases)
+    return is_named and (scope.models is None or bool(_models_behind(team, name, scope)))
 
 
 def _models_behind(team: Team, name: str, scope: KeyScope) -> Sequence[ModelName]:

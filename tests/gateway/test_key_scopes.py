@@ -113,6 +113,17 @@ async def test_a_key_with_aliases_may_write_these_alone(planner: Planner) -> Non
             await planned(planner, name, scope)
 
 
+async def test_an_alias_with_an_at_sign_is_not_the_one_before_it_with_an_effort() -> None:
+    aliases = {**TEAM.aliases, "fast@high": TEAM.pin(GPT), f"{FLASH}@high": TEAM.pin(GPT)}
+    snapshot = replace(SNAPSHOT, teams={**SNAPSHOT.teams, SEARCH: replace(TEAM, aliases=aliases)})
+    planner = make_planner(snapshot, NO_EXPERIENCE, lambda: snapshot.catalog)
+    scope = KeyScope(aliases=frozenset({"fast", FLASH}))
+
+    for name in ("fast@high", f"{FLASH}@high"):
+        with pytest.raises(OutsideKeyScope, match="may write in `model` only"):
+            await planned(planner, name, scope)
+
+
 async def test_a_key_with_aliases_may_choose_the_policies_that_these_lead_to(planner: Planner) -> None:
     request = ChatReader().read(BODY % b"auto")
     controls = replace(NO_CONTROLS, policy=TEAM.aliases["auto"].name)
