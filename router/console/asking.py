@@ -89,9 +89,17 @@ def is_from_elsewhere(scope: Scope) -> bool:
     """Whether the browser says that another page than one of this host has sent the request."""
     headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
     site, origin = headers.get(b"sec-fetch-site"), headers.get(b"origin")
-    if origin is not None and urlsplit(origin).netloc != headers.get(b"host", ""):
+    if origin is not None and _host_of(origin) != headers.get(b"host", ""):
         return True
     return site is not None and site not in ("same-origin", "none")
+
+
+def _host_of(origin: str) -> str | None:
+    """Host and port; None of what is no URL."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:  # a bracket that nothing closes
+        return None
 
 
 def require_own(scope: Scope, asked: Asked, marks: Marks, now: datetime) -> None:

@@ -64,6 +64,7 @@ async def test_the_right_token_opens_the_admin_port(port: AdminPort, header: str
         [("authorization", f"Bearer {TEXT.upper()}")],
         [("authorization", "Bearer tokén")],
         [("authorization", f"Basic {TEXT}")],
+        [("authorization", "Basic é")],
         [("authorization", TEXT)],
         [("cookie", "penstock-session=x.y; __Host-penstock=é")],
     ],
@@ -213,6 +214,7 @@ async def test_what_cannot_be_written_down_is_not_done(house: House, monkeypatch
     [
         [("origin", "http://evil.example"), ("host", "127.0.0.1:8001")],
         [("origin", "null"), ("host", "127.0.0.1:8001")],
+        [("origin", "http://["), ("host", "127.0.0.1:8001")],
         [("sec-fetch-site", "cross-site")],
         [("sec-fetch-site", "same-site")],
     ],
