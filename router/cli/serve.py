@@ -27,7 +27,7 @@ from router.gateway.reload import Source
 from router.keys import TeamName, written
 from router.sandbox.refusals import Refusal
 from router.server.interpreter import prepare_to_serve
-from router.server.listen import bound, bound_admin, port_of, serve_until_stopped, serving
+from router.server.listen import ADMIN_CONNECTIONS, bound, bound_admin, port_of, serve_until_stopped, serving
 from router.telemetry.logs import write_logs
 from router.telemetry.uncaught import log_the_uncaught
 
@@ -191,7 +191,9 @@ async def _serve(snapshot: Snapshot, ports: _Ports, is_demo: bool, source: Sourc
             await stack.enter_async_context(
                 serving(make_sandbox(time_scale=1.0, seed=0, fault_rate=0.0, spread=0.25), listener)
             )
-        await stack.enter_async_context(serving(house.admin, ports.admin, refused=house.connection_refused))
+        await stack.enter_async_context(
+            serving(house.admin, ports.admin, refused=house.connection_refused, share=ADMIN_CONNECTIONS)
+        )
         prepare_to_serve()
         _announce(snapshot, house, ports, config=source.directory, is_demo=is_demo, uses_sandbox=uses_sandbox)
         await serve_until_stopped(

@@ -22,7 +22,7 @@ from router.config.watching import fingerprint
 from router.errors import ConfigError, PenstockError
 from router.gateway.reload import Inherited, Source
 from router.server.interpreter import prepare_to_serve
-from router.server.listen import serve_until_stopped, serving
+from router.server.listen import ADMIN_CONNECTIONS, serve_until_stopped, serving
 from router.server.supervision import supervisor_of
 from router.server.workers import Keepsakes, Link, Parent, Places, WorkerSockets, content_of, inherited
 from router.telemetry.logs import write_logs
@@ -166,7 +166,10 @@ async def _serve(
         house.stop.begin()
         link.stopping()
 
-    async with serving(house.admin, admin, refused=house.connection_refused), anyio.create_task_group() as tasks:
+    async with (
+        serving(house.admin, admin, refused=house.connection_refused, share=ADMIN_CONNECTIONS),
+        anyio.create_task_group() as tasks,
+    ):
         tasks.start_soon(link.stop_with_parent)
         prepare_to_serve()
         stop = replace(house.stop, serves=link.ready, begin=begin)

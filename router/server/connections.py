@@ -281,6 +281,12 @@ class GuardedConnection(HttpToolsProtocol):
         leave(self)
         self.timeout_keep_alive_handler()
 
+    @property
+    def is_at_rest(self) -> bool:
+        cycle = cast("Answering | None", self.cycle)
+        is_answered = cycle is None or cycle.response_complete
+        return is_answered and not self.transport.get_write_buffer_size()
+
     def give_way(self) -> None:
         self.config.refused(Refusal.CROWDED.reason)
         leave(self)

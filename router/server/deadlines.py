@@ -5,6 +5,7 @@ costs an entry in a dictionary, and the timer runs only while somebody is waited
 """
 
 import asyncio
+from itertools import islice
 from typing import Protocol
 
 HEAD_S = 10.0  # from a head's first byte to its last, and from a connection to the end of its first head
@@ -16,6 +17,8 @@ BODY_BYTES_PER_S, BODY_BEHIND_S = 1024, 10.0
 # And all of it must have come by then: 32 MiB at 0.9 Mbit/s. What was sent is in memory as long.
 BODY_S = 300.0
 _SWEEP_S = 0.5
+# How many of a line are asked whether they can give way: whoever fills it with such as cannot buys no time of ours.
+_MOST_ASKED = 100
 
 Line = dict["Waiting", float]
 """Connections by when they entered it, the earliest first."""
@@ -25,6 +28,11 @@ class Waiting(Protocol):
     """A connection as this module sees it."""
 
     line: Line | None  # where it stands now
+
+    @property
+    def is_at_rest(self) -> bool:
+        """No answer is made or on its way to the client."""
+        ...
 
     def idle_too_long(self) -> None: ...
 
@@ -62,12 +70,14 @@ class Deadlines:
             self._timer = loop.call_later(_SWEEP_S, self._sweep, loop)
 
     def make_room(self) -> bool:
-        """Close whoever is idle longest, or else has kept us waiting for a head longest. False: there is nobody."""
-        for line in (self.idle, self.heads):
-            for connection in line:
-                connection.give_way()
-                return True
-        return False
+        """Close whoever is idle longest, or else has kept us waiting for a head longest, or else has not taken the end
+        of an answer for longest. False: there is nobody."""
+        resting = (each for line in (self.idle, self.heads) for each in islice(line, _MOST_ASKED) if each.is_at_rest)
+        connection = next(resting, None) or next(iter(self.idle), None)
+        if connection is None:
+            return False
+        connection.give_way()
+        return True
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         now_s = loop.time()

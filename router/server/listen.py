@@ -29,7 +29,11 @@ _TICK_S = 0.1
 _STDIN = 0
 _BACKLOG = 2048  # connections that may wait to be accepted; Linux cuts it to net.core.somaxconn
 # Of the files that may be open: the rest is for calls to providers, stores and journals, which nobody else may use up.
+# The two ports of one process have shares of their own.
 _MOST_CONNECTIONS = 0.75
+ADMIN_CONNECTIONS = 1 / 16
+# Of more files no more are for connections: an idle one takes 7 KiB, and services may open a million files.
+_MOST_FILES = 65_536
 
 
 class PortTaken(PenstockError):
@@ -256,11 +260,15 @@ class _QuietServer(uvicorn.Server):
 
 @asynccontextmanager
 async def serving(
-    app: ASGIApp, listener: socket.socket, *, refused: Callable[[str], None] = _untold
+    app: ASGIApp,
+    listener: socket.socket,
+    *,
+    refused: Callable[[str], None] = _untold,
+    share: float = _MOST_CONNECTIONS,
 ) -> AsyncIterator[None]:
     """The application runs on the socket while the context is open. `refused` gets the reason of every connection that
-    is refused."""
-    server = _QuietServer(_config(app, grace_s=2.0, refused=refused))
+    is refused. `share`: of the files that may be open, so many may be its connections."""
+    server = _QuietServer(_config(app, grace_s=2.0, refused=refused, share=share))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(server.serve, [listener])
         try:
@@ -288,13 +296,23 @@ async def serve_until_stopped(
     await _MainServer(config, stop, hung_up).serve([listener])
 
 
+def most_connections(files: int, share: float) -> int:
+    """How many connections there may be, of so many files that may be open (RLIMIT_NOFILE; -1 is without a limit)."""
+    return int(min(files, _MOST_FILES) * share) if files >= 0 else int(_MOST_FILES * share)
+
+
 def _config(
-    app: ASGIApp, *, grace_s: float | None, refused: Callable[[str], None], unread_s: float = UNREAD_S
+    app: ASGIApp,
+    *,
+    grace_s: float | None,
+    refused: Callable[[str], None],
+    unread_s: float = UNREAD_S,
+    share: float = _MOST_CONNECTIONS,
 ) -> ServerConfig:
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return ServerConfig(
         app,
-        deadlines=Deadlines(most=int(files * _MOST_CONNECTIONS)),
+        deadlines=Deadlines(most=most_connections(files, share)),
         unread_s=unread_s,
         refused=refused,
         http=GuardedConnection,

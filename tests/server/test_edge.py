@@ -202,6 +202,7 @@ class Socket:
     def __init__(self) -> None:
         self.written = b""
         self.is_closed = False
+        self.unread_bytes = 0
         self.protocol: object = None
 
     def write(self, data: bytes) -> None:
@@ -228,7 +229,7 @@ class Socket:
         return None
 
     def get_write_buffer_size(self) -> int:
-        return 0
+        return self.unread_bytes
 
     def nothing(self, **_: int) -> None:
         pass
@@ -415,6 +416,48 @@ async def test_a_new_connection_takes_the_place_of_the_one_that_has_been_idle_lo
     _, newest = server.connect()
     assert [of_silent.is_closed, of_new.is_closed, newest.is_closed] == [True, False, False]
     assert server.refused == ["crowded", "crowded"]
+
+
+async def test_nobody_loses_an_answer_that_is_made_or_on_its_way_to_a_new_connection() -> None:
+    """Strangers without a key once cut long answers to slow readers, by opening more connections than there may be."""
+    go_on = asyncio.Event()
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await go_on.wait()
+
+    server, slow_server = Server(silent, most=3), Server(slow, most=1)
+    reader, of_reader = server.connect()
+    reader.data_received(GET)
+    await settle()
+    of_reader.unread_bytes = 1
+    idle, of_idle = server.connect()
+    idle.data_received(GET)
+    await settle()
+    _, of_stranger = server.connect()
+    ahead, of_ahead = slow_server.connect()
+    ahead.data_received(GET + GET[:10])  # and so it is waited for a head
+
+    server.connect()
+    idle.connection_lost(None)
+    server.connect()
+    slow_server.connect()
+
+    assert [of_reader.is_closed, of_idle.is_closed, of_stranger.is_closed] == [False, True, True]
+    assert not of_ahead.is_closed
+    assert slow_server.refused == ["crowded"]
+    ahead.connection_lost(None)
+
+
+async def test_where_nobody_rests_whoever_has_not_taken_his_answer_for_longest_gives_way() -> None:
+    server = Server(silent, most=1)
+    reader, of_reader = server.connect()
+    reader.data_received(GET)
+    await settle()
+    of_reader.unread_bytes = 1
+
+    _, of_new = server.connect()
+
+    assert [of_reader.is_closed, of_new.is_closed] == [True, False]
 
 
 async def test_where_everybody_is_being_answered_a_new_connection_is_told_to_come_again() -> None:

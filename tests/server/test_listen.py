@@ -10,7 +10,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from router.server.listen import PortTaken, bound_file, is_answering, serving
+from router.server.listen import ADMIN_CONNECTIONS, PortTaken, bound_file, is_answering, most_connections, serving
 from tests.server.doors import answering
 
 pytestmark = pytest.mark.anyio
@@ -92,3 +92,13 @@ def test_the_socket_of_who_came_later_is_not_taken_away_by_who_goes(tmp_path: Pa
 
     assert path.is_socket()
     later.close()
+
+
+@pytest.mark.parametrize(
+    ("files", "most", "of_admin"), [(1024, 768, 64), (1 << 20, 49_152, 4_096), (-1, 49_152, 4_096)]
+)
+def test_both_ports_leave_files_for_providers_and_many_files_do_not_make_many_connections(
+    files: int, most: int, of_admin: int
+) -> None:
+    assert most_connections(files, 0.75) == most
+    assert most_connections(files, ADMIN_CONNECTIONS) == of_admin
