@@ -19,12 +19,20 @@ MOST_VALUES = 400_000
 """Of a body, arrays and objects among them: up to 64 bytes each while it is read. Of tokens to be embedded OpenAI takes
 300,000."""
 
+MOST_DIGITS = 309
+"""Of a number in a long body: no double has more before its point. What an integer costs grows with the square of its
+length: thirty megabytes of integers of 4,300 digits took eight seconds, in which nobody else was served."""
+
 # What is too many, with all that stands between: one match, which goes back nowhere.
 _TEXT = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _TOO_MANY_MEMBERS = re.compile(
     rb"(?s)(?:[^\"]*+(?:%b(?!\s*+:)[^\"]*+)*+%b\s*+:){%d}+" % (_TEXT, _TEXT, MOST_MEMBERS + 1)
 )
 _TOO_MANY_VALUES = re.compile(rb"(?s)(?:[^\"\[{,]*+(?:%b[^\"\[{,]*+)*+[\[{,]){%d}+" % (_TEXT, MOST_VALUES + 1))
+_DIGITS_ALONE = bytes(ord("0") if each in b"0123456789" else ord(" ") for each in range(256))
+_TOO_MANY_DIGITS = re.compile(
+    rb"(?s)(?:[^\"0-9]++|%b|[0-9]{1,%d}+(?![0-9]))*+[0-9]{%d}" % (_TEXT, MOST_DIGITS, MOST_DIGITS + 1)
+)
 
 
 def refuse_ambiguous(body: bytes) -> None:
@@ -48,6 +56,8 @@ def _refuse_too_many(body: bytes) -> None:
         )
     if sum(map(body.count, (b",", b"[", b"{"))) > MOST_VALUES and _TOO_MANY_VALUES.match(body):
         raise InvalidRequest(f"The body has more than {MOST_VALUES} values.", code="too_many_values")
+    if b"0" * (MOST_DIGITS + 1) in body.translate(_DIGITS_ALONE) and _TOO_MANY_DIGITS.match(body):
+        raise InvalidRequest(f"The body has a number of more than {MOST_DIGITS} digits.", code="too_many_digits")
 
 
 def _without_twins(members: list[tuple[str, Any]]) -> None:

@@ -49,6 +49,7 @@ _EXACT_CODES = {
     "missing_input": "`input` is missing.",
     "not_answered": "Feedback on a request that was given no answer.",
     "repeated_member": "An object has two members of one name, of which readers would take different ones.",
+    "too_many_digits": "A number of the body has too many digits.",
     "too_many_members": "The objects of the body have too many members together.",
     "too_many_values": "The body has too many values.",
     "too_old": "Feedback on a request that is too long ago.",
