@@ -149,9 +149,13 @@ class AuditTrail:
                 self.write(lost)
                 self._given_up = 0
             while self._waiting:
-                entry, is_news = self._waiting[0]
-                self.write(entry, is_news=is_news)
-                self._waiting.popleft()
+                # Taken out first: while it is written, `note` may give up the oldest that waits.
+                entry, is_news = self._waiting.popleft()
+                try:
+                    self.write(entry, is_news=is_news)
+                except StoreUnavailable:
+                    self._waiting.appendleft((entry, is_news))
+                    raise
         except StoreUnavailable as error:
             log.warning("the audit log cannot be written (%s); what is noted waits", type(error).__name__)
 

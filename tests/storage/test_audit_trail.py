@@ -221,6 +221,28 @@ async def test_notes_wait_for_a_store_that_is_away_and_what_was_given_up_is_said
     assert [row.entry.subject for row in rows[1:]] == [str(number) for number in range(3, 1_003)]
 
 
+async def test_what_is_noted_while_as_much_as_may_wait_is_written_takes_nothing_away(
+    tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SqliteStore(path)
+    trail = trail_of(store, tmp_path)
+    for number in range(1_000):
+        trail.note(trail.entry("anna", Act.SIGNED_IN, subject=f"s{number}"))
+    append = store.append_audit
+
+    def noting(entry: Entry, chain: Chain, *, is_news: bool = False) -> Row | None:
+        monkeypatch.undo()
+        trail.note(trail.entry("eve", Act.SIGNED_IN, subject="while it is written"))
+        return append(entry, chain, is_news=is_news)
+
+    monkeypatch.setattr(store, "append_audit", noting)
+
+    await trail.drain()
+
+    subjects = [row.entry.subject for row in store.audit_after(0, 2_000)]
+    assert subjects == [*(f"s{number}" for number in range(1_000)), "while it is written"]
+
+
 async def test_what_cannot_be_written_is_not_to_be_done(tmp_path: Path, path: Path) -> None:
     trail = trail_of(Away(path), tmp_path)
 
