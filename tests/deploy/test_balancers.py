@@ -1,5 +1,6 @@
 """deploy/haproxy and deploy/nginx: TLS in front of two real instances, with Debian's programs and the shipped files."""
 
+import json
 import os
 import shutil
 import signal
@@ -114,7 +115,8 @@ def provider() -> Iterator[GatedProvider]:
 def noticed(config: Path) -> None:
     """Two thirds of the notice that is shipped, where `running_proxy` takes it out."""
     main = config / "penstock.yaml"
-    main.write_text(main.read_text().replace("stop_notice_s: 0", "stop_notice_s: 3"))
+    text = main.read_text().replace("stop_notice_s: 0", "stop_notice_s: 3")
+    main.write_text(f"{text}\ntrusted_proxies: [127.0.0.1/32]\n")
 
 
 @contextmanager
@@ -174,6 +176,24 @@ def test_each_event_of_a_stream_arrives_before_the_next_is_sent(
     assert head.startswith(b"HTTP/2 200" if version == "--http2" else b"HTTP/1.1 200")
     assert b"strict-transport-security" in head.lower()
     assert b"text/event-stream" in head
+
+
+def test_who_asks_is_told_and_what_clients_claim_of_it_opens_no_key(front: Balanced) -> None:
+    create = ["keys", "create", "--team", "search", "--from", "127.0.0.1/32", "--from", "10.20.0.0/16", "--json"]
+    keys = [json.loads(each.command(*create))["key"] for each in front.instances]
+    claimed = ["--interface", "127.0.0.2", "-H", "x-forwarded-for: 10.20.0.5"]
+
+    def answers() -> list[bytes]:
+        asked = [
+            front.curl(*claimed, "-H", f"authorization: Bearer {key}", f"{front.url}/v1/models")
+            for key in keys
+            for _ in range(4)
+        ]
+        return [subprocess.run(each, capture_output=True, check=True).stdout for each in asked]
+
+    # Each instance knows one of the keys, and which of them is asked is the balancer's choice.
+    eventually(lambda: any(b"may not be used from 127.0.0.2" in each for each in answers()), within_s=10)
+    assert not [each for each in answers() if b"error" not in each]
 
 
 @pytest.mark.parametrize("version", _HTTP)
