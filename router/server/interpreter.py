@@ -1,5 +1,6 @@
-"""What the interpreter is told once, before it serves: about garbage, and about threads."""
+"""What the interpreter is told once, before it serves: about garbage, about threads, and about memory."""
 
+import ctypes
 import gc
 import sys
 
@@ -12,6 +13,14 @@ _YOUNG_OBJECTS = 20_000
 SWITCH_INTERVAL_S = 0.001
 
 
+# glibc keeps what is freed for what comes: for each thread that ever allocated, and in ever larger pieces (its
+# threshold for giving back at once grows to 32 MB by itself). Prompts of megabytes, read in threads, then cost more
+# than what is held of them, for ever after. The numbers are those of malloc.h (mallopt(3)).
+_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
+_GIVEN_BACK_BYTES = 256 * 1024  # what is larger is given back as soon as it is freed
+_ARENAS = 2
+
+
 def prepare_to_serve() -> None:
     """To be called when everything has been built: what there is now is not looked through for garbage any more.
 
@@ -21,3 +30,12 @@ def prepare_to_serve() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG_OBJECTS, 10, 10)
+    _give_memory_back()
+
+
+def _give_memory_back() -> None:
+    """Have the allocator keep less. Other C libraries than glibc have no such call, and are left alone."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _GIVEN_BACK_BYTES)
+        mallopt(_M_ARENA_MAX, _ARENAS)
