@@ -26,7 +26,8 @@ PenstockError                   500  server_error           internal_error
 │   ├── UpstreamBroken          502  upstream_error         upstream_broken
 │   └── UpstreamTimeout         504  upstream_error         upstream_timeout
 ├── Unavailable                 503  server_error           unavailable
-│   └── UpstreamBusy            503  server_error           upstream_busy
+│   ├── UpstreamBusy            503  server_error           upstream_busy
+│   └── Overloaded              503  server_error           overloaded
 ├── PricingError                500  server_error           pricing_error
 ├── ConfigError                 500  server_error           config_error
 ├── BrokenArtefact              500  server_error           broken_artefact
@@ -261,6 +262,16 @@ class Unavailable(PenstockError):
     code = "unavailable"
     should_retry = True
     retry_after_s = 1.0
+
+
+class Overloaded(Unavailable):
+    """More is asked of this process than it can do; the request was not begun."""
+
+    code = "overloaded"
+
+    def __init__(self, message: str, *, wait_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = wait_s
 
 
 class FailureKind(Enum):

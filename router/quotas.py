@@ -103,6 +103,8 @@ class Limits:
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None  # as expected at admission, corrected when the request is over
     concurrent: int | None = None
+    queue: int = 0  # requests that may wait, in each process, until there are fewer than `concurrent`
+    queue_s: float = 5.0  # so long at most
 
 
 NO_LIMITS = Limits()

@@ -219,22 +219,34 @@ SERVICE = Dashboard(
                     "Requests under way, by instance.",
                     "none",
                     (Query(f"sum by (instance) (penstock_in_flight_requests{{{ALL}}})", "{{instance}}"),),
-                    width=6,
+                    width=8,
                 ),
                 Panel(
                     "Event loop lag",
                     "How late the event loop is. Much of it: the process has more to do than one core can.",
                     "s",
                     (Query(f"max by (instance) (penstock_loop_lag_seconds{{{ALL}}})", "{{instance}}"),),
-                    width=6,
+                    width=8,
                     thresholds=((None, GREEN), (0.1, YELLOW), (1, RED)),
+                ),
+                Panel(
+                    "Turned away",
+                    "Requests a second that were not let in, as more is asked than the processes can do.",
+                    "reqps",
+                    (
+                        Query(
+                            f"sum by (reason) (rate(penstock_shed_total{{{ALL}}}[$__rate_interval])) or vector(0)",
+                            "{{reason}}",
+                        ),
+                    ),
+                    width=8,
                 ),
                 Panel(
                     "Ledger lag",
                     "Age of the oldest entry that is not in the ledger yet.",
                     "s",
                     (Query(f"max by (instance) (penstock_ledger_lag_seconds{{{ALL}}})", "{{instance}}"),),
-                    width=6,
+                    width=12,
                     thresholds=((None, GREEN), (60, RED)),
                 ),
                 Panel(
@@ -242,7 +254,7 @@ SERVICE = Dashboard(
                     "Bytes on the disk for what the ledger does not have yet.",
                     "bytes",
                     (Query(f"sum by (instance) (penstock_ledger_journal_bytes{{{ALL}}})", "{{instance}}"),),
-                    width=6,
+                    width=12,
                 ),
                 Panel(
                     "Reloads that failed",

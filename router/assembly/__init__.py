@@ -7,6 +7,7 @@ admin      the admin port: its door, its routes, the audit log
 console    the console, with everything it asks of the process
 deciding   what decides, and what has been learned
 providers  who is asked, and at what price
+machine    what one process bears
 observing  traces, and lines of the log for requests
 prompts    what keeps prompts of teams that opt in
 stores     where books, counters and answers are kept

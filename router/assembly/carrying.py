@@ -19,6 +19,7 @@ from router.gateway.settlement import Books
 from router.learning.experience import LearnedExperience
 from router.learning.warmth import Warmth
 from router.limits.gate import Gate
+from router.limits.queues import Queues
 from router.storage.journal import Journal
 from router.tokens.count import TokenCounter
 from router.upstream.breaker import Availability, RetryBudget
@@ -35,6 +36,7 @@ class Lasting:
     dialects: Mapping[Api, Dialect]
     facts: Mapping[Api, ReadFacts]
     gate: Gate
+    queues: Queues
     journal: Journal
     books: Books
     shelf: Shelf
@@ -66,6 +68,7 @@ def make_gateway(snapshot: Snapshot, priced: PricedCatalog, lasting: Lasting) ->
             counter=lasting.counter,
         ),
         gate=lasting.gate,
+        queues=lasting.queues,
         client=UpstreamClient(lasting.transport, provider_endpoints(snapshot.settings), reader),
         reader=reader,
         dialects=lasting.dialects,

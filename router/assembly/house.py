@@ -4,7 +4,7 @@ import os
 import random
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +20,7 @@ from router.assembly.carrying import Lasting, make_gateway
 from router.assembly.clock import request_id_at, utc_now
 from router.assembly.console import make_console
 from router.assembly.deciding import make_counter, make_experience
+from router.assembly.machine import make_overload
 from router.assembly.observing import make_requests_log, make_traces
 from router.assembly.prompts import make_prompts
 from router.assembly.providers import live_prices
@@ -53,6 +54,8 @@ from router.learning.teaching import Teacher
 from router.learning.warmth import Warmth
 from router.limits.gate import Gate
 from router.limits.memory import MemoryGate
+from router.limits.overload import Overload
+from router.limits.queues import Queues
 from router.limits.redis import RedisGate
 from router.server.admin import Budgets, Labels, MetricsPage, QualityEvents, Requests, Spend
 from router.server.admin_port import AdminRoute
@@ -66,7 +69,8 @@ from router.server.feedback import FeedbackEndpoint
 from router.server.life import Life, Step
 from router.server.listen import Stop
 from router.server.models import Models
-from router.server.replies import Wording
+from router.server.replies import AS_OPENAI, Wording
+from router.server.shedding import Door, Room
 from router.server.supervision import Supervisor, supervisor_of
 from router.storage.answer_shelves import MemoryShelf
 from router.storage.journal import Journal
@@ -117,6 +121,7 @@ class House:
     close: Callable[[], Awaitable[None]]  # connections and files, if the data app has never run
     hung_up: Callable[[], None]  # on SIGHUP: the configuration is to be read anew
     connection_refused: Callable[[str], None]  # why, at either port
+    door: Door  # of the data app's connections
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +168,9 @@ def assemble(
     loop_lag = LoopLag(monotonic_s=time.monotonic, sleep=anyio.sleep, beat=metrics.publish)
     traces = make_traces(settings, metrics, version=VERSION, instance=name)
     requests_log = make_requests_log(settings, metrics)
+    overload = make_overload(
+        settings.overload, weight_of=lambda team: _weight(in_force.current.snapshot, team), metrics=metrics
+    )
     pepper = open_pepper(settings)
     keys = KeyRing(
         store,
@@ -178,6 +186,7 @@ def assemble(
     memory = MemoryGate(now=utc_now, monotonic_s=time.monotonic, own_budgets=keys.budgets_of)
     prompts = make_prompts(settings, store, metrics)
     gate: Gate = shared or memory
+    queues = Queues(gate)
     marks = redis_marks(settings)
     warmth = Warmth(snapshot.catalog, shared=marks)
     shared_shelf = redis_shelf(settings)
@@ -227,6 +236,7 @@ def assemble(
         dialects=_dialects(reader, responses, messages),
         facts=_facts(reader, responses, messages),
         gate=gate,
+        queues=queues,
         journal=journal,
         books=Books(
             journal=journal.done,
@@ -263,6 +273,9 @@ def assemble(
             keys_age_s=lambda: keys.age_s,
             audit_head=lambda: trail.head.number,
             audit_is_intact=lambda: trail.is_intact,
+            queued=lambda: queues.waiting,
+            memory_share=lambda: overload.memory_share,
+            let_in_per_s=lambda: overload.let_in_per_s,
         )
     )
 
@@ -318,6 +331,7 @@ def assemble(
     starting: list[Step] = [in_thread(journal.start), in_thread(keys.refresh), in_thread(prices.load)]
     beside: list[Step] = [
         loop_lag.run,
+        overload.run,
         idempotency.run,
         keys.keep_fresh,
         trail.run,
@@ -374,14 +388,14 @@ def assemble(
             return "This instance is starting or stopping."
         if shared is not None and not shared.can_pay:
             return "Budgets cannot be checked: Redis is out of reach, or its counters are being rebuilt."
-        return None
+        return overload.not_ready
 
     chance = random.Random(secrets.randbits(256))  # noqa: S311 - of names, which are no secret
 
     def new_request_id() -> str:
         return request_id_at(utc_now(), chance)
 
-    underway, chats = Underway(), ChatReader()
+    underway, chats, room = Underway(), ChatReader(), Room(overload, chance)
     endpoints = {
         api: ModelEndpoint(
             in_force,
@@ -390,6 +404,7 @@ def assemble(
             underway=underway,
             idempotency=idempotency,
             refused=metrics.refused,
+            room=room,
             begin_trace=traces.begin,
         )
         for api, requests in _request_readers(chats).items()
@@ -400,6 +415,7 @@ def assemble(
             in_force,
             reader=MessagesReader(chats, needs_limit=False),
             refused=metrics.refused,
+            room=room,
         ),
         feedback=FeedbackEndpoint(
             Feedback(
@@ -424,9 +440,9 @@ def assemble(
         guard=partial(RequireKey, keys=keys, public=PUBLIC, refused=metrics.refused),
         new_request_id=new_request_id,
         lifespan=life.lived,
-        is_stopping=lambda: life.is_stopping,
+        keeps_no_connection=lambda: life.is_stopping or overload.closes_connections,
         wordings=[("/v1/messages", _AS_ANTHROPIC)],
-        about=lambda: in_short(reload.standing),
+        about=partial(_about, reload, overload),
     )
     console = make_console(
         lambda: in_force.current.snapshot,
@@ -466,7 +482,7 @@ def assemble(
         ),
         console=console,
         not_ready=not_ready,
-        about=lambda: in_short(reload.standing),
+        about=partial(_about, reload, overload),
         trail=trail,
         pepper=pepper,
     )
@@ -487,6 +503,13 @@ def assemble(
         close=close,
         hung_up=reload.ask,
         connection_refused=metrics.connection_refused,
+        door=Door(
+            overload,
+            keys=keys,
+            paths=_worded_paths(endpoints),
+            new_request_id=new_request_id,
+            chance=chance,
+        ),
     )
 
 
@@ -526,6 +549,16 @@ def _facts(reader: ReplyReader, responses: ResponsesReplyReader, messages: Messa
         Api.EMBEDDINGS: reader.given,
         Api.MODERATIONS: reader.given,
     }
+
+
+def _about(reload: Reload, overload: Overload) -> Mapping[str, object]:
+    """What `/readyz` tells besides."""
+    return {**in_short(reload.standing), "overloaded": overload.is_shedding}
+
+
+def _worded_paths(endpoints: Iterable[Api]) -> dict[str, Wording]:
+    """Where each API is spoken, and how errors are worded there."""
+    return {f"/v1/{api.value}": _AS_ANTHROPIC if api is Api.MESSAGES else AS_OPENAI for api in endpoints}
 
 
 def _figures(post: Post | None, *, process: str) -> Figures:
@@ -589,6 +622,11 @@ def _again(now: Gateway, prices: LivePrices) -> DecideAgain:
         catalog=lambda: with_book(now.snapshot.catalog, prices.book, {}),
         quality=now.planner.quality,
     )
+
+
+def _weight(snapshot: Snapshot, team: str) -> float:
+    known = snapshot.teams.get(TeamName(team))
+    return 1.0 if known is None else known.weight
 
 
 def _policies(snapshot: Snapshot, team: TeamName) -> Mapping[str, Policy]:

@@ -203,6 +203,7 @@ async def _serve(snapshot: Snapshot, ports: _Ports, is_demo: bool, source: Sourc
             snapshot.settings.streams.unread_s,
             hung_up=house.hung_up,
             refused=house.connection_refused,
+            door=house.door,
         )
 
 

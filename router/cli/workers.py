@@ -180,5 +180,6 @@ async def _serve(
             snapshot.settings.streams.unread_s,
             hung_up=house.hung_up,
             refused=house.connection_refused,
+            door=house.door,
         )
         tasks.cancel_scope.cancel()

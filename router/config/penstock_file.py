@@ -27,6 +27,7 @@ from router.config.snapshot import (
     AdminToken,
     Listen,
     Logs,
+    OverloadLimits,
     PriceRefresh,
     PromptKey,
     PromptSealing,
@@ -82,6 +83,7 @@ def settings(file: PenstockFile, *, directory: Path, environment: Mapping[str, s
             kept_days=file.learning.labels_days,
         ),
         text_head=_path(file.text_head, directory, environment),
+        overload=OverloadLimits(under_way=file.overload.under_way, memory_bytes=file.overload.memory_bytes),
         breakers=file.breakers,
         files=tuple(path for each in named if (path := _path(each, directory, environment)) is not None),
         traces=traces(

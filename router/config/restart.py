@@ -27,6 +27,7 @@ def held_back(running: Settings, read: Settings) -> tuple[Settings, tuple[str, .
         traces=running.traces,
         logs=running.logs,
         prompts=running.prompts,
+        overload=running.overload,
         streams=replace(read.streams, unread_s=running.streams.unread_s),
     )
     return kept, tuple(differ)
@@ -52,5 +53,6 @@ def _compared(running: Settings, read: Settings) -> dict[str, bool]:
         "traces": running.traces == read.traces,
         "logs": running.logs == read.logs,
         "prompts": running.prompts == read.prompts,
+        "overload": running.overload == read.overload,
         "streams.unread_s": running.streams.unread_s == read.streams.unread_s,
     }

@@ -134,6 +134,14 @@ class Logs:
 
 
 @dataclass(frozen=True, slots=True)
+class OverloadLimits:
+    """What one process bears."""
+
+    under_way: int | None = None  # requests; None: by its open files
+    memory_bytes: int | None = None  # of all workers together; None: what the system lets them have
+
+
+@dataclass(frozen=True, slots=True)
 class PromptKey:
     """A key that prompts are sealed with, by the name that stands beside what it has sealed."""
 
@@ -176,7 +184,7 @@ class Settings:
     traces: Traces | None = None  # None: there are none
     logs: Logs = Logs()
     trusted_proxies: tuple[Network, ...] = ()  # whose X-Forwarded-For is believed
-
+    overload: OverloadLimits = OverloadLimits()
     prompts: PromptSealing | None = None  # None: none can be kept
 
     @property
@@ -219,6 +227,7 @@ class Team:
     learns_quality: bool = True  # its own answers' labels move its forecasts
     guard: Guard = NO_GUARD  # of the whole team: policies and aliases are held to it already
     quality: Mapping[Named, Mapping[Task, Score]] = field(default_factory=dict)  # its own figures of models
+    weight: float = 1.0  # of its share, beside those of the other teams, while there is not enough for all
 
     def pin(self, arm: Named) -> Policy:
         """The policy of a client that names a model itself: held to the strictest of all it is offered under."""

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import time
 from zoneinfo import ZoneInfo
 
@@ -11,7 +12,14 @@ from router.config.schema.checks import CheckSection
 from router.config.schema.conditions import WhenSection
 from router.config.schema.models import FiguresSection
 from router.config.schema.policies import DataSection, FloorSection, PolicySection, RuleSection, ShadowSection
-from router.config.schema.teams import AliasSection, AllowanceSection, BudgetSection, LimitsSection, TeamFile
+from router.config.schema.teams import (
+    AliasSection,
+    AllowanceSection,
+    BudgetSection,
+    LimitsSection,
+    TeamFile,
+    TeamLimitsSection,
+)
 from router.config.snapshot import Caching, PromptKeeping, Team
 from router.decision.arms import Weights
 from router.decision.data_rules import NO_DATA_RULES, DataRules
@@ -38,7 +46,8 @@ def team(file: TeamFile) -> Team:
         baseline=None if file.baseline is None else ModelName(file.baseline),
         zone=zone,
         budgets=tuple(_budget(section) for section in file.budgets),
-        limits=_limits(file.limits),
+        limits=_team_limits(file.limits),
+        weight=file.limits.weight,
         each_key=_allowance(file.each_key),
         projects={tag: _allowance(section) for tag, section in file.projects.items()},
         aliases={alias: _target(section, policies, guard) for alias, section in file.aliases.items()},
@@ -79,6 +88,10 @@ def _limits(section: LimitsSection) -> Limits:
         tokens_per_minute=section.tokens_per_minute,
         concurrent=section.concurrent,
     )
+
+
+def _team_limits(section: TeamLimitsSection) -> Limits:
+    return replace(_limits(section), queue=section.queue, queue_s=section.queue_s)
 
 
 def _allowance(section: AllowanceSection) -> Allowance:

@@ -18,6 +18,7 @@ from router.gateway.prompts import Prompts
 from router.gateway.settlement import Books
 from router.keys import Caller, KeyId, TeamName
 from router.limits.gate import Gate, Quota, Scope
+from router.limits.queues import Queues
 from router.quality.code import CodeLanguage, Parses
 from router.quality.verify import NO_PARSERS
 from router.quotas import NO_ALLOWANCE, NO_LIMITS, Allowance, Budget, ScopeId, ScopeKind, shadow_tag, shadowed_policy
@@ -52,6 +53,7 @@ class Gateway:
         *,
         planner: Planner,
         gate: Gate,
+        queues: Queues,
         client: UpstreamClient,
         reader: ReplyReader,
         dialects: Mapping[Api, Dialect],
@@ -73,6 +75,7 @@ class Gateway:
         self.snapshot = snapshot
         self.planner = planner
         self.gate = gate
+        self.queues = queues  # in front of the gate
         self.client = client
         self.reader = reader  # of refusals, in any API
         self.dialects = dialects  # by the API that a client asks by

@@ -211,7 +211,7 @@ class Exchange:
             plan.require_choice()
             self._gateway.retries.earn()
             quota = self._gateway.quotas.of(self._caller, plan.profile.tags)
-            self._admission = await self._gateway.gate.admit(quota, tokens=_tokens_expected(plan))
+            self._admission = await self._gateway.queues.admit(quota, tokens=_tokens_expected(plan))
             if await self._was_answered_before(plan):
                 return
             await self._ask_candidates(quota, plan)
@@ -649,7 +649,7 @@ class Exchange:
                     call.charge = call.charge_held()
                     await self._gateway.gate.settle(call.reservation, nano_usd=call.charge.nano_usd)
             if self._admission is not None:
-                await self._gateway.gate.leave(self._admission, tokens=self._tokens_used(self._admission))
+                await self._gateway.queues.leave(self._admission, tokens=self._tokens_used(self._admission))
             outcome = self._outcome()
             if self._calls or self._shadow is None:  # a copy that was never sent is no request of anybody's
                 entry = self._entry(self._plan, outcome, ended_s=now_s)

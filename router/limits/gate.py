@@ -38,6 +38,14 @@ class TooFast(RateLimited):
         self.left = left
 
 
+class TooManyUnderWay(TooFast):
+    """As many requests of the scope are under way as may be: it helps to wait for one to end."""
+
+    def __init__(self, message: str, *, retry_after_s: float, scope: "Scope") -> None:
+        super().__init__(message, retry_after_s=retry_after_s, left=NOTHING_LIMITED)
+        self.scope = scope
+
+
 class TooManyTokens(CallerError):
     """One request alone exceeds what its team may use in a minute: unlike RateLimited, no waiting helps."""
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from router.errors import BudgetExhausted
-from router.limits.gate import NOTHING_LIMITED, Left, PaceLeft, Scope, TooFast, TooManyTokens
+from router.limits.gate import Left, PaceLeft, Scope, TooFast, TooManyTokens, TooManyUnderWay
 from router.quotas import Budget, ScopeId, ScopeKind, WhenSpent
 from router.units import usd_text
 
@@ -31,12 +31,12 @@ def exhausted(
     )
 
 
-def too_many_under_way(scope: Scope, under_way: int) -> TooFast:
-    return TooFast(
+def too_many_under_way(scope: Scope, under_way: int) -> TooManyUnderWay:
+    return TooManyUnderWay(
         f"{_capitalised(scope)} has {under_way} requests under way and may have {scope.limits.concurrent}. "
         "Wait for one to end.",
         retry_after_s=1.0,  # a guess: nobody knows when one will end
-        left=NOTHING_LIMITED,
+        scope=scope,
     )
 
 

@@ -74,7 +74,7 @@ class LastResort:
     """Plain ASGI middleware, the outer edge of the server: names every request, and answers for what nobody caught.
 
     The name is in `x-request-id` of every answer, and in the scope for those who book by it. An error that nobody
-    caught is logged, and answered with 500. While the process is stopping, no connection is kept for another request.
+    caught is logged, and answered with 500. Where `keeps_no_connection`, none is kept for another request.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class LastResort:
         app: ASGIApp,
         *,
         new_request_id: Callable[[], str],
-        is_stopping: Callable[[], bool] = lambda: False,
+        keeps_no_connection: Callable[[], bool] = lambda: False,
         wordings: Sequence[tuple[str, Wording]] = (),
         routes: Sequence[tuple[str, str]] = (),
     ) -> None:
@@ -91,7 +91,7 @@ class LastResort:
         self._app = app
         self._wordings = wordings
         self._new_request_id = new_request_id
-        self._is_stopping = is_stopping
+        self._keeps_no_connection = keeps_no_connection
         self._edge = OuterEdge()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -109,7 +109,7 @@ class LastResort:
                 has_begun = True
                 headers = list(message.get("headers", ()))
                 headers += [(name, request_id.encode()) for name in wording.request_id_headers]
-                if self._is_stopping() and _CLOSE not in headers:
+                if self._keeps_no_connection() and _CLOSE not in headers:
                     headers.append(_CLOSE)
                 message["headers"] = headers
             await send(message)
@@ -195,7 +195,7 @@ def data_app(
     guard: Callable[[ASGIApp], ASGIApp],
     new_request_id: Callable[[], str],
     lifespan: Lifespan,
-    is_stopping: Callable[[], bool] = lambda: False,
+    keeps_no_connection: Callable[[], bool] = lambda: False,
     wordings: Sequence[tuple[str, Wording]] = (),
     about: Callable[[], Mapping[str, object]] = dict,
 ) -> LastResort:
@@ -204,13 +204,15 @@ def data_app(
     `wordings`, by the beginning of a path, are of other APIs than OpenAI's.
     `guard` is the middleware that asks for a key; `not_ready` says why no request is welcome now.
     """
-    at_once = {f"/v1/{api.value}": Methods(POST=endpoint) for api, endpoint in endpoints.items()}
+    at_once = {
+        **{f"/v1/{api.value}": Methods(POST=endpoint) for api, endpoint in endpoints.items()},
+        **_health(not_ready, about),
+    }
     others = {
         "/v1/messages/count_tokens": Methods(POST=count_tokens),
         "/v1/feedback": Methods(POST=feedback),
         "/v1/models": Methods(GET=models),
         "/v1/models/{model_id:path}": Methods(GET=models),
-        **_health(not_ready, about),
     }
     return LastResort(
         guard(
@@ -225,7 +227,7 @@ def data_app(
             )
         ),
         new_request_id=new_request_id,
-        is_stopping=is_stopping,
+        keeps_no_connection=keeps_no_connection,
         wordings=wordings,
         routes=[(method, path) for path, its in (at_once | others).items() for method in its.names],
     )

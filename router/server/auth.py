@@ -42,6 +42,7 @@ from router.storage.errors import StoreUnavailable
 log = logging.getLogger("penstock.keys")
 
 CALLER = "penstock.caller"  # where the caller of a request stands in its ASGI scope
+_NOT_ADMITTED = "penstock.not_admitted"  # where it stands why nobody is, of one that was asked about early
 
 # How often the store is asked whether any key has changed. What was created or revoked elsewhere counts here after that
 # at most, and the time to read all keys.
@@ -163,6 +164,16 @@ class KeyRing:
                     ),
                 )
         return found
+
+    def admit(self, scope: Scope) -> TeamName | None:
+        """The team that sends the request; None if nobody is let in with it. What was found stays in the scope: a
+        request is judged, and counted, once."""
+        try:
+            caller = scope[CALLER] = self.caller_of(scope)
+        except (CallerError, Unavailable) as error:
+            scope[_NOT_ADMITTED] = error.with_traceback(None)
+            return None
+        return caller.team
 
     def caller(self, authorization: str | None, api_key: str | None = None) -> Caller:
         """Who holds the key in an Authorization header, or in x-api-key as Anthropic's clients send it, wherever he is.
@@ -319,10 +330,14 @@ class RequireKey:
         self._refused = refused
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        if scope["type"] == "http" and scope["path"] not in self._public:
-            try:
-                scope[CALLER] = self._keys.caller_of(scope)
-            except (CallerError, Unavailable) as error:
-                self._refused(error.code)
-                return refuse(scope, send, error)
+        # Who calls is known already of a request that was asked about before it was taken up (shedding.py).
+        if (
+            scope["type"] == "http"
+            and scope["path"] not in self._public
+            and CALLER not in scope
+            and (_NOT_ADMITTED in scope or self._keys.admit(scope) is None)
+        ):
+            error: PenstockError = scope[_NOT_ADMITTED]
+            self._refused(error.code)
+            return refuse(scope, send, error)
         return self._app(scope, receive, send)

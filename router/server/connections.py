@@ -3,14 +3,15 @@
 Of uvicorn 0.54 the life of a connection, its flow control and its queue of pipelined requests are used. How a request
 is read is ours: uvicorn waits for ever for a head, a body, and for a client to take its answer; it bounds neither head
 nor trailers, which it puts among the headers; and it writes its 400 into the midst of an answer that is under way. What
-is refused, and why, is in edge.py; how long is waited, in deadlines.py; how answers are written, in answering.py.
+is refused, and why, is in edge.py; what is turned away for want of room, in shedding.py; how long is waited, in
+deadlines.py; how answers are written, in answering.py.
 """
 
 import asyncio
 import urllib.parse
 from collections import deque
-from collections.abc import Callable
-from typing import Any, cast
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, cast
 
 import httptools
 import uvicorn
@@ -36,6 +37,9 @@ _HIGH_WATER_BYTES, _LOW_WATER_BYTES = 32 * 1024, 8 * 1024
 
 UNREAD_S = 300.0
 
+# A request of at most so many bytes that is turned away is read to its end, so that its connection can be used again.
+_SMALL_BODY_BYTES = 64 * 1024
+
 # What of a request is awaited next. A connection that is refused awaits nothing.
 _START, _HEAD, _BODY, _REFUSED = range(4)
 
@@ -45,6 +49,19 @@ _UNHURRIED = frozenset({Refusal.CROWDED, Refusal.SLOW_HEAD, Refusal.SLOW_BODY})
 
 def _nobody(_: str) -> None:
     pass
+
+
+class TurnsAway(Protocol):
+    """Answers requests by their heads while there is no room for them."""
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether anybody may be turned away now."""
+        ...
+
+    def turned_away(self, scope: Scope, *, is_last: bool) -> bytes | None:
+        """The whole answer to a request that is not let in; None if it may be."""
+        ...
 
 
 class ServerConfig(uvicorn.Config):
@@ -57,14 +74,34 @@ class ServerConfig(uvicorn.Config):
         deadlines: Deadlines,
         unread_s: float = UNREAD_S,
         refused: Callable[[str], None] = _nobody,
+        door: TurnsAway | None = None,
         **options: Any,  # noqa: ANN401 - uvicorn's own
     ) -> None:
         """`unread_s`: how long a client may take nothing of what waits for it. `refused` is told the reason of each
-        connection that is refused."""
+        connection that is refused. `door` may answer requests in the application's place."""
         super().__init__(app, **options)
         self.deadlines = deadlines
         self.unread_s = unread_s
         self.refused = refused
+        self.door = door
+
+
+class _TurnedAway:
+    """Stands in the place of the answer to a request that was turned away: what follows of it is passed over."""
+
+    response_started = response_complete = True
+    disconnected = False
+
+    @property
+    def message_event(self) -> "_TurnedAway":
+        return self
+
+    def set(self) -> None:
+        """Nobody waits for more of the request."""
+
+
+class _NothingMore(Exception):
+    """Ends the reading of a connection whose last answer is given."""
 
 
 class GuardedConnection(HttpToolsProtocol):
@@ -123,7 +160,9 @@ class GuardedConnection(HttpToolsProtocol):
         else:
             self._read(data)
         if self._awaits == _START:
-            if self.line is not None:
+            if self.cycle.response_complete:  # it was turned away, and nobody says once more that it is answered
+                self.config.deadlines.enter(self.config.deadlines.idle, self, self.loop)
+            elif self.line is not None:
                 leave(self)
         elif self._awaits != _REFUSED:
             self._wait(since=awaits)
@@ -139,7 +178,7 @@ class GuardedConnection(HttpToolsProtocol):
             cause = error.__context__
             if isinstance(cause, Refused):
                 self._refuse(cause.refusal)
-            else:
+            elif not isinstance(cause, _NothingMore):
                 self._refuse(Refusal.MALFORMED, f" ({error})")
         else:
             if self._awaits == _HEAD:
@@ -210,6 +249,11 @@ class GuardedConnection(HttpToolsProtocol):
         if parser.should_upgrade():
             return  # it is read again
         before = cast("Answering | None", self.cycle)
+        door = self.config.door
+        if door is not None and door.is_guarded and (before is None or before.response_complete):
+            is_last = version == "1.0" or not parser.should_keep_alive() or b"expect" in fields or not _is_small(fields)
+            if self._is_turned_away(door, is_last=is_last):
+                return
         self.cycle = cycle = Answering(
             scope=self.scope,
             transport=self.transport,
@@ -232,6 +276,26 @@ class GuardedConnection(HttpToolsProtocol):
         else:
             self.flow.pause_reading()
             self.pipeline.appendleft((cycle, self.app))
+
+    def _is_turned_away(self, door: TurnsAway, *, is_last: bool) -> bool:
+        """Whether the request whose head has come is answered already. `is_last`: no other can come after it."""
+        if self.scope["method"] != "POST" or self.flow.write_paused:  # who takes no answers is the application's affair
+            return False
+        answer = door.turned_away(cast("Scope", self.scope), is_last=is_last)
+        if answer is None:
+            return False
+        self.server_state.total_requests += 1
+        self.cycle = cast("Answering", _TurnedAway())
+        self.transport.write(answer)
+        self._watch_reader()
+        if is_last or b"\r\nconnection: close\r\n" in answer:
+            self._awaits = _REFUSED
+            leave(self)
+            Lingering.on(self.transport)
+            raise _NothingMore
+        self._awaits = _BODY
+        self._head_bytes = self._framing_bytes = 0
+        return True
 
     def on_body(self, body: bytes) -> None:
         cycle = self.cycle
@@ -380,3 +444,9 @@ class GuardedConnection(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _is_small(fields: Mapping[bytes, bytes]) -> bool:
+    """Whether the body that follows these headers is short, and they say so."""
+    length = fields.get(b"content-length", b"")
+    return length.isdigit() and int(length) <= _SMALL_BODY_BYTES

@@ -12,18 +12,31 @@ from router.keys import Caller
 from router.server.auth import CALLER
 from router.server.endpoints import RequestReader, read_request, require_api
 from router.server.replies import REQUEST_ID, ClientGone, read_body, refuse, send_json
+from router.server.shedding import Room
 from router.wire.controls import controls_from
 
 
 class CountTokens:
     """Plans a request and tells the input tokens that are expected at the model chosen, in its own vocabulary."""
 
-    def __init__(self, in_force: InForce, *, reader: RequestReader, refused: Callable[[str], None]) -> None:
+    def __init__(self, in_force: InForce, *, reader: RequestReader, refused: Callable[[str], None], room: Room) -> None:
         self._in_force = in_force
         self._reader = reader
         self._refused = refused
+        self._room = room
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        team = scope[CALLER].team
+        error = self._room.enter(team)
+        if error is not None:
+            await refuse(scope, send, error)
+            return
+        try:
+            await self._count(scope, receive, send)
+        finally:
+            self._room.leave(team)
+
+    async def _count(self, scope: Scope, receive: Receive, send: Send) -> None:
         gateway = self._in_force.current
         caller: Caller = scope[CALLER]
         try:
@@ -34,7 +47,7 @@ class CountTokens:
                 self._in_force.current,
                 caller=caller,
                 controls=controls,
-                request=await read_request(self._reader, body),
+                request=await read_request(self._reader, body, self._room.readers),
                 request_id=scope[REQUEST_ID],
                 received_s=gateway.monotonic_s(),
             )

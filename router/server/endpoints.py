@@ -34,6 +34,7 @@ from router.server.replies import (
     send_error,
     send_json,
 )
+from router.server.shedding import Room
 from router.server.streaming import Client
 from router.telemetry.tracing import RequestTrace
 from router.units import usd_text
@@ -55,16 +56,16 @@ class RequestReader(Protocol):
         ...
 
 
-async def read_request(reader: RequestReader, body: bytes) -> ModelRequest:
+async def read_request(reader: RequestReader, body: bytes, readers: anyio.CapacityLimiter) -> ModelRequest:
     """The request in `body`. Raises InvalidRequest.
 
     Megabytes are read in a thread: each step of it holds the interpreter for some milliseconds, and between two of them
-    others have their turn.
+    others have their turn. The threads are none of those that the books and the admin port use.
     """
     if len(body) <= _INLINE_BODY_BYTES:
         return reader.read(body)
     try:
-        return await anyio.to_thread.run_sync(reader.read, body)
+        return await anyio.to_thread.run_sync(reader.read, body, limiter=readers)
     except PenstockError as error:
         # Among the frames it came through is anyio's, which holds the future that holds the error: a circle, in which
         # megabytes would stay until the garbage is collected.
@@ -104,6 +105,7 @@ class ModelEndpoint:
         underway: Underway,
         idempotency: Idempotency,
         refused: Callable[[str], None],
+        room: Room,
         begin_trace: BeginTrace | None = None,
     ) -> None:
         """`begin_trace` takes a request's headers; None: nobody records traces."""
@@ -114,9 +116,21 @@ class ModelEndpoint:
         self._underway = underway
         self._idempotency = idempotency
         self._refused = refused
+        self._room = room
         self._begin_trace = begin_trace
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        team = scope[CALLER].team
+        error = self._room.enter(team)
+        if error is not None:
+            await self._refuse(send, error, scope[REQUEST_ID])
+            return
+        try:
+            await self._carry(scope, receive, send)
+        finally:
+            self._room.leave(team)
+
+    async def _carry(self, scope: Scope, receive: Receive, send: Send) -> None:
         before = self._in_force.current
         received_s = before.monotonic_s()
         trace = None if self._begin_trace is None else self._begin_trace(scope["headers"])
@@ -127,7 +141,7 @@ class ModelEndpoint:
             controls = controls_from(scope["headers"])
             key = one_header(scope, b"idempotency-key")
             body = await read_body(scope, receive, limit_bytes=before.snapshot.settings.max_body_bytes)
-            request = await read_request(self._reader, body)
+            request = await read_request(self._reader, body, self._room.readers)
         except PenstockError as error:
             self._refused(error.code)
             await self._refuse(send, error, request_id)

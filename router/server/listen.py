@@ -19,7 +19,7 @@ from starlette.types import ASGIApp
 
 from router.config.snapshot import Listen, UnixSocket
 from router.errors import PenstockError
-from router.server.connections import UNREAD_S, GuardedConnection, ServerConfig
+from router.server.connections import UNREAD_S, GuardedConnection, ServerConfig, TurnsAway
 from router.server.deadlines import Deadlines
 
 # After the grace: for error events to be taken, and for what is owed to be told by providers or by their records, which
@@ -34,6 +34,9 @@ _MOST_CONNECTIONS = 0.75
 ADMIN_CONNECTIONS = 1 / 16
 # Of more files no more are for connections: an idle one takes 7 KiB, and services may open a million files.
 _MOST_FILES = 65_536
+# uvloop accepts one connection in each turn of its loop (libuv since 1.45), and a busy loop turns a hundred times a
+# second: those who connect then wait for seconds, health checks too. Each file of a socket has its own one.
+_ACCEPTED_AT_ONCE = 16
 
 
 class PortTaken(PenstockError):
@@ -270,7 +273,7 @@ async def serving(
     is refused. `share`: of the files that may be open, so many may be its connections."""
     server = _QuietServer(_config(app, grace_s=2.0, refused=refused, share=share))
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(server.serve, [listener])
+        tasks.start_soon(server.serve, _files_of(listener))
         try:
             yield
         finally:
@@ -285,15 +288,21 @@ async def serve_until_stopped(
     hung_up: Callable[[], None] | None = None,
     *,
     refused: Callable[[str], None] = _untold,
+    door: TurnsAway | None = None,
 ) -> None:
     """The application runs on the socket until the process gets SIGINT or SIGTERM, and is stopped by those rules.
 
     A client that takes nothing of what waits for it for `unread_s` is cut off. `hung_up` is called on SIGHUP, by the
-    signal's handler; without it SIGHUP ends the process. `refused` is told as in `serving`.
+    signal's handler; without it SIGHUP ends the process. `refused` is told as in `serving`. `door`
+    turns requests away before they reach the application.
     """
     stop = stop or Stop()
-    config = _config(app, grace_s=None, refused=refused, unread_s=unread_s)
-    await _MainServer(config, stop, hung_up).serve([listener])
+    config = _config(app, grace_s=None, refused=refused, unread_s=unread_s, door=door)
+    await _MainServer(config, stop, hung_up).serve(_files_of(listener))
+
+
+def _files_of(listener: socket.socket) -> list[socket.socket]:
+    return [listener, *(listener.dup() for _ in range(_ACCEPTED_AT_ONCE - 1))]
 
 
 def most_connections(files: int, share: float) -> int:
@@ -308,6 +317,7 @@ def _config(
     refused: Callable[[str], None],
     unread_s: float = UNREAD_S,
     share: float = _MOST_CONNECTIONS,
+    door: TurnsAway | None = None,
 ) -> ServerConfig:
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return ServerConfig(
@@ -315,6 +325,7 @@ def _config(
         deadlines=Deadlines(most=most_connections(files, share)),
         unread_s=unread_s,
         refused=refused,
+        door=door,
         http=GuardedConnection,
         ws="none",
         lifespan="auto",

@@ -4,6 +4,7 @@ metrics       Prometheus, from ledger entries
 events        counters and histograms as plain figures
 money         counters exact to the nano-dollar
 gauges        what is read when it is asked for, `loop_lag` among them
+memory, cpu   how much of the machine this process has
 figures       where their numbers are kept, or, where several workers count together, `shared`
 tracing       which trace a request belongs to
 otlp          ledger entries as OpenTelemetry spans, and how a collector gets them

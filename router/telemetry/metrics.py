@@ -55,6 +55,7 @@ _FEEDBACK = Bound(50, kept=("verdict",), folded=3)
 _QUALITY_EVENTS = Bound(40, kept=("event",), folded=5)
 _SHADOWS = Bound(40)
 _SHADOW_TIMES = Bound(3)  # of which each is 15 series
+_SHED = Bound(40, kept=("reason",), folded=3)
 _CODES = Bound(50)
 _REASONS = Bound(20)
 _BY_MODEL = Bound(20)
@@ -94,6 +95,9 @@ class Gauges:
     keys_age_s: Callable[[], float] = _no_lag_s
     audit_head: Callable[[], int] = _no_bytes  # the number of the audit log's last row
     audit_is_intact: Callable[[], bool] = _is_intact
+    queued: Callable[[], int] = _no_bytes  # requests that wait until their team has fewer under way
+    memory_share: Callable[[], float] = _no_lag_s  # of what the process may have
+    let_in_per_s: Callable[[], float] = _no_lag_s  # what may begin; 0: no limit
 
 
 class Metrics:
@@ -126,6 +130,12 @@ class Metrics:
         )
         self._connections_refused = self._counter(
             "connections_refused", "Connections closed for what came over them, or did not.", ("reason",), _REASONS
+        )
+        self._shed = self._counter(
+            "shed",
+            "Requests that were not let in, as more was asked than this process can do.",
+            ("team", "reason"),
+            _SHED,
         )
         self._spend = self._money(
             "spend_usd", "Dollars booked, by how the cost is known.", ("team", "model", "provider", "source"), _SPEND
@@ -307,6 +317,21 @@ class Metrics:
             lambda: {(): float(gauges.audit_is_intact())},
             merge=Merge.MIN,
         )
+        self._gauge(
+            Shape("queued_requests", "Requests that wait until their team has fewer under way."),
+            lambda: {(): gauges.queued()},
+            merge=Merge.SUM,
+        )
+        self._gauge(
+            Shape("memory_share", "Memory that the process has, of what it may have."),
+            lambda: {(): gauges.memory_share()},
+            merge=Merge.MAX,
+        )
+        self._gauge(
+            Shape("let_in_per_second", "Requests a second that may begin while the process is saturated; 0: no limit."),
+            lambda: {(): gauges.let_in_per_s()},
+            merge=Merge.SUM,
+        )
         self.registry.register(_BudgetCollector(gauges.budgets))
         self._gauge(
             Shape(
@@ -334,6 +359,11 @@ class Metrics:
             merge=Merge.MAX,
             bound=_BY_DEPLOYMENT,
         )
+
+    @property
+    def workers(self) -> int:
+        """Processes that serve together, this one included."""
+        return self._figures.workers
 
     def publish(self) -> None:
         """Let the other workers see this one's gauges, and that it lives. To be called now and then."""
@@ -365,6 +395,10 @@ class Metrics:
 
     def connection_refused(self, reason: str) -> None:
         self._connections_refused.add((reason,))
+
+    def shed(self, team: str, reason: str, requests: int) -> None:
+        """Count requests that were not let in."""
+        self._shed.add((team, reason), requests)
 
     def price_changed(self, model: str) -> None:
         self._price_changes.add((model,))

@@ -72,6 +72,7 @@ def eventful() -> Metrics:
     metrics.quality_fed_back("search", GPT, "good")
     metrics.quality_learning("search", "promoted")
     metrics.labels_lost(1)
+    metrics.shed("search", "memory", 1)
     metrics.spans_lost("undelivered", 1)
     metrics.prompts_kept(1)
     metrics.prompts_lost("unwritable", 1)

@@ -28,6 +28,7 @@ from router.keys import TeamName
 from router.ledger import DoubtfulCall, LedgerEntry, Outcome
 from router.limits.gate import Quota
 from router.limits.memory import MemoryGate
+from router.limits.queues import Queues
 from router.quality.predictor import TablePredictor
 from router.quotas import NO_LIMITS, Allowance, Budget, Per, ScopeId, ScopeKind
 from router.storage.answer_shelves import MemoryShelf
@@ -176,6 +177,7 @@ def _gateway(state_dir: Path, counter: TokenCounter, gate: TellingGate, client: 
             unavailable={},
         ),
         gate=gate,
+        queues=Queues(gate),
         client=client,
         reader=ReplyReader(),
         dialects={},

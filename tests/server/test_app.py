@@ -209,7 +209,7 @@ async def test_an_instance_that_is_not_ready_says_why_and_is_alive_all_the_same(
 
 @pytest.mark.parametrize(("is_stopping", "told"), [(False, None), (True, "close")])
 async def test_no_connection_is_kept_by_an_instance_that_is_stopping(is_stopping: bool, told: str | None) -> None:
-    app = LastResort(answering("chat"), new_request_id=named, is_stopping=lambda: is_stopping)
+    app = LastResort(answering("chat"), new_request_id=named, keeps_no_connection=lambda: is_stopping)
 
     answer = await get(app, "/")
 
@@ -220,7 +220,7 @@ async def test_a_close_that_is_said_already_is_not_said_twice() -> None:
     async def closing(scope: Scope, receive: Receive, send: Send) -> None:
         await send_json(send, {}, headers=[(b"connection", b"close")])
 
-    answer = await get(LastResort(closing, new_request_id=named, is_stopping=lambda: True), "/")
+    answer = await get(LastResort(closing, new_request_id=named, keeps_no_connection=lambda: True), "/")
 
     assert answer.headers["connection"] == "close"  # which fails if a header is there twice
 

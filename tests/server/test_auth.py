@@ -490,6 +490,26 @@ async def test_a_key_that_is_sent_twice_is_refused_even_if_it_is_good(ring: KeyR
     assert (answer.status, answer.error["code"], refused) == (400, "invalid_header", ["invalid_header"])
 
 
+@pytest.mark.parametrize(("is_right", "answered", "faults"), [(True, 200, []), (False, 401, ["unknown"])])
+async def test_a_request_that_was_asked_about_before_it_was_taken_up_is_judged_once(
+    store: SqliteStore, clock: MovableNow, is_right: bool, answered: int, faults: list[str]
+) -> None:
+    told: list[str] = []
+    ring = KeyRing(
+        store, pepper=b"p" * 32, teams=lambda: {SEARCH}, now=clock, monotonic_s=lambda: 0.0, failed=told.append
+    )
+    key = ring.lend(SEARCH, secrets.token_bytes) if is_right else mint(secrets.token_bytes)
+    app = guarded(ring, [])
+
+    async def asked_about(scope: Scope, receive: Receive, send: Send) -> None:
+        assert (ring.admit(scope) == SEARCH) == is_right
+        await app(scope, receive, send)
+
+    answer = await get(asked_about, "/v1/models", headers=[("authorization", bearer(key))])
+
+    assert (answer.status, told) == (answered, faults)
+
+
 async def test_the_lifespan_passes_without_a_key(ring: KeyRing) -> None:
     passed: list[str] = []
 

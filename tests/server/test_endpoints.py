@@ -3,6 +3,7 @@
 import gc
 import sys
 
+import anyio
 import anyio.to_thread
 import pytest
 
@@ -29,7 +30,7 @@ async def test_a_long_body_that_is_refused_is_let_go_of_at_once() -> None:
 
 async def is_refused(body: bytes) -> bool:
     try:
-        await read_request(ChatReader(), body)
+        await read_request(ChatReader(), body, anyio.CapacityLimiter(1))
     except InvalidRequest:
         return True
     return False

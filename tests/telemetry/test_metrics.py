@@ -427,6 +427,7 @@ def test_a_hundred_teams_with_twenty_models_each_have_no_more_series_than_a_scra
                 )
                 spent += cost + 1
             metrics.quality_fed_back(team, model, "good")
+            metrics.shed(team, "memory", 1)
             metrics.quality_learning(team, "promoted")
             metrics.price_changed(model)
             metrics.repointed(model)

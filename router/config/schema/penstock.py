@@ -11,6 +11,7 @@ from router.config.schema.values import (
     AdminAddress,
     ApiWord,
     BaseUrl,
+    Count,
     EnvironmentName,
     LimitUsd,
     Name,
@@ -311,6 +312,17 @@ class LogsSection(Section):
     requests: Annotated[bool, Field(description="a line for each request, made of its ledger entry")] = False
 
 
+class OverloadSection(Section):
+    """What one process bears; beyond it requests are turned away, by shares of their teams (docs/overload.md)."""
+
+    under_way: Annotated[
+        Count | None, Field(description="requests at a time, of one process; default: by its open files, at most 8,000")
+    ] = None
+    memory_bytes: Annotated[
+        Count | None, Field(description="of all workers together; default: what the control group or the machine has")
+    ] = None
+
+
 class PenstockFile(Section):
     """`penstock.yaml`: where Penstock listens, keeps its state, and whom it can ask."""
 
@@ -334,6 +346,7 @@ class PenstockFile(Section):
     )
     traces: Annotated[TracesSection | None, Field(description="spans for OpenTelemetry; default: none")] = None
     logs: LogsSection = LogsSection()
+    overload: OverloadSection = OverloadSection()
     prompts: Annotated[
         PromptsSection | None, Field(description="keys for what teams have kept of their requests; default: none")
     ] = None

@@ -14,10 +14,12 @@ from router.config.schema.values import (
     Name,
     PerWord,
     Probability,
+    Seconds,
     Section,
     Tag,
     Text,
     TimeZone,
+    Weight,
     WhenSpentWord,
     fault,
 )
@@ -38,6 +40,22 @@ class LimitsSection(Section):
         Count | None, Field(description="input and output: as expected at admission, as used afterwards")
     ] = None
     concurrent: Annotated[Count | None, Field(description="requests in flight")] = None
+
+
+class TeamLimitsSection(LimitsSection):
+    queue: Annotated[
+        int, Field(ge=0, le=10_000, description="requests beyond `concurrent` that wait, in each process; 0: refused")
+    ] = 0
+    queue_s: Annotated[Seconds, Field(description="for so long at most")] = 5.0
+    weight: Annotated[
+        Weight, Field(description="of the team's share, beside the other teams', while there is not enough for all")
+    ] = 1.0
+
+    @model_validator(mode="after")
+    def _has_something_to_wait_for(self) -> "TeamLimitsSection":
+        if self.queue and self.concurrent is None:
+            raise fault("expected `concurrent` beside it, which is what a queue waits for, got none", "queue")
+        return self
 
 
 class AllowanceSection(Section):
@@ -107,7 +125,7 @@ class TeamFile(Section):
     ] = None
     time_zone: Annotated[TimeZone, Field(description="where its days, weeks and months begin")] = "UTC"
     budgets: list[BudgetSection] = []
-    limits: LimitsSection = LimitsSection()
+    limits: TeamLimitsSection = TeamLimitsSection()
     each_key: Annotated[AllowanceSection, Field(description="what every API key of the team may spend on its own")] = (
         AllowanceSection()
     )

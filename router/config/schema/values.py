@@ -243,6 +243,7 @@ Region = Annotated[str, AfterValidator(_region)]
 NetworkText = Annotated[str, AfterValidator(_network)]
 Slug = Annotated[str, AfterValidator(_slug)]
 Share = Annotated[float, BeforeValidator(ratio), Field(gt=0, le=1)]
+Weight = Annotated[float, BeforeValidator(ratio), Field(ge=0.01, le=1_000)]
 Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
 Candidates = Annotated[list[Text], Field(min_length=1), AfterValidator(_without_repeats)]
 # Enums are written as their values; strict mode would want the members themselves.

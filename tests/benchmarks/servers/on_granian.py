@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 
 import router.cli.serve
 from router.cli.main import main
+from router.server.connections import TurnsAway
 from router.server.listen import Stop
 
 
@@ -26,6 +27,7 @@ async def serve_until_stopped(
     stop: Stop | None = None,
     unread_s: float = 0.0,
     hung_up: Callable[[], None] | None = None,
+    door: TurnsAway | None = None,
     head_s: float = 30.0,
     *,
     refused: Callable[[str], None] = lambda _: None,

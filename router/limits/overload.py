@@ -1,0 +1,224 @@
+"""Whether this process is asked for more than it can do, and what it lets in then: `Overload`.
+
+There are three signs of it, each with another answer:
+
+- The event loop is late, and stays so: the least delay of a tenth of a second is what counts (as in CoDel, RFC 8289),
+  so that one long step of it is no sign; nor is a delay of a process that has nothing to do in between, which is the
+  doing of others. From then on requests a second are limited, at first to half of what was worked off in the last
+  second, until what had come before is done. The limit falls while a delay stands, and rises while none does; it ends
+  when nobody has been turned away for a while. It limits a rate and no number of requests under way, since those may be
+  streams that do nothing.
+- Memory, as a share of what the process may have: from 85 % on connections are closed after their answer, from 92 % on
+  no more requests are under way than there were at that moment, from 95 % on nothing is let in that costs money. Each
+  step ends two points below where it began.
+- As many requests are under way as there may be.
+
+What each team may have of it is worked out in shares.py. Health, metrics, the admin port, feedback and the closing of
+the books are not asked about here: what is turned away is work that has not begun.
+"""
+
+import math
+from collections.abc import Awaitable, Callable
+from enum import IntEnum
+
+from router.limits.shares import Shares, Shed
+
+TICK_S = 0.02
+_LOOK_S, _LEAST_TICKS = 0.1, 2  # of one tick nobody can tell whether the delay stood
+# A standing delay at which the limit begins, and the one at which it neither falls nor rises. A request is taken up
+# some five times until it is answered: 0.2 s are a second of every request's time. Where few are under way the delay
+# must be longer: a hundred clients that wait for each other on a slow machine are all answered in the end, and come no
+# faster than that.
+_BEGINS_S, _BEGINS_OF_FEW_S, _FEW = 0.2, 1.0, 256
+_GOAL_S = 0.008
+_FIRST_PER_S = 100.0  # at least; a process that has just started has worked nothing off yet
+_LEAST_PER_S = 2.0
+# No limit falls below this part of the most that was worked off lately: what makes the loop late may be something else.
+_LOWEST, _BEST_HALVES_S = 0.5, 20.0
+_FULL = 0.93  # busy for that part of the time, the loop has all that it can do
+_FALL, _RISE = 0.03, 1.02
+_BACK, _RISE_BACK = 0.7, 1.05  # up to that part of the best it rises faster
+# What came before there was a limit is worked off first, for a while at most: so many come in meanwhile, of the best.
+_DRAINING, _DRAINED_S = 0.5, 2.0
+_RISE_IDLE, _MOST = 0.4, 1.5
+_ENDS_AFTER_S = 2.0  # without anybody turned away
+_MEMORY_S = 0.5  # from one look at it to the next
+_WEIGHTS_S = 1.0
+_RATE_S = 1.0  # over which what is worked off is smoothed
+
+
+class Memory(IntEnum):
+    """How short memory is."""
+
+    ENOUGH = 0
+    SHORT = 1  # no connection is kept
+    SHORTER = 2  # no more requests than there are
+    SHORTEST = 3  # none
+
+
+_MEMORY_FROM = {Memory.SHORT: 0.85, Memory.SHORTER: 0.92, Memory.SHORTEST: 0.95}
+_MEMORY_BACK = 0.02
+
+
+class Overload:
+    """Lets requests in, or does not. To be run beside the requests."""
+
+    def __init__(
+        self,
+        shares: Shares,
+        *,
+        monotonic_s: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]],
+        busy_s: Callable[[], float],
+        memory_share: Callable[[], float],
+        shed: Callable[[str, str, int], None],
+    ) -> None:
+        """`busy_s` is how long the process has worked, or waited to, since it began; `memory_share` what is used of the
+        memory that may be used; `shed` is told of requests that were not let in: team, reason, how many."""
+        self._shares = shares
+        self._monotonic_s = monotonic_s
+        self._sleep = sleep
+        self._read_memory = memory_share
+        self.memory_share = 0.0  # when it was last read
+        self._shed = shed
+        self._most_under_way = shares.most_under_way
+        self.memory = Memory.ENOUGH
+        self._least_late_s = math.inf  # since the last look
+        self._looked_s = self._memory_s = self._weights_s = monotonic_s()
+        self._ticks = 0  # since then
+        self._ended = 0
+        self._worked_off_per_s = self._best_per_s = 0.0
+        self._read_busy_s = busy_s
+        self._busy_s = busy_s()
+        self._shed_s = -math.inf  # when somebody was last turned away
+        self._begun_s = -math.inf  # when the limit of what comes in was set
+        self._is_draining = False  # what came in before that
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether anybody may be turned away now."""
+        return self.memory is Memory.SHORTEST or self._shares.is_limiting
+
+    @property
+    def is_shedding(self) -> bool:
+        """Whether somebody has been turned away in the last seconds."""
+        return self._monotonic_s() - self._shed_s < _ENDS_AFTER_S
+
+    @property
+    def closes_connections(self) -> bool:
+        return self.memory >= Memory.SHORT
+
+    @property
+    def not_ready(self) -> str | None:
+        """Why no request is welcome that costs money; None while some are let in.
+
+        Who is told so by every process sends to none: a process that turns some away is as ready as it can be.
+        """
+        return "This instance is short of memory." if self.memory is Memory.SHORTEST else None
+
+    @property
+    def let_in_per_s(self) -> float:
+        """How many requests may begin in a second; 0: any number."""
+        return self._shares.per_s or 0.0
+
+    def enter(self, team: str) -> Shed | None:
+        """Let a request of the team in, until it leaves; or the reason why not."""
+        if self.memory is Memory.SHORTEST:
+            return self._shares.turn_away(team, Shed.MEMORY)
+        return self._shares.enter(team)
+
+    def leave(self, team: str) -> None:
+        """A request that was let in is over."""
+        self._shares.leave(team)
+
+    def turns_away(self, team: str) -> Shed | None:
+        """Why a request of the team would not be let in now, counted as such; None if it might be.
+
+        For whoever can say so before the request is read; a name that is not known to be the caller's does no harm.
+        """
+        if self.memory is Memory.SHORTEST:
+            return self._shares.turn_away(team, Shed.MEMORY)
+        return self._shares.turns_away(team)
+
+    def promise(self, team: str) -> None:
+        """A request that was not turned away, surely of the team, is on its way to `enter`."""
+        self._shares.promise(team)
+
+    async def run(self) -> None:
+        while True:
+            due_s = self._monotonic_s() + TICK_S
+            await self._sleep(TICK_S)
+            now_s = self._monotonic_s()
+            self.tick(now_s - due_s, now_s)
+
+    def tick(self, late_s: float, now_s: float) -> None:
+        """The loop was that late just now."""
+        self._least_late_s = min(self._least_late_s, max(late_s, 0.0))
+        self._ticks += 1
+        since_s = now_s - self._looked_s
+        if since_s < _LOOK_S or self._ticks < _LEAST_TICKS:
+            return
+        self._looked_s, self._ticks = now_s, 0
+        self._look(self._least_late_s, since_s, now_s)
+        self._least_late_s = math.inf
+
+    def _look(self, late_s: float, since_s: float, now_s: float) -> None:
+        shares = self._shares
+        if now_s - self._weights_s >= _WEIGHTS_S:
+            self._weights_s = now_s
+            shares.renew_weights()
+        shares.look(since_s)
+        ended, self._ended = shares.ended - self._ended, shares.ended
+        self._worked_off_per_s += min(since_s / _RATE_S, 1.0) * (ended / since_s - self._worked_off_per_s)
+        self._best_per_s = max(self._best_per_s * 0.5 ** (since_s / _BEST_HALVES_S), self._worked_off_per_s)
+        busy_s = self._read_busy_s()
+        busy, self._busy_s = (busy_s - self._busy_s) / since_s, busy_s
+        is_shed = self._tell()
+        if is_shed:
+            self._shed_s = now_s
+        if now_s - self._memory_s >= _MEMORY_S:
+            self._memory_s = now_s
+            self.memory_share = self._read_memory()
+            self._remember(self.memory_share)
+        shares.limit_rate(self._next_rate(late_s, busy, since_s, now_s))
+
+    def _next_rate(self, late_s: float, busy: float, since_s: float, now_s: float) -> float | None:
+        per_s, best_per_s, is_full = self._shares.per_s, self._best_per_s, busy >= _FULL
+        if per_s is None:
+            if not is_full or late_s < (_BEGINS_OF_FEW_S if self._shares.under_way < _FEW else _BEGINS_S):
+                return None
+            self._begun_s, self._is_draining = now_s, True
+            return max(self._worked_off_per_s * _DRAINING, _FIRST_PER_S)
+        if late_s > _GOAL_S and is_full:
+            if self._is_draining and now_s - self._begun_s < _DRAINED_S:
+                return per_s
+            excess = min(late_s / _GOAL_S - 1.0, 3.0)
+            lowest = min(per_s, max(best_per_s * _LOWEST, _LEAST_PER_S))
+            return max(per_s * float((1.0 - _FALL * excess) ** min(since_s / _LOOK_S, 3.0)), lowest)
+        if self._is_draining:
+            self._is_draining = False
+            return max(per_s, best_per_s * _BACK)
+        if now_s - max(self._shed_s, self._begun_s) > _ENDS_AFTER_S:
+            return None
+        rise = _RISE_BACK if per_s < best_per_s * _BACK else _RISE
+        risen = per_s * (rise + _RISE_IDLE * max(1.0 - busy, 0.0))
+        return min(risen, max(best_per_s * _MOST, _FIRST_PER_S))
+
+    def _tell(self) -> bool:
+        """Whether somebody was turned away since the last look; `shed` is told how many."""
+        is_shed = False
+        for team, reason, count in self._shares.untold():
+            is_shed = True
+            self._shed(team, reason.value, count)
+        return is_shed
+
+    def _remember(self, share: float) -> None:
+        level = Memory.ENOUGH
+        for each, begins in _MEMORY_FROM.items():
+            if share >= begins - (_MEMORY_BACK if each <= self.memory else 0.0):
+                level = each
+        if level >= Memory.SHORTER and self.memory < Memory.SHORTER:
+            self._shares.limit_under_way(min(self._most_under_way, max(self._shares.under_way, 1)), Shed.MEMORY)
+        elif level < Memory.SHORTER:
+            self._shares.limit_under_way(self._most_under_way)
+        self.memory = level

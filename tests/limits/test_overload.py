@@ -1,0 +1,179 @@
+"""When a process turns requests away: while its loop is late by its own work, or its memory is short."""
+
+import pytest
+
+from router.limits.overload import TICK_S, Memory, Overload
+from router.limits.shares import Shares, Shed
+
+
+class Process:
+    """A process whose clock, load and memory a test sets."""
+
+    def __init__(self) -> None:
+        self.now_s = self.busy_s = self.memory = 0.0
+        self.shed: list[tuple[str, str, int]] = []
+        self.shares = Shares(most_under_way=1_000, weight_of=lambda _: 1.0, monotonic_s=self.clock)
+        self.overload = Overload(
+            self.shares,
+            monotonic_s=self.clock,
+            sleep=self.sleep,
+            busy_s=lambda: self.busy_s,
+            memory_share=lambda: self.memory,
+            shed=lambda team, reason, count: self.shed.append((team, reason, count)),
+        )
+
+    def clock(self) -> float:
+        return self.now_s
+
+    async def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+
+    def goes_on(self, seconds: float, *, late_s: float = 0.0, busy: float = 1.0, ended: int = 0) -> None:
+        """The loop is that late for so long; so many requests of one team are over in each of its turns."""
+        until_s = self.now_s + seconds
+        while self.now_s < until_s:
+            self.now_s += TICK_S + late_s
+            self.busy_s += (TICK_S + late_s) * busy
+            for _ in range(ended):
+                if self.overload.enter("noisy") is None:
+                    self.overload.leave("noisy")
+            self.overload.tick(late_s, self.now_s)
+
+
+def crowded() -> Process:
+    """A process with many requests under way."""
+    process = Process()
+    for number in range(300):
+        assert process.overload.enter(f"team{number}") is None
+    return process
+
+
+def test_a_delay_that_stands_limits_what_comes_in() -> None:
+    process = crowded()
+    process.goes_on(1.0, late_s=0.05)
+    at_first = process.overload.let_in_per_s  # that is less than what begins it
+
+    process.goes_on(1.0, late_s=0.25)
+
+    assert at_first == 0
+    assert process.overload.let_in_per_s > 0
+
+
+@pytest.mark.parametrize(("late_s", "is_limited"), [(0.9, False), (1.1, True)])
+def test_of_few_requests_a_longer_delay_is_borne(late_s: float, is_limited: bool) -> None:
+    process = Process()
+    process.goes_on(5.0, late_s=late_s)
+
+    assert process.overload.is_guarded is is_limited
+
+
+def test_one_long_step_of_the_loop_is_no_reason() -> None:
+    process = crowded()
+    for _ in range(5):
+        process.goes_on(0.5)
+        process.goes_on(0.01, late_s=0.6)
+        process.goes_on(0.5)
+
+    assert not process.overload.is_guarded
+
+
+def test_a_process_that_waits_for_nothing_but_its_core_is_not_overloaded() -> None:
+    process = crowded()
+    process.goes_on(3.0, late_s=0.3, busy=0.5)
+
+    assert not process.overload.is_guarded
+
+
+def test_the_limit_falls_while_the_loop_is_late_and_rises_when_it_is_not() -> None:
+    process = crowded()
+    process.goes_on(1.0, late_s=0.3, ended=100)
+    process.goes_on(2.5, late_s=0.3, ended=100)  # what had come before is worked off
+    at_first = process.overload.let_in_per_s
+    process.goes_on(1.0, late_s=0.3, ended=100)
+    fallen = process.overload.let_in_per_s
+    process.goes_on(0.1, ended=100)
+    process.goes_on(1.0, ended=100)
+
+    assert fallen < at_first
+    assert process.overload.let_in_per_s > fallen
+
+
+def test_the_limit_ends_when_nobody_has_been_turned_away_for_a_while() -> None:
+    process = crowded()
+    process.goes_on(1.0, late_s=0.3)
+    process.goes_on(1.0)
+    assert process.overload.is_guarded
+
+    process.goes_on(2.0)
+
+    assert not process.overload.is_guarded
+
+
+def test_who_was_turned_away_is_told_and_seen() -> None:
+    process = crowded()
+    process.goes_on(1.0, late_s=0.3, ended=50)
+    while process.overload.enter("noisy") is None:
+        pass
+    process.goes_on(0.2)
+
+    assert process.overload.is_shedding
+    assert ("noisy", "loop_lag") in {(team, reason) for team, reason, _ in process.shed}
+
+
+@pytest.mark.parametrize(
+    ("share", "level"),
+    [
+        (0.849, Memory.ENOUGH),
+        (0.85, Memory.SHORT),
+        (0.919, Memory.SHORT),
+        (0.92, Memory.SHORTER),
+        (0.949, Memory.SHORTER),
+        (0.95, Memory.SHORTEST),
+        (1.2, Memory.SHORTEST),
+    ],
+)
+def test_memory_is_short_from_where_it_is_said_to_be(share: float, level: Memory) -> None:
+    process = Process()
+    process.memory = share
+    process.goes_on(1.0)
+
+    assert process.overload.memory is level
+    assert process.overload.closes_connections is (level >= Memory.SHORT)
+    assert (process.overload.not_ready is not None) is (level is Memory.SHORTEST)
+
+
+@pytest.mark.parametrize(("share", "level"), [(0.931, Memory.SHORTEST), (0.929, Memory.SHORTER), (0.8, Memory.ENOUGH)])
+def test_memory_must_fall_by_two_points_to_be_enough_again(share: float, level: Memory) -> None:
+    process = Process()
+    process.memory = 0.96
+    process.goes_on(1.0)
+    process.memory = share
+    process.goes_on(1.0)
+
+    assert process.overload.memory is level
+
+
+def test_a_process_short_of_memory_lets_no_more_be_under_way_than_there_are() -> None:
+    process = Process()
+    for _ in range(16):
+        assert process.overload.enter("noisy") is None
+    process.memory = 0.93
+    process.goes_on(1.0)
+
+    assert process.overload.enter("noisy") is Shed.MEMORY
+    for _ in range(3):
+        process.overload.leave("noisy")
+    assert process.overload.enter("noisy") is None
+
+    process.memory = 0.5
+    process.goes_on(1.0)
+    assert process.overload.enter("noisy") is None
+
+
+def test_a_process_without_memory_turns_everybody_away() -> None:
+    process = Process()
+    process.memory = 0.97
+    process.goes_on(1.0)
+
+    assert process.overload.enter("quiet") is Shed.MEMORY
+    assert process.overload.turns_away("quiet") is Shed.MEMORY
