@@ -119,7 +119,7 @@ torture-metrics: $(VENV)/dev.stamp ## a Prometheus beside several processes: is 
 	@sh tests/servers.sh
 	@$(BIN)/python -m tests.torture metrics
 
-torture-security: $(VENV)/dev.stamp ## what strangers may try, in requests, answers and the DNS: does anything get in or out? (20 minutes)
+torture-security: $(VENV)/dev.stamp ## what strangers may try, in requests, answers and the DNS: does anything get in or out? crowds: does anybody lose his share? (50 minutes)
 	@$(BIN)/python -m tests.torture security
 
 mutation: $(VENV)/mutation.stamp ## do the tests notice a changed line where money is reckoned? (long)

@@ -5,7 +5,7 @@ python -m tests.torture money --short              the same, small, about eight 
 python -m tests.torture money --only a,c --seed 7  two of them, with another seed
 python -m tests.torture money --stores shared      only with several processes on Redis and PostgreSQL
 python -m tests.torture upstream                   providers that break in mid-stream, about three minutes
-python -m tests.torture security                   what strangers may try, about twenty minutes
+python -m tests.torture security                   what strangers and crowds may try, about fifty minutes
 python -m tests.torture metrics                    dashboards and rules on a Prometheus, about twelve minutes
 """
 
@@ -40,12 +40,15 @@ from tests.torture import (
     matrix,
     odd_bytes,
     outages,
+    overload,
     paused,
     readers,
     refusing_models,
     restarts,
     scraped,
     senders,
+    soak,
+    tenants,
     upstream_faults,
     workers,
 )
@@ -98,6 +101,9 @@ SECURITY: Mapping[str, Experiment] = {
     "fuzz": fuzz,
     "bytes": odd_bytes,
     "liars": liars,
+    "overload": overload,
+    "tenants": tenants,
+    "soak": soak,
 }
 SUBJECTS: Mapping[str, Mapping[str, Experiment]] = {
     "money": MONEY,
@@ -128,6 +134,9 @@ ONLY_ON: Mapping[str, Stores] = {
     "fuzz": "sqlite",
     "bytes": "sqlite",
     "liars": "sqlite",
+    "overload": "sqlite",
+    "tenants": "sqlite",
+    "soak": "sqlite",
 }
 """Experiments that need several processes, and such as have nothing to do with stores."""
 

@@ -71,6 +71,7 @@ class Replica:
     environment: Mapping[str, str]
     log: Path
     options: Sequence[str] = ()  # of `penstock serve`, besides its ports
+    program: Sequence[str] = ("router.cli.main",)  # the module that serves, and what it is told first
     port: int = field(default_factory=free_port)
     admin_port: int = field(default_factory=free_port)
     process: "subprocess.Popen[bytes] | None" = None
@@ -85,7 +86,7 @@ class Replica:
         arguments = ["--config", str(self.config), "--port", str(self.port), "--admin-port", str(self.admin_port)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "router.cli.main", "serve", *arguments, *self.options],
+                [sys.executable, "-m", *self.program, "serve", *arguments, *self.options],
                 env=dict(self.environment),
                 cwd=CHECKOUT,
                 stdout=log,

@@ -1,4 +1,4 @@
-"""The short versions of what strangers may try; the long ones: `make torture-security`."""
+"""The short versions of what strangers and crowds may try; the long ones: `make torture-security`."""
 
 import asyncio
 import os
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.torture import audited, canaries, egress, framing, fuzz, keys, liars, matrix, odd_bytes
+from tests.torture import audited, canaries, egress, framing, fuzz, keys, liars, matrix, odd_bytes, overload, tenants
 from tests.torture.__main__ import SEED, Experiment
 from tests.torture.result import Result, as_table
 from tests.torture.setting import Setting
@@ -22,6 +22,8 @@ from tests.torture.stores import CannotRun
         audited,  # no change of the audit log is unseen, and no act is missing from it
         canaries,  # secrets, prompts and answers are seen by nobody but those who sent them
         framing,  # what can be read in two ways is read in none
+        overload,  # a crowd takes nobody's share
+        tenants,  # whatever connections are shared, nobody gets or pays for anything of another team's
     ],
     ids=lambda experiment: experiment.__name__.rpartition(".")[2],
 )
