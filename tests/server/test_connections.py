@@ -97,7 +97,9 @@ async def both(messages: Sequence[Message], request: bytes) -> tuple[Socket, Soc
     for kind in (HttpToolsProtocol, GuardedConnection):
         said.append([])
         sockets.append(await answered(kind, saying(messages, said[-1]), request))
-    assert said[0] == said[1]
+    usual, ours = said
+    # A request whose connection is closed already is told so by ours, and what it says goes nowhere without a mistake.
+    assert ours == usual or (sockets[1].is_closed and ours == usual[: len(ours)])
     return sockets[0], sockets[1]
 
 
