@@ -59,10 +59,10 @@ async def fails(text):
 def fails_at_once(text):
     raise ValueError(text, {"body": text})
 
-async def plan(self, team, request, controls):
+async def plan(self, team, request, controls, **options):
     text = repr(request.messages)
     if "MISTAKE" not in text:
-        return await planned(self, team, request, controls)
+        return await planned(self, team, request, controls, **options)
     text += os.environ["CANARY_IN_AN_EXCEPTION"]
     threading.Thread(target=fails_at_once, args=(text,)).start()
     asyncio.get_running_loop().call_soon(fails_at_once, text)
