@@ -64,7 +64,7 @@ class CompletionReader:
             Api.COMPLETIONS,
             members,
             prompts,
-            without=("prompt", "n"),
+            without=("prompt", "n", "best_of"),
             untranslatable=_UNTRANSLATABLE,
             body_bytes=len(body),
             choices_per_prompt=max(answers, written),

@@ -38,7 +38,7 @@ class EmbeddingReader:
             Api.EMBEDDINGS,
             members,
             prompts,
-            without=("input", "n"),
+            without=("input", "n", "best_of"),
             untranslatable=_UNTRANSLATABLE,
             body_bytes=len(body),
         )

@@ -21,7 +21,7 @@ class ModerationReader:
             Api.MODERATIONS,
             members,
             self._reader.judged(members, "input"),
-            without=("input", "n"),
+            without=("input", "n", "best_of"),
             untranslatable=_UNTRANSLATABLE,
             body_bytes=len(body),
             model=DEFAULT_MODEL,

@@ -454,7 +454,27 @@ _CATALOG_PRICED_TIERS = frozenset({"auto", "default", "flex"})
 _CLIENT_TOOLS = frozenset({"function", "custom"})
 
 
+# As JSON has it: what a member says that asks for no more than the one answer that there is anyway.
+_ONE_ANSWER = (b"null", b"1")
+
+
+def refuse_more_answers(members: Mapping[str, Raw], name: str) -> None:
+    """Raises InvalidRequest if the member `name`, which this API has not, asks for more than one answer.
+
+    A provider may heed it all the same, and bill each answer that is written, whether it is shown or not: vLLM took
+    `best_of` until November 2025 (its pull request 29090), OpenVINO's server takes it as the number of beams of a chat
+    (its reference of the chat API; both read on 2026-11-30).
+    """
+    if name in members and bytes(members[name]) not in _ONE_ANSWER:
+        raise InvalidRequest(
+            f"`{name}` is not accepted here: it may be billed as more answers than can be held for; leave it out.",
+            param=name,
+            code="unsupported_parameter",
+        )
+
+
 def _refuse_what_cannot_be_bounded(typed: _ChatBody, members: Mapping[str, Raw]) -> None:
+    refuse_more_answers(members, "best_of")
     if not _UNBOUNDED.keys().isdisjoint(members):
         for name, reason in _UNBOUNDED.items():
             if name in members and bytes(members[name]) not in (b"null", b"[]"):

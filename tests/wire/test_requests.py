@@ -227,6 +227,10 @@ def test_a_count_that_no_store_could_hold_the_price_of_is_refused(name: str, mos
         ({"deferred_tools": [{"type": "openrouter:web_search"}]}, "deferred_tools"),
         ({"service_tier": "priority"}, "service_tier"),
         ({"service_tier": "fast"}, "service_tier"),
+        ({"best_of": 16}, "best_of"),
+        ({"best_of": 16.0}, "best_of"),
+        ({"best_of": "16"}, "best_of"),
+        ({"n": 2, "best_of": 3}, "best_of"),
         ({"service_tier": "scale"}, "service_tier"),
         ({"service_tier": "Priority"}, "service_tier"),
         ({"service_tier": "tomorrow"}, "service_tier"),
@@ -240,6 +244,11 @@ def test_what_could_cost_more_than_was_held_is_refused(members: dict[str, object
     error = refusal(**members)
 
     assert (error.status, error.code, error.param) == (400, "unsupported_parameter", param)
+
+
+@pytest.mark.parametrize("best_of", [None, 1])
+def test_best_of_one_asks_for_nothing_more(best_of: int | None) -> None:
+    assert read(best_of=best_of).choices == 1
 
 
 @pytest.mark.parametrize("tier", ["auto", "default", "flex"])

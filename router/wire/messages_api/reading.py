@@ -15,7 +15,15 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from router.apis import Api
 from router.errors import InvalidRequest
 from router.wire.messages_api.conversation import Conversation
-from router.wire.requests import BodyReader, ChatReader, ModelRequest, Original, explained, is_given
+from router.wire.requests import (
+    BodyReader,
+    ChatReader,
+    ModelRequest,
+    Original,
+    explained,
+    is_given,
+    refuse_more_answers,
+)
 
 
 class _Message(Struct):
@@ -279,6 +287,8 @@ def _allowance(kind: str) -> int:
 
 
 def _refuse_what_cannot_be_bounded(typed: _Body, members: Mapping[str, Raw]) -> None:
+    for name in ("n", "best_of"):
+        refuse_more_answers(members, name)
     for name, reason in _UNBOUNDED.items():
         value = members.get(name)
         if is_given(value) and bytes(value or b"") not in (b"[]", b"{}"):

@@ -21,6 +21,7 @@ from router.wire.requests import (
     explained,
     in_range,
     is_given,
+    refuse_more_answers,
 )
 from router.wire.responses_api.as_chat import ChatMessages
 from router.wire.responses_api.tools import (
@@ -143,6 +144,7 @@ class ResponsesReader:
 
 
 def _refuse_what_is_not_served(members: Mapping[str, Raw], typed: _Body) -> None:
+    refuse_more_answers(members, "best_of")
     for name, reason in _REFUSED.items():
         value = members.get(name)
         if is_given(value) and value is not None and bytes(value) not in (b"[]", b"{}"):

@@ -289,6 +289,8 @@ def test_a_tool_that_its_provider_writes_out_is_held_for() -> None:
         ({"preset": "mine"}, "preset"),
         ({"mcp_servers": [{"type": "url", "url": "https://example.org", "name": "x"}]}, "mcp_servers"),
         ({"container": "container_1"}, "container"),
+        ({"n": 16}, "n"),
+        ({"best_of": 16}, "best_of"),
         ({"service_tier": "priority"}, "service_tier"),
         ({"speed": "fast"}, "speed"),
         ({"inference_geo": "us"}, "inference_geo"),
@@ -310,7 +312,14 @@ def test_what_cannot_be_bounded_is_refused_by_name(members: dict[str, object], p
 
 @pytest.mark.parametrize(
     "members",
-    [{"mcp_servers": []}, {"container": None}, {"models": []}, {"speed": "standard"}, {"inference_geo": None}],
+    [
+        {"mcp_servers": []},
+        {"container": None},
+        {"models": []},
+        {"speed": "standard"},
+        {"inference_geo": None},
+        {"n": 1},
+    ],
 )
 def test_what_asks_for_nothing_of_the_kind_passes(members: dict[str, object]) -> None:
     read(**members)

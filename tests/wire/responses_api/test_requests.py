@@ -289,6 +289,7 @@ def test_items_of_other_kinds_are_counted_as_what_they_may_be(item: object, kind
         ({"prompt": {"id": "p"}}, "prompt", "unsupported_parameter"),
         ({"context_management": [{"type": "compaction"}]}, "context_management", "unsupported_parameter"),
         ({"n": 2}, "n", "unsupported_parameter"),
+        ({"best_of": 2}, "best_of", "unsupported_parameter"),
         ({"models": ["a/b"]}, "models", "unsupported_parameter"),
         ({"plugins": [{"id": "web"}]}, "plugins", "unsupported_parameter"),
         ({"service_tier": "priority"}, "service_tier", "unsupported_parameter"),
