@@ -6,6 +6,7 @@ It bills next to nothing, so that its bill never says what a request may have co
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from itertools import count
 from typing import Any
 
@@ -69,8 +70,9 @@ def _strictly_read(body: bytes) -> dict[str, Any]:
     def refused(name: str) -> float:
         raise NotWellFormed(f"{name} is no figure of JSON")
 
+    # Whole numbers as Decimal, since int() takes no more than 4,300 digits; and not as texts, which prompts may be.
     try:
-        read = json.loads(body.decode(), object_pairs_hook=members_of, parse_constant=refused, parse_int=str)
+        read = json.loads(body.decode(), object_pairs_hook=members_of, parse_constant=refused, parse_int=Decimal)
     except (ValueError, RecursionError) as error:
         raise NotWellFormed(f"{type(error).__name__}") from error
     if not isinstance(read, dict):
@@ -79,13 +81,10 @@ def _strictly_read(body: bytes) -> dict[str, Any]:
 
 
 def _asked(api: str, members: Mapping[str, Any]) -> Asked:
-    limits = [int(members[name]) for name in _LIMITS if members.get(name) is not None]
-    answers = max([1, *(int(members[name]) for name in ("n", "best_of") if members.get(name) is not None)])
-    prompts = members.get("prompt")
-    if api == "completions" and isinstance(prompts, list) and prompts and not isinstance(prompts[0], str | None):
-        answers *= len(prompts) if isinstance(prompts[0], list) else 1
-    elif api == "completions" and isinstance(prompts, list):
-        answers *= len(prompts)
+    limits = [given for name in _LIMITS if (given := _figure(members.get(name))) is not None]
+    answers = max([1, *(given for name in ("n", "best_of") if (given := _figure(members.get(name))) is not None)])
+    if api == "completions":
+        answers *= _prompts(members.get("prompt"))
     return Asked(
         api=api,
         model=str(members.get("model")),
@@ -95,6 +94,18 @@ def _asked(api: str, members: Mapping[str, Any]) -> Asked:
         nano_usd=_NANO_USD,
         is_stream=members.get("stream") is True,
     )
+
+
+def _figure(given: object) -> int | None:
+    """A provider that has no use for a member, as embeddings have none for a limit, minds no text there."""
+    return int(given) if isinstance(given, Decimal | float) else None
+
+
+def _prompts(given: object) -> int:
+    """How many they are: the ids of tokens are one together, and so is a text; an array of either is as many."""
+    if not isinstance(given, list) or all(isinstance(each, Decimal) for each in given):
+        return 1
+    return len(given)
 
 
 def _cost(asked: Asked) -> float:
