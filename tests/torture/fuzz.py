@@ -14,8 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
+from threading import Lock
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
@@ -203,7 +204,8 @@ def fuzzed(setting: Setting, stand: "Stand") -> list[Figure]:
     began_s = time.monotonic()
     with ThreadPoolExecutor(_AT_ONCE + 1) as threads:
         drawing = threads.submit(_draw, stand.fuzzer, setting)
-        list(threads.map(_try_share, fuzzers, [setting] * _AT_ONCE, range(_AT_ONCE)))
+        in_turn = InTurn(_in_turn(setting))
+        list(threads.map(_try_some, fuzzers, [in_turn] * _AT_ONCE))
         drawing.result()
     tally = _together([stand.fuzzer.tally, *(each.tally for each in fuzzers)], time.monotonic() - began_s)
     for each in fuzzers:
@@ -284,9 +286,21 @@ def _plant(setting: Setting, upstream_port: int) -> Iterator[Plant]:
         yield plant
 
 
-def _try_share(fuzzer: Fuzzer, setting: Setting, number: int) -> None:
-    """That client's part of what is tried one by one."""
-    for request in islice(_in_turn(setting), number, None, _AT_ONCE):
+class InTurn:
+    """What is tried one by one, made once for all clients: to make a request takes as long as to have it answered."""
+
+    def __init__(self, requests: Iterator[FuzzedRequest]) -> None:
+        self._requests = requests
+        self._lock = Lock()
+
+    def next(self) -> FuzzedRequest | None:
+        """One that no other client has; None if there are no more."""
+        with self._lock:
+            return next(self._requests, None)
+
+
+def _try_some(fuzzer: Fuzzer, requests: InTurn) -> None:
+    while (request := requests.next()) is not None:
         fuzzer.try_(request)
 
 
