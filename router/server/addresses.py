@@ -17,13 +17,17 @@ _FORWARDED_FOR = b"x-forwarded-for"
 
 
 def source_address(scope: Scope, trusted: Sequence[Network]) -> Address | None:
-    """The client's address; None if it is not known, as of a unix socket, or where a trusted proxy tells nonsense."""
+    """The client's address; None if it is not known, as of a unix socket, or where a trusted proxy tells nonsense or
+    nothing: then it is not the proxy that asks, and who is allowed by the proxy's network is not whoever stands behind it.
+    """
     client = scope.get("client")
     address = _address(client[0]) if client else None
     if address is None or not _is_trusted(address, trusted):
         return address
     told = b",".join(value for name, value in scope["headers"] if name == _FORWARDED_FOR)
-    for each in reversed(told.decode("latin-1").split(",") if told else ()):
+    if not told.strip():
+        return None
+    for each in reversed(told.decode("latin-1").split(",")):
         address = _address(each.strip())
         if address is None or not _is_trusted(address, trusted):
             return address
