@@ -18,7 +18,7 @@ _FORWARDED_FOR = b"x-forwarded-for"
 
 def source_address(scope: Scope, trusted: Sequence[Network]) -> Address | None:
     """The client's address; None if it is not known, as of a unix socket, or where a trusted proxy tells nonsense or
-    nothing: then it is not the proxy that asks, and who is allowed by the proxy's network is not whoever stands behind it.
+    nothing: it is not the proxy that asks, and whoever stands behind it is not allowed because the proxy would be.
     """
     client = scope.get("client")
     address = _address(client[0]) if client else None
