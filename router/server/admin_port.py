@@ -292,8 +292,8 @@ async def _to_sign_in(scope: Scope, send: Send) -> None:
     the page is asked for once more, by a page of ours.
     """
     target = local_target(scope["path"], scope["query_string"].decode("latin-1"))
-    site = one_header(scope, b"sec-fetch-site")
-    if site in ("cross-site", "same-site"):
+    sites = {value for name, value in scope["headers"] if name == b"sec-fetch-site"}
+    if not sites.isdisjoint((b"cross-site", b"same-site")):
         page = (
             f'<!doctype html><meta http-equiv="refresh" content="0;url={html.escape(target)}"><title>Penstock</title>'
         )

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Protocol
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from starlette.types import Receive, Scope, Send
 
@@ -15,7 +15,7 @@ from router.console.visiting import visitor_of
 from router.errors import PenstockError, RateLimited, Unauthenticated
 from router.server.admin_port import local_target
 from router.server.admin_tokens import named_token
-from router.server.replies import one_header, send_body
+from router.server.replies import send_body
 from router.server.sessions import Sessions
 from router.server.throttle import Throttle, network_of
 from router.storage.audit_trail import AuditTrail
@@ -142,8 +142,8 @@ def _target(text: str) -> str:
 
 def _came_by_https(scope: Scope) -> bool:
     """Whether the browser says that its page came by https: no proxy is asked, and no page can make it say so."""
-    origin = one_header(scope, b"origin")
-    return origin is not None and urlsplit(origin).scheme == "https"
+    origins = [value for name, value in scope["headers"] if name == b"origin"]
+    return bool(origins) and all(each.startswith(b"https://") for each in origins)
 
 
 def _is_safe_to_type(scope: Scope) -> bool:
@@ -151,7 +151,7 @@ def _is_safe_to_type(scope: Scope) -> bool:
 
     Browsers send this header only where the page came by https, or from the machine itself (W3C, Fetch Metadata).
     """
-    return one_header(scope, b"sec-fetch-site") is not None
+    return any(name == b"sec-fetch-site" for name, _ in scope["headers"])
 
 
 async def _go(send: Send, path: str, cookies: Sequence[bytes] = ()) -> None:

@@ -175,6 +175,16 @@ async def test_the_page_is_shown_to_who_is_not_signed_in_and_warns_where_others_
     assert (again.status, again.headers["location"]) == (303, "/teams")
 
 
+async def test_headers_that_come_twice_break_neither_the_page_nor_signing_in(port: AdminPort) -> None:
+    twice = [("sec-fetch-site", "none")] * 2
+
+    page = await get(port, "/sign-in", headers=twice)
+    sent_there = await get(port, "/teams", headers=[("accept", "text/html"), *twice])
+    signed_in = await sign_in(port, RIGHT, (*HTTPS, *HTTPS[1:]))
+
+    assert (page.status, sent_there.status, signed_in.status) == (200, 303, 303)
+
+
 async def test_where_the_port_asks_for_no_token_there_is_nothing_to_sign_in_for(house: House) -> None:
     port = house.port(house.signing_in(is_open=True), is_open=True)
 
