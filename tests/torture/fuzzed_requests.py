@@ -195,7 +195,7 @@ def _made(
     if query:
         target += b"?" + b"&".join(b"%b=%b" % (name.encode(), quote_plus(value).encode()) for name, value in query)
     return FuzzedRequest(
-        operation,
+        None if segment == b"" else operation,  # `/teams/` is not `/teams/{team}`
         port or operation.ports[0],
         operation.method,
         target,
