@@ -5,6 +5,7 @@ The slow ones are another process (`python -m tests.torture.senders`), so that t
 
 import asyncio
 import json
+import os
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -39,6 +40,8 @@ async def _figures(setting: Setting, plant: Plant) -> AsyncIterator[Figure]:
     kinds = ("empty", "head", "long body") if setting.is_short else KINDS
     quiet: list[Answer] = []
     beside: list[Answer] = []
+    # The proxy has a core of its own, of which slow senders take only what they ask of the proxy.
+    os.sched_setaffinity(replica.pid, {min(os.sched_getaffinity(0))})
     await _asked(plant, seconds=2, answers=[])
     latest_s: dict[str, float] = dict.fromkeys(kinds, 0.0)
     left = dict.fromkeys(kinds, 0)
@@ -81,8 +84,12 @@ async def _slow(plant: Plant, kind: str, count: int) -> tuple[int, float]:
     """How many of them were not closed, and when the last one was."""
     arguments = [str(plant.replicas[0].port), kind, str(count), plant.keys["ample"][0].text]
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.torture.senders", *arguments, cwd=CHECKOUT, stdout=asyncio.subprocess.PIPE
+        *("nice", "-n", "15"),  # who asks honestly is on the same machine, and is not to wait for them either
+        *(sys.executable, "-m", "tests.torture.senders", *arguments),
+        cwd=CHECKOUT,
+        stdout=asyncio.subprocess.PIPE,
     )
+    os.sched_setaffinity(child.pid, {max(os.sched_getaffinity(0))})
     said, _ = await child.communicate()
     seen: Mapping[str, float] = json.loads(said)
     return round(seen["left"]), seen["last_s"]
