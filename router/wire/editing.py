@@ -1,6 +1,6 @@
 """What is edited event by event, and what has been seen of it, whichever API the provider speaks: `EventEditor`."""
 
-from router.wire.events import EventSplitter, payload_of, without_ids
+from router.wire.events import EventSplitter, payload_of, without_others
 from router.wire.replies import Bill
 
 
@@ -55,7 +55,7 @@ class EventEditor:
             return b""
         payload = payload_of(event)
         if payload is None:
-            return b"" if self.has_failed else without_ids(event)
+            return b"" if self.has_failed else without_others(event)
         if payload.strip() == b"[DONE]":
             self.is_done = True
             return b""

@@ -7,6 +7,9 @@ What comes of a stream never depends on where the provider's bytes were cut.
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 
 
+_KEPT = (b"data:", b"event:", b":")
+
+
 class EventTooLong(Exception):
     """The provider sent more than `MAX_EVENT_BYTES` without ending the event."""
 
@@ -67,9 +70,13 @@ def payload_of(event: bytes) -> bytes | None:
     return b"\n".join(lines) if lines else None
 
 
-def without_ids(event: bytes) -> bytes:
-    """An event as it came, less its `id:` and `retry:` lines; nothing if that leaves nothing, or nobody can read it."""
-    kept = [line for line in event.split(b"\n") if not line.startswith((b"id:", b"retry:"))]
+def without_others(event: bytes) -> bytes:
+    """The names, data and comments of an event as they came, and no line else, nor one with NUL in it; nothing if that
+    leaves nothing, or nobody can read it.
+
+    What other lines say, readers are to ignore (HTML, section 9.2.6) but for `id:` and `retry:`.
+    """
+    kept = [line for line in event.split(b"\n") if line.startswith(_KEPT) and b"\0" not in line]
     return b"\n".join([*kept, b"", b""]) if kept and is_utf8(event) else b""
 
 

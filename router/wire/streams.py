@@ -21,7 +21,7 @@ from msgspec import DecodeError, Raw, Struct, ValidationError, json
 
 from router.errors import PenstockError
 from router.wire.editing import EventEditor
-from router.wire.events import data_event, is_named_error, is_utf8, payload_of, without_ids
+from router.wire.events import data_event, is_named_error, is_utf8, payload_of, without_others
 from router.wire.replies import ReplyFacts, ReplyReader, error_body
 
 DONE = b"data: [DONE]\n\n"
@@ -233,7 +233,7 @@ class StreamEditor(EventEditor):
         is_one_line = event.startswith(b"data: ") and b"\n" not in event
         payload = event[6:] if is_one_line else payload_of(event)
         if payload is None:
-            return b"" if self.has_failed else without_ids(event)
+            return b"" if self.has_failed else without_others(event)
         try:
             seen = self._seen.decode(payload)
         except ValidationError:
@@ -273,7 +273,7 @@ class StreamEditor(EventEditor):
             if not _calls_tools(seen):
                 self._pattern = _Pattern.of(event, has_role=has_role) or self._pattern
             return (_without_roles(event) if has_role else event) + b"\n\n"
-        return data_event(_without_roles(payload)) if _has_role(seen) else without_ids(event)
+        return data_event(_without_roles(payload)) if _has_role(seen) else without_others(event)
 
     def _unreadable(self, payload: bytes) -> bytes:
         """`[DONE]`, which is no JSON either, or else the end: SDKs raise on what they cannot decode."""

@@ -712,6 +712,18 @@ def test_comments_pass_before_and_between_chunks() -> None:
 
 
 @pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize("noise", [b"\0\0\0", b": a\0b", b"event: a\0b", b"unknown: x", b"data", b"{}", b" data: {}"])
+def test_lines_that_say_nothing_to_any_reader_are_removed(noise: bytes, begun: bool) -> None:
+    edits = editor()
+    before = edits.feed(event(saying("a"))) if begun else b""
+
+    stream = before + edits.feed(noise + b"\n\n: keep\n" + noise + b"\n" + event(saying("b")))
+
+    assert noise not in stream.split(b"\n")
+    assert told(chunks_in(stream)) == {0: {"content": ["a", "b"] if begun else ["b"]}}
+
+
+@pytest.mark.parametrize("begun", [False, True])
 def test_id_and_retry_lines_are_removed(begun: bool) -> None:
     edits = editor()
     if begun:

@@ -11,7 +11,7 @@ from msgspec import UNSET, DecodeError, Raw, json
 
 from router.errors import PenstockError
 from router.wire.editing import EventEditor
-from router.wire.events import MAX_EVENT_BYTES, is_named_error, is_utf8, without_ids
+from router.wire.events import MAX_EVENT_BYTES, is_named_error, is_utf8, without_others
 from router.wire.replies import FALSY
 from router.wire.responses_api.events import error_events, named
 from router.wire.responses_api.mending import with_all_counts
@@ -135,7 +135,7 @@ def _relayed(seen: StreamEvent, event: bytes, payload: bytes) -> bytes:
     if _is_one_line(event):
         return named(seen.type, event)
     if any(line.startswith(b"event:") for line in event.split(b"\n")):
-        return without_ids(event)
+        return without_others(event)
     return named(seen.type, b"data: " + payload.replace(b"\n", b"\ndata: "))
 
 
