@@ -50,6 +50,7 @@ from router.upstream.outgoing import outgoing_body, spoken_to
 from router.wire.answers import Answer
 from router.wire.controls import Controls
 from router.wire.dialect import Dialect
+from router.wire.events import is_utf8
 from router.wire.requests import ModelRequest
 
 _MOST_CALLS = 4  # providers asked for one request before it fails: a judgement; each costs the client its waiting time
@@ -542,10 +543,21 @@ class Exchange:
             raise UpstreamBroken(f"{provider} {what}.", provider=provider) from error
 
     async def _as_asked(self, body: bytes, spoken: Api) -> bytes:
-        """A whole answer as the client gets it. Megabytes take milliseconds, which belong to other requests."""
+        """A whole answer as the client gets it. Megabytes take milliseconds, which belong to other requests.
+
+        Raises ValueError if no client could read it.
+        """
         if len(body) <= _INLINE_BODY_BYTES:
-            return self.dialect.whole(body, self.request, spoken)
-        return await anyio.to_thread.run_sync(self.dialect.whole, body, self.request, spoken)
+            return self._in_form(body, spoken)
+        return await anyio.to_thread.run_sync(self._in_form, body, spoken)
+
+    def _in_form(self, body: bytes, spoken: Api) -> bytes:
+        if not is_utf8(body):  # a decoder does not look into the strings that it skips
+            raise ValueError("not UTF-8")
+        whole = self.dialect.whole(body, self.request, spoken)
+        if self.request.is_stream:
+            self.dialect.as_stream(whole)  # now somebody else can still be asked, and when it is sent, nobody
+        return whole
 
     @property
     def _collects(self) -> bool:

@@ -89,11 +89,12 @@ class Dialect(Protocol):
         ...
 
     def whole(self, body: bytes, request: ModelRequest, spoken: Api, /) -> bytes:
-        """A whole answer by `spoken` as the client gets it. Raises ValueError if it is no such answer."""
+        """A whole answer by `spoken`, in UTF-8, as the client gets it. Raises ValueError if it is no such answer."""
         ...
 
     def as_stream(self, body: bytes, /) -> bytes:
-        """A whole answer, as the client gets it, as the events of a stream, for one who was promised a stream."""
+        """A whole answer, as the client gets it, as the events of a stream, with its end, for one who was promised a
+        stream. Raises ValueError if it has a shape that cannot be told so."""
         ...
 
     def said(self, body: bytes, /) -> Sequence[Answer]:

@@ -157,6 +157,29 @@ def test_a_whole_answer_to_who_wanted_a_stream_is_given_again_as_a_stream(
     assert again.content.endswith(b"data: [DONE]\n\n")
 
 
+def test_a_whole_answer_that_no_client_can_read_is_an_error_and_booked_as_it_says(
+    proxy: Proxy, provider: HostileProvider
+) -> None:
+    """Both kinds once were a 200: what is no UTF-8, and to who waits for the end of a response another API's answer."""
+    counts = b'"prompt_tokens":5,"completion_tokens":5,"input_tokens":5,"output_tokens":5'
+    spent_before = proxy.spend_nano_usd()
+
+    asked = [(*each, is_stream) for each in _UNREADABLE for is_stream in (False, True)]
+    for path, said, is_stream in asked:
+        provider.answer = sending(b'{"id":"gen-1",%b,"usage":{%b,"cost":0.000001}}' % (said, counts))
+        reply = proxy.http.post(
+            f"{proxy.base_url}/{path}",
+            json={**_ASKED[path], "stream": is_stream},
+            headers={"authorization": f"Bearer {proxy.keys['search']}"},
+        )
+        assert reply.status_code == 502, (path, is_stream, reply.content)
+        assert reply.json()["error"]["code"] == "upstream_broken"
+
+    eventually(lambda: is_settled(proxy), within_s=60)
+    # A thousand for each call; two of which money may be owed end a request (gateway/exchange.py).
+    assert len(asked) * 1_000 <= proxy.spend_nano_usd() - spent_before <= 2 * len(asked) * 1_000
+
+
 def test_a_client_cannot_hide_an_image_from_the_hold(proxy: Proxy, provider: HostileProvider) -> None:
     """A part with both `text` and `image_url` once was held for its text alone."""
     provider.answer = whole(usage={"prompt_tokens": 5, "completion_tokens": 5, "cost": 0.00001})
@@ -211,6 +234,20 @@ _BODY: dict[str, object] = {
     "messages": [{"role": "user", "content": "Tell me about tea."}],
 }
 
+_UNREADABLE = [
+    ("chat/completions", b'"choices":[{"finish_reason":"stop","message":{"content":"T\xe9"}}]'),
+    ("completions", b'"object":"text_c\xd4mpletion","choices":[{"finish_reason":"stop","text":"T"}]'),
+    ("responses", b'"status":"completed","output":[{"type":"message","id":"\xff"}]'),
+    ("responses", b'"type":"message","content":[{"type":"text","text":"T"}],"stop_reason":"end_turn"'),
+    ("messages", b'"type":"message","content":[{"type":"text","text":"\xb1"}],"stop_reason":"end_turn"'),
+]
+_ASKED: dict[str, dict[str, object]] = {
+    "chat/completions": _BODY,
+    "messages": _BODY,
+    "completions": {"model": "auto", "max_tokens": 100, "prompt": "Tea is"},
+    "responses": {"model": "auto", "max_output_tokens": 100, "input": "Tell me about tea."},
+}
+
 
 def whole(**members: object) -> Answer:
     """A whole answer with these members beside the usual ones."""
@@ -219,7 +256,11 @@ def whole(**members: object) -> Answer:
         "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Hi"}}],
         **members,
     }
-    content = json.dumps(body).encode()
+    return sending(json.dumps(body).encode())
+
+
+def sending(content: bytes) -> Answer:
+    """An answer with this content under the name of JSON."""
     head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(content)}\r\nconnection: close"
 
     def answer(connection: socket.socket) -> None:

@@ -33,9 +33,7 @@ RESPONSE = {"object": "response", "status": "completed", "output": [SAID, CALLED
         (ChatDialect(READER), {}),
         (CompletionDialect(READER), TEXT),
         (MessagesDialect(READER, MessageReader(READER)), MESSAGE),
-        (MessagesDialect(READER, MessageReader(READER)), {}),
         (ResponsesDialect(READER, ResponsesReplyReader()), RESPONSE),
-        (ResponsesDialect(READER, ResponsesReplyReader()), {}),
     ],
 )
 def test_every_line_of_the_stream_is_a_field(dialect: Dialect, answer: dict[str, object], line_end: str) -> None:

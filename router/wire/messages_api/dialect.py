@@ -10,7 +10,7 @@ from router.apis import Api
 from router.errors import PenstockError
 from router.wire.answers import Answer, Called
 from router.wire.dialect import Editor
-from router.wire.events import on_one_line, payload_of
+from router.wire.events import payload_of
 from router.wire.foreign import as_object, as_objects, decoded
 from router.wire.messages_api import errors
 from router.wire.messages_api.replies import FINISHES, MessageReader
@@ -45,8 +45,8 @@ class MessagesDialect:
     def as_stream(self, body: bytes) -> bytes:
         try:
             return b"".join(events_of(msgspec.json.decode(body, type=dict[str, Raw])))
-        except (ValueError, RecursionError):  # not ours to judge
-            return b"event: message\ndata: " + on_one_line(body) + b"\n\n"
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
 
     def said(self, body: bytes) -> Sequence[Answer]:
         message = as_object(decoded(body))

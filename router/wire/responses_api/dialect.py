@@ -10,7 +10,6 @@ from router.apis import Api
 from router.errors import PenstockError
 from router.wire.answers import Answer
 from router.wire.dialect import Editor
-from router.wire.events import is_utf8, on_one_line
 from router.wire.replies import ReplyReader, error_body
 from router.wire.requests import ModelRequest
 from router.wire.responses_api.events import error_events, event
@@ -36,19 +35,18 @@ class ResponsesDialect:
         return TranslatedEditor(StreamEditor(self._chats, shows_usage=True, choices=1), request, self._answers)
 
     def whole(self, body: bytes, request: ModelRequest, spoken: Api) -> bytes:
-        if not is_utf8(body):  # a decoder does not look into the strings that it skips
-            raise ValueError("not UTF-8")
         return with_all_counts(body) if spoken is Api.RESPONSES else response_of(self._answers.decode(body), request)
 
     def as_stream(self, body: bytes) -> bytes:
-        """Each item of it as one that is added, said and done at once."""
+        """Each item of it as one that is added, said and done at once. Without an end clients would wait for one, so
+        that what is no response is not passed on as it is."""
         try:
             response = msgspec.json.decode(body, type=dict[str, Raw])
             items = msgspec.json.decode(response["output"], type=list[dict[str, Raw]])
             status = msgspec.json.decode(response["status"], type=str)
             told = [part for index, item in enumerate(items) for part in _told(index, item)]
-        except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, RecursionError):  # not ours to judge
-            return b"data: " + on_one_line(body) + b"\n\n"
+        except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, RecursionError) as error:
+            raise ValueError("no response that a stream could tell") from error
         started: dict[str, Any] = {**response, "status": "in_progress", "output": [], "usage": None}
         begun = [("response.created", {"response": started}), ("response.in_progress", {"response": started})]
         ended = (f"response.{status}", {"response": response})

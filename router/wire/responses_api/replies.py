@@ -109,14 +109,15 @@ class ResponsesReplyReader:
         return read_object(self._event, payload, StreamEvent)
 
     def facts(self, body: bytes) -> ReplyFacts | None:
-        """What a `response` object says, or None if it is not a JSON object. It is one choice, unless it is under way
-        or has failed without a word."""
+        """What a `response` object says, or None if it is not a JSON object. It is one choice, unless it is under way,
+        has failed without a word, or has neither an output nor an end, as an answer of another API."""
         response = read_object(self._response, body, _Response)
         if response is None:
             return None
         output = response.output or ()
         error = _error(response)
-        has_ended = response.status not in _UNDER_WAY and (error is None or bool(output))
+        is_response = response.output is not None or response.status in _GOOD
+        has_ended = is_response and response.status not in _UNDER_WAY and (error is None or bool(output))
         return ReplyFacts(
             generation_id=short_name(response.id),
             model=short_name(response.model),

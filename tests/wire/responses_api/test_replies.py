@@ -60,6 +60,25 @@ def test_a_failure_may_be_owed_only_if_something_was_said_before(output: list[An
     assert len(told.choices) == choices
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"type": "message", "content": [{"type": "text", "text": "Tea"}], "stop_reason": "end_turn"},
+        {"object": "chat.completion", "choices": [{"index": 0, "message": {"content": "Tea"}}]},
+        {"object": "list", "data": [{"embedding": [1.0]}]},
+        {"results": [{"flagged": False}]},
+        {"output": 3},
+        {},
+    ],
+)
+def test_an_answer_of_another_api_is_no_response_and_keeps_its_bill(other: dict[str, Any]) -> None:
+    told = REPLIES.facts(json.dumps({"id": ID, "usage": USAGE, **other}).encode())
+
+    assert told is not None
+    assert (told.choices, told.error, told.generation_id) == ((), None, ID)
+    assert told.bill is not None
+
+
 @pytest.mark.parametrize("status", ["failed", "cancelled", "expired"])
 def test_a_bad_status_is_an_error_without_one(status: str) -> None:
     assert json.loads(facts(status, []).error or b"")["message"] == f"the response ended as {status}"
