@@ -124,6 +124,11 @@ class KeyScope:
     networks: tuple[Network, ...] = ()  # where it may be used from
     budgets: tuple[Budget, ...] = ()  # beside what its team's file gives each key; the tighter counts
 
+    @property
+    def bounds_requests(self) -> bool:
+        """Whether there are requests that its team may make and it may not."""
+        return any(names is not None for names in (self.models, self.aliases, self.apis))
+
     def may_name(self, name: str, *, is_alias: bool) -> bool:
         """Whether its clients may write the name; one that is no alias of the team may have an effort behind it.
 

@@ -79,15 +79,15 @@ class Feedback:
         self._decode = msgspec.json.Decoder(Score).decode
 
     async def take(self, caller: Caller, body: bytes) -> Taken:
-        """Keep a client's score of an answer of its team's.
+        """Keep a client's score of an answer of its team's, or of its own alone where its key is bounded.
 
-        Raises InvalidRequest, RateLimited, StoreUnavailable, and UnknownRequest for what is no request of this team:
-        whether it is another's nobody learns.
+        Raises InvalidRequest, RateLimited, StoreUnavailable, and UnknownRequest for what is no such request: whether it
+        is another's nobody learns.
         """
         now = self._now()
         self._rooms.setdefault(caller.team, _Room()).enter(now)
         score = self._read(body)
-        entry = await self._found(caller.team, score.request_id)
+        entry = await self._found(caller, score.request_id)
         label = self._label(entry, score, now)
         if label is None:
             return Taken(entry.request_id, _NO_VERDICT, is_new=False, is_learned=False)
@@ -96,19 +96,20 @@ class Feedback:
             self._counted(label.team, label.model, label.verdict.value)
         return Taken(entry.request_id, label.verdict, is_new=is_new, is_learned=self._learns(caller.team))
 
-    async def _found(self, team: TeamName, request_id: str) -> LedgerEntry:
-        """The team's request. One that has just ended is waited for: the ledger is written in batches.
+    async def _found(self, caller: Caller, request_id: str) -> LedgerEntry:
+        """The request, if the caller may score it. One that has just ended is waited for: the ledger is written in
+        batches.
 
-        That of another team takes as long as none at all.
+        That of somebody else takes as long as none at all.
         """
         for pause_s in (*_PATIENCE_S, None):
             entry = await anyio.to_thread.run_sync(self._store.find, request_id)
-            if entry is not None and entry.team == team:
+            if entry is not None and _may_score(caller, entry):
                 return entry
             if pause_s is not None:
                 await self._sleep(pause_s)
         raise UnknownRequest(
-            f"Team {team} has no request {request_id[:100]!r} that has ended. `request_id` is what the header "
+            f"Team {caller.team} has no request {request_id[:100]!r} that has ended. `request_id` is what the header "
             "x-request-id of its answer said."
         )
 
@@ -157,6 +158,12 @@ class Feedback:
             reason=score.reason,
             propensity=past.propensity if number == 1 else None,  # later calls were no choice
         )
+
+
+def _may_score(caller: Caller, entry: LedgerEntry) -> bool:
+    if caller.scope.bounds_requests and entry.key_id != caller.key_id:
+        return False
+    return entry.team == caller.team
 
 
 _NO_VERDICT = Verdict.MIXED

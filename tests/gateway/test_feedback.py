@@ -8,13 +8,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from router.apis import Api
 from router.catalog.catalog import ModelName
 from router.decision.decide import decide
 from router.decision.recorded import profile_json, record_of
 from router.errors import InvalidRequest, RateLimited, UnknownRequest
 from router.gateway.feedback import MOST_PER_MINUTE, WINDOW, Feedback, Taken
 from router.gateway.labelling import Labeller
-from router.keys import Caller, KeyId, TeamName
+from router.keys import Caller, KeyId, KeyScope, TeamName
 from router.learning.rates import Rates
 from router.ledger import FAILED_VERIFICATION, Attempt, LedgerEntry, Outcome
 from router.quality.labels import Verdict
@@ -86,6 +87,22 @@ def answered(request_id: str = "req_1", **changes: object) -> LedgerEntry:
         "conditions_json": msgspec.json.encode(record_of(DECISION, NOON)),
     }
     return replace(entry(request_id), **{**kept, **changes})
+
+
+async def test_a_key_that_may_not_ask_all_that_its_team_may_scores_its_own_requests_alone(desk: Desk) -> None:
+    """What it says is learned from, for every key of the team."""
+    own = answered().key_id
+    desk.store.write([answered()])
+
+    for scope in (
+        KeyScope(apis=frozenset({Api.EMBEDDINGS})),
+        KeyScope(models=frozenset()),
+        KeyScope(aliases=frozenset()),
+    ):
+        with pytest.raises(UnknownRequest):
+            await desk.score(caller=Caller(SEARCH.team, KeyId("0" * 16), scope))
+        assert (await desk.score(caller=Caller(SEARCH.team, own, scope))).request_id == "req_1"
+    assert (await desk.score(caller=Caller(SEARCH.team, KeyId("0" * 16), KeyScope()))).request_id == "req_1"
 
 
 async def test_the_last_score_counts_and_the_same_again_changes_nothing(desk: Desk) -> None:
