@@ -24,7 +24,7 @@ test: $(VENV)/dev.stamp ## install what the tests need and run them all
 	@sh tests/servers.sh
 	@sh tests/node/install.sh $(VENV)/node
 	@sh tests/deploy/kustomize/install.sh $(BIN)/python $(VENV)/kustomize
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile # numpy's threads spin: 29 s of CPU a training, not 4
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder # numpy's threads spin: 29 s of CPU a training, not 4
 
 test-clients: $(VENV)/dev.stamp ## nine real clients, each in an environment of its own, against the proxy (minutes)
 	@$(BIN)/python -m tests.clients.table $(VENV)/clients

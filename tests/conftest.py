@@ -1,5 +1,7 @@
 """What holds for every test: a law is not broken because the machine was busy while an example was drawn or tried."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -7,6 +9,16 @@ settings.register_profile("any-machine", deadline=None, suppress_health_check=[H
 settings.load_profile("any-machine")
 
 
+# Whose files take longest, for they start servers or wait for time to pass.
+_LONG = ("torture", "e2e", "deploy", "clients", "console", "cli", "storage", "limits")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest file comes first: whoever begins it last would be waited for by all others."""
-    items.sort(key=lambda item: "torture" not in item.path.parts)
+    """The longest files come first: whoever begins one last would be waited for by all others.
+
+    Where files are spread over processes this wants `--no-loadscope-reorder`: pytest-xdist would begin with the files
+    that have the most tests, which are quick ones.
+    """
+    room = Path(__file__).parent
+    order = {name: number for number, name in enumerate(_LONG)}
+    items.sort(key=lambda item: order.get(item.path.relative_to(room).parts[0], len(order)))

@@ -273,7 +273,7 @@ async def serving(
     is refused. `share`: of the files that may be open, so many may be its connections."""
     server = _QuietServer(_config(app, grace_s=2.0, refused=refused, share=share))
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(server.serve, _files_of(listener))
+        tasks.start_soon(server.serve, listening_files(listener))
         try:
             yield
         finally:
@@ -298,10 +298,14 @@ async def serve_until_stopped(
     """
     stop = stop or Stop()
     config = _config(app, grace_s=None, refused=refused, unread_s=unread_s, door=door)
-    await _MainServer(config, stop, hung_up).serve(_files_of(listener))
+    await _MainServer(config, stop, hung_up).serve(listening_files(listener))
 
 
-def _files_of(listener: socket.socket) -> list[socket.socket]:
+def listening_files(listener: socket.socket) -> list[socket.socket]:
+    """The socket and further files of it, all of which are to be accepted at."""
+    # `dup` has the file block if its own object would, and the file is shared with other processes: one of them that
+    # accepts what another has taken already would stand still until somebody connects.
+    listener.setblocking(False)
     return [listener, *(listener.dup() for _ in range(_ACCEPTED_AT_ONCE - 1))]
 
 

@@ -10,7 +10,16 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from router.server.listen import ADMIN_CONNECTIONS, PortTaken, bound_file, is_answering, most_connections, serving
+from router.server.listen import (
+    ADMIN_CONNECTIONS,
+    PortTaken,
+    bound,
+    bound_file,
+    is_answering,
+    listening_files,
+    most_connections,
+    serving,
+)
 from tests.server.doors import answering
 
 pytestmark = pytest.mark.anyio
@@ -102,3 +111,14 @@ def test_both_ports_leave_files_for_providers_and_many_files_do_not_make_many_co
 ) -> None:
     assert most_connections(files, 0.75) == most
     assert most_connections(files, ADMIN_CONNECTIONS) == of_admin
+
+
+def test_a_worker_that_begins_does_not_have_the_others_block() -> None:
+    """They accept at the same file: one of them once stood still for as long as nobody connected."""
+    with bound("127.0.0.1", 0) as listener:
+        listener.setblocking(False)
+        with socket.socket(fileno=os.dup(listener.fileno())) as of_another:  # whose object does not know of it
+            for file in listening_files(of_another)[1:]:
+                file.close()
+
+            assert os.get_blocking(listener.fileno()) is False
