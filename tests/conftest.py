@@ -1,12 +1,15 @@
 """What holds for every test: a law is not broken because the machine was busy while an example was drawn or tried."""
 
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("any-machine")
+# CI has fifteen minutes for everything, and draws fewer examples of each law; elsewhere it is Hypothesis' hundred.
+settings.register_profile("ci", settings.get_profile("any-machine"), max_examples=35)
+settings.load_profile("ci" if os.environ.get("CI") == "true" else "any-machine")  # noqa: TID251 - told by .ci/run
 
 
 # Whose files take longest, for they start servers or wait for time to pass.
