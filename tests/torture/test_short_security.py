@@ -40,6 +40,7 @@ def test_nobody_gets_in_and_nothing_gets_out(experiment: Experiment, tmp_path: P
     assert not result.missed, as_table([result])
 
 
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")  # of a request with a fault, which is told below
 def test_neither_odd_requests_nor_bytes_nor_lies_of_a_provider_make_it_fail_hang_or_book_wrongly(
     tmp_path: Path,
 ) -> None:
