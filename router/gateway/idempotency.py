@@ -51,7 +51,7 @@ class Once:
         self._claim = claim
         self._store = store
         self._now = now
-        self.is_kept = False
+        self._is_over = False  # it is kept, or free
 
     async def keep(self, body: bytes, headers: Sequence[tuple[bytes, bytes]]) -> None:
         """Before the client gets it: it may hang up at any moment, and ask again.
@@ -62,9 +62,17 @@ class Once:
         content, until = msgspec.msgpack.encode(kept), self._now() + _KEPT
         try:
             await anyio.to_thread.run_sync(partial(self._store.keep_answer, self._claim, content, until=until))
-            self.is_kept = True
+            self._is_over = True
         except StoreUnavailable as error:
             log.error("the answer to %s is not kept under its key: %s", self._claim.request_id, error.code)
+
+    async def free(self) -> None:
+        """Free the key, if no answer is kept under it. Before the client hears of it: it may ask again at once."""
+        if self._is_over:
+            return
+        self._is_over = True
+        with anyio.CancelScope(shield=True), suppress(StoreUnavailable):  # it frees itself in a while
+            await anyio.to_thread.run_sync(self._store.give_up_claim, self._claim)
 
 
 class Idempotency:
@@ -109,9 +117,7 @@ class Idempotency:
         try:
             yield once
         finally:
-            if not once.is_kept:
-                with anyio.CancelScope(shield=True), suppress(StoreUnavailable):  # it frees itself in a while
-                    await anyio.to_thread.run_sync(self._store.give_up_claim, claim)
+            await once.free()
 
     async def run(self) -> None:
         """Forget what has expired, again and again, until cancelled: also where no other key comes."""

@@ -129,6 +129,8 @@ class Client:
                 await self._end()
             else:
                 self._has_head = self._is_over = True
+                if self._once is not None:
+                    await self._once.free()
                 body = self._exchange.dialect.error_body(error, request_id=self._exchange.request_id)
                 await send_error(self._send, error, body=body, headers=self._headers(self._exchange))
 

@@ -100,6 +100,16 @@ async def test_every_example_is_answered_as_the_page_says(tmp_path: Path) -> Non
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("sent", [None, "Bearer wrong", "\t,\t,\t"])
+async def test_whoever_has_no_key_is_answered_as_the_page_says(tmp_path: Path, sent: str | None) -> None:
+    async with _served(tmp_path, admin_token=secrets.token_hex()) as served:
+        faults, refused = await anyio.to_thread.run_sync(served.faults_without_key, sent)
+
+    assert faults == []
+    assert {"POST /v1/chat/completions", "POST /v1/messages", "POST /v1/moderations", "GET /metrics"} <= refused
+
+
+@pytest.mark.anyio
 async def test_an_answer_that_is_not_on_the_page_is_noticed() -> None:
     (models,) = (each for each in operations() if each.name == "GET /v1/models")
     named = ("x-request-id", "req_1")
@@ -134,7 +144,7 @@ class _Served:
         for operation in operations():
             for port in operation.ports:
                 for body in operation.bodies.values() or [None]:
-                    answer = self._answer(port, operation, body)
+                    answer = self._answer(port, operation, body, None if operation.is_public else f"Bearer {self._key}")
                     faults += operation.faults(answer)
                     if operation.name not in _ELSEWHERE:
                         statuses.add(answer.status)
@@ -142,22 +152,39 @@ class _Served:
             client.close()
         return faults, statuses
 
-    def _answer(self, port: Port, operation: Operation, body: Any) -> Answer:  # noqa: ANN401 - as the page shows it
+    def faults_without_key(self, authorization: str | None) -> tuple[list[str], set[str]]:
+        """Of every operation; and the names of those that were refused with a 401."""
+        faults: list[str] = []
+        refused: set[str] = set()
+        for operation in operations():
+            for port in operation.ports:
+                body = next(iter(operation.bodies.values()), None)
+                answer = self._answer(port, operation, body, authorization)
+                faults += operation.faults(answer)
+                if answer.status == 401:
+                    refused.add(operation.name)
+        for client in self._clients.values():
+            client.close()
+        return faults, refused
+
+    def _answer(self, port: Port, operation: Operation, body: Any, authorization: str | None) -> Answer:  # noqa: ANN401 - as the page shows it
         content = b"" if body is None else operation.encoded(body)
         query = [(each.name, each.examples[0]) for each in operation.of("query")]
         lines = [f"{operation.method} {operation.target({}, query)} HTTP/1.1", "host: 127.0.0.1"]
         lines += [f"content-type: {operation.body_kind}", f"content-length: {len(content)}"]
-        if port == "data" and not operation.is_public:
-            lines.append(f"authorization: Bearer {self._key}")
+        if authorization is not None:
+            lines.append(f"authorization: {authorization}")
         message = "\r\n".join(lines).encode() + b"\r\n\r\n" + content
         return self._clients[port].ask(message, is_head=operation.method == "HEAD").answer
 
 
 @asynccontextmanager
-async def _served(directory: Path) -> AsyncIterator[_Served]:
+async def _served(directory: Path, *, admin_token: str | None = None) -> AsyncIterator[_Served]:
     """A proxy under the shipped configuration, in front of a provider that answers everything."""
     with lying_upstream(0) as upstream:
         environment = {**_environment(directory), "OPENROUTER_API_KEY": "sk-or-t"}
+        if admin_token is not None:
+            environment["PENSTOCK_ADMIN_TOKEN"] = admin_token
         snapshot = load(_configured(directory, upstream.port), environment=environment)
         house = assemble(snapshot)
         data, admin = bound("127.0.0.1", 0), bound("127.0.0.1", 0)

@@ -1,6 +1,9 @@
 """What is sent to one client when its request ends in more than one way at a time."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import cast
 
 import anyio
@@ -9,7 +12,11 @@ from starlette.types import Message
 
 from router.errors import PenstockError, Unavailable
 from router.gateway.exchange import Exchange
+from router.gateway.idempotency import Idempotency
+from router.keys import TeamName
 from router.server.streaming import Client
+from router.storage.sqlite import SqliteStore
+from router.wire.dialect import InOpenAIsWords
 
 pytestmark = pytest.mark.anyio
 
@@ -27,6 +34,7 @@ class Answered:
 
     client_is_gone = is_cut_off = has_ended = False
     body: bytes | None = None
+    dialect, request_id = InOpenAIsWords(), "req_1"
 
     def __init__(self, while_it_opens: Callable[[], Awaitable[None]] | None = None) -> None:
         self._while_it_opens = while_it_opens
@@ -117,3 +125,21 @@ async def test_a_client_that_had_hung_up_before_a_stop_was_not_cut_off() -> None
     await client.cut_off(STOPPING)
 
     assert not exchange.is_cut_off
+
+
+async def test_the_key_of_a_request_that_failed_is_free_before_its_client_hears_of_it(tmp_path: Path) -> None:
+    """Whoever asked again at once was told that the failed request was under way (409)."""
+    with closing(SqliteStore(tmp_path / "penstock.sqlite")) as store:
+        keys, team, heard = Idempotency(store, now=lambda: datetime(2026, 11, 30, tzinfo=UTC)), TeamName("search"), []
+
+        async def ask_again(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                async with keys.once(team, "order-20", b"tea", request_id="req_2") as again:
+                    heard.append((message["status"], again.answer))
+
+        async with keys.once(team, "order-20", b"tea", request_id="req_1") as once:
+            exchange = cast("Exchange", Answered())
+            client = Client(exchange, Wire().receive, ask_again, headers=lambda _: (), comment_every_s=10, once=once)
+            await client.refuse(STOPPING)
+
+    assert heard == [(503, None)]
