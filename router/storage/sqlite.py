@@ -2,9 +2,10 @@
 
 import sqlite3
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
+from itertools import chain
 from os import link
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -192,13 +193,12 @@ class SqliteStore:
             connection.execute(statements.GIVE_UP_CLAIMS)
 
     def keep_labels(self, labels: Sequence[Label]) -> int:
-        kept = [rows.label_row(each) for each in labels]
-        changed = 0
+        kept = {key[:-1]: (key, row) for key, row in map(rows.label_row, labels)}  # the last of each
         with self._transaction() as connection:
-            for key, row in kept:
-                connection.execute(statements.REPLACE_LABEL, key)
-                changed += connection.execute(statements.KEEP_LABEL, row).rowcount
-        return changed
+            _write_rows(connection, statements.REPLACE_LABELS, [key for key, _ in kept.values()])
+            before = connection.total_changes
+            _write_rows(connection, statements.KEEP_LABELS, [row for _, row in kept.values()])
+            return connection.total_changes - before
 
     def labels_after(self, number: int, limit: int) -> list[tuple[int, Label | None]]:
         with self._connected() as connection:
@@ -352,13 +352,28 @@ def _insert(connection: sqlite3.Connection, kept: Sequence[KeptEntry], uses: Key
     (last,) = connection.execute(statements.LAST_ENTRY).fetchone()
     numbered = list(enumerate(kept, start=last + 1))
     before = connection.total_changes
-    connection.executemany(statements.INSERT_NUMBERED_ENTRY, [(number, *each.entry) for number, each in numbered])
+    _write_rows(connection, statements.INSERT_NUMBERED_ENTRIES, [(number, *each.entry) for number, each in numbered])
     if connection.total_changes - before < len(kept):  # some were there already
         inserted = {number for (number,) in connection.execute(statements.ENTRIES_AFTER, (last,))}
         numbered = [(number, each) for number, each in numbered if number in inserted]
-    connection.executemany(
-        statements.INSERT_ATTEMPT, [(number, *attempt) for number, each in numbered for attempt in each.attempts]
+    _write_rows(
+        connection,
+        statements.INSERT_ATTEMPTS,
+        [(number, *attempt) for number, each in numbered for attempt in each.attempts],
     )
     new = [each for _, each in numbered]
     connection.executemany(totals.ADD, totals.added(new))
     connection.executemany(totals.SAW_KEY, uses.news(new))
+
+
+def _write_rows(connection: sqlite3.Connection, statement: Mapping[int, str], values: Sequence[rows.Row]) -> None:
+    """Carry the statement out for all the rows, many at a time.
+
+    Of each statement sqlite3 lets go of the interpreter four times, and the event loop has to wait for it as often:
+    with one for each row the threads changed places three to five times as often (2026-11-30).
+    """
+    done = 0
+    for count in statements.ROWS_AT_ONCE:
+        while len(values) - done >= count:
+            connection.execute(statement[count], tuple(chain.from_iterable(values[done : done + count])))
+            done += count

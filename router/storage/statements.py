@@ -53,17 +53,24 @@ ATTEMPT_COLUMNS = (
 _DIGESTS = ("digest", "scoped_digest")
 
 
-def _values(columns: tuple[str, ...]) -> str:
-    return f"({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+def _values(columns: tuple[str, ...], count: int = 1) -> str:
+    """Of so many rows."""
+    row = f"({', '.join('?' * len(columns))})"
+    return f"({', '.join(columns)}) VALUES {', '.join([row] * count)}"
 
 
 # PostgreSQL's. Returns the row's own id, or nothing if the entry is kept already.
 INSERT_ENTRY = f"INSERT INTO entries {_values(ENTRY_COLUMNS)} ON CONFLICT (request_id) DO NOTHING RETURNING id"
-# SQLite's: whoever writes knows the numbers that are free.
-INSERT_NUMBERED_ENTRY = f"INSERT INTO entries {_values(('id', *ENTRY_COLUMNS))} ON CONFLICT (request_id) DO NOTHING"
+INSERT_ATTEMPT = f"INSERT INTO attempts {_values(ATTEMPT_COLUMNS)}"
+# SQLite's: whoever writes knows the numbers that are free. By how many rows they insert, the most first.
+ROWS_AT_ONCE = (32, 8, 1)
+INSERT_NUMBERED_ENTRIES = {
+    count: f"INSERT INTO entries {_values(('id', *ENTRY_COLUMNS), count)} ON CONFLICT (request_id) DO NOTHING"
+    for count in ROWS_AT_ONCE
+}
+INSERT_ATTEMPTS = {count: f"INSERT INTO attempts {_values(ATTEMPT_COLUMNS, count)}" for count in ROWS_AT_ONCE}
 LAST_ENTRY = "SELECT COALESCE(MAX(id), 0) FROM entries"
 ENTRIES_AFTER = "SELECT id FROM entries WHERE id > ?"
-INSERT_ATTEMPT = f"INSERT INTO attempts {_values(ATTEMPT_COLUMNS)}"
 
 SPENT_SINCE = (
     "SELECT team, key_id, tags, SUM(cost_nano_usd) FROM entries WHERE held_at >= ? GROUP BY team, key_id, tags"
@@ -145,10 +152,23 @@ DROP_PROMPTS = "DELETE FROM prompts WHERE team = ? AND at < ?"
 # A label whose score is the one that is kept stays as it is; another takes its place, under a number of its own, so
 # that whoever has read up to the last number hears of it.
 REPLACE_LABEL = "DELETE FROM labels WHERE request_id = ? AND call = ? AND signal = ? AND score <> ?"
-KEEP_LABEL = """
-    INSERT INTO labels (request_id, call, signal, team, at, score, content) VALUES (?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (request_id, call, signal) DO NOTHING
-"""
+_LABEL_COLUMNS = ("request_id", "call", "signal", "team", "at", "score", "content")
+KEEP_LABEL = f"INSERT INTO labels {_values(_LABEL_COLUMNS)} ON CONFLICT (request_id, call, signal) DO NOTHING"
+# SQLite's, of so many labels, none of them twice.
+REPLACE_LABELS = {
+    count: f"""
+        DELETE FROM labels WHERE number IN (
+            SELECT kept.number FROM (VALUES {", ".join(["(?, ?, ?, ?)"] * count)}) AS new
+            JOIN labels AS kept ON kept.request_id = new.column1 AND kept.call = new.column2
+                                AND kept.signal = new.column3
+            WHERE kept.score <> new.column4)
+    """  # noqa: S608 - constants only
+    for count in ROWS_AT_ONCE
+}
+KEEP_LABELS = {
+    count: f"INSERT INTO labels {_values(_LABEL_COLUMNS, count)} ON CONFLICT (request_id, call, signal) DO NOTHING"
+    for count in ROWS_AT_ONCE
+}
 LABELS_AFTER = "SELECT number, content FROM labels WHERE number > ? ORDER BY number LIMIT ?"
 LAST_LABELS = "SELECT number, content FROM labels WHERE team = ? ORDER BY number DESC LIMIT ?"
 DROP_LABELS = "DELETE FROM labels WHERE at < ?"

@@ -50,6 +50,23 @@ def test_the_last_score_of_an_answer_counts_and_whoever_has_read_the_first_hears
     assert [label for _, label in any_store.labels_after(0, 10)] == [better]
 
 
+def test_of_many_labels_at_once_those_with_another_score_take_the_place_of_what_is_there(any_store: Store) -> None:
+    first = [msgspec.structs.replace(LABEL, request_id=f"req_{number:02}") for number in range(75)]
+    changed = [msgspec.structs.replace(each, score=1.0) for each in first[10:50]]
+    any_store.keep_labels(first)
+
+    assert any_store.keep_labels([*first[:10], *changed, *first[50:]]) == 40
+    any_store.keep_labels([first[3], changed[3], msgspec.structs.replace(first[3], score=0.5)])
+
+    found = [label for _, label in any_store.labels_after(0, 100)]
+    assert found[:34] == [*first[:3], *first[4:10], *first[50:]]
+    assert len(found) == 75
+    assert {label.request_id: label.score for label in found if label is not None} == {
+        **{each.request_id: each.score for each in (*first, *changed)},
+        "req_03": 0.5,
+    }
+
+
 def test_other_signals_and_other_calls_of_a_request_are_labels_of_their_own(any_store: Store) -> None:
     others = [
         msgspec.structs.replace(LABEL, signal=Signal.VERIFIER),

@@ -163,6 +163,17 @@ def test_of_entries_with_one_id_the_first_is_kept_with_its_calls_however_they_ar
         assert kept_entries(place) == [as_kept(first[name]) for name in sorted(first)]
 
 
+def test_a_long_batch_of_which_some_are_there_is_kept_whole_each_entry_with_its_own_calls(places: Places) -> None:
+    calls = {f"req_{number:03}": number % 3 + 1 for number in range(75)}
+    written = [entry(name, *(attempt(cost_nano_usd=each) for each in range(count))) for name, count in calls.items()]
+    with places() as place:
+        with opened(place) as store:
+            store.write(written[40:44])
+            store.write([*written, *written[5:9]])
+
+        assert kept_entries(place) == [as_kept(each) for each in written]
+
+
 # Spend
 
 
