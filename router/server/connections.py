@@ -47,7 +47,7 @@ _START, _HEAD, _BODY, _REFUSED = range(4)
 _UNHURRIED = frozenset({Refusal.CROWDED, Refusal.SLOW_HEAD, Refusal.SLOW_BODY})
 
 
-def _nobody(_: str) -> None:
+def _nobody(_: object) -> None:
     pass
 
 
@@ -72,14 +72,17 @@ class ServerConfig(uvicorn.Config):
         app: ASGIApp,
         *,
         deadlines: Deadlines,
+        accepted: Callable[[Callable[[], asyncio.Protocol]], None] = _nobody,
         unread_s: float = UNREAD_S,
         refused: Callable[[str], None] = _nobody,
         door: TurnsAway | None = None,
         **options: Any,  # noqa: ANN401 - uvicorn's own
     ) -> None:
-        """`unread_s`: how long a client may take nothing of what waits for it. `refused` is told the reason of each
+        """`accepted` is told of each connection that was accepted, and how to make the protocol of another.
+        `unread_s`: how long a client may take nothing of what waits for it. `refused` is told the reason of each
         connection that is refused. `door` may answer requests in the application's place."""
         super().__init__(app, **options)
+        self.accepted = accepted
         self.deadlines = deadlines
         self.unread_s = unread_s
         self.refused = refused
@@ -125,6 +128,7 @@ class GuardedConnection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast("asyncio.Transport", transport)
         super().connection_made(transport)
+        self.config.accepted(self._another)
         self._unanswered: deque[Answering] = deque()  # the first is being answered, the others wait for it
         transport.set_write_buffer_limits(high=_HIGH_WATER_BYTES, low=_LOW_WATER_BYTES)
         deadlines = self.config.deadlines
@@ -132,6 +136,10 @@ class GuardedConnection(HttpToolsProtocol):
             self._refuse(Refusal.CROWDED)
             return
         deadlines.enter(deadlines.heads, self, self.loop)
+
+    def _another(self) -> "GuardedConnection":
+        """For another connection of the same server."""
+        return GuardedConnection(config=self.config, server_state=self.server_state, app_state=self.app_state)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Every request is told: uvicorn tells only the last that has come, which may wait for one that is answered."""

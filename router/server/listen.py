@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 
 from router.config.snapshot import Listen, UnixSocket
 from router.errors import PenstockError
+from router.server.accepting import Acceptor
 from router.server.connections import UNREAD_S, GuardedConnection, ServerConfig, TurnsAway
 from router.server.deadlines import Deadlines
 
@@ -27,16 +28,13 @@ from router.server.deadlines import Deadlines
 _LAST_WORDS_S, _SETTLE_S = 3.0, 20.0
 _TICK_S = 0.1
 _STDIN = 0
-_BACKLOG = 2048  # connections that may wait to be accepted; Linux cuts it to net.core.somaxconn
+_BACKLOG = 4096  # connections that may wait to be accepted; Linux cuts it to net.core.somaxconn, which is as many
 # Of the files that may be open: the rest is for calls to providers, stores and journals, which nobody else may use up.
 # The two ports of one process have shares of their own.
 _MOST_CONNECTIONS = 0.75
 ADMIN_CONNECTIONS = 1 / 16
 # Of more files no more are for connections: an idle one takes 7 KiB, and services may open a million files.
 _MOST_FILES = 65_536
-# uvloop accepts one connection in each turn of its loop (libuv since 1.45), and a busy loop turns a hundred times a
-# second: those who connect then wait for seconds, health checks too. Each file of a socket has its own one.
-_ACCEPTED_AT_ONCE = 16
 
 
 class PortTaken(PenstockError):
@@ -271,9 +269,9 @@ async def serving(
 ) -> AsyncIterator[None]:
     """The application runs on the socket while the context is open. `refused` gets the reason of every connection that
     is refused. `share`: of the files that may be open, so many may be its connections."""
-    server = _QuietServer(_config(app, grace_s=2.0, refused=refused, share=share))
+    server = _QuietServer(_config(app, listener, grace_s=2.0, refused=refused, share=share))
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(server.serve, listening_files(listener))
+        tasks.start_soon(server.serve, [listener])
         try:
             yield
         finally:
@@ -297,16 +295,8 @@ async def serve_until_stopped(
     turns requests away before they reach the application.
     """
     stop = stop or Stop()
-    config = _config(app, grace_s=None, refused=refused, unread_s=unread_s, door=door)
-    await _MainServer(config, stop, hung_up).serve(listening_files(listener))
-
-
-def listening_files(listener: socket.socket) -> list[socket.socket]:
-    """The socket and further files of it, all of which are to be accepted at."""
-    # `dup` has the file block if its own object would, and the file is shared with other processes: one of them that
-    # accepts what another has taken already would stand still until somebody connects.
-    listener.setblocking(False)
-    return [listener, *(listener.dup() for _ in range(_ACCEPTED_AT_ONCE - 1))]
+    config = _config(app, listener, grace_s=None, refused=refused, unread_s=unread_s, door=door)
+    await _MainServer(config, stop, hung_up).serve([listener])
 
 
 def most_connections(files: int, share: float) -> int:
@@ -316,6 +306,7 @@ def most_connections(files: int, share: float) -> int:
 
 def _config(
     app: ASGIApp,
+    listener: socket.socket,
     *,
     grace_s: float | None,
     refused: Callable[[str], None],
@@ -324,9 +315,11 @@ def _config(
     door: TurnsAway | None = None,
 ) -> ServerConfig:
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    listener.setblocking(False)
     return ServerConfig(
         app,
         deadlines=Deadlines(most=most_connections(files, share)),
+        accepted=Acceptor(listener).one_came,
         unread_s=unread_s,
         refused=refused,
         door=door,

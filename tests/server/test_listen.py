@@ -1,12 +1,14 @@
-"""The admin port as a socket in the file system."""
+"""Sockets: the admin port in the file system, and how connections are accepted."""
 
 import http.client
 import os
 import socket
 import stat
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import pytest
 
@@ -16,7 +18,6 @@ from router.server.listen import (
     bound,
     bound_file,
     is_answering,
-    listening_files,
     most_connections,
     serving,
 )
@@ -113,12 +114,53 @@ def test_both_ports_leave_files_for_providers_and_many_files_do_not_make_many_co
     assert most_connections(files, ADMIN_CONNECTIONS) == of_admin
 
 
+@pytest.mark.parametrize("use_uvloop", [False, True])
+@pytest.mark.parametrize("is_file", [False, True])
+def test_all_who_wait_are_accepted_though_the_loop_turns_seldom(
+    tmp_path: Path, use_uvloop: bool, is_file: bool
+) -> None:
+    """uvloop by itself accepts one in each turn, and those who waited were accepted after seconds."""
+
+    path = tmp_path / "admin.sock"
+
+    async def turns(listener: socket.socket) -> int:
+        family = socket.AF_UNIX if is_file else socket.AF_INET
+        with ExitStack() as clients:
+            waiting = [clients.enter_context(socket.socket(family, socket.SOCK_STREAM)) for _ in range(300)]
+            for client in waiting:
+                client.connect(str(path) if is_file else listener.getsockname())
+                client.sendall(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n")
+                client.setblocking(False)
+            async with serving(answering("tea"), listener):
+                turn = 0
+                while not all(has_come(client) for client in waiting):
+                    await anyio.lowlevel.checkpoint()
+                    turn += 1
+                    assert turn < 10_000
+                return turn
+
+    def has_come(client: socket.socket) -> bool:
+        try:
+            return client.recv(1, socket.MSG_PEEK) != b""
+        except BlockingIOError:
+            return False
+
+    with bound_file(path) if is_file else closing(bound("127.0.0.1", 0)) as listener:
+        taken = anyio.run(turns, listener, backend_options={"use_uvloop": use_uvloop})
+
+    assert taken < 100
+
+
 def test_a_worker_that_begins_does_not_have_the_others_block() -> None:
     """They accept at the same file: one of them once stood still for as long as nobody connected."""
+
+    async def begin_and_end(of_another: socket.socket) -> None:
+        async with serving(answering("tea"), of_another):
+            pass
+
     with bound("127.0.0.1", 0) as listener:
         listener.setblocking(False)
         with socket.socket(fileno=os.dup(listener.fileno())) as of_another:  # whose object does not know of it
-            for file in listening_files(of_another)[1:]:
-                file.close()
+            anyio.run(begin_and_end, of_another, backend_options={"use_uvloop": True})
 
             assert os.get_blocking(listener.fileno()) is False
