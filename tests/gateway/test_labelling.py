@@ -9,6 +9,7 @@ from router.catalog.catalog import Capability, Catalog, Effort, ModelName, Score
 from router.decision.decide import decide
 from router.decision.facts import PrefixMark, RequestProfile
 from router.decision.policy import Policy
+from router.decision.recorded import profile_json
 from router.gateway.labelling import Labeller
 from router.keys import TeamName
 from router.learning.quality_features import features_of, named
@@ -45,7 +46,8 @@ class Desk:
         )
 
     def ends(self, booked: LedgerEntry, *digests: int) -> None:
-        self.labeller.observe(booked, asked(*digests))
+        profile = asked(*digests)
+        self.labeller.observe(replace(booked, profile_json=profile_json(profile)), profile)
 
     @property
     def told(self) -> list[tuple[str, int, Signal, float]]:
