@@ -213,6 +213,7 @@ def assemble(
         limits=learning_limits(settings.learning),
         happened=partial(_learned, metrics, told),
         lost=metrics.labels_lost,
+        has_time=lambda: not overload.is_shedding,
     )
     labeller = Labeller(
         learns=lambda team: team in in_force.current.snapshot.teams and experience.is_moved(team),

@@ -109,10 +109,12 @@ class Teacher:
         limits: Limits,
         happened: Callable[[str, str], None],
         lost: Callable[[int], None],
+        has_time: Callable[[], bool] = lambda: True,
         pause_s: float = _PAUSE_S,
     ) -> None:
         """`holder` names the process; `happened` is told the team and the word of every event of this process, `lost`
-        how many labels were given up since too many waited for the store."""
+        how many labels were given up since too many waited for the store. Without `has_time` labels are kept, and
+        learned later."""
         self._lessons = lessons
         self._rates = rates
         self._shelf = shelf
@@ -122,6 +124,7 @@ class Teacher:
         self.limits = limits  # replaced by another configuration's
         self._happened = happened
         self._lost = lost
+        self._has_time = has_time
         self._lost_lately = 0  # labels, since all that waited were kept last
         self._pause_s = pause_s
         self._waiting: deque[Label] = deque(maxlen=_MOST_WAITING)
@@ -141,9 +144,12 @@ class Teacher:
             await anyio.sleep(self._pause_s)
 
     async def teach(self) -> None:
-        """One round: keep what waits, learn what is new, refit where it is time. Never raises; logs what fails."""
+        """One round: keep what waits, and if there is time learn what is new, and refit where it is due. Never raises;
+        logs what fails."""
         try:
             await self.keep()
+            if not self._has_time():
+                return
             self._lessons.meet(self._catalog())
             await self._take_over()
             await self._learn()
@@ -200,7 +206,7 @@ class Teacher:
                 if number % _PIECES_AT_ONCE == 0:
                     await anyio.lowlevel.checkpoint()
             await _in_pieces(lessons.solving())
-            if len(found) < _AT_ONCE:
+            if len(found) < _AT_ONCE or not self._has_time():
                 return
 
     async def _fall_back(self) -> None:

@@ -45,6 +45,7 @@ class Process:
         self.rates = Rates()
         self.happened: list[tuple[str, str]] = []
         self.lost: list[int] = []
+        self.has_time = True
         self.teacher = Teacher(
             self.lessons,
             self.rates,
@@ -55,6 +56,7 @@ class Process:
             limits=limits or Limits(),
             happened=lambda team, what: self.happened.append((team, what)),
             lost=self.lost.append,
+            has_time=lambda: self.has_time,
         )
 
     def tell(self, labels: Sequence[Label]) -> None:
@@ -82,6 +84,21 @@ async def test_what_one_process_is_told_all_learn_alike(store: SqliteStore) -> N
     )
     assert one_arm[-1][2] == pytest.approx(two_arm[-1][2], abs=0.5)  # they had worked out weights at different times
     assert one.lessons.last_number == two.lessons.last_number == 60
+
+
+async def test_a_process_that_has_no_time_keeps_what_it_is_told_and_learns_it_later(store: SqliteStore) -> None:
+    process = Process(store)
+    process.has_time = False
+    process.tell(scored(0.4, 600))
+    await process.teacher.teach()
+    kept, learned = len(store.labels_after(0, 1_000)), process.lessons.last_number
+
+    process.has_time = True
+    await process.teacher.teach()
+
+    assert (kept, learned) == (600, 0)
+    assert process.lessons.last_number == 600
+    assert process.happened == [("search", "promoted")]
 
 
 async def test_five_hundred_labels_are_refit_by_one_process_and_both_speak(store: SqliteStore) -> None:
