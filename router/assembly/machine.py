@@ -9,7 +9,7 @@ import anyio
 from router.config.snapshot import OverloadLimits
 from router.limits.overload import Overload
 from router.limits.shares import Shares
-from router.telemetry.cpu import busy_s
+from router.telemetry.cpu import busy
 from router.telemetry.memory import MemoryUse, memory_limit_bytes
 from router.telemetry.metrics import Metrics
 
@@ -27,7 +27,7 @@ def make_overload(limits: OverloadLimits, *, weight_of: Callable[[str], float], 
         Shares(most_under_way=limits.under_way or most_under_way(), weight_of=weight_of, monotonic_s=time.monotonic),
         monotonic_s=time.monotonic,
         sleep=anyio.sleep,
-        busy_s=busy_s,
+        busy=busy,
         memory_share=memory.share,
         shed=metrics.shed,
     )

@@ -5,9 +5,10 @@ There are three signs of it, each with another answer:
 - The event loop is late, and stays so: the least delay of a tenth of a second is what counts (as in CoDel, RFC 8289),
   so that one long step of it is no sign; nor is a delay of a process that has nothing to do in between, which is the
   doing of others. From then on requests a second are limited, at first to half of what was worked off in the last
-  second, until what had come before is done. The limit falls while a delay stands, and rises while none does; it ends
-  when nobody has been turned away for a while. It limits a rate and no number of requests under way, since those may be
-  streams that do nothing.
+  second, until what had come before is done. After that the limit is what keeps the loop nearly busy: it follows how
+  busy the loop is, and gives way for a moment where a delay stands, until that is worked off. It ends when nobody has
+  been turned away for a while. It limits a rate and no number of requests under way, since those may be streams that
+  do nothing.
 - Memory, as a share of what the process may have: from 85 % on connections are closed after their answer, from 92 % on
   no more requests are under way than there were at that moment, from 95 % on nothing is let in that costs money. Each
   step ends two points below where it began.
@@ -25,22 +26,27 @@ from router.limits.shares import Shares, Shed
 
 TICK_S = 0.02
 _LOOK_S, _LEAST_TICKS = 0.1, 2  # of one tick nobody can tell whether the delay stood
-# A standing delay at which the limit begins, and the one at which it neither falls nor rises. A request is taken up
-# some five times until it is answered: 0.2 s are a second of every request's time. Where few are under way the delay
-# must be longer: a hundred clients that wait for each other on a slow machine are all answered in the end, and come no
-# faster than that.
-_BEGINS_S, _BEGINS_OF_FEW_S, _FEW = 0.2, 1.0, 256
+# A standing delay at which the limit begins, and the one beyond which it gives way. A request is taken up some five
+# times until it is answered: 0.1 s are half a second of every request's time. Where three times as many come as can be
+# worked off each turn of the loop takes three times as long as the one before: with 0.2 s it began a second later, and
+# whoever had come until then filled the kernel's queue. Where few are under way the delay must be longer: a hundred
+# clients that wait for each other on a slow machine are all answered in the end, and come no faster than that.
+_BEGINS_S, _BEGINS_OF_FEW_S, _FEW = 0.1, 1.0, 256
 _GOAL_S = 0.008
 _FIRST_PER_S = 100.0  # at least; a process that has just started has worked nothing off yet
 _LEAST_PER_S = 2.0
 # No limit falls below this part of the most that was worked off lately: what makes the loop late may be something else.
 _LOWEST, _BEST_HALVES_S = 0.5, 20.0
 _FULL = 0.93  # busy for that part of the time, the loop has all that it can do
-_FALL, _RISE = 0.03, 1.02
-_BACK, _RISE_BACK = 0.7, 1.05  # up to that part of the best it rises faster
+# How busy the loop is to be. The rest is for what comes in bursts: at 98 % a turn of the loop took 30 ms at times, and
+# whoever is turned away waits for it.
+_AIM = 0.95
+_FALL, _RISE, _MOST = 0.97, 1.05, 1.5  # from one look to the next; of the best
+_BACK, _RISE_BACK = 0.7, 1.15  # up to that part of the best it rises faster
+# A delay is worked off within so long, by letting fewer in for the moment; should it stand, the limit falls as well.
+_WORKED_OFF_S, _FALL_LATE = 0.2, 0.01
 # What came before there was a limit is worked off first, for a while at most: so many come in meanwhile, of the best.
 _DRAINING, _DRAINED_S = 0.5, 2.0
-_RISE_IDLE, _MOST = 0.4, 1.5
 _ENDS_AFTER_S = 2.0  # without anybody turned away
 _MEMORY_S = 0.5  # from one look at it to the next
 _WEIGHTS_S = 1.0
@@ -69,12 +75,13 @@ class Overload:
         *,
         monotonic_s: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
-        busy_s: Callable[[], float],
+        busy: Callable[[], tuple[float, float]],
         memory_share: Callable[[], float],
         shed: Callable[[str, str, int], None],
     ) -> None:
-        """`busy_s` is how long the process has worked, or waited to, since it began; `memory_share` what is used of the
-        memory that may be used; `shed` is told of requests that were not let in: team, reason, how many."""
+        """`busy` is for how many seconds the process, and its event loop alone, have worked, or waited to, since the
+        process began; `memory_share` what is used of the memory that may be used; `shed` is told of requests that were
+        not let in: team, reason, how many."""
         self._shares = shares
         self._monotonic_s = monotonic_s
         self._sleep = sleep
@@ -88,10 +95,11 @@ class Overload:
         self._ticks = 0  # since then
         self._ended = 0
         self._worked_off_per_s = self._best_per_s = 0.0
-        self._read_busy_s = busy_s
-        self._busy_s = busy_s()
+        self._read_busy_s = busy
+        self._busy_s, self._loop_s = busy()
         self._shed_s = -math.inf  # when somebody was last turned away
         self._begun_s = -math.inf  # when the limit of what comes in was set
+        self._bearable_per_s = 0.0  # that limit where no delay stands
         self._is_draining = False  # what came in before that
 
     @property
@@ -171,8 +179,9 @@ class Overload:
         ended, self._ended = shares.ended - self._ended, shares.ended
         self._worked_off_per_s += min(since_s / _RATE_S, 1.0) * (ended / since_s - self._worked_off_per_s)
         self._best_per_s = max(self._best_per_s * 0.5 ** (since_s / _BEST_HALVES_S), self._worked_off_per_s)
-        busy_s = self._read_busy_s()
+        busy_s, loop_s = self._read_busy_s()
         busy, self._busy_s = (busy_s - self._busy_s) / since_s, busy_s
+        loop_busy, self._loop_s = (loop_s - self._loop_s) / since_s, loop_s
         is_shed = self._tell()
         if is_shed:
             self._shed_s = now_s
@@ -180,29 +189,35 @@ class Overload:
             self._memory_s = now_s
             self.memory_share = self._read_memory()
             self._remember(self.memory_share)
-        shares.limit_rate(self._next_rate(late_s, busy, since_s, now_s))
+        shares.limit_rate(self._next_rate(late_s, busy >= _FULL, loop_busy, now_s))
 
-    def _next_rate(self, late_s: float, busy: float, since_s: float, now_s: float) -> float | None:
-        per_s, best_per_s, is_full = self._shares.per_s, self._best_per_s, busy >= _FULL
-        if per_s is None:
+    def _next_rate(self, late_s: float, is_full: bool, loop_busy: float, now_s: float) -> float | None:
+        if self._shares.per_s is None:
             if not is_full or late_s < (_BEGINS_OF_FEW_S if self._shares.under_way < _FEW else _BEGINS_S):
                 return None
             self._begun_s, self._is_draining = now_s, True
-            return max(self._worked_off_per_s * _DRAINING, _FIRST_PER_S)
-        if late_s > _GOAL_S and is_full:
-            if self._is_draining and now_s - self._begun_s < _DRAINED_S:
-                return per_s
-            excess = min(late_s / _GOAL_S - 1.0, 3.0)
-            lowest = min(per_s, max(best_per_s * _LOWEST, _LEAST_PER_S))
-            return max(per_s * float((1.0 - _FALL * excess) ** min(since_s / _LOOK_S, 3.0)), lowest)
+            self._bearable_per_s = max(self._worked_off_per_s * _DRAINING, _FIRST_PER_S)
+            return self._bearable_per_s
+        is_late = late_s > _GOAL_S and is_full
         if self._is_draining:
+            if is_late and now_s - self._begun_s < _DRAINED_S:
+                return self._bearable_per_s
             self._is_draining = False
-            return max(per_s, best_per_s * _BACK)
-        if now_s - max(self._shed_s, self._begun_s) > _ENDS_AFTER_S:
+            self._bearable_per_s = max(self._bearable_per_s, self._best_per_s * _BACK)
+        elif now_s - max(self._shed_s, self._begun_s) > _ENDS_AFTER_S and not is_late:
             return None
-        rise = _RISE_BACK if per_s < best_per_s * _BACK else _RISE
-        risen = per_s * (rise + _RISE_IDLE * max(1.0 - busy, 0.0))
-        return min(risen, max(best_per_s * _MOST, _FIRST_PER_S))
+        elif is_late:
+            self._bear(1.0 - _FALL_LATE * min(late_s / _GOAL_S - 1.0, 3.0))
+        else:
+            rise = _RISE_BACK if self._bearable_per_s < self._best_per_s * _BACK else _RISE
+            self._bear(min(max(_AIM / max(loop_busy, 0.1), _FALL), rise))
+        return self._bearable_per_s * (1.0 - min(late_s / _WORKED_OFF_S, 0.5) if is_late else 1.0)
+
+    def _bear(self, times: float) -> None:
+        """So many times as much as before; within what has been worked off lately, give or take."""
+        before, best_per_s = self._bearable_per_s, self._best_per_s
+        lowest = min(before, max(best_per_s * _LOWEST, _LEAST_PER_S))
+        self._bearable_per_s = min(max(before * times, lowest), max(best_per_s * _MOST, _FIRST_PER_S))
 
     def _tell(self) -> bool:
         """Whether somebody was turned away since the last look; `shed` is told how many."""

@@ -11,13 +11,14 @@ class Process:
 
     def __init__(self) -> None:
         self.now_s = self.busy_s = self.memory = 0.0
+        self.others_s = 0.0  # what other threads than the loop's have worked
         self.shed: list[tuple[str, str, int]] = []
         self.shares = Shares(most_under_way=1_000, weight_of=lambda _: 1.0, monotonic_s=self.clock)
         self.overload = Overload(
             self.shares,
             monotonic_s=self.clock,
             sleep=self.sleep,
-            busy_s=lambda: self.busy_s,
+            busy=lambda: (self.busy_s + self.others_s, self.busy_s),
             memory_share=lambda: self.memory,
             shed=lambda team, reason, count: self.shed.append((team, reason, count)),
         )
@@ -96,6 +97,35 @@ def test_the_limit_falls_while_the_loop_is_late_and_rises_when_it_is_not() -> No
 
     assert fallen < at_first
     assert process.overload.let_in_per_s > fallen
+
+
+@pytest.mark.parametrize(("busy", "others", "rises"), [(1.0, 0.0, False), (0.9, 0.0, True), (0.9, 0.2, True)])
+def test_without_a_delay_the_limit_follows_how_busy_the_loop_is_whatever_other_threads_do(
+    busy: float, others: float, rises: bool
+) -> None:
+    process = crowded()
+    process.goes_on(1.0, late_s=0.3, ended=100)
+    process.goes_on(0.5, ended=100)
+    before = process.overload.let_in_per_s
+    for _ in range(10):
+        process.goes_on(0.1, busy=busy, ended=10)
+        process.others_s += 0.1 * others
+
+    assert (process.overload.let_in_per_s > before) is rises
+    assert process.overload.let_in_per_s != before
+
+
+def test_for_a_delay_fewer_are_let_in_for_the_moment_and_nearly_as_many_as_before_once_it_is_worked_off() -> None:
+    process = crowded()
+    process.goes_on(1.0, late_s=0.3, ended=100)
+    process.goes_on(2.0, busy=0.95, ended=30)
+    before = process.overload.let_in_per_s
+    process.goes_on(0.15, late_s=0.05, ended=30)
+    during = process.overload.let_in_per_s
+    process.goes_on(0.2, busy=0.95, ended=30)
+
+    assert during < 0.8 * before
+    assert process.overload.let_in_per_s > 0.9 * before
 
 
 def test_the_limit_ends_when_nobody_has_been_turned_away_for_a_while() -> None:

@@ -47,7 +47,7 @@ class Setup:
             self.shares,
             monotonic_s=lambda: 0.0,
             sleep=asyncio.sleep,
-            busy_s=lambda: 0.0,
+            busy=lambda: (0.0, 0.0),
             memory_share=lambda: 0.0,
             shed=lambda *_: None,
         )

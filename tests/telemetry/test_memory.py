@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from router.telemetry.cpu import busy_s
+from router.telemetry.cpu import busy
 from router.telemetry.memory import MemoryUse, memory_limit_bytes, resident_bytes
 
 _MACHINE = "MemTotal:       1000 kB\nMemFree: 3 kB\n"
@@ -51,4 +51,8 @@ def test_time_in_which_a_core_was_waited_for_is_busy(tmp_path: Path) -> None:
     schedstat = tmp_path / "schedstat"
     schedstat.write_text("1 5000000000 7\n")
 
-    assert 4.9 < busy_s(schedstat) - busy_s(tmp_path / "none") < 5.5
+    waited, alone = busy(schedstat), busy(tmp_path / "none")
+
+    assert 4.9 < waited.all_s - alone.all_s < 5.5
+    assert 4.9 < waited.loop_s - alone.loop_s < 5.5
+    assert alone.loop_s <= busy(schedstat).all_s - 4.9
