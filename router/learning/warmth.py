@@ -10,7 +10,6 @@ hosts, of which only one is warm; a cache may be flushed early, or live longer t
 the share. Fresh memories begin with full confidence, memories past the published lifetime with none.
 """
 
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -21,9 +20,10 @@ from msgspec.structs import replace
 from router.catalog.catalog import Catalog, Deployment, DeploymentId, ModelName
 from router.decision.facts import FIRST_MARKS, LAST_MARKS, Conditions, PrefixMark, RequestProfile
 from router.learning.cache_terms import ONE_HOUR_S, CacheTerms, cache_terms
+from router.learning.sightings import Sighting, Sightings
 from router.ledger import LedgerEntry
 
-_MOST_MARKS = 100_000  # some 20 MB; at 3 new marks a turn an hour of 9 turns a second. The least recently used go first
+_MOST_MARKS = 100_000  # 12 MB; at 3 new marks a turn an hour of 9 turns a second
 
 # Ages of a memory, in lifetimes of the provider's cache. The first is what the provider promises; the others hold what
 # it may keep beyond that, which only its replies tell.
@@ -44,16 +44,6 @@ _MOST_TURNS = 10  # no choice is bound to a future longer than that, whatever th
 
 # Below this many tokens there is nothing to be gained that would be worth a question to Redis.
 _LEAST_TOKENS = 512
-
-
-# A hundred thousand of these live for hours. They hold no containers, and the garbage collector walks through none of
-# them: with named tuples a full collection took 18 ms instead of 3, in which nobody was served.
-class Sighting(msgspec.Struct, frozen=True, gc=False):
-    """A deployment has read a prompt up to a mark."""
-
-    deployment: DeploymentId
-    at_s: float  # seconds since the epoch, by the clock of whoever saw it
-    ended: str  # the kind of task of the prompt that ended there, before the answer; empty: none did
 
 
 class SharedMarks(Protocol):
@@ -77,8 +67,7 @@ class Warmth:
         self._deployments = {deployment.id: deployment for deployment in catalog}
         self._terms = {deployment.id: cache_terms(deployment) for deployment in catalog}
         self._shared = shared
-        self._most_marks = most_marks
-        self._sightings: OrderedDict[int, tuple[Sighting, ...]] = OrderedDict()
+        self._sightings = Sightings(most=most_marks)
         self._shares: dict[tuple[str, DeploymentId], list[_Mean]] = {}  # of a team; under no name, of all
         self._habits: dict[tuple[str, str, str], _Habit] = {}
         self._forgotten_until_s: dict[DeploymentId, float] = {}
@@ -96,7 +85,7 @@ class Warmth:
             return conditions
         if self._shared is not None:
             for digest, sighting in await self._shared.seen([mark.digest for mark in profile.prefix]):
-                self._keep(digest, Sighting(*sighting))
+                self._sightings.put(digest, Sighting(*sighting))
         return self.foreseen(profile, conditions, candidates)
 
     def foreseen(self, profile: RequestProfile, conditions: Conditions, candidates: Iterable[Deployment]) -> Conditions:
@@ -208,7 +197,7 @@ class Warmth:
     def _seen_in(self, prefix: Sequence[PrefixMark]) -> set[DeploymentId]:
         """Which deployments have read some beginning of the prompt."""
         sightings = self._sightings
-        seen = {each.deployment for mark in prefix for each in sightings.get(mark.digest, ())}
+        seen = {each.deployment for mark in prefix for each in sightings.at(mark.digest)}
         return seen & self._deployments.keys()
 
     def _known(
@@ -249,7 +238,7 @@ class Warmth:
             mark = prefix[position]
             if mark.tokens > cached_until:
                 continue
-            for each in self._sightings.get(mark.digest, ()):
+            for each in self._sightings.at(mark.digest):
                 if each.deployment == deployment_id and each.at_s > forgotten_s:
                     has_answer = each.ended and terms.keeps_answers and _next_is_kept(position, len(prefix))
                     yield prefix[position + 1].tokens if has_answer else mark.tokens, each.at_s
@@ -264,26 +253,13 @@ class Warmth:
             return
         sighting = Sighting(deployment_id, at_s, ended="")
         for mark in marks[:-1]:
-            self._keep(mark.digest, sighting)
-        self._keep(marks[-1].digest, Sighting(deployment_id, at_s, ended=profile.task))
+            self._sightings.put(mark.digest, sighting)
+        self._sightings.put(marks[-1].digest, Sighting(deployment_id, at_s, ended=profile.task))
         if self._shared is not None and profile.input_tokens >= _LEAST_TOKENS:
             keep_s = min(_AGES[-1] * _lifetime_s(terms, one_hour=profile.asks_one_hour_cache), _LONGEST_KEPT_S)
             self._shared.put(
                 [mark.digest for mark in marks], deployment_id, at_s=at_s, ended=str(profile.task), keep_s=keep_s
             )
-
-    def _keep(self, digest: int, sighting: Sighting) -> None:
-        kept = self._sightings.get(digest, ())
-        for other in kept:
-            if other.deployment == sighting.deployment:
-                if other.at_s >= sighting.at_s:
-                    return
-                sighting = Sighting(sighting.deployment, sighting.at_s, sighting.ended or other.ended)
-                kept = tuple([each for each in kept if each is not other])
-        self._sightings[digest] = (*kept, sighting)
-        self._sightings.move_to_end(digest)
-        if len(self._sightings) > self._most_marks:
-            self._sightings.popitem(last=False)
 
     def _learn(
         self, team: str, deployment_id: DeploymentId, known: Sequence[tuple[int, int, int]], *, reported: int
@@ -302,7 +278,7 @@ class Warmth:
     def _continues(self, prefix: Sequence[PrefixMark], task: str, now_s: float) -> int | None:
         """The tokens of the prompt of the same kind, answered a short time ago, from which this one goes on."""
         for mark in reversed(prefix[-LAST_MARKS:-1]):
-            for each in self._sightings.get(mark.digest, ()):
+            for each in self._sightings.at(mark.digest):
                 if each.ended == task and 0 <= now_s - each.at_s < _TURN_S:
                     return mark.tokens
         return None

@@ -166,7 +166,7 @@ def test_a_name_that_stands_for_another_model_is_cold_and_unknown() -> None:
 
 
 def test_the_least_recently_used_marks_go_first() -> None:
-    warmth = Warmth(ALL, most_marks=4)
+    warmth = Warmth(ALL, most_marks=8)
     for number, fork in enumerate((1, 2, 1, 3)):
         warmth.observe(answered(prompt(1_000, 2_000, fork=fork), GPT, after_s=number))
 
