@@ -1,7 +1,9 @@
 """soak: after twenty minutes of everything that clients do, the proxy holds no more than before.
 
 Clients give up, ask for models that there are not, and send prompts of two megabytes. Memory is looked at from outside
-(/proc), open files too; what tasks there are is told by the process itself (opened.py).
+(/proc), open files too; what tasks there are is told by the process itself (opened.py). What it remembers of prompts, a
+hundred thousand beginnings at most, is filled before by long conversations: else that takes most of the time, and looks
+like a leak.
 """
 
 import asyncio
@@ -25,7 +27,7 @@ from tests.torture.stores import free_port
 
 TITLE = "a soak: memory, files and tasks after much of everything"
 
-_PER_S = 40  # requests; what two cores bear that are shared with the provider, the clients and others
+_PER_S = 200  # requests
 _LONG_S, _SHORT_S = 1_200, 4
 _WARM_S = 300  # caches, pools and what is learned fill meanwhile
 _CUT, _JUNK, _HUGE = 0.2, 0.05, 0.01  # shares of the requests
@@ -33,6 +35,7 @@ _HUGE_BYTES = 2_000_000
 _SAMPLE_S = 5.0
 _TIME_SCALE = 0.05
 _FIRST = 60  # requests before anything is compared
+_CONVERSATIONS, _MESSAGES = 5_000, 29  # of each 28 beginnings are remembered
 _BACK_WITHIN_S = (
     120.0  # idle connections to the provider are closed after half a minute, records asked for some seconds
 )
@@ -93,6 +96,13 @@ async def run(setting: Setting, command: str) -> Result:
         await in_parallel(_FIRST, workers=4, work=one)
         await asyncio.to_thread(is_settled, plant, within_s=_BACK_WITHIN_S)
         before = await asyncio.to_thread(_held, replica.pid, looked_into)
+        if not setting.is_short:
+            conversations = _conversations(plant.keys["ample"][0])
+
+            async def converse(_: int, __: int = 0) -> None:
+                await send(next(conversations), replica.port)
+
+            await in_parallel(_CONVERSATIONS, workers=4, work=converse)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_sample(replica.pid, soaked))
             await at_a_rate(lasts_s * _PER_S, per_s=_PER_S, work=one)
@@ -136,6 +146,18 @@ def _asks(chance: random.Random, key: Key, *, has_huge: bool) -> Iterator[Ask]:
         body = chat(model, text, is_stream=chance.random() < 0.5, max_tokens=chance.choice((20, 60, 200)))
         cut_after_bytes = chance.choice((0, 1, 200, 700, 3_000)) if chance.random() < _CUT else None
         yield Ask(key, body, cut_after_bytes=cut_after_bytes, is_reset=chance.random() < 0.5)
+
+
+def _conversations(key: Key) -> Iterator[Ask]:
+    number = 0
+    while True:
+        number += 1
+        said = [
+            f"Turn {turn} of conversation {number}: is the {_WORDS[turn % len(_WORDS)]} open?"
+            for turn in range(_MESSAGES)
+        ]
+        messages = [{"role": ("user", "assistant")[turn % 2], "content": text} for turn, text in enumerate(said)]
+        yield Ask(key, json.dumps({"model": "stops", "messages": messages, "max_tokens": 20}).encode())
 
 
 def _kind(answer: Answer) -> str:
