@@ -89,10 +89,10 @@ class StreamedAnswer:
 
         While more is waited for, what comes is offered to `take`: only what that leaves is yielded.
         """
-        self._take = take
         begun, self._begun = self._begun, b""
         yield begun
         del begun  # a client may take the rest slowly, and for long
+        self._take = take
         try:
             while self.cut is None and not (self._editor.is_done or self._editor.has_failed):
                 if not await self._reply.pump(self._pass_on):
@@ -102,6 +102,8 @@ class StreamedAnswer:
                     yield left
         except UpstreamError as error:
             self.cut = error
+        finally:
+            self._take = takes_nothing  # it is the client's, who holds this: only a garbage collection would free both
         if self._is_given_up:  # it was we who broke it off
             self.cut = None
             return

@@ -76,6 +76,15 @@ class Answering(RequestResponseCycle):
         self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
         return True
 
+    def hung_up(self) -> None:
+        """The client is gone."""
+        self.disconnected = True
+        self.message_event.set()
+        self._break_circle()
+
+    def _break_circle(self) -> None:
+        cast("Scope", self.scope).pop(SEND_NOW, None)  # it leads back to here
+
     def _head_of(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
         """Raises RuntimeError for a head that would not be one line per header."""
         names: list[bytes] = []
@@ -132,7 +141,7 @@ class Answering(RequestResponseCycle):
                 raise RuntimeError("Response content shorter than Content-Length")
             self.response_complete = True
             self.message_event.set()
-            cast("Scope", self.scope).pop(SEND_NOW, None)  # it leads back to here, in a circle
+            self._break_circle()
             if not self.keep_alive:
                 if self.more_body and not self.transport.is_closing():
                     Lingering.on(self.transport)

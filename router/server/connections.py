@@ -146,8 +146,7 @@ class GuardedConnection(HttpToolsProtocol):
         leave(self)
         super().connection_lost(exc)
         for cycle in self._unanswered:
-            cycle.disconnected = True
-            cycle.message_event.set()
+            cycle.hung_up()
         self._cancel_timer()
 
     # What comes.

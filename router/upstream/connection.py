@@ -95,7 +95,7 @@ class RawResponse:
             if self._is_complete:
                 return None
             if self._error is not None:
-                raise self._error
+                raise _anew(self._error)
             await self._connection.wait_for_news(self)
         return self._taken()
 
@@ -115,7 +115,7 @@ class RawResponse:
                 if self._is_complete:
                     return False
                 if self._error is not None:
-                    raise self._error
+                    raise _anew(self._error)
                 await self._connection.wait_for_news(self)
         finally:
             self._sink = None
@@ -165,7 +165,7 @@ class Connection(asyncio.BufferedProtocol):
         self._owner = owner
         self._loop = loop
         self._transport: asyncio.Transport | None = None
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._poll = select.poll()
         self.is_closed = False
 
@@ -218,7 +218,7 @@ class Connection(asyncio.BufferedProtocol):
         try:
             while not response.status:
                 if response._error is not None:
-                    raise response._error
+                    raise _anew(response._error)
                 await self.wait_for_news(response)
         except BaseException:
             self.abandon(response)
@@ -256,6 +256,7 @@ class Connection(asyncio.BufferedProtocol):
             self._timer.cancel()
         if self._transport is not None:
             self._transport.abort()
+        self._parser = None  # it holds this connection
         response, self._response = self._response, None
         if response is not None:
             response._error = error
@@ -285,8 +286,10 @@ class Connection(asyncio.BufferedProtocol):
             self.abort(RemoteProtocolError("the upstream sent bytes nobody asked for"))
             return
         self._fruitless_bytes += len(data)
+        parser = self._parser
+        assert parser is not None, "an answer is under way"
         try:
-            self._parser.feed_data(data)
+            parser.feed_data(data)
         except httptools.HttpParserError as error:
             self._can_be_reused = False
             if not response._is_complete:
@@ -339,6 +342,7 @@ class Connection(asyncio.BufferedProtocol):
             head_bytes = sum(len(name) + len(value) + len(": \r\n") for name, value in response.headers)
             if head_bytes > MAX_HEAD_BYTES:
                 raise RemoteProtocolError(f"{head_bytes} bytes of headers, at most {MAX_HEAD_BYTES} are read")
+        assert self._parser is not None
         status = self._parser.get_status_code()
         if status < 200:
             if status == 101:
@@ -363,6 +367,7 @@ class Connection(asyncio.BufferedProtocol):
         response = self._response
         if response is not None and response.status and not response._is_complete:
             response._is_complete = True
+            assert self._parser is not None
             self._can_be_reused = self._parser.should_keep_alive()
 
     # How an exchange ends
@@ -446,6 +451,14 @@ class Connection(asyncio.BufferedProtocol):
             self.abort(WriteTimeout(f"no byte of the request was taken for {self._timeouts.write_s} s"))
         else:
             self.abort(ReadTimeout(f"nothing was received for {self._timeouts.read_s} s"))
+
+
+def _anew(error: Exception) -> Exception:
+    """The error that ended an answer, to be raised: the one that is kept would hold by its traceback the reader's
+    frames, and with them the request, until the garbage is collected."""
+    new = type(error)(*error.args)
+    new.__cause__ = error.__cause__
+    return new
 
 
 def _wake_reader(response: RawResponse) -> None:

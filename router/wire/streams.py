@@ -119,6 +119,10 @@ class _Deltas(Struct):
     choices: list[_DeltaChoice] | None = None
 
 
+_SEEN = json.Decoder(_Seen)
+_DELTAS = json.Decoder(_Deltas)
+
+
 class _Pattern:
     """Events that are alike but for the text of one string, and what becomes of them.
 
@@ -177,13 +181,11 @@ class StreamEditor(EventEditor):
         "_annotations",
         "_calls",
         "_choices",
-        "_deltas",
         "_finished",
         "_held_usage",
         "_pattern",
         "_reader",
         "_roles_missing",
-        "_seen",
         "_shows_usage",
     )
 
@@ -191,8 +193,6 @@ class StreamEditor(EventEditor):
         """`has_roles` is false of text completions, whose chunks are the same but for their deltas."""
         super().__init__()
         self._reader = reader
-        self._deltas = json.Decoder(_Deltas)
-        self._seen = json.Decoder(_Seen)
         self._shows_usage = shows_usage
         self._choices = choices
         # Choices whose role the client has not been told.
@@ -235,7 +235,7 @@ class StreamEditor(EventEditor):
         if payload is None:
             return b"" if self.has_failed else without_others(event)
         try:
-            seen = self._seen.decode(payload)
+            seen = _SEEN.decode(payload)
         except ValidationError:
             seen = None  # an unexpected type somewhere: read member by member
         except (DecodeError, UnicodeDecodeError, RecursionError):
@@ -370,7 +370,7 @@ class StreamEditor(EventEditor):
     def _deltas_of(self, payload: bytes) -> list[_DeltaChoice] | None:
         """The deltas of a chunk, or None if they have a shape we do not know: then it passes as it is."""
         try:
-            return self._deltas.decode(payload).choices or []
+            return _DELTAS.decode(payload).choices or []
         except (DecodeError, UnicodeDecodeError, RecursionError):
             return None
 

@@ -41,6 +41,7 @@ _BACK_WITHIN_S = (
 )
 _BACK_WITHIN = 5  # files, and tasks
 _SLOPE_MIB = 1.0  # in ten minutes
+_IN_CIRCLES = 1_000  # some fifteen requests would be as many
 _SLOPE_OVER_S = 600.0
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _WORDS = (
@@ -67,6 +68,7 @@ class _Held:
     tasks: int
     rss_mib: float
     objects: Counter[str]
+    in_circles: int  # objects that were, since the last look or the last garbage collection
 
 
 @dataclass(slots=True)
@@ -107,6 +109,7 @@ async def run(setting: Setting, command: str) -> Result:
             tasks.create_task(_sample(replica.pid, soaked))
             await at_a_rate(lasts_s * _PER_S, per_s=_PER_S, work=one)
             soaked.is_over = True
+        in_circles = (await asyncio.to_thread(_held, replica.pid, looked_into)).in_circles
         is_drained = await asyncio.to_thread(is_settled, plant, within_s=_BACK_WITHIN_S)
         after, back_s = await _back(lambda: _held(replica.pid, looked_into), before)
         ledger = LedgerReader(plant)
@@ -126,6 +129,7 @@ async def run(setting: Setting, command: str) -> Result:
         at_most("files more than before", after.files - before.files, _BACK_WITHIN),
         at_most("tasks more than before", after.tasks - before.tasks, _BACK_WITHIN),
         told("they were back after, s", round(back_s, 1)),
+        at_most("objects in circles, at the end", in_circles, _IN_CIRCLES),
         equal("drained", int(is_drained), 1),
         none("duplicates", comparison.duplicates),
         none("missing", len(comparison.missing)),
@@ -206,7 +210,8 @@ async def _back(look: Callable[[], _Held], before: _Held) -> tuple[_Held, float]
 def _held(pid: int, port: int) -> _Held:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60) as reply:
         seen: dict[str, Any] = json.loads(reply.read())
-    return _Held(len(os.listdir(f"/proc/{pid}/fd")), seen["tasks"], _rss_mib(pid), Counter(seen["objects"]))
+    files = len(os.listdir(f"/proc/{pid}/fd"))
+    return _Held(files, seen["tasks"], _rss_mib(pid), Counter(seen["objects"]), seen["in_circles"])
 
 
 def _rss_mib(pid: int) -> float:
