@@ -31,6 +31,7 @@ from router.quality.labels import Label
 log = logging.getLogger("penstock.learning")
 
 _PAUSE_S = 5.0
+_SHORT_PAUSE_S = 0.5  # without time to learn: labels are kept a few at a time, lest requests wait for thousands
 _MOST_WAITING = 10_000  # labels that are not in the store yet; beyond it the oldest are given up
 _AT_ONCE = 500  # labels read in one go
 _MOST_REPLAYED = 5_000  # the newest of a team: what it asked long ago says little of today
@@ -141,7 +142,7 @@ class Teacher:
         """Teach, until cancelled."""
         while True:
             await self.teach()
-            await anyio.sleep(self._pause_s)
+            await anyio.sleep(self._pause_s if self._has_time() else _SHORT_PAUSE_S)
 
     async def teach(self) -> None:
         """One round: keep what waits, and if there is time learn what is new, and refit where it is due. Never raises;

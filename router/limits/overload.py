@@ -6,9 +6,9 @@ There are three signs of it, each with another answer:
   so that one long step of it is no sign; nor is a delay of a process that has nothing to do in between, which is the
   doing of others. From then on requests a second are limited, at first to half of what was worked off in the last
   second, until what had come before is done. After that the limit is what keeps the loop nearly busy: it follows how
-  busy the loop is, and gives way for a moment where a delay stands, until that is worked off. It ends when nobody has
-  been turned away for a while. It limits a rate and no number of requests under way, since those may be streams that
-  do nothing.
+  busy the loop is. For a delay, however short, it gives way at once and for the moment, until that is worked off. It
+  ends when nobody has been turned away for a while. It limits a rate and no number of requests under way, since those
+  may be streams that do nothing.
 - Memory, as a share of what the process may have: from 85 % on connections are closed after their answer, from 92 % on
   no more requests are under way than there were at that moment, from 95 % on nothing is let in that costs money. Each
   step ends two points below where it began.
@@ -24,14 +24,16 @@ from enum import IntEnum
 
 from router.limits.shares import Shares, Shed
 
-TICK_S = 0.02
+TICK_S, _TICK_LIMITED_S = 0.02, 0.01
 _LOOK_S, _LEAST_TICKS = 0.1, 2  # of one tick nobody can tell whether the delay stood
 # A standing delay at which the limit begins, and the one beyond which it gives way. A request is taken up some five
 # times until it is answered: 0.1 s are half a second of every request's time. Where three times as many come as can be
-# worked off each turn of the loop takes three times as long as the one before: with 0.2 s it began a second later, and
-# whoever had come until then filled the kernel's queue. Where few are under way the delay must be longer: a hundred
-# clients that wait for each other on a slow machine are all answered in the end, and come no faster than that.
+# worked off each turn of the loop takes three times as long as the one before: with 0.2 s it began one or two seconds
+# later, and whoever had come until then filled the kernel's queue. Where few are under way the delay must be longer: a
+# hundred clients that wait for each other on a slow machine are all answered in the end, and come no faster than that.
 _BEGINS_S, _BEGINS_OF_FEW_S, _FEW = 0.1, 1.0, 256
+# Where so many more are under way than a look before; the loop need have been busy for that part of the time only.
+_BEGINS_GROWING_S, _GROWING, _BUSY = 0.03, 32, 0.8
 _GOAL_S = 0.008
 _FIRST_PER_S = 100.0  # at least; a process that has just started has worked nothing off yet
 _LEAST_PER_S = 2.0
@@ -40,11 +42,12 @@ _LOWEST, _BEST_HALVES_S = 0.5, 20.0
 _FULL = 0.93  # busy for that part of the time, the loop has all that it can do
 # How busy the loop is to be. The rest is for what comes in bursts: at 98 % a turn of the loop took 30 ms at times, and
 # whoever is turned away waits for it.
-_AIM = 0.95
+_AIM = 0.94
 _FALL, _RISE, _MOST = 0.97, 1.05, 1.5  # from one look to the next; of the best
 _BACK, _RISE_BACK = 0.7, 1.15  # up to that part of the best it rises faster
-# A delay is worked off within so long, by letting fewer in for the moment; should it stand, the limit falls as well.
-_WORKED_OFF_S, _FALL_LATE = 0.2, 0.01
+# While the loop is late fewer are let in, none or nearly none where it is late by so long; should the delay stand, the
+# limit falls as well. At 95 % a delay of 30 ms is else half a second in going.
+_GIVES_WAY_S, _LEAST_PACE, _FALL_LATE = 0.03, 0.1, 0.01
 # What came before there was a limit is worked off first, for a while at most: so many come in meanwhile, of the best.
 _DRAINING, _DRAINED_S = 0.5, 2.0
 _ENDS_AFTER_S = 2.0  # without anybody turned away
@@ -94,6 +97,7 @@ class Overload:
         self._looked_s = self._memory_s = self._weights_s = monotonic_s()
         self._ticks = 0  # since then
         self._ended = 0
+        self._before = 0  # requests under way then
         self._worked_off_per_s = self._best_per_s = 0.0
         self._read_busy_s = busy
         self._busy_s, self._loop_s = busy()
@@ -154,15 +158,18 @@ class Overload:
 
     async def run(self) -> None:
         while True:
-            due_s = self._monotonic_s() + TICK_S
-            await self._sleep(TICK_S)
+            tick_s = TICK_S if self._shares.per_s is None else _TICK_LIMITED_S
+            due_s = self._monotonic_s() + tick_s
+            await self._sleep(tick_s)
             now_s = self._monotonic_s()
             self.tick(now_s - due_s, now_s)
 
     def tick(self, late_s: float, now_s: float) -> None:
         """The loop was that late just now."""
-        self._least_late_s = min(self._least_late_s, max(late_s, 0.0))
+        late_s = max(late_s, 0.0)
+        self._least_late_s = min(self._least_late_s, late_s)
         self._ticks += 1
+        self._shares.pace = max(1.0 - late_s / _GIVES_WAY_S, _LEAST_PACE)
         since_s = now_s - self._looked_s
         if since_s < _LOOK_S or self._ticks < _LEAST_TICKS:
             return
@@ -189,16 +196,17 @@ class Overload:
             self._memory_s = now_s
             self.memory_share = self._read_memory()
             self._remember(self.memory_share)
-        shares.limit_rate(self._next_rate(late_s, busy >= _FULL, loop_busy, now_s))
+        shares.limit_rate(self._next_rate(late_s, busy, loop_busy, now_s))
+        self._before = shares.under_way
 
-    def _next_rate(self, late_s: float, is_full: bool, loop_busy: float, now_s: float) -> float | None:
+    def _next_rate(self, late_s: float, busy: float, loop_busy: float, now_s: float) -> float | None:
         if self._shares.per_s is None:
-            if not is_full or late_s < (_BEGINS_OF_FEW_S if self._shares.under_way < _FEW else _BEGINS_S):
+            if not self._is_too_late(late_s, busy):
                 return None
             self._begun_s, self._is_draining = now_s, True
             self._bearable_per_s = max(self._worked_off_per_s * _DRAINING, _FIRST_PER_S)
             return self._bearable_per_s
-        is_late = late_s > _GOAL_S and is_full
+        is_late = late_s > _GOAL_S and busy >= _FULL
         if self._is_draining:
             if is_late and now_s - self._begun_s < _DRAINED_S:
                 return self._bearable_per_s
@@ -211,7 +219,15 @@ class Overload:
         else:
             rise = _RISE_BACK if self._bearable_per_s < self._best_per_s * _BACK else _RISE
             self._bear(min(max(_AIM / max(loop_busy, 0.1), _FALL), rise))
-        return self._bearable_per_s * (1.0 - min(late_s / _WORKED_OFF_S, 0.5) if is_late else 1.0)
+        return self._bearable_per_s
+
+    def _is_too_late(self, late_s: float, busy: float) -> bool:
+        under_way = self._shares.under_way
+        if under_way < _FEW:
+            return late_s >= _BEGINS_OF_FEW_S and busy >= _FULL
+        if under_way >= self._before + _GROWING:
+            return late_s >= _BEGINS_GROWING_S and busy >= _BUSY
+        return late_s >= _BEGINS_S and busy >= _FULL
 
     def _bear(self, times: float) -> None:
         """So many times as much as before; within what has been worked off lately, give or take."""

@@ -72,6 +72,7 @@ class Shares:
         self._promised = 0
         self.ended = 0  # ever
         self.per_s: float | None = None  # what all together may begin; None: no limit
+        self.pace = 1.0  # of that, the part for the moment
         self._weight_of = weight_of
         self._monotonic_s = monotonic_s
         self._teams: dict[str, _Team] = {}
@@ -220,7 +221,7 @@ class Shares:
         now_s = self._monotonic_s()
         most = max(team.per_s * _BUCKET_S, _LEAST_BUCKET)
         if team.credit < most:
-            team.credit = min(team.credit + (now_s - team.credited_s) * team.per_s, most)
+            team.credit = min(team.credit + (now_s - team.credited_s) * team.per_s * self.pace, most)
         team.credited_s = now_s
         return team.credit >= 1.0
 

@@ -46,6 +46,7 @@ def crowded() -> Process:
     process = Process()
     for number in range(300):
         assert process.overload.enter(f"team{number}") is None
+    process.goes_on(0.2)
     return process
 
 
@@ -58,6 +59,17 @@ def test_a_delay_that_stands_limits_what_comes_in() -> None:
 
     assert at_first == 0
     assert process.overload.let_in_per_s > 0
+
+
+@pytest.mark.parametrize(("more", "is_limited"), [(10, False), (50, True)])
+def test_where_ever_more_are_under_way_a_shorter_delay_limits_at_the_first_look(more: int, is_limited: bool) -> None:
+    """Each turn of the loop would take three times as long as the one before."""
+    process = crowded()
+    for number in range(more):
+        process.overload.enter(f"team{number}")
+    process.goes_on(0.2, late_s=0.04, busy=0.85)
+
+    assert process.overload.is_guarded is is_limited
 
 
 @pytest.mark.parametrize(("late_s", "is_limited"), [(0.9, False), (1.1, True)])
@@ -92,8 +104,7 @@ def test_the_limit_falls_while_the_loop_is_late_and_rises_when_it_is_not() -> No
     at_first = process.overload.let_in_per_s
     process.goes_on(1.0, late_s=0.3, ended=100)
     fallen = process.overload.let_in_per_s
-    process.goes_on(0.1, ended=100)
-    process.goes_on(1.0, ended=100)
+    process.goes_on(1.0, busy=0.5, ended=100)
 
     assert fallen < at_first
     assert process.overload.let_in_per_s > fallen
@@ -115,17 +126,18 @@ def test_without_a_delay_the_limit_follows_how_busy_the_loop_is_whatever_other_t
     assert process.overload.let_in_per_s != before
 
 
-def test_for_a_delay_fewer_are_let_in_for_the_moment_and_nearly_as_many_as_before_once_it_is_worked_off() -> None:
+def test_for_a_delay_fewer_are_let_in_for_the_moment_and_as_many_as_before_once_it_is_worked_off() -> None:
     process = crowded()
     process.goes_on(1.0, late_s=0.3, ended=100)
-    process.goes_on(2.0, busy=0.95, ended=30)
-    before = process.overload.let_in_per_s
-    process.goes_on(0.15, late_s=0.05, ended=30)
-    during = process.overload.let_in_per_s
-    process.goes_on(0.2, busy=0.95, ended=30)
+    process.goes_on(2.0, busy=0.94, ended=100)
+    let_in = []
+    for late_s in (0.0, 0.02, 0.0):
+        before, since_s = process.shares.ended, process.now_s
+        process.goes_on(0.5, late_s=late_s, busy=0.94, ended=100)
+        let_in.append((process.shares.ended - before) / (process.now_s - since_s))
 
-    assert during < 0.8 * before
-    assert process.overload.let_in_per_s > 0.9 * before
+    assert let_in[1] < 0.5 * let_in[0]
+    assert let_in[2] == pytest.approx(let_in[0], rel=0.1)
 
 
 def test_the_limit_ends_when_nobody_has_been_turned_away_for_a_while() -> None:
