@@ -41,6 +41,9 @@ _BACK_WITHIN_S = (
 )
 _BACK_WITHIN = 5  # files, and tasks
 _SLOPE_MIB = 1.0  # in ten minutes
+_LEAST_OF_S = (
+    30.0  # prompts of two megabytes under way move the memory by 30 MiB: of so long the least says what is kept
+)
 _IN_CIRCLES = 1_000  # some fifteen requests would be as many
 _SLOPE_OVER_S = 600.0
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -180,12 +183,23 @@ def _memory(samples: Sequence[tuple[float, float]], *, is_short: bool) -> tuple[
     all_told = told("memory at first; at last, MiB", f"{samples[0][1]:.1f}; {samples[-1][1]:.1f}")
     if is_short:
         return (all_told,)
-    slope = _slope(warm) * _SLOPE_OVER_S
+    growth, of_all = (_slope(each) * _SLOPE_OVER_S for each in (_least(warm), warm))
     return (
         all_told,
         told("memory when warm; at most after that, MiB", f"{warm[0][1]:.1f}; {max(mib for _, mib in warm):.1f}"),
-        at_most("growth of memory when warm, MiB in ten minutes", slope, _SLOPE_MIB),
+        at_most("growth of memory when warm, MiB in ten minutes", growth, _SLOPE_MIB),
+        told("  with what is under way", round(of_all, 2)),
     )
+
+
+def _least(samples: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The sample with the least memory of each span of time."""
+    spans: dict[int, tuple[float, float]] = {}
+    for at_s, mib in samples:
+        span = int(at_s / _LEAST_OF_S)
+        if span not in spans or mib < spans[span][1]:
+            spans[span] = (at_s, mib)
+    return list(spans.values())
 
 
 def _slope(samples: Sequence[tuple[float, float]]) -> float:
