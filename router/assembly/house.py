@@ -66,6 +66,7 @@ from router.server.counting import CountTokens
 from router.server.endpoints import ModelEndpoint, RequestReader, Underway
 from router.server.explaining import Explain
 from router.server.feedback import FeedbackEndpoint
+from router.server.interpreter import keep_giving_back
 from router.server.life import Life, Step
 from router.server.listen import Stop
 from router.server.models import Models
@@ -342,6 +343,7 @@ def assemble(
         teacher.run,
         shadows.run,
         prompts.run,
+        keep_giving_back,
     ]
     # The server has cancelled what is still under way: it is settled before the books are closed.
     stopping: list[Step] = [partial(_emptied, in_force), transport.aclose, partial(_emptied, in_force)]

@@ -31,6 +31,7 @@ _KEPT = timedelta(hours=24)
 # shipped. So long a key stays taken whose process was killed; one that starts alone on SQLite frees it at once.
 _UNDER_WAY = timedelta(minutes=20)
 _PRUNED_EVERY_S = 3600.0
+_FREE_S = 1.0  # a store that does not answer keeps no error from a client
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")  # 255 as at Stripe; visible ASCII, as HTTP has it for names
 _DIGEST_BYTES = 32
 
@@ -71,8 +72,8 @@ class Once:
         if self._is_over:
             return
         self._is_over = True
-        with anyio.CancelScope(shield=True), suppress(StoreUnavailable):  # it frees itself in a while
-            await anyio.to_thread.run_sync(self._store.give_up_claim, self._claim)
+        with anyio.move_on_after(_FREE_S, shield=True), suppress(StoreUnavailable):  # it frees itself in a while
+            await anyio.to_thread.run_sync(self._store.give_up_claim, self._claim, abandon_on_cancel=True)
 
 
 class Idempotency:

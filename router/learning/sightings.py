@@ -36,7 +36,7 @@ class Sightings:
         return len(self._new) + len(self._old)
 
     def at(self, digest: int) -> list[Sighting]:
-        """Who has read that, the latest last."""
+        """Who has read that, who was put last at the end."""
         return [self._read(each) for each in self._kept(digest)]
 
     def put(self, digest: int, seen: Sighting) -> None:

@@ -31,6 +31,7 @@ from router.quality.labels import Label
 log = logging.getLogger("penstock.learning")
 
 _PAUSE_S = 5.0
+_AT_LATEST = timedelta(minutes=10)  # something is learned without time for it as well, one lot of labels at a time
 _SHORT_PAUSE_S = 0.5  # without time to learn: labels are kept a few at a time, lest requests wait for thousands
 _MOST_WAITING = 10_000  # labels that are not in the store yet; beyond it the oldest are given up
 _AT_ONCE = 500  # labels read in one go
@@ -126,6 +127,7 @@ class Teacher:
         self._happened = happened
         self._lost = lost
         self._has_time = has_time
+        self._learned_at = now()
         self._lost_lately = 0  # labels, since all that waited were kept last
         self._pause_s = pause_s
         self._waiting: deque[Label] = deque(maxlen=_MOST_WAITING)
@@ -141,24 +143,27 @@ class Teacher:
     async def run(self) -> None:
         """Teach, until cancelled."""
         while True:
-            await self.teach()
-            await anyio.sleep(self._pause_s if self._has_time() else _SHORT_PAUSE_S)
+            is_kept = await self.teach()
+            await anyio.sleep(_SHORT_PAUSE_S if is_kept and not self._has_time() else self._pause_s)
 
-    async def teach(self) -> None:
-        """One round: keep what waits, and if there is time learn what is new, and refit where it is due. Never raises;
-        logs what fails."""
+    async def teach(self) -> bool:
+        """One round: keep what waits, take over what others have learned, fall back where it is needed; and if there is
+        time learn what is new, and refit where it is due. Never raises; logs what fails, and says so with False."""
         try:
             await self.keep()
-            if not self._has_time():
-                return
             self._lessons.meet(self._catalog())
             await self._take_over()
-            await self._learn()
+            if self._has_time() or self._now() - self._learned_at >= _AT_LATEST:
+                await self._learn()
+                self._learned_at = self._now()
             await self._fall_back()
-            await self._refit_who_is_due()
+            if self._has_time():
+                await self._refit_who_is_due()
             await self._prune()
         except PenstockError as error:
             log.warning("labels of answers cannot be read or kept just now (%s)", error.code)
+            return False
+        return True
 
     async def stop(self) -> None:
         """Keep and learn what still waits. Never raises; logs what fails."""

@@ -23,7 +23,7 @@ from router.learning.cache_terms import ONE_HOUR_S, CacheTerms, cache_terms
 from router.learning.sightings import Sighting, Sightings
 from router.ledger import LedgerEntry
 
-_MOST_MARKS = 100_000  # 12 MB; at 3 new marks a turn an hour of 9 turns a second
+_MOST_MARKS = 100_000  # 12 MB; at 3 new marks a turn half an hour of 9 turns a second at least
 
 # Ages of a memory, in lifetimes of the provider's cache. The first is what the provider promises; the others hold what
 # it may keep beyond that, which only its replies tell.

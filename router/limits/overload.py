@@ -5,10 +5,10 @@ There are three signs of it, each with another answer:
 - The event loop is late, and stays so: the least delay of a tenth of a second is what counts (as in CoDel, RFC 8289),
   so that one long step of it is no sign; nor is a delay of a process that has nothing to do in between, which is the
   doing of others. From then on requests a second are limited, at first to half of what was worked off in the last
-  second, until what had come before is done. After that the limit is what keeps the loop nearly busy: it follows how
-  busy the loop is. For a delay, however short, it gives way at once and for the moment, until that is worked off. It
-  ends when nobody has been turned away for a while. It limits a rate and no number of requests under way, since those
-  may be streams that do nothing.
+  second, until what had come before is done. After that the limit is what keeps the loop nearly busy, by what a
+  request has cost it lately. For a delay, however short, it gives way at once and for the moment, until that is worked
+  off. It ends when nobody has been turned away for a while. It limits a rate and no number of requests under way, since
+  those may be streams that do nothing.
 - Memory, as a share of what the process may have: from 85 % on connections are closed after their answer, from 92 % on
   no more requests are under way than there were at that moment, from 95 % on nothing is let in that costs money. Each
   step ends two points below where it began.
@@ -32,7 +32,8 @@ _LOOK_S, _LEAST_TICKS = 0.1, 2  # of one tick nobody can tell whether the delay 
 # later, and whoever had come until then filled the kernel's queue. Where few are under way the delay must be longer: a
 # hundred clients that wait for each other on a slow machine are all answered in the end, and come no faster than that.
 _BEGINS_S, _BEGINS_OF_FEW_S, _FEW = 0.1, 1.0, 256
-# Where so many more are under way than a look before; the loop need have been busy for that part of the time only.
+# Where so many more are under way than a look before; the loop, without waiting for its core, need have been busy for
+# that part of the time only.
 _BEGINS_GROWING_S, _GROWING, _BUSY = 0.03, 32, 0.8
 _GOAL_S = 0.008
 _FIRST_PER_S = 100.0  # at least; a process that has just started has worked nothing off yet
@@ -43,11 +44,16 @@ _FULL = 0.93  # busy for that part of the time, the loop has all that it can do
 # How busy the loop is to be. The rest is for what comes in bursts: at 98 % a turn of the loop took 30 ms at times, and
 # whoever is turned away waits for it.
 _AIM = 0.94
-_FALL, _RISE, _MOST = 0.97, 1.05, 1.5  # from one look to the next; of the best
-_BACK, _RISE_BACK = 0.7, 1.15  # up to that part of the best it rises faster
+# So many that are turned away cost as much as one that is answered. For however many they are, no more than this part
+# of the loop is reckoned: clients that ask again at once take what they get, and else nobody would be let in at all.
+_TURNED_AWAY_FOR_ONE, _MOST_FOR_THEM = 18.0, 0.5
+_RECKONED_PER_S = 20.0  # with fewer, what the process does by itself would count for much
+_FALL, _RISE = 0.97, 1.05  # from one look to the next
+_BACK, _RISE_BACK = 0.7, 1.15  # up to that part of what is aimed at it rises faster
+_MOST = 1.5  # of the best, as long as nothing is known of what a request costs
 # While the loop is late fewer are let in, none or nearly none where it is late by so long; should the delay stand, the
 # limit falls as well. At 95 % a delay of 30 ms is else half a second in going.
-_GIVES_WAY_S, _LEAST_PACE, _FALL_LATE = 0.03, 0.1, 0.01
+_GIVES_WAY_S, _LEAST_PACE, _FALL_LATE = 0.03, 0.2, 0.01
 # What came before there was a limit is worked off first, for a while at most: so many come in meanwhile, of the best.
 _DRAINING, _DRAINED_S = 0.5, 2.0
 _ENDS_AFTER_S = 2.0  # without anybody turned away
@@ -82,9 +88,9 @@ class Overload:
         memory_share: Callable[[], float],
         shed: Callable[[str, str, int], None],
     ) -> None:
-        """`busy` is for how many seconds the process, and its event loop alone, have worked, or waited to, since the
-        process began; `memory_share` what is used of the memory that may be used; `shed` is told of requests that were
-        not let in: team, reason, how many."""
+        """`busy` is for how many seconds the process has worked, or waited to, since it began, and its event loop alone
+        has worked; `memory_share` what is used of the memory that may be used; `shed` is told of requests that were not
+        let in: team, reason, how many."""
         self._shares = shares
         self._monotonic_s = monotonic_s
         self._sleep = sleep
@@ -96,6 +102,7 @@ class Overload:
         self._least_late_s = math.inf  # since the last look
         self._looked_s = self._memory_s = self._weights_s = monotonic_s()
         self._ticks = 0  # since then
+        self._is_busy = False  # since the look before; a delay of a loop that is not is the doing of others
         self._ended = 0
         self._before = 0  # requests under way then
         self._worked_off_per_s = self._best_per_s = 0.0
@@ -104,6 +111,8 @@ class Overload:
         self._shed_s = -math.inf  # when somebody was last turned away
         self._begun_s = -math.inf  # when the limit of what comes in was set
         self._bearable_per_s = 0.0  # that limit where no delay stands
+        self._mean_busy = self._mean_done_per_s = 0.0
+        self._cost_s = 0.0  # of the loop, for a request that is answered: the one by the other
         self._is_draining = False  # what came in before that
 
     @property
@@ -169,7 +178,7 @@ class Overload:
         late_s = max(late_s, 0.0)
         self._least_late_s = min(self._least_late_s, late_s)
         self._ticks += 1
-        self._shares.pace = max(1.0 - late_s / _GIVES_WAY_S, _LEAST_PACE)
+        self._shares.pace = max(1.0 - late_s / _GIVES_WAY_S, _LEAST_PACE) if self._is_busy else 1.0
         since_s = now_s - self._looked_s
         if since_s < _LOOK_S or self._ticks < _LEAST_TICKS:
             return
@@ -185,23 +194,36 @@ class Overload:
         shares.look(since_s)
         ended, self._ended = shares.ended - self._ended, shares.ended
         self._worked_off_per_s += min(since_s / _RATE_S, 1.0) * (ended / since_s - self._worked_off_per_s)
-        self._best_per_s = max(self._best_per_s * 0.5 ** (since_s / _BEST_HALVES_S), self._worked_off_per_s)
+        if shares.per_s is None:  # else it is the limit that says how much is worked off
+            self._best_per_s *= 0.5 ** (since_s / _BEST_HALVES_S)
+        self._best_per_s = max(self._best_per_s, self._worked_off_per_s)
         busy_s, loop_s = self._read_busy_s()
         busy, self._busy_s = (busy_s - self._busy_s) / since_s, busy_s
+        self._is_busy = busy >= _BUSY
         loop_busy, self._loop_s = (loop_s - self._loop_s) / since_s, loop_s
-        is_shed = self._tell()
-        if is_shed:
+        shed = self._tell()
+        if shed:
             self._shed_s = now_s
+        self._reckon(loop_busy, ended / since_s, shed / since_s, since_s)
         if now_s - self._memory_s >= _MEMORY_S:
             self._memory_s = now_s
             self.memory_share = self._read_memory()
             self._remember(self.memory_share)
-        shares.limit_rate(self._next_rate(late_s, busy, loop_busy, now_s))
+        shares.limit_rate(self._next_rate(late_s, busy, loop_busy, shed / since_s, now_s))
         self._before = shares.under_way
 
-    def _next_rate(self, late_s: float, busy: float, loop_busy: float, now_s: float) -> float | None:
+    def _reckon(self, loop_busy: float, ended_per_s: float, shed_per_s: float, since_s: float) -> None:
+        done_per_s = ended_per_s + shed_per_s / _TURNED_AWAY_FOR_ONE
+        if done_per_s < _RECKONED_PER_S:
+            return
+        part = min(since_s / _RATE_S, 1.0)
+        self._mean_busy += part * (loop_busy - self._mean_busy)
+        self._mean_done_per_s += part * (done_per_s - self._mean_done_per_s)
+        self._cost_s = self._mean_busy / self._mean_done_per_s
+
+    def _next_rate(self, late_s: float, busy: float, loop_busy: float, shed_per_s: float, now_s: float) -> float | None:
         if self._shares.per_s is None:
-            if not self._is_too_late(late_s, busy):
+            if not self._is_too_late(late_s, busy, loop_busy):
                 return None
             self._begun_s, self._is_draining = now_s, True
             self._bearable_per_s = max(self._worked_off_per_s * _DRAINING, _FIRST_PER_S)
@@ -217,31 +239,33 @@ class Overload:
         elif is_late:
             self._bear(1.0 - _FALL_LATE * min(late_s / _GOAL_S - 1.0, 3.0))
         else:
-            rise = _RISE_BACK if self._bearable_per_s < self._best_per_s * _BACK else _RISE
-            self._bear(min(max(_AIM / max(loop_busy, 0.1), _FALL), rise))
+            for_them = min(shed_per_s / _TURNED_AWAY_FOR_ONE * self._cost_s, _MOST_FOR_THEM)
+            aim_per_s = (_AIM - for_them) / self._cost_s if self._cost_s else self._best_per_s * _MOST
+            rise = _RISE_BACK if self._bearable_per_s < aim_per_s * _BACK else _RISE
+            self._bear(min(max(aim_per_s / self._bearable_per_s, _FALL), rise))
         return self._bearable_per_s
 
-    def _is_too_late(self, late_s: float, busy: float) -> bool:
+    def _is_too_late(self, late_s: float, busy: float, loop_busy: float) -> bool:
         under_way = self._shares.under_way
         if under_way < _FEW:
             return late_s >= _BEGINS_OF_FEW_S and busy >= _FULL
         if under_way >= self._before + _GROWING:
-            return late_s >= _BEGINS_GROWING_S and busy >= _BUSY
+            return late_s >= _BEGINS_GROWING_S and loop_busy >= _BUSY
         return late_s >= _BEGINS_S and busy >= _FULL
 
     def _bear(self, times: float) -> None:
-        """So many times as much as before; within what has been worked off lately, give or take."""
-        before, best_per_s = self._bearable_per_s, self._best_per_s
-        lowest = min(before, max(best_per_s * _LOWEST, _LEAST_PER_S))
-        self._bearable_per_s = min(max(before * times, lowest), max(best_per_s * _MOST, _FIRST_PER_S))
+        """So many times as much as before, but no less than a part of the most that was worked off lately."""
+        before = self._bearable_per_s
+        lowest = min(before, max(self._best_per_s * _LOWEST, _LEAST_PER_S))
+        self._bearable_per_s = max(before * times, lowest)
 
-    def _tell(self) -> bool:
-        """Whether somebody was turned away since the last look; `shed` is told how many."""
-        is_shed = False
+    def _tell(self) -> int:
+        """How many were turned away since the last look; `shed` is told whose."""
+        turned_away = 0
         for team, reason, count in self._shares.untold():
-            is_shed = True
+            turned_away += count
             self._shed(team, reason.value, count)
-        return is_shed
+        return turned_away
 
     def _remember(self, share: float) -> None:
         level = Memory.ENOUGH

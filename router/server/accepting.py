@@ -8,30 +8,37 @@ lets nobody else in. So whenever uvloop has accepted one, whoever waits behind i
 import asyncio
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 
 log = logging.getLogger("penstock.server")
 
 _AT_ONCE = 256  # in one turn: some 30 ms of it
+# Where there is no room for so many: each of them takes the place of another, or is told that there is none.
+_LEAST_AT_ONCE = 16
 
 
 class Acceptor:
     """Of one listening socket, which does not block."""
 
-    def __init__(self, listener: socket.socket) -> None:
+    def __init__(self, listener: socket.socket, *, most: int) -> None:
+        """`most` is how many connections there may be."""
         self._listener = listener
+        self._most = most
         self._is_due = False
         self._entering: set[asyncio.Task[object]] = set()
 
-    def one_came(self, protocol: Callable[[], asyncio.Protocol]) -> None:
-        """A connection was accepted: accept those behind it, soon. `protocol` makes the protocol of each."""
+    def one_came(self, protocol: Callable[[], asyncio.Protocol], connections: Sized) -> None:
+        """A connection was accepted: accept those behind it, soon. `protocol` makes the protocol of each, `connections`
+        are those that there are."""
         if not self._is_due:
             self._is_due = True
-            asyncio.get_running_loop().call_soon(self._accept, protocol)
+            asyncio.get_running_loop().call_soon(self._accept, protocol, connections)
 
-    def _accept(self, protocol: Callable[[], asyncio.Protocol]) -> None:
+    def _accept(self, protocol: Callable[[], asyncio.Protocol], connections: Sized) -> None:
         loop = asyncio.get_running_loop()
-        for _ in range(_AT_ONCE):
+        # Those that are entering are counted by nobody else, and they are files already.
+        room = self._most - len(connections) - len(self._entering)
+        for _ in range(min(max(room, _LEAST_AT_ONCE), _AT_ONCE)):
             try:
                 connection, _ = self._listener.accept()
             except OSError:  # nobody waits; or the server stops; or too many files are open, which uvloop tells
@@ -41,7 +48,7 @@ class Acceptor:
             entering = loop.create_task(self._enter(loop, protocol, connection))
             self._entering.add(entering)
             entering.add_done_callback(self._entering.discard)
-        loop.call_soon(self._accept, protocol)
+        loop.call_soon(self._accept, protocol, connections)
 
     async def _enter(
         self, loop: asyncio.AbstractEventLoop, protocol: Callable[[], asyncio.Protocol], connection: socket.socket

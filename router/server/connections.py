@@ -10,7 +10,7 @@ deadlines.py; how answers are written, in answering.py.
 import asyncio
 import urllib.parse
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sized
 from typing import Any, Protocol, cast
 
 import httptools
@@ -47,7 +47,7 @@ _START, _HEAD, _BODY, _REFUSED = range(4)
 _UNHURRIED = frozenset({Refusal.CROWDED, Refusal.SLOW_HEAD, Refusal.SLOW_BODY})
 
 
-def _nobody(_: object) -> None:
+def _nobody(*_: object) -> None:
     pass
 
 
@@ -72,13 +72,14 @@ class ServerConfig(uvicorn.Config):
         app: ASGIApp,
         *,
         deadlines: Deadlines,
-        accepted: Callable[[Callable[[], asyncio.Protocol]], None] = _nobody,
+        accepted: Callable[[Callable[[], asyncio.Protocol], Sized], None] = _nobody,
         unread_s: float = UNREAD_S,
         refused: Callable[[str], None] = _nobody,
         door: TurnsAway | None = None,
         **options: Any,  # noqa: ANN401 - uvicorn's own
     ) -> None:
-        """`accepted` is told of each connection that was accepted, and how to make the protocol of another.
+        """`accepted` is told of each connection that was accepted: how to make the protocol of another, and which there
+        are.
         `unread_s`: how long a client may take nothing of what waits for it. `refused` is told the reason of each
         connection that is refused. `door` may answer requests in the application's place."""
         super().__init__(app, **options)
@@ -128,7 +129,7 @@ class GuardedConnection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast("asyncio.Transport", transport)
         super().connection_made(transport)
-        self.config.accepted(self._another)
+        self.config.accepted(self._another, self.connections)
         self._unanswered: deque[Answering] = deque()  # the first is being answered, the others wait for it
         transport.set_write_buffer_limits(high=_HIGH_WATER_BYTES, low=_LOW_WATER_BYTES)
         deadlines = self.config.deadlines

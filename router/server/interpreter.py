@@ -1,8 +1,11 @@
-"""What the interpreter is told once, before it serves: about garbage, about threads, and about memory."""
+"""What the interpreter is told before it serves, about garbage, threads and memory; and what it gives back since."""
 
 import ctypes
 import gc
 import sys
+
+import anyio
+import anyio.to_thread
 
 # Containers made, less those gone, before the young are looked through. Python's own 700 is less than one request
 # makes: whatever a request holds while it waits for its provider was looked through, and kept, again and again.
@@ -19,6 +22,9 @@ SWITCH_INTERVAL_S = 0.001
 _M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
 _GIVEN_BACK_BYTES = 256 * 1024  # what is larger is given back as soon as it is freed
 _ARENAS = 2
+# What is smaller stays in holes between what is held, 10 to 30 MB after many requests at once. Once in a while the
+# pages of these holes are given back: 6 ms for 30 MB, in a thread.
+_GIVEN_BACK_EVERY_S = 60.0
 
 
 def prepare_to_serve() -> None:
@@ -39,3 +45,17 @@ def _give_memory_back() -> None:
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, _GIVEN_BACK_BYTES)
         mallopt(_M_ARENA_MAX, _ARENAS)
+
+
+def give_holes_back() -> None:
+    """Give the memory between what is held back to the system. Blocks for some milliseconds."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+async def keep_giving_back() -> None:
+    """`give_holes_back` again and again, until cancelled."""
+    while True:
+        await anyio.sleep(_GIVEN_BACK_EVERY_S)
+        await anyio.to_thread.run_sync(give_holes_back)

@@ -316,10 +316,11 @@ def _config(
 ) -> ServerConfig:
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     listener.setblocking(False)
+    most = most_connections(files, share)
     return ServerConfig(
         app,
-        deadlines=Deadlines(most=most_connections(files, share)),
-        accepted=Acceptor(listener).one_came,
+        deadlines=Deadlines(most=most),
+        accepted=Acceptor(listener, most=most).one_came,
         unread_s=unread_s,
         refused=refused,
         door=door,

@@ -193,7 +193,12 @@ class SqliteStore:
             connection.execute(statements.GIVE_UP_CLAIMS)
 
     def keep_labels(self, labels: Sequence[Label]) -> int:
-        kept = {key[:-1]: (key, row) for key, row in map(rows.label_row, labels)}  # the last of each
+        kept: dict[rows.Row, tuple[rows.Row, rows.Row]] = {}  # as one after the other would leave them
+        for key, row in map(rows.label_row, labels):
+            same = kept.get(key[:-1])
+            if same is None or same[0] != key:
+                kept.pop(key[:-1], None)
+                kept[key[:-1]] = (key, row)
         with self._transaction() as connection:
             _write_rows(connection, statements.REPLACE_LABELS, [key for key, _ in kept.values()])
             before = connection.total_changes

@@ -13,7 +13,7 @@ class Busy(NamedTuple):
     that is late, and has such, has no more to do than it can, but shares its core with others."""
 
     all_s: float  # CPU that all threads have had, and what the loop has waited for a core
-    loop_s: float  # of the loop alone; while it waits for another thread to let go of the interpreter it is idle
+    loop_s: float  # CPU of the loop alone: without what it waits for a core, or for another thread's turn to end
 
 
 def busy(schedstat: Path = _SCHEDSTAT) -> Busy:
@@ -23,4 +23,4 @@ def busy(schedstat: Path = _SCHEDSTAT) -> Busy:
         waited_s = int(schedstat.read_bytes().split()[1]) / _NS
     except (OSError, IndexError):
         waited_s = 0.0
-    return Busy(time.process_time() + waited_s, time.thread_time() + waited_s)
+    return Busy(time.process_time() + waited_s, time.thread_time())

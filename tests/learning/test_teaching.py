@@ -101,6 +101,43 @@ async def test_a_process_that_has_no_time_keeps_what_it_is_told_and_learns_it_la
     assert process.happened == [("search", "promoted")]
 
 
+async def test_without_time_old_labels_are_dropped_all_the_same(store: SqliteStore) -> None:
+    process = Process(store, limits=Limits(kept=timedelta(days=10)))
+    process.has_time = False
+    process.tell([label(1)])
+    for day in range(12):
+        process.now = AT + timedelta(days=day, minutes=1)
+        await process.teacher.teach()
+
+    assert store.labels_after(0, 10) == []
+
+
+async def test_without_time_a_team_whose_answers_are_asked_again_falls_back_all_the_same(store: SqliteStore) -> None:
+    process = Process(store, limits=Limits(retried_share=0.1))
+    process.tell(scored(0.4, 600))
+    await process.teacher.teach()
+    process.has_time = False
+    answered(process.rates, process.now.date(), 200, 0)
+    for _ in range(21):
+        process.rates.retried(SEARCH, process.now.date())
+    await process.teacher.teach()
+
+    assert process.happened == [("search", "promoted"), ("search", "fell_back")]
+
+
+async def test_a_process_that_never_has_time_learns_something_every_ten_minutes(store: SqliteStore) -> None:
+    process = Process(store)
+    process.has_time = False
+    process.tell(scored(0.4, 600))
+    await process.teacher.teach()
+    at_first = process.lessons.last_number
+    process.now += timedelta(minutes=10)
+    await process.teacher.teach()
+    await process.teacher.teach()
+
+    assert (at_first, process.lessons.last_number) == (0, 500)
+
+
 async def test_five_hundred_labels_are_refit_by_one_process_and_both_speak(store: SqliteStore) -> None:
     one, two = Process(store), Process(store, "two")
     one.tell(scored(0.4, 600))
@@ -165,7 +202,7 @@ class Between(SqliteStore):
 
     def __init__(self, store: SqliteStore) -> None:
         super().__init__(store._path)
-        self.happens: Callable[[], None] = lambda: None
+        self.happens: Callable[[], object] = lambda: None
 
     def swap_learned(self, name: str, before: bytes | None, content: bytes, at: datetime) -> bool:
         happens, self.happens = self.happens, lambda: None

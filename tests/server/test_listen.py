@@ -1,5 +1,6 @@
 """Sockets: the admin port in the file system, and how connections are accepted."""
 
+import asyncio
 import http.client
 import os
 import socket
@@ -12,6 +13,7 @@ import anyio.lowlevel
 import anyio.to_thread
 import pytest
 
+from router.server.accepting import Acceptor
 from router.server.listen import (
     ADMIN_CONNECTIONS,
     PortTaken,
@@ -149,6 +151,38 @@ def test_all_who_wait_are_accepted_though_the_loop_turns_seldom(
         taken = anyio.run(turns, listener, backend_options={"use_uvloop": use_uvloop})
 
     assert taken < 100
+
+
+def test_where_there_is_little_room_few_are_accepted_in_a_turn() -> None:
+    """Each is an open file before anybody counts it: the files of providers and stores were used up."""
+
+    class Entering(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            transport.close()
+
+    async def accepted(listener: socket.socket) -> int:
+        entering: list[Entering] = []
+
+        def protocol() -> Entering:
+            entering.append(Entering())
+            return entering[-1]
+
+        Acceptor(listener, most=20).one_came(protocol, entering)
+        for _ in range(4):
+            await anyio.lowlevel.checkpoint()
+        count = len(entering)
+        while len(entering) < 200:
+            await anyio.lowlevel.checkpoint()
+        await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()}, timeout=1)
+        return count
+
+    with closing(bound("127.0.0.1", 0)) as listener, ExitStack() as clients:
+        listener.setblocking(False)
+        for _ in range(200):
+            clients.enter_context(socket.create_connection(listener.getsockname()))
+        count = anyio.run(accepted, listener, backend_options={"use_uvloop": True})
+
+    assert 20 <= count <= 20 + 4 * 16
 
 
 def test_a_worker_that_begins_does_not_have_the_others_block() -> None:

@@ -1,5 +1,6 @@
 """What is sent to one client when its request ends in more than one way at a time."""
 
+import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import closing
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from router.gateway.idempotency import Idempotency
 from router.keys import TeamName
 from router.server.streaming import Client
 from router.storage.sqlite import SqliteStore
+from router.storage.store import AnswerStore, Claim, Claimed
 from router.wire.dialect import InOpenAIsWords
 
 pytestmark = pytest.mark.anyio
@@ -143,3 +145,28 @@ async def test_the_key_of_a_request_that_failed_is_free_before_its_client_hears_
             await client.refuse(STOPPING)
 
     assert heard == [(503, None)]
+
+
+async def test_a_store_that_does_not_answer_keeps_no_error_from_the_client() -> None:
+    gone_on = threading.Event()
+
+    class Silent:
+        def claim_answer(self, claim: Claim, *, at: datetime, until: datetime) -> Claimed | None:
+            return None
+
+        def give_up_claim(self, claim: Claim) -> None:
+            gone_on.wait(30)
+
+    keys, told = Idempotency(cast("AnswerStore", Silent()), now=lambda: datetime(2026, 11, 30, tzinfo=UTC)), []
+
+    async def tell(message: Message) -> None:
+        told.append(message["type"])
+
+    with anyio.fail_after(10):
+        async with keys.once(TeamName("search"), "order-20", b"tea", request_id="req_1") as once:
+            exchange = cast("Exchange", Answered())
+            client = Client(exchange, Wire().receive, tell, headers=lambda _: (), comment_every_s=10, once=once)
+            await client.refuse(STOPPING)
+    gone_on.set()
+
+    assert told == ["http.response.start", "http.response.body"]

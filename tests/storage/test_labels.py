@@ -67,6 +67,17 @@ def test_of_many_labels_at_once_those_with_another_score_take_the_place_of_what_
     }
 
 
+def test_of_labels_of_one_answer_given_at_once_the_last_score_counts_with_what_was_first_said_of_it(
+    any_store: Store,
+) -> None:
+    one, other = (msgspec.structs.replace(LABEL, request_id=name) for name in ("req_1", "req_2"))
+    again = msgspec.structs.replace(one, reason="again")
+    changed = msgspec.structs.replace(other, score=1.0)
+    any_store.keep_labels([other, one, again, changed])
+
+    assert [label for _, label in any_store.labels_after(0, 10)] == [one, changed]
+
+
 def test_other_signals_and_other_calls_of_a_request_are_labels_of_their_own(any_store: Store) -> None:
     others = [
         msgspec.structs.replace(LABEL, signal=Signal.VERIFIER),

@@ -54,5 +54,5 @@ def test_time_in_which_a_core_was_waited_for_is_busy(tmp_path: Path) -> None:
     waited, alone = busy(schedstat), busy(tmp_path / "none")
 
     assert 4.9 < waited.all_s - alone.all_s < 5.5
-    assert 4.9 < waited.loop_s - alone.loop_s < 5.5
+    assert abs(waited.loop_s - alone.loop_s) < 0.5
     assert alone.loop_s <= busy(schedstat).all_s - 4.9
