@@ -5,10 +5,9 @@ There are three signs of it, each with another answer:
 - The event loop is late, and stays so: the least delay of a tenth of a second is what counts (as in CoDel, RFC 8289),
   so that one long step of it is no sign; nor is a delay of a process that has nothing to do in between, which is the
   doing of others. From then on requests a second are limited, at first to half of what was worked off in the last
-  second, until what had come before is done. After that the limit is what keeps the loop nearly busy, by what a
-  request has cost it lately. For a delay, however short, it gives way at once and for the moment, until that is worked
-  off. It ends when nobody has been turned away for a while. It limits a rate and no number of requests under way, since
-  those may be streams that do nothing.
+  second, until what had come before is done. After that the limit is what keeps the loop nearly busy. For a delay,
+  however short, it gives way at once and for the moment, until that is worked off. It ends when nobody has been turned
+  away for a while. It limits a rate and no number of requests under way, since those may be streams that do nothing.
 - Memory, as a share of what the process may have: from 85 % on connections are closed after their answer, from 92 % on
   no more requests are under way than there were at that moment, from 95 % on nothing is let in that costs money. Each
   step ends two points below where it began.
@@ -44,16 +43,16 @@ _FULL = 0.93  # busy for that part of the time, the loop has all that it can do
 # How busy the loop is to be. The rest is for what comes in bursts: at 98 % a turn of the loop took 30 ms at times, and
 # whoever is turned away waits for it.
 _AIM = 0.94
-# So many that are turned away cost as much as one that is answered. For however many they are, no more than this part
-# of the loop is reckoned: clients that ask again at once take what they get, and else nobody would be let in at all.
-_TURNED_AWAY_FOR_ONE, _MOST_FOR_THEM = 18.0, 0.5
+# But however busy it is, so much of what would fit beside those that are turned away is let in: clients that ask again
+# at once take all the time that there is, and else nobody would be let in at all. So many of them cost as much as one
+# that is answered, and no more than this part of the loop is reckoned for them.
+_LEAST_FITTING, _TURNED_AWAY_FOR_ONE, _MOST_FOR_THEM = 0.8, 18.0, 0.5
 _RECKONED_PER_S = 20.0  # with fewer, what the process does by itself would count for much
 _FALL, _RISE = 0.97, 1.05  # from one look to the next
-_BACK, _RISE_BACK = 0.7, 1.15  # up to that part of what is aimed at it rises faster
-_MOST = 1.5  # of the best, as long as nothing is known of what a request costs
-# While the loop is late fewer are let in, none or nearly none where it is late by so long; should the delay stand, the
+_BACK, _RISE_BACK = 0.7, 1.15  # up to that part of what would fit it rises faster
+# While the loop is late fewer are let in, a tenth where it is late by that and more; should the delay stand, the
 # limit falls as well. At 95 % a delay of 30 ms is else half a second in going.
-_GIVES_WAY_S, _LEAST_PACE, _FALL_LATE = 0.03, 0.2, 0.01
+_GIVES_WAY_S, _LEAST_PACE, _FALL_LATE = 0.03, 0.1, 0.01
 # What came before there was a limit is worked off first, for a while at most: so many come in meanwhile, of the best.
 _DRAINING, _DRAINED_S = 0.5, 2.0
 _ENDS_AFTER_S = 2.0  # without anybody turned away
@@ -239,10 +238,10 @@ class Overload:
         elif is_late:
             self._bear(1.0 - _FALL_LATE * min(late_s / _GOAL_S - 1.0, 3.0))
         else:
-            for_them = min(shed_per_s / _TURNED_AWAY_FOR_ONE * self._cost_s, _MOST_FOR_THEM)
-            aim_per_s = (_AIM - for_them) / self._cost_s if self._cost_s else self._best_per_s * _MOST
-            rise = _RISE_BACK if self._bearable_per_s < aim_per_s * _BACK else _RISE
-            self._bear(min(max(aim_per_s / self._bearable_per_s, _FALL), rise))
+            fitting_per_s = self._fitting_per_s(shed_per_s)
+            rise = _RISE_BACK if self._bearable_per_s < fitting_per_s * _BACK else _RISE
+            is_too_low = self._bearable_per_s < fitting_per_s * _LEAST_FITTING
+            self._bear(rise if is_too_low else min(max(_AIM / max(loop_busy, 0.1), _FALL), rise))
         return self._bearable_per_s
 
     def _is_too_late(self, late_s: float, busy: float, loop_busy: float) -> bool:
@@ -252,6 +251,12 @@ class Overload:
         if under_way >= self._before + _GROWING:
             return late_s >= _BEGINS_GROWING_S and loop_busy >= _BUSY
         return late_s >= _BEGINS_S and busy >= _FULL
+
+    def _fitting_per_s(self, shed_per_s: float) -> float:
+        """How many requests the loop can do beside those that are turned away, by what they have cost lately."""
+        if not self._cost_s:
+            return self._best_per_s
+        return (_AIM - min(shed_per_s / _TURNED_AWAY_FOR_ONE * self._cost_s, _MOST_FOR_THEM)) / self._cost_s
 
     def _bear(self, times: float) -> None:
         """So many times as much as before, but no less than a part of the most that was worked off lately."""
