@@ -43,7 +43,7 @@ def test_where_nothing_is_told_nothing_is_short(tmp_path: Path) -> None:
 def test_workers_have_equal_parts_of_what_there_is() -> None:
     alone, shared = (MemoryUse(limit_bytes=1 << 30, processes=number).share() for number in (1, 4))
 
-    assert 0.01 < alone < 2
+    assert alone > 0.01
     assert 3.5 < shared / alone < 4.5
 
 
