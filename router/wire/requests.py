@@ -447,6 +447,7 @@ _UNBOUNDED = {
     "web_search_options": "web search bills a fee per call that cannot be held in advance; leave it out",
     "stop_server_tools_when": "server tools bill fees that cannot be held in advance; leave it out",
     "deferred_tools": "server tools among them bill fees that cannot be held in advance; use `tools`",
+    "container": "code that runs at the provider bills fees that cannot be held in advance; leave it out",
 }
 # What is allowed rather than what is not: a tier or a server tool that is new tomorrow must not slip through.
 # OpenRouter takes `web_search` and `web_search_preview` for its own server tool (its OpenAPI file, 2026-08).

@@ -110,6 +110,15 @@ async def test_whoever_has_no_key_is_answered_as_the_page_says(tmp_path: Path, s
 
 
 @pytest.mark.anyio
+async def test_what_a_page_from_elsewhere_sends_is_answered_as_the_page_says(tmp_path: Path) -> None:
+    async with _served(tmp_path) as served:
+        faults, refused = await anyio.to_thread.run_sync(served.faults_from_elsewhere)
+
+    assert faults == []
+    assert "POST /admin/reload" in refused
+
+
+@pytest.mark.anyio
 async def test_an_answer_that_is_not_on_the_page_is_noticed() -> None:
     (models,) = (each for each in operations() if each.name == "GET /v1/models")
     named = ("x-request-id", "req_1")
@@ -167,13 +176,29 @@ class _Served:
             client.close()
         return faults, refused
 
-    def _answer(self, port: Port, operation: Operation, body: Any, authorization: str | None) -> Answer:  # noqa: ANN401 - as the page shows it
+    def faults_from_elsewhere(self) -> tuple[list[str], set[str]]:
+        """Of every operation of the admin port that is no GET; and the names of those that were refused with a 403."""
+        faults: list[str] = []
+        refused: set[str] = set()
+        for operation in operations():
+            if "admin" in operation.ports and operation.method not in ("GET", "HEAD"):
+                body = next(iter(operation.bodies.values()), None)
+                answer = self._answer("admin", operation, body, None, "origin: https://elsewhere.example")
+                faults += operation.faults(answer)
+                if answer.status == 403:
+                    refused.add(operation.name)
+        for client in self._clients.values():
+            client.close()
+        return faults, refused
+
+    def _answer(self, port: Port, operation: Operation, body: Any, authorization: str | None, *more: str) -> Answer:  # noqa: ANN401
         content = b"" if body is None else operation.encoded(body)
         query = [(each.name, each.examples[0]) for each in operation.of("query")]
         lines = [f"{operation.method} {operation.target({}, query)} HTTP/1.1", "host: 127.0.0.1"]
         lines += [f"content-type: {operation.body_kind}", f"content-length: {len(content)}"]
         if authorization is not None:
             lines.append(f"authorization: {authorization}")
+        lines += more
         message = "\r\n".join(lines).encode() + b"\r\n\r\n" + content
         return self._clients[port].ask(message, is_head=operation.method == "HEAD").answer
 

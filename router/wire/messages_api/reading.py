@@ -291,7 +291,8 @@ def _refuse_what_cannot_be_bounded(typed: _Body, members: Mapping[str, Raw]) -> 
         refuse_more_answers(members, name)
     for name, reason in _UNBOUNDED.items():
         value = members.get(name)
-        if is_given(value) and bytes(value or b"") not in (b"[]", b"{}"):
+        # An empty container is one all the same.
+        if is_given(value) and (name == "container" or bytes(value or b"") not in (b"[]", b"{}")):
             raise _refused(name, reason)
     if typed.service_tier is not None and typed.service_tier not in _TIERS:
         raise _refused("service_tier", "it may be billed above the catalog's prices; use 'auto' or 'standard_only'")
