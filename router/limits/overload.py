@@ -25,7 +25,7 @@ from router.limits.shares import Shares, Shed
 
 TICK_S, _TICK_LIMITED_S = 0.02, 0.01
 _LOOK_S, _LEAST_TICKS = 0.1, 2  # of one tick nobody can tell whether the delay stood
-# A standing delay at which the limit begins, and the one beyond which it gives way. A request is taken up some five
+# A standing delay at which the limit begins, and the one beyond which it falls. A request is taken up some five
 # times until it is answered: 0.1 s are half a second of every request's time. Where three times as many come as can be
 # worked off each turn of the loop takes three times as long as the one before: with 0.2 s it began one or two seconds
 # later, and whoever had come until then filled the kernel's queue. Where few are under way the delay must be longer: a
@@ -105,13 +105,12 @@ class Overload:
         self._ended = 0
         self._before = 0  # requests under way then
         self._worked_off_per_s = self._best_per_s = 0.0
-        self._read_busy_s = busy
+        self._read_busy = busy
         self._busy_s, self._loop_s = busy()
         self._shed_s = -math.inf  # when somebody was last turned away
         self._begun_s = -math.inf  # when the limit of what comes in was set
         self._bearable_per_s = 0.0  # that limit where no delay stands
-        self._mean_busy = self._mean_done_per_s = 0.0
-        self._cost_s = 0.0  # of the loop, for a request that is answered: the one by the other
+        self._mean_busy = self._mean_done_per_s = 0.0  # the one by the other is what a request costs the loop
         self._is_draining = False  # what came in before that
 
     @property
@@ -196,7 +195,7 @@ class Overload:
         if shares.per_s is None:  # else it is the limit that says how much is worked off
             self._best_per_s *= 0.5 ** (since_s / _BEST_HALVES_S)
         self._best_per_s = max(self._best_per_s, self._worked_off_per_s)
-        busy_s, loop_s = self._read_busy_s()
+        busy_s, loop_s = self._read_busy()
         busy, self._busy_s = (busy_s - self._busy_s) / since_s, busy_s
         self._is_busy = busy >= _BUSY
         loop_busy, self._loop_s = (loop_s - self._loop_s) / since_s, loop_s
@@ -218,7 +217,6 @@ class Overload:
         part = min(since_s / _RATE_S, 1.0)
         self._mean_busy += part * (loop_busy - self._mean_busy)
         self._mean_done_per_s += part * (done_per_s - self._mean_done_per_s)
-        self._cost_s = self._mean_busy / self._mean_done_per_s
 
     def _next_rate(self, late_s: float, busy: float, loop_busy: float, shed_per_s: float, now_s: float) -> float | None:
         if self._shares.per_s is None:
@@ -254,9 +252,10 @@ class Overload:
 
     def _fitting_per_s(self, shed_per_s: float) -> float:
         """How many requests the loop can do beside those that are turned away, by what they have cost lately."""
-        if not self._cost_s:
+        if not self._mean_busy:
             return self._best_per_s
-        return (_AIM - min(shed_per_s / _TURNED_AWAY_FOR_ONE * self._cost_s, _MOST_FOR_THEM)) / self._cost_s
+        cost_s = self._mean_busy / self._mean_done_per_s
+        return (_AIM - min(shed_per_s / _TURNED_AWAY_FOR_ONE * cost_s, _MOST_FOR_THEM)) / cost_s
 
     def _bear(self, times: float) -> None:
         """So many times as much as before, but no less than a part of the most that was worked off lately."""

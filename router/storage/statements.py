@@ -61,7 +61,6 @@ def _values(columns: tuple[str, ...], count: int = 1) -> str:
 
 # PostgreSQL's. Returns the row's own id, or nothing if the entry is kept already.
 INSERT_ENTRY = f"INSERT INTO entries {_values(ENTRY_COLUMNS)} ON CONFLICT (request_id) DO NOTHING RETURNING id"
-INSERT_ATTEMPT = f"INSERT INTO attempts {_values(ATTEMPT_COLUMNS)}"
 # SQLite's: whoever writes knows the numbers that are free. By how many rows they insert, the most first.
 ROWS_AT_ONCE = (32, 8, 1)
 INSERT_NUMBERED_ENTRIES = {
@@ -69,6 +68,7 @@ INSERT_NUMBERED_ENTRIES = {
     for count in ROWS_AT_ONCE
 }
 INSERT_ATTEMPTS = {count: f"INSERT INTO attempts {_values(ATTEMPT_COLUMNS, count)}" for count in ROWS_AT_ONCE}
+INSERT_ATTEMPT = INSERT_ATTEMPTS[1]
 LAST_ENTRY = "SELECT COALESCE(MAX(id), 0) FROM entries"
 ENTRIES_AFTER = "SELECT id FROM entries WHERE id > ?"
 
@@ -153,7 +153,6 @@ DROP_PROMPTS = "DELETE FROM prompts WHERE team = ? AND at < ?"
 # that whoever has read up to the last number hears of it.
 REPLACE_LABEL = "DELETE FROM labels WHERE request_id = ? AND call = ? AND signal = ? AND score <> ?"
 _LABEL_COLUMNS = ("request_id", "call", "signal", "team", "at", "score", "content")
-KEEP_LABEL = f"INSERT INTO labels {_values(_LABEL_COLUMNS)} ON CONFLICT (request_id, call, signal) DO NOTHING"
 # SQLite's, of so many labels, none of them twice.
 REPLACE_LABELS = {
     count: f"""
@@ -169,6 +168,7 @@ KEEP_LABELS = {
     count: f"INSERT INTO labels {_values(_LABEL_COLUMNS, count)} ON CONFLICT (request_id, call, signal) DO NOTHING"
     for count in ROWS_AT_ONCE
 }
+KEEP_LABEL = KEEP_LABELS[1]
 LABELS_AFTER = "SELECT number, content FROM labels WHERE number > ? ORDER BY number LIMIT ?"
 LAST_LABELS = "SELECT number, content FROM labels WHERE team = ? ORDER BY number DESC LIMIT ?"
 DROP_LABELS = "DELETE FROM labels WHERE at < ?"

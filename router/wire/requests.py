@@ -436,9 +436,9 @@ def _asks_reasoning(typed: _ChatBody) -> bool:
     return typed.reasoning is not None if effort is None else effort != "none"
 
 
-# Each of these, unless it is null or an empty list, lets the provider choose another model, or adds fees that no price
-# in the catalog bounds. Sent on unseen, they would let a request cost more than was held for it (reference:
-# openrouter.md §1.1, §1.3).
+# Each of these, unless it is null or an empty list of what is listed there, lets the provider choose another model, or
+# adds fees that no price in the catalog bounds. Sent on unseen, they would let a request cost more than was held for it
+# (reference: openrouter.md §1.1, §1.3).
 _UNBOUNDED = {
     "models": "it lets the provider fall back to models outside your team's policy; list candidates in the policy",
     "route": "routing is decided by your team's policy; leave it out",
@@ -449,6 +449,7 @@ _UNBOUNDED = {
     "deferred_tools": "server tools among them bill fees that cannot be held in advance; use `tools`",
     "container": "code that runs at the provider bills fees that cannot be held in advance; leave it out",
 }
+_NOTHING, _NO_CONTAINER = (b"null", b"[]"), (b"null",)  # as JSON has it; an empty container is one all the same
 # What is allowed rather than what is not: a tier or a server tool that is new tomorrow must not slip through.
 # OpenRouter takes `web_search` and `web_search_preview` for its own server tool (its OpenAPI file, 2026-08).
 _CATALOG_PRICED_TIERS = frozenset({"auto", "default", "flex"})
@@ -478,7 +479,7 @@ def _refuse_what_cannot_be_bounded(typed: _ChatBody, members: Mapping[str, Raw])
     refuse_more_answers(members, "best_of")
     if not _UNBOUNDED.keys().isdisjoint(members):
         for name, reason in _UNBOUNDED.items():
-            if name in members and bytes(members[name]) not in (b"null", b"[]"):
+            if name in members and bytes(members[name]) not in (_NO_CONTAINER if name == "container" else _NOTHING):
                 raise InvalidRequest(f"`{name}` is not accepted: {reason}.", param=name, code="unsupported_parameter")
     if typed.service_tier is not None and typed.service_tier not in _CATALOG_PRICED_TIERS:
         raise InvalidRequest(

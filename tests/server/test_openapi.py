@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -163,30 +163,23 @@ class _Served:
 
     def faults_without_key(self, authorization: str | None) -> tuple[list[str], set[str]]:
         """Of every operation; and the names of those that were refused with a 401."""
-        faults: list[str] = []
-        refused: set[str] = set()
-        for operation in operations():
-            for port in operation.ports:
-                body = next(iter(operation.bodies.values()), None)
-                answer = self._answer(port, operation, body, authorization)
-                faults += operation.faults(answer)
-                if answer.status == 401:
-                    refused.add(operation.name)
-        for client in self._clients.values():
-            client.close()
-        return faults, refused
+        return self._refused(401, [(port, each) for each in operations() for port in each.ports], authorization)
 
     def faults_from_elsewhere(self) -> tuple[list[str], set[str]]:
         """Of every operation of the admin port that is no GET; and the names of those that were refused with a 403."""
+        posts = [each for each in operations() if "admin" in each.ports and each.method not in ("GET", "HEAD")]
+        return self._refused(403, [("admin", each) for each in posts], None, "origin: https://elsewhere.example")
+
+    def _refused(
+        self, status: int, asked: Sequence[tuple[Port, Operation]], authorization: str | None, *more: str
+    ) -> tuple[list[str], set[str]]:
         faults: list[str] = []
         refused: set[str] = set()
-        for operation in operations():
-            if "admin" in operation.ports and operation.method not in ("GET", "HEAD"):
-                body = next(iter(operation.bodies.values()), None)
-                answer = self._answer("admin", operation, body, None, "origin: https://elsewhere.example")
-                faults += operation.faults(answer)
-                if answer.status == 403:
-                    refused.add(operation.name)
+        for port, operation in asked:
+            answer = self._answer(port, operation, next(iter(operation.bodies.values()), None), authorization, *more)
+            faults += operation.faults(answer)
+            if answer.status == status:
+                refused.add(operation.name)
         for client in self._clients.values():
             client.close()
         return faults, refused

@@ -224,6 +224,7 @@ def test_a_count_that_no_store_could_hold_the_price_of_is_refused(name: str, mos
         ({"plugins": [{"id": "web"}]}, "plugins"),
         ({"web_search_options": {}}, "web_search_options"),
         ({"container": {}}, "container"),
+        ({"container": []}, "container"),
         ({"stop_server_tools_when": [{"type": "step_count"}]}, "stop_server_tools_when"),
         ({"deferred_tools": [{"type": "openrouter:web_search"}]}, "deferred_tools"),
         ({"service_tier": "priority"}, "service_tier"),

@@ -101,9 +101,9 @@ _SAME = ("temperature", "top_p", "top_k", "cache_control", "provider", "session_
 # Refused by the reader of chats, in its words.
 _UNBOUNDED_IN_CHATS = (
     "models", "route", "preset", "plugins", "web_search_options", "stop_server_tools_when", "deferred_tools",
+    "container",
 )  # fmt: skip
 _UNBOUNDED = {
-    "container": "code that runs at the provider bills fees that cannot be held in advance; leave it out",
     "mcp_servers": "servers that the provider calls add prompts and turns of unknown size; call them yourself",
     "fallbacks": "it lets the provider fall back to models outside your team's policy; list candidates in the policy",
 }
@@ -291,8 +291,7 @@ def _refuse_what_cannot_be_bounded(typed: _Body, members: Mapping[str, Raw]) -> 
         refuse_more_answers(members, name)
     for name, reason in _UNBOUNDED.items():
         value = members.get(name)
-        # An empty container is one all the same.
-        if is_given(value) and (name == "container" or bytes(value or b"") not in (b"[]", b"{}")):
+        if is_given(value) and bytes(value or b"") not in (b"[]", b"{}"):
             raise _refused(name, reason)
     if typed.service_tier is not None and typed.service_tier not in _TIERS:
         raise _refused("service_tier", "it may be billed above the catalog's prices; use 'auto' or 'standard_only'")

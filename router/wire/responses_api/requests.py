@@ -86,7 +86,7 @@ _SAME_IN_A_CHAT = (
     "model", "stream", "temperature", "top_p", "top_k", "presence_penalty", "frequency_penalty", "user", "service_tier",
     "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention", "safety_identifier", "session_id", "provider",
     "cache_control", "trace", "debug", "modalities", "image_config", "models", "route", "preset", "plugins",
-    "web_search_options", "stop_server_tools_when", "deferred_tools",
+    "web_search_options", "stop_server_tools_when", "deferred_tools", "container",
 )  # fmt: skip
 # What is said to a chat in another way, what only the answer repeats, and what changes nothing where it is read.
 _SAID_OTHERWISE = frozenset(

@@ -290,6 +290,7 @@ def test_a_tool_that_its_provider_writes_out_is_held_for() -> None:
         ({"mcp_servers": [{"type": "url", "url": "https://example.org", "name": "x"}]}, "mcp_servers"),
         ({"container": "container_1"}, "container"),
         ({"container": {}}, "container"),
+        ({"container": []}, "container"),
         ({"n": 16}, "n"),
         ({"best_of": 16}, "best_of"),
         ({"service_tier": "priority"}, "service_tier"),
