@@ -70,6 +70,8 @@ def verify(config: Path | None, text: str | None, *, is_sandbox: bool, is_json: 
     else:
         compared = f"compared with {' and '.join(heads)}" if heads else "compared with no head seen before"
         click.echo(f"{end.number} rows, whole, {compared}. Its head: {end}")
+        if not heads:
+            click.echo(f"Rows cut off its end would not show: there is no {file.path}, and no --head.", err=True)
     sys.exit(1 if isinstance(end, Broken) else 0)
 
 

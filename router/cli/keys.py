@@ -95,7 +95,8 @@ def create(
         scope=scope,
     )
     with closing(open_store(snapshot.settings)) as store:
-        write_down(snapshot.settings, store, Act.KEY_CREATED, key.id, _told(record, _until(record.expires_at)))
+        bounds = ", ".join(filter(None, (*scope.told(), _until(record.expires_at))))
+        write_down(snapshot.settings, store, Act.KEY_CREATED, key.id, _told(record, bounds))
         store.add(record)
     if is_json:
         click.echo(as_json({**_as_data(record, now), "key": written(key)}))

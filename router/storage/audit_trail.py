@@ -19,6 +19,7 @@ import anyio
 import anyio.to_thread
 
 from router.audit import SYSTEM, Act, Broken, Chain, Entry, Head, Row, head_from, lost_end
+from router.errors import PenstockError
 from router.storage.errors import StoreUnavailable
 from router.storage.rows import moment_text
 from router.storage.store import AuditStore
@@ -35,6 +36,12 @@ _MOST_CHARACTERS = 500  # of each text
 _CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
+class DamagedHead(PenstockError):
+    """What was to be compared with the log is not what was kept."""
+
+    code = "audit_head_damaged"
+
+
 class HeadFile:
     """The last head that was seen from this machine. Several processes may share it."""
 
@@ -42,19 +49,33 @@ class HeadFile:
         self.path = path
 
     def read(self) -> Head | None:
-        """None: nothing was seen yet, or what is there is no head."""
+        """None: nothing was seen yet. Raises DamagedHead if what is there is no head, or cannot be read."""
         try:
-            return head_from(self.path.read_text(encoding="ascii", errors="replace"))
-        except OSError:
+            return self._head(self.path.read_bytes())
+        except FileNotFoundError:
             return None
+        except OSError as error:
+            raise DamagedHead(f"{self.path} cannot be read ({error.strerror}).") from None
 
     def advance(self, head: Head) -> None:
-        """Keep it, unless a later one is there. Raises OSError."""
+        """Keep it, unless a later one is there. Raises OSError, and DamagedHead: then what is there stays."""
         with self._held() as file:
-            kept = head_from(os.pread(file, 200, 0).decode("ascii", "replace"))
+            kept = self._head(os.pread(file, 200, 0))
             if kept is None or kept.number < head.number:
                 # Of one length always, and written in one go: it is never half of one and half of another.
                 os.pwrite(file, f"{head.number:020}:{head.mac.hex()}\n".encode(), 0)
+
+    def _head(self, content: bytes) -> Head | None:
+        if not content:  # made, and then its process was killed
+            return None
+        head = head_from(content.decode("ascii", "replace"))
+        if head is None:
+            raise DamagedHead(
+                f"{self.path} holds no head (NUMBER:MAC): it was not Penstock that wrote there, perhaps to hide that "
+                "the end of the audit log was cut off. Move the file away, and compare the log with a head from "
+                "elsewhere, such as the logs: penstock audit verify --head NUMBER:MAC."
+            )
+        return head
 
     @contextmanager
     def _held(self) -> Iterator[int]:
@@ -87,10 +108,15 @@ class AuditTrail:
         self._process = process
         self._waiting: deque[tuple[Entry, bool]] = deque()
         self._given_up = 0
-        self._seen = self._remembered = head_file.read()
+        self._seen: Head | None = None
+        self._remembered: Head | None = None  # by the file
         self.is_intact = True  # as far as this process has seen
         self._followers: list[tuple[Act, Callable[[Row], None]]] = []
         self._to_recall: list[tuple[Act, timedelta, Callable[[Row], None]]] = []
+        try:
+            self._seen = self._remembered = head_file.read()
+        except DamagedHead as error:
+            self._found_damaged(error)
 
     @property
     def head(self) -> Head:
@@ -184,14 +210,20 @@ class AuditTrail:
                     told(row)
 
     def _remember(self) -> None:
-        """Move the file on to what was seen."""
-        if self._seen is None or self._seen == self._remembered or not self._seen.number:
+        """Move the file on to what was seen. One that was found damaged stays as it is, to be looked at."""
+        if self._seen is None or self._seen == self._remembered or not self._seen.number or not self.is_intact:
             return
         try:
             self._file.advance(self._seen)
             self._remembered = self._seen
+        except DamagedHead as error:
+            self._found_damaged(error)
         except OSError as error:
             log.warning("%s cannot be written: %s", self._file.path, error.strerror)
+
+    def _found_damaged(self, error: DamagedHead) -> None:
+        self.is_intact = False
+        log.error("%s", error.message)
 
     def _recall(self) -> None:
         """Tell those who follow what was before."""

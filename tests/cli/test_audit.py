@@ -30,7 +30,8 @@ def test_keys_are_written_down_and_whoever_changes_that_is_found_out(
         done = run_penstock(*arguments, environment=environment)
         return done.returncode, (done.stdout + done.stderr).decode()
 
-    key = json.loads(told("keys", "create", "--team", "search", "--name", "web", "--json")[1])["id"]
+    options = ("--team", "search", "--name", "web", "--from", "10.0.0.0/8")
+    key = json.loads(told("keys", "create", *options, "--json")[1])["id"]
     rotated = told("keys", "rotate", key, "--overlap", "48h")
     told("keys", "revoke", key)
     told("prompts", "delete", "--team", "search")
@@ -44,7 +45,7 @@ def test_keys_are_written_down_and_whoever_changes_that_is_found_out(
         (4, f"os:{getpass.getuser()}", "prompts_deleted", "search"),
     ]
     assert rotated[0] == 0
-    assert rows[0]["detail"] == "team search, web"
+    assert rows[0]["detail"] == "team search, web, from 10.0.0.0/8"
     assert json.loads(whole)["is_whole"] is True
     assert json.loads(whole)["compared_with"] == [str(tmp_path / "state" / "audit.head")]
 
@@ -52,12 +53,18 @@ def test_keys_are_written_down_and_whoever_changes_that_is_found_out(
         store.execute("DELETE FROM audit WHERE number = 4")
         store.commit()
     cut_off = told("audit", "verify")
-    (tmp_path / "state" / "audit.head").unlink()
+    file = tmp_path / "state" / "audit.head"
+    file.write_text("nothing to see here")
+    damaged = told("audit", "verify")
+    file.unlink()
     unremembered, remembered = told("audit", "verify"), told("audit", "verify", "--head", head)
 
     assert cut_off[0] == 1
     assert "broken at row 4" in cut_off[1]
+    assert damaged[0] == 1
+    assert f"{file} holds no head" in damaged[1]
     assert unremembered[0] == 0
+    assert "Rows cut off its end would not show" in unremembered[1]
     assert "compared with no head seen before" in unremembered[1]
     assert remembered[0] == 1
     assert "--head has seen row 4, and the log ends at 3" in remembered[1]

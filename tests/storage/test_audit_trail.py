@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from router.audit import SYSTEM, Act, Broken, Chain, Entry, Head, Row
-from router.storage.audit_trail import AuditTrail, HeadFile, verified
+from router.storage.audit_trail import AuditTrail, DamagedHead, HeadFile, verified
 from router.storage.errors import StoreUnavailable
 from router.storage.sqlite import SqliteStore
 from router.storage.store import Store
@@ -160,6 +160,42 @@ def test_an_end_that_is_cut_off_is_seen_by_who_looks_and_by_who_verifies(tmp_pat
     assert HeadFile(tmp_path / "audit.head").read() == seen
     assert not late.is_intact
     assert isinstance(verified(store, CHAIN, heads={"audit.head": seen}), Broken)
+
+
+@pytest.mark.parametrize("content", [b"x", b"\xff\xfe", b"5:00", b"5:" + b"0" * 63 + b"g\n"])
+def test_a_file_that_holds_no_head_is_told_of_and_left_as_it_is(
+    any_store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes
+) -> None:
+    file = tmp_path / "audit.head"
+    running = trail_of(any_store, tmp_path)
+    written(running, 1)
+    running.look()
+    file.write_bytes(content)
+    begun_later = trail_of(any_store, tmp_path)
+
+    written(running, 1)
+    for _ in range(3):
+        running.look()
+        begun_later.look()
+
+    assert not running.is_intact
+    assert not begun_later.is_intact
+    assert file.read_bytes() == content
+    assert [record.levelname for record in caplog.records if "holds no head" in record.message] == ["ERROR"] * 2
+    with pytest.raises(DamagedHead, match="holds no head"):
+        HeadFile(file).read()
+
+
+def test_a_file_that_was_made_and_not_written_is_as_good_as_none(any_store: Store, tmp_path: Path) -> None:
+    file = tmp_path / "audit.head"
+    file.touch()
+    trail = trail_of(any_store, tmp_path)
+
+    written(trail, 1)
+    trail.look()
+
+    assert trail.is_intact
+    assert HeadFile(file).read() == trail.head
 
 
 def test_a_row_that_somebody_else_adds_is_seen_at_once(tmp_path: Path, path: Path) -> None:
