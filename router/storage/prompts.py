@@ -5,8 +5,8 @@ Only this module knows `cryptography`, which is the extra `penstock[prompts]`; i
 A prompt is sealed with AES-256-GCM under a key of its own, which is made of the configured one with HMAC-SHA-256 over
 the names of its team and request (a key derivation as in NIST SP 800-108, one block). The nonce is 96 random bits. So a
 nonce would have to come twice for one request, which is sealed once, and not within the 2^32 messages that random
-nonces allow a key (NIST SP 800-38D, 8.3). Team, request and key stand in what is authenticated: a row that was moved to
-another team or request does not open.
+nonces allow a key (NIST SP 800-38D, 8.3). Team, request and key stand in what is authenticated, and both times in what
+is sealed: a row that was moved to another team, request or time does not open.
 """
 
 import hmac
@@ -57,7 +57,13 @@ class Seal:
                 f"What is kept of {sealed.request_id} does not open with the key {sealed.key_id!r}: it was changed, or "
                 "another key has that id now."
             ) from None
-        return msgspec.msgpack.decode(plain, type=Prompt)
+        prompt = msgspec.msgpack.decode(plain, type=Prompt)
+        if (prompt.at, prompt.until) != (sealed.at, sealed.until):
+            raise CannotOpen(
+                f"The times of what is kept of {sealed.request_id} were changed in the store: it was kept at "
+                f"{prompt.at}, until {prompt.until}."
+            )
+        return prompt
 
 
 def _named(*names: str) -> bytes:

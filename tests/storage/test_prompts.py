@@ -75,7 +75,14 @@ def test_a_key_that_was_replaced_still_opens_what_it_sealed() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"team": TeamName("research")}, {"request_id": "req_2"}, {"key_id": "old"}, {"content": b"\0" * 60}],
+    [
+        {"team": TeamName("research")},
+        {"request_id": "req_2"},
+        {"key_id": "old"},
+        {"content": b"\0" * 60},
+        {"at": AT - timedelta(days=1)},
+        {"until": PROMPT.until + timedelta(days=3650)},
+    ],
     ids=lambda changes: next(iter(changes)),
 )
 def test_a_row_that_was_moved_or_changed_does_not_open(changes: dict[str, object]) -> None:
