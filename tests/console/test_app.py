@@ -142,6 +142,16 @@ async def test_a_form_that_is_too_large_is_refused_before_it_is_read(admin: ASGI
     assert answer.status == 413
 
 
+@pytest.mark.parametrize(("size", "is_refused"), [(64 * 1024, False), (64 * 1024 + 1, True)])
+async def test_no_team_file_is_read_that_takes_a_second(admin: ASGIApp, size: int, *, is_refused: bool) -> None:
+    form = {"mark": await mark_of(admin), "team_file": "team: search\n".ljust(size, "#")}
+
+    answer = await post(admin, "/replay", form)
+
+    assert answer.status == 400  # for another reason, where it is read: nothing was ever asked
+    assert (b"The team file is longer than 65,536 bytes" in answer.body) is is_refused
+
+
 async def test_a_part_that_has_not_changed_is_not_sent_again(admin: ASGIApp) -> None:
     first = await get(admin, "/live", query="seen=0000000000000000")
     seen = re.search(r"/live\?seen=(\w+)", first.body.decode())
