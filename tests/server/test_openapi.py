@@ -119,6 +119,15 @@ async def test_what_a_page_from_elsewhere_sends_is_answered_as_the_page_says(tmp
 
 
 @pytest.mark.anyio
+async def test_who_guesses_tokens_in_the_form_is_made_to_wait_as_the_page_says(tmp_path: Path) -> None:
+    async with _served(tmp_path, admin_token=secrets.token_hex()) as served:
+        faults, statuses = await anyio.to_thread.run_sync(served.faults_of_guessing)
+
+    assert faults == []
+    assert statuses == {401, 429}
+
+
+@pytest.mark.anyio
 async def test_an_answer_that_is_not_on_the_page_is_noticed() -> None:
     (models,) = (each for each in operations() if each.name == "GET /v1/models")
     named = ("x-request-id", "req_1")
@@ -137,6 +146,8 @@ _ELSEWHERE = frozenset(
     {"POST /v1/moderations", "POST /v1/feedback", "GET /admin/explain", "GET /requests/{request_id}", "GET /explain",
      "GET /replay/{replay_id}", "POST /replay/{replay_id}", "POST /replay", "POST /explain", "GET /requests"}
 )  # fmt: skip
+
+_GUESSES = 50  # far more than are let
 
 
 class _Served:
@@ -169,6 +180,14 @@ class _Served:
         """Of every operation of the admin port that is no GET; and the names of those that were refused with a 403."""
         posts = [each for each in operations() if "admin" in each.ports and each.method not in ("GET", "HEAD")]
         return self._refused(403, [("admin", each) for each in posts], None, "origin: https://elsewhere.example")
+
+    def faults_of_guessing(self) -> tuple[list[str], set[int]]:
+        """Of many wrong tokens in the form of the admin port; and the statuses."""
+        (form,) = (each for each in operations() if each.name == "POST /sign-in")
+        answers = [self._answer("admin", form, form.bodies["nobody"], None) for _ in range(_GUESSES)]
+        for client in self._clients.values():
+            client.close()
+        return [fault for each in answers for fault in form.faults(each)], {each.status for each in answers}
 
     def _refused(
         self, status: int, asked: Sequence[tuple[Port, Operation]], authorization: str | None, *more: str
