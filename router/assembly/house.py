@@ -343,7 +343,7 @@ def assemble(
         teacher.run,
         shadows.run,
         prompts.run,
-        keep_giving_back,
+        partial(keep_giving_back, lambda: overload.is_short_of_memory, anyio.sleep),
     ]
     # The server has cancelled what is still under way: it is settled before the books are closed.
     stopping: list[Step] = [partial(_emptied, in_force), transport.aclose, partial(_emptied, in_force)]

@@ -13,18 +13,21 @@ from router.telemetry.cpu import busy
 from router.telemetry.memory import MemoryUse, memory_limit_bytes
 from router.telemetry.metrics import Metrics
 
-# Measured: 8,000 streams that wait are 466 MB (docs/capacity.md). A request is two open files, and a fifth is left for
-# connections that ask nothing just now, for the admin port and for the stores.
-_MOST_UNDER_WAY = 8_000
+# Measured: 8,000 streams that wait are 466 MB (docs/capacity.md); as many may be of one team, of which an eighth less
+# than all are let in while it is alone. A request is two open files, of which the one to its client is counted among the
+# connections (server/listen.py): together with those, and with stores, journal and admin port, no more than there are.
+_MOST_UNDER_WAY = 10_000
 _FILES_OF_OUR_OWN = 256
-_REQUESTS_PER_FILE = 0.4
+_REQUESTS_PER_FILE = 0.465
 
 
 def make_overload(limits: OverloadLimits, *, weight_of: Callable[[str], float], metrics: Metrics) -> Overload:
     """Who lets requests in. `weight_of` is what a team's share weighs."""
     memory = MemoryUse(limit_bytes=limits.memory_bytes or memory_limit_bytes(), processes=metrics.workers)
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = limits.under_way or most_under_way(files)
     return Overload(
-        Shares(most_under_way=limits.under_way or most_under_way(), weight_of=weight_of, monotonic_s=time.monotonic),
+        Shares(most_under_way=most, weight_of=weight_of, monotonic_s=time.monotonic),
         monotonic_s=time.monotonic,
         sleep=anyio.sleep,
         busy=busy,
@@ -33,7 +36,9 @@ def make_overload(limits: OverloadLimits, *, weight_of: Callable[[str], float], 
     )
 
 
-def most_under_way() -> int:
-    """How many requests this process may have under way, by the files that it may open."""
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+def most_under_way(files: int) -> int:
+    """How many requests a process may have under way that may open so many files (RLIMIT_NOFILE; -1 is without a
+    limit)."""
+    if files < 0:
+        return _MOST_UNDER_WAY
     return min(_MOST_UNDER_WAY, max(int((files - _FILES_OF_OUR_OWN) * _REQUESTS_PER_FILE), 64))

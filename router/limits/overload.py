@@ -124,8 +124,12 @@ class Overload:
         return self._monotonic_s() - self._shed_s < _ENDS_AFTER_S
 
     @property
-    def closes_connections(self) -> bool:
+    def is_short_of_memory(self) -> bool:
         return self.memory >= Memory.SHORT
+
+    @property
+    def closes_connections(self) -> bool:
+        return self.is_short_of_memory
 
     @property
     def not_ready(self) -> str | None:

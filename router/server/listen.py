@@ -29,12 +29,12 @@ _LAST_WORDS_S, _SETTLE_S = 3.0, 20.0
 _TICK_S = 0.1
 _STDIN = 0
 _BACKLOG = 4096  # connections that may wait to be accepted; Linux cuts it to net.core.somaxconn, which is as many
-# Of the files that may be open: the rest is for calls to providers, stores and journals, which nobody else may use up.
-# The two ports of one process have shares of their own.
-_MOST_CONNECTIONS = 0.75
-ADMIN_CONNECTIONS = 1 / 16
+# Of the files that may be open: the rest is for calls to providers (assembly/machine.py), stores and journals, which
+# nobody else may use up. The two ports of one process have shares of their own.
+MOST_CONNECTIONS = 0.495
+ADMIN_CONNECTIONS = 1 / 32
 # Of more files no more are for connections: an idle one takes 7 KiB, and services may open a million files.
-_MOST_FILES = 65_536
+_MOST_FILES = 100_000
 
 
 class PortTaken(PenstockError):
@@ -265,7 +265,7 @@ async def serving(
     listener: socket.socket,
     *,
     refused: Callable[[str], None] = _untold,
-    share: float = _MOST_CONNECTIONS,
+    share: float = MOST_CONNECTIONS,
 ) -> AsyncIterator[None]:
     """The application runs on the socket while the context is open. `refused` gets the reason of every connection that
     is refused. `share`: of the files that may be open, so many may be its connections."""
@@ -311,7 +311,7 @@ def _config(
     grace_s: float | None,
     refused: Callable[[str], None],
     unread_s: float = UNREAD_S,
-    share: float = _MOST_CONNECTIONS,
+    share: float = MOST_CONNECTIONS,
     door: TurnsAway | None = None,
 ) -> ServerConfig:
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -18,7 +18,7 @@ from router.apis import Api
 from router.errors import InvalidRequest
 from router.wire.foreign import UNREADABLE
 from router.wire.json_faults import json_fault
-from router.wire.strict_json import refuse_ambiguous
+from router.wire.strict_json import refuse_ambiguous, structure_of
 
 _Typed = TypeVar("_Typed", bound=Struct)
 
@@ -194,10 +194,18 @@ def _edited(members: Mapping[str, Raw], changes: Mapping[str, Any], without: Seq
     return msgspec.json.encode(edited)
 
 
-def _asks_one_hour(body: bytes) -> bool:
-    """Whether a cache lifetime of an hour may be asked for somewhere in the body."""
-    # Each look through a prompt of a million tokens takes 2 ms of the event loop: the second one mostly settles it.
-    return _ONE_HOUR in body or (_ESCAPE_OF_ASCII in body and any(spelling in body for spelling in _ONE_HOUR_ESCAPED))
+def _names_cache(body: bytes) -> bool:
+    """Whether the name of what asks for a prompt cache stands in the body as it is mostly spelt."""
+    return b'"cache_control"' in body  # escaped or quoted, it misleads a forecast and no hold
+
+
+def _asks_one_hour(body: bytes, *, names_cache: bool) -> bool:
+    """Whether a cache lifetime of an hour may be asked for somewhere in the body: that is done in a `cache_control`."""
+    # Each look through a prompt of a million tokens takes 2 ms, but for the one for a single byte.
+    is_escaped = b"\\" in body and _ESCAPE_OF_ASCII in body
+    if not names_cache and not is_escaped:
+        return False
+    return _ONE_HOUR in body or (is_escaped and any(spelling in body for spelling in _ONE_HOUR_ESCAPED))
 
 
 def is_given(member: Raw | UnsetType | None) -> bool:
@@ -217,17 +225,22 @@ def _members_of(decoder: msgspec.json.Decoder[dict[str, Raw]], body: bytes) -> d
     when it is paid for, and when a provider seems to have failed. A long body is read in a thread, whose stack is up to
     80 calls emptier than the event loop's. Raises RecursionError for what is too deep.
     """
-    if body.count(b"[") + body.count(b"{") < _FEW_OPENINGS:  # those in texts are counted too, and do no harm
-        return _read_strictly(decoder, body)
-    return _deeper(decoder, body, calls=160)
+    structure = structure_of(body)
+    if structure.count(b"[") + structure.count(b"{") < _FEW_OPENINGS:  # those in texts are counted too, and do no harm
+        return _read_strictly(decoder, body, structure)
+    return _deeper(decoder, body, structure, calls=160)
 
 
-def _deeper(decoder: msgspec.json.Decoder[dict[str, Raw]], body: bytes, *, calls: int) -> dict[str, Raw]:
-    return _deeper(decoder, body, calls=calls - 1) if calls else _read_strictly(decoder, body)
+def _deeper(
+    decoder: msgspec.json.Decoder[dict[str, Raw]], body: bytes, structure: bytes, *, calls: int
+) -> dict[str, Raw]:
+    if calls:
+        return _deeper(decoder, body, structure, calls=calls - 1)
+    return _read_strictly(decoder, body, structure)
 
 
-def _read_strictly(decoder: msgspec.json.Decoder[dict[str, Raw]], body: bytes) -> dict[str, Raw]:
-    refuse_ambiguous(body)
+def _read_strictly(decoder: msgspec.json.Decoder[dict[str, Raw]], body: bytes, structure: bytes) -> dict[str, Raw]:
+    refuse_ambiguous(body, structure)
     return decoder.decode(body)
 
 
@@ -264,6 +277,7 @@ class ChatReader:
         """The request in `body`. Raises InvalidRequest naming the member at fault and what was expected there."""
         members, typed = self._bodies.read(body)
         _refuse_what_cannot_be_bounded(typed, members)
+        names_cache = _names_cache(body)
         return ModelRequest(
             model=typed.model,
             messages=_non_empty(typed.messages),
@@ -277,8 +291,8 @@ class ChatReader:
             reasoning_effort=_reasoning_effort(typed),
             reasoning_tokens=typed.reasoning.max_tokens if typed.reasoning else None,
             asks_reasoning=_asks_reasoning(typed),
-            asks_cache=b'"cache_control"' in body,  # escaped or quoted, it misleads a forecast and no hold
-            asks_one_hour_cache=_asks_one_hour(body),
+            asks_cache=names_cache,
+            asks_one_hour_cache=_asks_one_hour(body, names_cache=names_cache),
             caches_prompt=is_given(typed.cache_control),
             names_conversation=conversation_name(members) is not None,
             output_modalities=typed.modalities or (),
@@ -302,12 +316,12 @@ class ChatReader:
         it beyond what stands there. Raises InvalidRequest naming the chat's member.
         """
         translated = msgspec.json.encode(chat)
-        request = self.read(translated)
+        request, names_cache = self.read(translated), _names_cache(body)
         return replace(
             request,
             body_bytes=max(len(body), len(translated)) + further_bytes,
-            asks_cache=request.asks_cache or b'"cache_control"' in body,
-            asks_one_hour_cache=request.asks_one_hour_cache or _asks_one_hour(body),
+            asks_cache=request.asks_cache or names_cache,
+            asks_one_hour_cache=request.asks_one_hour_cache or _asks_one_hour(body, names_cache=names_cache),
             original=original,
         )
 

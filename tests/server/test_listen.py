@@ -16,6 +16,7 @@ import pytest
 from router.server.accepting import Acceptor
 from router.server.listen import (
     ADMIN_CONNECTIONS,
+    MOST_CONNECTIONS,
     PortTaken,
     bound,
     bound_file,
@@ -107,12 +108,12 @@ def test_the_socket_of_who_came_later_is_not_taken_away_by_who_goes(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("files", "most", "of_admin"), [(1024, 768, 64), (1 << 20, 49_152, 4_096), (-1, 49_152, 4_096)]
+    ("files", "most", "of_admin"), [(1024, 506, 32), (1 << 20, 49_500, 3_125), (-1, 49_500, 3_125)]
 )
 def test_both_ports_leave_files_for_providers_and_many_files_do_not_make_many_connections(
     files: int, most: int, of_admin: int
 ) -> None:
-    assert most_connections(files, 0.75) == most
+    assert most_connections(files, MOST_CONNECTIONS) == most
     assert most_connections(files, ADMIN_CONNECTIONS) == of_admin
 
 

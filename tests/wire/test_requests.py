@@ -121,6 +121,12 @@ def test_a_one_hour_cache_is_seen_however_it_is_spelt(hour: bytes) -> None:
     assert not read_with(b'"cache_control":{"type":"ephemeral","ttl":"5m"}').asks_one_hour_cache
 
 
+@pytest.mark.parametrize("name", [rb'"\u0063ache_control"', rb'"cache\u005fcontrol"', b'"cache_control"'])
+def test_a_one_hour_cache_is_seen_however_what_asks_for_it_is_spelt(name: bytes) -> None:
+    assert read_with(name + b':{"type":"ephemeral","ttl":"1h"}').asks_one_hour_cache
+    assert not read_with(b'"x":{"type":"ephemeral","ttl":"1h"}').asks_one_hour_cache
+
+
 @given(
     strings=st.lists(
         st.sampled_from([rb'"1"', rb'"h"', rb'"\u00e9"', rb'"\u0031"', rb'"21h"', *SPELT_HOURS]), max_size=3

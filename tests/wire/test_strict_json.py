@@ -164,6 +164,13 @@ def test_in_a_long_body_a_number_has_no_more_digits_than_a_double(sign: bytes) -
     assert caught.value.code == "too_many_digits"
 
 
+@given(before=st.integers(0, 4 * MOST_DIGITS), more=st.integers(1, MOST_DIGITS))
+def test_too_many_digits_are_found_wherever_they_stand(before: int, more: int) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        refuse_ambiguous(b"[" + b" " * before + b"9" * (MOST_DIGITS + more) + b" " * MOST_MEMBERS + b"]")
+    assert caught.value.code == "too_many_digits"
+
+
 def test_what_stands_in_texts_is_not_counted() -> None:
     refuse_ambiguous(json.dumps({"x": "9" * MOST_MEMBERS}).encode())
     refuse_ambiguous(json.dumps({"x": '{"a":1},[' * MOST_VALUES}).encode())
