@@ -24,9 +24,9 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _OWN_PAGES_BYTES = 16 * 1024 * 1024
 _KEPT_BYTES = 2 * _OWN_PAGES_BYTES  # at the end of each arena
 _ARENAS = 2
-# What is freed stays, as that end and in holes between what is held: 10 to 30 MB after many requests at once, more after
-# prompts of megabytes. Once in a while its pages are given back, and at once where memory is short: 6 ms for 30 MB, in
-# a thread.
+# What is freed stays, as that end and in holes between what is held: 10 to 30 MB after many requests at once, more
+# after prompts of megabytes. Once in a while its pages are given back, and at once where memory is short: 6 ms for
+# 30 MB, in a thread.
 _GIVEN_BACK_EVERY_S = 60.0
 _LOOK_S = 1.0
 
@@ -44,7 +44,8 @@ def prepare_to_serve() -> None:
 
 
 def _bound_what_is_kept() -> None:
-    """Have the allocator keep what is soon needed again, and no more. Other C libraries than glibc have no such call, and are left alone."""
+    """Have the allocator keep what is soon needed again, and no more. Other C libraries than glibc have no such call,
+    and are left alone."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, _OWN_PAGES_BYTES)

@@ -77,7 +77,9 @@ def test_what_one_long_prompt_took_the_next_one_takes_without_asking_for_it_agai
     assert printed(_PROMPTS) < 500
 
 
-@pytest.mark.parametrize(("is_short", "looks", "is_given_back"), [(True, 1, True), (False, 58, False), (False, 60, True)])
+@pytest.mark.parametrize(
+    ("is_short", "looks", "is_given_back"), [(True, 1, True), (False, 58, False), (False, 60, True)]
+)
 def test_it_is_given_back_once_a_minute_and_at_once_where_memory_is_short(
     *, is_short: bool, looks: int, is_given_back: bool
 ) -> None:
