@@ -316,7 +316,8 @@ class OverloadSection(Section):
     """What one process bears; beyond it requests are turned away, by shares of their teams (docs/overload.md)."""
 
     under_way: Annotated[
-        Count | None, Field(description="requests at a time, of one process; default: by its open files, at most 10,000")
+        Count | None,
+        Field(description="requests at a time, of one process; default: by its open files, at most 10,000"),
     ] = None
     memory_bytes: Annotated[
         Count | None, Field(description="of all workers together; default: what the control group or the machine has")
