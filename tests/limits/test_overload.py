@@ -1,9 +1,15 @@
 """When a process turns requests away: while its loop is late by its own work, or its memory is short."""
 
+from contextlib import suppress
+
 import pytest
 
 from router.limits.overload import TICK_S, Memory, Overload
 from router.limits.shares import Shares, Shed
+
+
+class _Enough(Exception):
+    """As many looks as were asked for."""
 
 
 class Process:
@@ -13,6 +19,8 @@ class Process:
         self.now_s = self.busy_s = self.memory = 0.0
         self.others_per_s = 0.0  # what other threads than the loop's work
         self.shed: list[tuple[str, str, int]] = []
+        self._slept_s: list[float] = []
+        self._most_sleeps, self._late_s = 0, 0.0
         self.shares = Shares(most_under_way=1_000, weight_of=lambda _: 1.0, monotonic_s=self.clock)
         self.overload = Overload(
             self.shares,
@@ -27,7 +35,17 @@ class Process:
         return self.now_s
 
     async def sleep(self, seconds: float) -> None:
-        self.now_s += seconds
+        if len(self._slept_s) == self._most_sleeps:
+            raise _Enough
+        self._slept_s.append(seconds)
+        self.now_s += seconds + self._late_s
+
+    async def pauses(self, count: int, *, late_s: float) -> list[float]:
+        """How long it sleeps between the next looks, if it is late so much each time."""
+        self._slept_s, self._most_sleeps, self._late_s = [], count, late_s
+        with suppress(_Enough):
+            await self.overload.run()
+        return self._slept_s
 
     def goes_on(self, seconds: float, *, late_s: float = 0.0, busy: float = 1.0, ended: int = 0) -> None:
         """The loop is that late for so long; so many requests of one team are over in each of its turns."""
@@ -48,6 +66,30 @@ def crowded() -> Process:
         assert process.overload.enter(f"team{number}") is None
     process.goes_on(0.2)
     return process
+
+
+@pytest.mark.parametrize(
+    ("under_way", "late_s", "pauses"),
+    [(0, 0.0, [0.12] * 3), (15, 0.0, [0.12] * 3), (16, 0.0, [0.02] * 3), (0, 0.05, [0.12, 0.02, 0.12])],
+)
+@pytest.mark.anyio
+async def test_a_process_with_little_to_do_looks_seldom_unless_it_was_late(
+    under_way: int, late_s: float, pauses: list[float]
+) -> None:
+    """Fifty looks a second were a hundredth of a core, whether anybody asked anything or not."""
+    process = Process()
+    for _ in range(under_way):
+        process.overload.enter("search")
+
+    assert await process.pauses(len(pauses), late_s=late_s) == pauses
+
+
+@pytest.mark.anyio
+async def test_a_process_that_turns_some_away_looks_all_the_time() -> None:
+    process = crowded()
+    process.goes_on(1.0, late_s=0.25)
+
+    assert await process.pauses(2, late_s=0.0) == [0.01, 0.01]
 
 
 def test_a_delay_that_stands_limits_what_comes_in() -> None:
