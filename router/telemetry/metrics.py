@@ -489,11 +489,9 @@ class Metrics:
         """Count a copy that was not sent: nobody may serve it, its budget is spent, or too many were waiting."""
         self._shadows.add((team, policy, model, why))
 
-    def exposition(self, accept: str) -> tuple[bytes, str]:
-        """The metrics as text, and its content type, by what the scraper accepts."""
-        if "application/openmetrics-text" in accept:
-            return openmetrics_text(self.registry), OPENMETRICS_TYPE  # type: ignore[no-untyped-call]  # 0.26 has no types here
-        return text(self.registry), TEXT_TYPE
+    def taken(self) -> "Scrape":
+        """Every figure as it is now."""
+        return Scrape(tuple(self.registry.collect()))
 
     def _observe_shadow(self, entry: LedgerEntry) -> None:
         """What it used and cost counts as everything does; what came of it, and how long it took, on its own."""
@@ -599,6 +597,22 @@ class Metrics:
         gauge = WorkerGauge(self._figures, shape, read, merge=merge, bound=bound)
         self.registry.register(gauge)
         self._worker_gauges.append(gauge)
+
+
+class Scrape(Collector):
+    """The figures of one moment. To write them down takes 10 to 25 ms for 2,000 series, and can be done in a thread."""
+
+    def __init__(self, families: tuple[Metric, ...]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families
+
+    def text(self, accept: str) -> tuple[bytes, str]:
+        """The metrics as text, and its content type, by what the scraper accepts."""
+        if "application/openmetrics-text" in accept:
+            return openmetrics_text(self), OPENMETRICS_TYPE  # type: ignore[no-untyped-call]  # 0.26 has no types here
+        return text(self), TEXT_TYPE
 
 
 class _BudgetCollector(Collector):

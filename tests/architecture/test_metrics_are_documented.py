@@ -41,7 +41,7 @@ def documented() -> list[Described]:
 
 def exported() -> list[Described]:
     """Every metric with its labels, from the text of a process in which everything has happened once."""
-    text, _ = eventful().exposition("text/plain")
+    text, _ = eventful().taken().text("text/plain")
     return [
         Described(
             family.name + ("_total" if family.type == "counter" else ""),

@@ -2,11 +2,14 @@
 
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from threading import get_ident
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client.core import GaugeMetricFamily, Metric, Sample
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
 
 from router.errors import InvalidRequest
 from router.ledger import GROUP_NAMES
@@ -50,6 +53,45 @@ async def test_metrics_come_in_the_format_the_scraper_accepts(accept: list[str],
     assert b'penstock_build_info{version="0.1.0"} 1.0' in answer.body
     if content_type != "text/plain":
         assert list(text_string_to_metric_families(answer.body.decode()))  # type: ignore[no-untyped-call]  # 0.26
+
+
+class Noted(GaugeMetricFamily):
+    """A metric that notes in which threads its figures are read."""
+
+    def __init__(self) -> None:
+        self.read_in: set[int] = set()
+        super().__init__("noted", "Whose figures are read.", value=1)
+        self.read_in.clear()
+
+    @property
+    def samples(self) -> list[Sample]:
+        self.read_in.add(get_ident())
+        return self._samples
+
+    @samples.setter
+    def samples(self, samples: list[Sample]) -> None:
+        self._samples = samples
+
+
+class Collected(Collector):
+    def __init__(self, family: Metric) -> None:
+        self._family = family
+
+    def collect(self) -> list[Metric]:
+        return [self._family]
+
+
+@pytest.mark.parametrize("accept", ["text/plain", "application/openmetrics-text"])
+async def test_metrics_are_written_down_beside_the_event_loop(accept: str) -> None:
+    """Two thousand series take 10 to 25 ms, in which every request waited."""
+    metrics, noted = Metrics(version="0.1.0", config_version="0123456789ab"), Noted()
+    metrics.registry.register(Collected(noted))
+
+    answer = await get(MetricsPage(metrics), "/metrics", headers=[("accept", accept)])
+
+    assert b"noted 1.0" in answer.body
+    assert noted.read_in
+    assert get_ident() not in noted.read_in
 
 
 # Spend

@@ -6,16 +6,13 @@ import sys
 import pytest
 
 _SCRIPT = """
-import random, resource
+import random
 from pathlib import Path
 import anyio
-from router.server.interpreter import give_holes_back, keep_giving_back, prepare_to_serve
+from router.server.interpreter import give_holes_back, keep_giving_back
 
 def resident_mib():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
-
-def faults():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 def make_holes():
     chance = random.Random(1)
@@ -27,17 +24,6 @@ held = make_holes()
 before = resident_mib()
 give_holes_back()
 print(before - resident_mib())
-"""
-_PROMPTS = """
-prepare_to_serve()
-def prompts():
-    for _ in range(20):
-        for size in (5_000_000, 7_000_000):
-            bytearray(b"x") * size
-prompts()
-before = faults()
-prompts()
-print(faults() - before)
 """
 _SOON = """
 class Enough(Exception):
@@ -70,11 +56,6 @@ def printed(script: str) -> float:
 def test_what_was_freed_between_what_is_held_is_given_back() -> None:
     """After many requests at once a process kept tens of megabytes that nobody held."""
     assert printed(_HOLES) > 15
-
-
-def test_what_one_long_prompt_took_the_next_one_takes_without_asking_for_it_again() -> None:
-    """Each page that is asked for again costs a microsecond or two, and five megabytes are 1,200."""
-    assert printed(_PROMPTS) < 500
 
 
 @pytest.mark.parametrize(

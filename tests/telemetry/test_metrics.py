@@ -277,14 +277,14 @@ def busy(metrics: Metrics) -> Metrics:
 
 
 def test_prometheus_text_is_read_back_as_what_the_registry_holds(busy: Metrics) -> None:
-    text, content_type = busy.exposition("text/plain")
+    text, content_type = busy.taken().text("text/plain")
 
     assert content_type.startswith("text/plain; version=")
     assert samples(text_families(text.decode())) == samples(busy.registry.collect())
 
 
 def test_openmetrics_text_is_read_back_as_what_the_registry_holds(busy: Metrics) -> None:
-    text, content_type = busy.exposition(f"{OPENMETRICS},text/plain;q=0.5")
+    text, content_type = busy.taken().text(f"{OPENMETRICS},text/plain;q=0.5")
 
     assert content_type.startswith("application/openmetrics-text; version=")
     families = openmetrics_families(text.decode())  # type: ignore[no-untyped-call]  # 0.26 has no types here
@@ -301,7 +301,7 @@ def samples(families: Iterable[Metric]) -> dict[tuple[str, frozenset[tuple[str, 
 
 def test_no_series_says_when_it_was_created(busy: Metrics) -> None:
     for accept in ("text/plain", OPENMETRICS):
-        text, _ = busy.exposition(accept)
+        text, _ = busy.taken().text(accept)
 
         assert b"_created" not in text
 
@@ -314,7 +314,7 @@ def test_two_processes_of_metrics_do_not_share_their_counts(metrics: Metrics) ->
 
 
 def test_promtool_finds_nothing_wrong_with_the_metrics(busy: Metrics) -> None:
-    text, _ = busy.exposition("text/plain")
+    text, _ = busy.taken().text("text/plain")
 
     assert promtool("check", "metrics", given=text) == (0, b"")
 
@@ -322,7 +322,7 @@ def test_promtool_finds_nothing_wrong_with_the_metrics(busy: Metrics) -> None:
 def test_openmetrics_with_exemplars_is_what_prometheus_reads(busy: Metrics, tmp_path: Path) -> None:
     """`promtool check metrics` reads the other format only; what imports a history has Prometheus's own parser."""
     busy.observe(replace(entry(), trace_id=TRACE))
-    text, _ = busy.exposition(OPENMETRICS)
+    text, _ = busy.taken().text(OPENMETRICS)
     samples = tmp_path / "samples"
     samples.write_text("\n".join(map(_with_time, text.decode().split("\n"))))
 
@@ -359,7 +359,7 @@ def test_latencies_show_the_trace_of_a_request_that_fell_into_each_bucket(metric
     metrics.observe(entry("req_3"))
     metrics.observe(replace(entry("req_4"), trace_id="0" * 31 + "2", duration_s=90.0))
 
-    text = metrics.exposition(OPENMETRICS)[0].decode()
+    text = metrics.taken().text(OPENMETRICS)[0].decode()
 
     at_2 = f'{{trace_id="{TRACE}"}} 2.5 {AT.timestamp() + 2.5}'
     slow, ended_s = f'{{trace_id="{"0" * 31}2"}}', AT.timestamp() + 90
@@ -372,13 +372,13 @@ def test_latencies_show_the_trace_of_a_request_that_fell_into_each_bucket(metric
     ):
         assert line in text.splitlines()
     assert text.count(TRACE) == 1
-    assert "trace_id" not in metrics.exposition("text/plain")[0].decode()
+    assert "trace_id" not in metrics.taken().text("text/plain")[0].decode()
 
 
 def test_the_exemplars_of_a_scrape_are_read_by_the_librarys_parser(metrics: Metrics) -> None:
     metrics.observe(replace(entry(), trace_id=TRACE))
 
-    families = openmetrics_families(metrics.exposition(OPENMETRICS)[0].decode())  # type: ignore[no-untyped-call]  # as above
+    families = openmetrics_families(metrics.taken().text(OPENMETRICS)[0].decode())  # type: ignore[no-untyped-call]  # as above
 
     traces = {
         family.name: sample.exemplar.labels["trace_id"]
