@@ -68,7 +68,7 @@ bench-record: $(VENV)/dev.stamp ## record what it costs now, for bench-guard
 	@sh tests/servers.sh
 	@$(BIN)/python -m tests.benchmarks.guard --record
 
-bench-profile: $(VENV)/profile.stamp ## where the time goes: a table by stage and a flame graph (ARGS=request, stream or chunk)
+bench-profile: $(VENV)/profile.stamp ## where the time goes: a table by stage and a flame graph (ARGS=request, stream, chunk or long)
 	@$(BIN)/python -m tests.benchmarks.profiling $(ARGS)
 
 bench-peers: $(VENV)/dev.stamp ## LiteLLM and Portkey's gateway beside nginx and Penstock, from their registries (minutes)

@@ -3,8 +3,9 @@
     python -m tests.benchmarks.guard            a minute; 1 if a ratio is more than a quarter above the recorded one
     python -m tests.benchmarks.guard --record   measures longer and writes `recorded.json`
 
-Judged is the request of 1 KB. Streams are measured and shown: what nginx itself takes for the same one was 270 us in
-some runs and 510 in others (2026-11-30), by how many chunks it finds in one read, and the ratio with it.
+Judged are the request of 1 KB and the next turn of a conversation of 5 MB. Streams are left to `make bench`: what nginx
+itself takes for the same one was 270 us in some runs and 510 in others (2026-11-30), by how many chunks it finds in one
+read, and the ratio with it.
 
 Only ratios of figures measured seconds apart on the same core are compared, never times. A machine that is busy with
 other things can still spoil a round, so that a ratio found too high is measured once more with more rounds, and
@@ -27,14 +28,15 @@ from tests.benchmarks.laboratory import choose_cores
 from tests.benchmarks.processes import BenchmarkError
 from tests.benchmarks.report import problems, reported_rows
 from tests.benchmarks.rounds import PRODUCT, YARDSTICK, Bench, Plan
-from tests.benchmarks.scenarios import SCENARIOS
+from tests.benchmarks.scenarios import LONG_SEEN, SCENARIOS
 
 RECORDED = Path(__file__).with_name("recorded.json")
 TOLERANCE = 0.25
 ROUNDS, MORE_ROUNDS = 5, 9  # about one minute and two
-_GUARDED = tuple(one for one in SCENARIOS if one.name in ("request_1kb", "stream_no_gaps", "stream_gaps"))
+# The mock tells as many tokens for every prompt. By those of 100 KB it is learned that a long prompt still fits.
+_GUARDED = (*(one for one in SCENARIOS if one.name in ("request_1kb", "request_100kb")), LONG_SEEN)
 
-_JUDGED = "CPU per request, 1 KB, 32 connections"
+JUDGED = ("CPU per request, 1 KB, 32 connections", "5 MB prompt, its next turn, CPU")
 
 Ratios = Mapping[str, float]  # by the title of the row
 
@@ -69,7 +71,7 @@ def crept_up(found: Ratios, recorded: Ratios) -> dict[str, str]:
 def _guard() -> int:
     recorded: Ratios = json.loads(RECORDED.read_text())["ratios"]
     found = _measured(ROUNDS)
-    wrong = crept_up({_JUDGED: found[_JUDGED]}, recorded)
+    wrong = crept_up({title: found[title] for title in JUDGED}, recorded)
     if wrong:
         print("\n".join(wrong.values()))
         print(
@@ -77,7 +79,7 @@ def _guard() -> int:
             flush=True,
         )
         found = _measured(MORE_ROUNDS)
-        wrong = crept_up({_JUDGED: found[_JUDGED]}, recorded)
+        wrong = crept_up({title: found[title] for title in JUDGED}, recorded)
     for title, ratio in found.items():
         print(f"{title}: {ratio:.2f} x nginx (recorded: {recorded.get(title, 0):.2f})")
     if wrong:

@@ -1,6 +1,6 @@
 """Where the time of a request goes: the product under load, sampled by py-spy.
 
-    python -m tests.benchmarks.profiling request|stream|chunk [--seconds 8] [--directory .venv/profile]
+    python -m tests.benchmarks.profiling request|stream|chunk|long [--seconds 8] [--directory .venv/profile]
 
 Prints microseconds of CPU by stage (`stages.py` says what belongs to which) and their sum beside the process's own
 clock, and writes a flame graph, `SCENARIO.svg`, and the sampled stacks, `SCENARIO.txt`. Exits with 1 if the sum is more
@@ -23,7 +23,7 @@ from tests.benchmarks.laboratory import Laboratory, choose_cores, laboratory
 from tests.benchmarks.processes import BenchmarkError
 from tests.benchmarks.rounds import WARM_UP
 from tests.benchmarks.runners import Runner, running
-from tests.benchmarks.scenarios import CHUNKS_PER_STREAM, SCENARIOS
+from tests.benchmarks.scenarios import CHUNKS_PER_STREAM, LONG_SEEN, SCENARIOS
 from tests.benchmarks.stages import STAGES, cpu_by_stage, parsed
 
 TOLERANCE = 0.1
@@ -35,12 +35,13 @@ _PARTS = {  # what a scenario is asked for, and into how many parts one of its a
     "request": (_SCENARIOS["request_1kb"], 1),
     "stream": (_SCENARIOS["stream_no_gaps"], 1),
     "chunk": (_SCENARIOS["stream_gaps"], CHUNKS_PER_STREAM),
+    "long": (LONG_SEEN, 1),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """CPU microseconds per part (request, stream or chunk), all measured over the same seconds."""
+    """CPU microseconds per part (request, stream, chunk or long prompt), all measured over the same seconds."""
 
     part: str
     by_stage: dict[str, float]
@@ -65,6 +66,7 @@ def profiled(part: str, directory: Path, *, seconds: float) -> Profile:
         (Path(scratch) / "penstock").mkdir()
         with running(penstock, directory=Path(scratch) / "penstock", upstream=lab.upstream, core=cores.proxy) as runner:
             lab.measure(WARM_UP, runner)
+            lab.measure(_SCENARIOS["request_100kb"], runner)  # else a long prompt may seem not to fit (guard.py)
             lasting = replace(scenario, duration_s=_RAMP_S + 2 * (seconds + _ATTACH_S))
             with lab.load(lasting, runner.command):
                 time.sleep(_RAMP_S)

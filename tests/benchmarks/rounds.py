@@ -8,6 +8,7 @@ varies.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from tests.benchmarks.contestants import Prepare, Upstream
 from tests.benchmarks.idle_streams import IdleStreams, idle_streams
-from tests.benchmarks.laboratory import Cores, Laboratory, Measurement, laboratory
+from tests.benchmarks.laboratory import SETTLE_S, Cores, Laboratory, Measurement, laboratory
 from tests.benchmarks.long_prompts import Beside, beside_long_prompts
 from tests.benchmarks.noise import Spin, spin
 from tests.benchmarks.runners import Runner, running
@@ -33,6 +34,7 @@ from tests.benchmarks.scenarios import (
 PRODUCT = "penstock"
 YARDSTICK = "nginx"
 FULLY_MEASURED = (YARDSTICK, PRODUCT)  # the others take part in `Plan.scenarios`
+_IDLE_S = 3.0
 WARM_UP = Scenario(name="request_1kb", duration_s=0.5, connections=32)
 DIRECT = "direct"  # the load generator straight at the mock: what latency is added to
 
@@ -54,6 +56,7 @@ class ContestantRound:
     measurements: Mapping[ScenarioName, Measurement]
     start_to_first_200_s: float = 0
     idle_rss_bytes: int = 0
+    idle_cpu_share: float = 0  # of a core, while nobody asks anything
     loaded_rss_bytes: int = 0  # after the scenarios
     beside: Beside | None = None
     idle_streams: IdleStreams | None = None
@@ -105,6 +108,7 @@ class _Round:
         """Every scenario at all contestants, and long prompts and a second process at those that run anyway."""
         with ExitStack() as stack:
             runners = {name: self._started(stack, name, self._lab.upstream) for name in self._contestants}
+            idle_cpu_shares = _cpu_shares(runners, _IDLE_S * self._plan.time_scale)
             for scenario in self._plan.scenarios:
                 if scenario.name == "latency":
                     self._note(DIRECT, self._lab.measure_direct(scenario, time_scale=self._plan.time_scale), scenario)
@@ -115,6 +119,7 @@ class _Round:
                     self.measured[name],
                     start_to_first_200_s=runner.start_to_first_200_s,
                     idle_rss_bytes=runner.idle_rss_bytes,
+                    idle_cpu_share=idle_cpu_shares[name],
                     loaded_rss_bytes=runner.process.rss_bytes(),
                 )
             if self._plan.has_extras:
@@ -171,3 +176,13 @@ class _Round:
         runner = stack.enter_context(started)
         self._lab.measure(WARM_UP, runner)
         return runner
+
+
+def _cpu_shares(runners: Mapping[str, Runner], seconds: float) -> dict[str, float]:
+    """What part of a core each takes in the seconds to come, in which nothing is asked of them."""
+    time.sleep(SETTLE_S)
+    before_s = {name: runner.process.cpu_s() for name, runner in runners.items()}
+    started_s = time.perf_counter()
+    time.sleep(seconds)
+    spent_s = {name: runner.process.cpu_s() - before_s[name] for name, runner in runners.items()}
+    return {name: each_s / (time.perf_counter() - started_s) for name, each_s in spent_s.items()}

@@ -129,6 +129,7 @@ _large_request = _cpu_us("request_100kb")
 _p50 = _added_latency_ms(lambda load: load.latency_p50_ms)
 _p99 = _added_latency_ms(lambda load: load.latency_p99_ms)
 _idle_rss = _per_round(lambda measured: measured.idle_rss_bytes / 1e6)
+_idle_cpu = _per_round(lambda measured: measured.idle_cpu_share * 1e3)
 _loaded_rss = _per_round(lambda measured: measured.loaded_rss_bytes / 1e6)
 _large_to_small = _quotient(_large_request, _request)
 _tls_request = _cpu_us("request_tls")
@@ -161,6 +162,7 @@ ROWS = (
     Row("others' p99, 1 KB load alone", "ms", _calm_p99, "value"),
     Row("others' p99, beside 5 MB prompts", "ms", _others_p99, "value"),
     Row("others' p99, beside to alone", "x", _quotient(_others_p99, _calm_p99), "value", target=1.5),
+    Row("CPU idle, in a second", "ms", _idle_cpu, "value"),
     Row("RSS idle", "MB", _idle_rss, "value", target=90),
     Row("RSS after load", "MB", _loaded_rss, "value"),
     Row("RSS per idle stream, of 1,000", "KiB", _per_round(_kib_per_stream), "value", target=64),

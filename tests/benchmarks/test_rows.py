@@ -78,6 +78,10 @@ def test_memory_is_told_of_streams_only_if_all_of_them_were_open() -> None:
     assert series("streams open of 8,000", *rounds) == [8000.0, 1000.0]
 
 
+def test_what_is_taken_while_nobody_asks_is_told_in_milliseconds_a_second() -> None:
+    assert series("CPU idle, in a second", one_round(penstock=ContestantRound({}, idle_cpu_share=0.0085))) == [8.5]
+
+
 def test_what_others_wait_is_compared_with_the_same_without_long_prompts() -> None:
     waits = Waits(probes=100, failures=0, p50_ms=0.1, p99_ms=1, p999_ms=7, longest_ms=9)
     calm = Seen(answered(800, p99_ms=2.0), waits, long=None)
