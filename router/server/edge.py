@@ -74,6 +74,8 @@ class Refusal(Enum):
         told = [*headers, JSON_TYPE, (b"content-length", b"%d" % len(body)), (b"connection", b"close")]
         if self is Refusal.CROWDED:
             told.append((b"retry-after", b"1"))
+        if self is Refusal.CONNECT:
+            told.append((b"allow", b"GET, HEAD, POST"))  # RFC 9110, 15.5.6
         lines = b"".join(b"%b: %b\r\n" % header for header in told)
         return b"%b%b\r\n%b" % (STATUS_LINE[self.status], lines, body)
 

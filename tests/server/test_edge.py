@@ -42,6 +42,14 @@ async def test_nothing_that_can_be_read_in_two_ways_is_read() -> None:
     assert (recorder.heads, wrong) == ([], [])
 
 
+async def test_who_asks_for_a_tunnel_is_told_what_may_be_asked() -> None:
+    async with recording() as (_, port):
+        answer = await answered(port, b"CONNECT h:80 HTTP/1.1\r\nHost: h:80\r\n\r\n")
+
+    assert answer.startswith(b"HTTP/1.1 405 ")
+    assert b"\r\nallow: GET, HEAD, POST\r\n" in answer
+
+
 async def test_a_refusal_is_an_error_in_openais_shape_and_the_last_word() -> None:
     async with recording() as (_, port):
         answer = await answered(port, b"GET /asked HTTP/1.1\r\n\r\n" + GET)

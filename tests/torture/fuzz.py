@@ -174,6 +174,8 @@ def _off_the_page(request: FuzzedRequest, answer: Answer) -> list[str]:
     is_of_the_edge = not answer.header("x-request-id") and answer.header("connection") == "close"
     if answer.status in _NO_REQUEST and is_of_the_edge and (request.is_odd or request.headers):
         return []  # refused before it was a request (docs/edge.md)
+    if request.method == "CONNECT" and answer.status == 405 and is_of_the_edge and answer.header("allow"):
+        return []  # the same
     operation = request.operation
     if operation is not None and not _is_head_of(request):
         return operation.faults(answer)
