@@ -194,18 +194,14 @@ def _edited(members: Mapping[str, Raw], changes: Mapping[str, Any], without: Seq
     return msgspec.json.encode(edited)
 
 
-def _names_cache(body: bytes) -> bool:
-    """Whether the name of what asks for a prompt cache stands in the body as it is mostly spelt."""
-    return b'"cache_control"' in body  # escaped or quoted, it misleads a forecast and no hold
-
-
-def _asks_one_hour(body: bytes, *, names_cache: bool) -> bool:
-    """Whether a cache lifetime of an hour may be asked for somewhere in the body: that is done in a `cache_control`."""
-    # Each look through a prompt of a million tokens takes 2 ms, but for the one for a single byte.
-    is_escaped = b"\\" in body and _ESCAPE_OF_ASCII in body
-    if not names_cache and not is_escaped:
-        return False
-    return _ONE_HOUR in body or (is_escaped and any(spelling in body for spelling in _ONE_HOUR_ESCAPED))
+def _asks_one_hour(body: bytes) -> bool:
+    """Whether a cache lifetime of an hour may be asked for somewhere in the body, by whatever member: OpenRouter has
+    `ttl` in `cache_control` and in `prompt_cache_options`."""
+    # Each look through a prompt of a million tokens takes 2 ms, but for the one for a single byte: that mostly settles
+    # whether anything is escaped.
+    if _ONE_HOUR in body:
+        return True
+    return b"\\" in body and _ESCAPE_OF_ASCII in body and any(spelling in body for spelling in _ONE_HOUR_ESCAPED)
 
 
 def is_given(member: Raw | UnsetType | None) -> bool:
@@ -277,7 +273,6 @@ class ChatReader:
         """The request in `body`. Raises InvalidRequest naming the member at fault and what was expected there."""
         members, typed = self._bodies.read(body)
         _refuse_what_cannot_be_bounded(typed, members)
-        names_cache = _names_cache(body)
         return ModelRequest(
             model=typed.model,
             messages=_non_empty(typed.messages),
@@ -291,8 +286,8 @@ class ChatReader:
             reasoning_effort=_reasoning_effort(typed),
             reasoning_tokens=typed.reasoning.max_tokens if typed.reasoning else None,
             asks_reasoning=_asks_reasoning(typed),
-            asks_cache=names_cache,
-            asks_one_hour_cache=_asks_one_hour(body, names_cache=names_cache),
+            asks_cache=b'"cache_control"' in body,  # escaped or quoted, it misleads a forecast and no hold
+            asks_one_hour_cache=_asks_one_hour(body),
             caches_prompt=is_given(typed.cache_control),
             names_conversation=conversation_name(members) is not None,
             output_modalities=typed.modalities or (),
@@ -316,12 +311,12 @@ class ChatReader:
         it beyond what stands there. Raises InvalidRequest naming the chat's member.
         """
         translated = msgspec.json.encode(chat)
-        request, names_cache = self.read(translated), _names_cache(body)
+        request = self.read(translated)
         return replace(
             request,
             body_bytes=max(len(body), len(translated)) + further_bytes,
-            asks_cache=request.asks_cache or names_cache,
-            asks_one_hour_cache=request.asks_one_hour_cache or _asks_one_hour(body, names_cache=names_cache),
+            asks_cache=request.asks_cache or b'"cache_control"' in body,
+            asks_one_hour_cache=request.asks_one_hour_cache or _asks_one_hour(body),
             original=original,
         )
 
