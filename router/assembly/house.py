@@ -443,7 +443,7 @@ def assemble(
         guard=partial(RequireKey, keys=keys, public=PUBLIC, refused=metrics.refused),
         new_request_id=new_request_id,
         lifespan=life.lived,
-        keeps_no_connection=lambda: life.is_stopping or overload.closes_connections,
+        keeps_no_connection=lambda: life.is_stopping or overload.is_short_of_memory,
         wordings=[("/v1/messages", _AS_ANTHROPIC)],
         about=partial(_about, reload, overload),
     )

@@ -128,11 +128,8 @@ class Overload:
 
     @property
     def is_short_of_memory(self) -> bool:
+        """Whether no connection is kept, and what is freed goes back to the system."""
         return self.memory >= Memory.SHORT
-
-    @property
-    def closes_connections(self) -> bool:
-        return self.is_short_of_memory
 
     @property
     def not_ready(self) -> str | None:
@@ -172,15 +169,13 @@ class Overload:
 
     async def run(self) -> None:
         while True:
-            tick_s = self.tick_s
+            tick_s = self._next_tick_s()
             due_s = self._monotonic_s() + tick_s
             await self._sleep(tick_s)
             now_s = self._monotonic_s()
             self.tick(now_s - due_s, now_s)
 
-    @property
-    def tick_s(self) -> float:
-        """When to look at the loop again."""
+    def _next_tick_s(self) -> float:
         if self._shares.per_s is not None:
             return _TICK_LIMITED_S
         return TICK_S if self._ticks or self._shares.under_way >= _QUIET else _TICK_QUIET_S

@@ -52,7 +52,8 @@ class Refusal(Enum):
     REPEATED = "header_repeated", 400, "A header that may be there once was sent twice."
     ENCODING = "transfer_encoding", 400, "Transfer-Encoding must be 'chunked', in HTTP/1.1, and stand alone."
     EXPECTATION = "expectation", 417, "No expectation but 100-continue can be met."
-    CONNECT = "connect", 405, "CONNECT is not served: nothing is tunnelled."
+    # RFC 9110, 15.5.6, wants to be told what may be asked.
+    CONNECT = "connect", 405, "CONNECT is not served: nothing is tunnelled.", (b"allow", b"GET, HEAD, POST")
     TARGET_TOO_LONG = "target_too_long", 414, f"The URL must be shorter than {MOST_TARGET_BYTES} bytes."
     HEAD_TOO_LARGE = "head_too_large", 431, f"Request line and headers must fit in {MOST_HEAD_BYTES} bytes."
     TOO_MANY_HEADERS = "too_many_headers", 431, f"There must be at most {MOST_HEADERS} headers."
@@ -60,22 +61,19 @@ class Refusal(Enum):
     AHEAD = "too_many_ahead", 400, f"At most {MOST_AHEAD} requests may wait on one connection for earlier answers."
     SLOW_HEAD = "slow_head", 408, "The request's head did not come in time."
     SLOW_BODY = "slow_body", 408, "The request's body came too slowly, or not to its end in time."
-    CROWDED = "crowded", 503, "There are too many connections; come again in a second."
+    CROWDED = "crowded", 503, "There are too many connections; come again in a second.", (b"retry-after", b"1")
 
-    def __init__(self, reason: str, status: int, message: str) -> None:
+    def __init__(self, reason: str, status: int, message: str, *headers: tuple[bytes, bytes]) -> None:
         self.reason = reason
         self.status = status
         self.message = message
+        self.headers = headers
 
     def answer(self, headers: Iterable[tuple[bytes, bytes]], detail: str = "") -> bytes:
         """All that is sent before the connection is closed, with these headers besides."""
         error = Inadmissible(f"{self.message}{detail}", status=self.status, code=self.reason)
         body = error_body(error)
-        told = [*headers, JSON_TYPE, (b"content-length", b"%d" % len(body)), (b"connection", b"close")]
-        if self is Refusal.CROWDED:
-            told.append((b"retry-after", b"1"))
-        if self is Refusal.CONNECT:
-            told.append((b"allow", b"GET, HEAD, POST"))  # RFC 9110, 15.5.6
+        told = [*headers, JSON_TYPE, (b"content-length", b"%d" % len(body)), (b"connection", b"close"), *self.headers]
         lines = b"".join(b"%b: %b\r\n" % header for header in told)
         return b"%b%b\r\n%b" % (STATUS_LINE[self.status], lines, body)
 

@@ -81,7 +81,7 @@ class Door:
             self._overload.promise(team)
             return None
         wait_s = self._chance.uniform(*_WAIT_S[reason])
-        is_last = is_last or self._overload.closes_connections
+        is_last = is_last or self._overload.is_short_of_memory
         return self._answers[path, reason].written(self._new_request_id(), wait_s=wait_s, is_last=is_last)
 
 

@@ -46,7 +46,7 @@ class Plan:
     rounds: int
     time_scale: float = 1.0  # of every duration in `scenarios`
     scenarios: tuple[Scenario, ...] = SCENARIOS
-    has_extras: bool = True  # long prompts, TLS, two processes, idle streams
+    has_extras: bool = True  # idle CPU, long prompts, TLS, two processes, idle streams
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class ContestantRound:
     measurements: Mapping[ScenarioName, Measurement]
     start_to_first_200_s: float = 0
     idle_rss_bytes: int = 0
-    idle_cpu_share: float = 0  # of a core, while nobody asks anything
+    idle_cpu_share: float | None = None  # of a core, while nobody asks anything
     loaded_rss_bytes: int = 0  # after the scenarios
     beside: Beside | None = None
     idle_streams: IdleStreams | None = None
@@ -108,7 +108,7 @@ class _Round:
         """Every scenario at all contestants, and long prompts and a second process at those that run anyway."""
         with ExitStack() as stack:
             runners = {name: self._started(stack, name, self._lab.upstream) for name in self._contestants}
-            idle_cpu_shares = _cpu_shares(runners, _IDLE_S * self._plan.time_scale)
+            idle_cpu_shares = _cpu_shares(runners, _IDLE_S) if self._plan.has_extras else {}
             for scenario in self._plan.scenarios:
                 if scenario.name == "latency":
                     self._note(DIRECT, self._lab.measure_direct(scenario, time_scale=self._plan.time_scale), scenario)
@@ -119,7 +119,7 @@ class _Round:
                     self.measured[name],
                     start_to_first_200_s=runner.start_to_first_200_s,
                     idle_rss_bytes=runner.idle_rss_bytes,
-                    idle_cpu_share=idle_cpu_shares[name],
+                    idle_cpu_share=idle_cpu_shares.get(name),
                     loaded_rss_bytes=runner.process.rss_bytes(),
                 )
             if self._plan.has_extras:

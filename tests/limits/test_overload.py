@@ -283,7 +283,7 @@ def test_memory_is_short_from_where_it_is_said_to_be(share: float, level: Memory
     process.goes_on(1.0)
 
     assert process.overload.memory is level
-    assert process.overload.closes_connections is (level >= Memory.SHORT)
+    assert process.overload.is_short_of_memory is (level >= Memory.SHORT)
     assert (process.overload.not_ready is not None) is (level is Memory.SHORTEST)
 
 

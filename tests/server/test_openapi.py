@@ -3,7 +3,7 @@
 import re
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +157,10 @@ class _Served:
         self._clients = {port: RawClient(number) for port, number in ports.items()}
         self._key = key
 
+    def close(self) -> None:
+        for client in self._clients.values():
+            client.close()
+
     def faults_of_all(self) -> tuple[list[str], set[int]]:
         """Of every example; and the statuses, where nothing is asked for that is not there."""
         faults: list[str] = []
@@ -168,8 +172,6 @@ class _Served:
                     faults += operation.faults(answer)
                     if operation.name not in _ELSEWHERE:
                         statuses.add(answer.status)
-        for client in self._clients.values():
-            client.close()
         return faults, statuses
 
     def faults_without_key(self, authorization: str | None) -> tuple[list[str], set[str]]:
@@ -185,8 +187,6 @@ class _Served:
         """Of many wrong tokens in the form of the admin port; and the statuses."""
         (form,) = (each for each in operations() if each.name == "POST /sign-in")
         answers = [self._answer("admin", form, form.bodies["nobody"], None) for _ in range(_GUESSES)]
-        for client in self._clients.values():
-            client.close()
         return [fault for each in answers for fault in form.faults(each)], {each.status for each in answers}
 
     def _refused(
@@ -199,8 +199,6 @@ class _Served:
             faults += operation.faults(answer)
             if answer.status == status:
                 refused.add(operation.name)
-        for client in self._clients.values():
-            client.close()
         return faults, refused
 
     def _answer(self, port: Port, operation: Operation, body: Any, authorization: str | None, *more: str) -> Answer:  # noqa: ANN401
@@ -227,8 +225,8 @@ async def _served(directory: Path, *, admin_token: str | None = None) -> AsyncIt
         data, admin = bound("127.0.0.1", 0), bound("127.0.0.1", 0)
         key = written(house.keys.lend(TeamName("search"), secrets.token_bytes))
         async with serving(house.admin, admin), serving(house.data, data):
-            served = _Served({"data": port_of(data), "admin": port_of(admin)}, key)
-            yield served
+            with closing(_Served({"data": port_of(data), "admin": port_of(admin)}, key)) as served:
+                yield served
 
 
 def _configured(directory: Path, port: int) -> Path:
