@@ -34,6 +34,7 @@ class Sandbox:
 
     base_url: str
     http: httpx2.Client
+    process: "subprocess.Popen[bytes]"
 
     def bill_nano_usd(self) -> int:
         total: int = self.http.get("/sandbox/bill").json()["total_nano_usd"]
@@ -115,7 +116,7 @@ def running_sandbox(log: Path, *options: str) -> Iterator[Sandbox]:
         (origin,) = _announced(process, log, ["sandbox at "])
         base_url = origin.split("/api/v1")[0]
         with httpx2.Client(base_url=base_url, timeout=30) as http:
-            yield Sandbox(base_url=base_url, http=http)
+            yield Sandbox(base_url=base_url, http=http, process=process)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx2
+import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -35,6 +36,7 @@ class Workers:
     proxy: Proxy
     log: Path
     sandbox: Sandbox
+    ledger_url: str
 
     def pids(self) -> list[int]:
         """Of its children."""
@@ -54,6 +56,36 @@ class Workers:
 
     def spent_nano_usd(self) -> int:
         return round(self.metric("penstock_spend_usd_total") * 10**9)
+
+    def books(self) -> "Books":
+        """The ledger beside the sandbox's bill, as both are now."""
+        with psycopg.connect(self.ledger_url) as connection:
+            calls = connection.execute("SELECT generation_id, cost_nano_usd, source FROM attempts").fetchall()
+        bill = {each["id"]: each["nano_usd"] for each in self.sandbox.http.get("/sandbox/bill").json()["generations"]}
+        named = {generation: cost for generation, cost, _ in calls if generation is not None}
+        unnamed = [cost for generation, cost, source in calls if generation is None and source == "held"]
+        return Books(
+            booked_nano_usd=sum(cost for _, cost, _ in calls),
+            is_as_billed=named == {generation: bill[generation] for generation in named},
+            unnamed_calls=len(unnamed),
+            unnamed_nano_usd=sum(unnamed),
+            billed_besides_nano_usd=sum(cost for generation, cost in bill.items() if generation not in named),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What is booked, and what is billed for it."""
+
+    booked_nano_usd: int
+    is_as_billed: bool  # each call that the provider has named
+    unnamed_calls: int  # their process was killed before the provider's answer began; booked as held
+    unnamed_nano_usd: int
+    billed_besides_nano_usd: int  # for calls that the ledger does not know by name
+
+    @property
+    def agree(self) -> bool:
+        return self.is_as_billed and 0 <= self.billed_besides_nano_usd <= self.unnamed_nano_usd
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +107,7 @@ def running_workers(directory: Path, sandbox: Sandbox, stores: dict[str, str]) -
     with running_proxy(
         directory, sandbox.base_url, edit=with_stores, by_command=True, options=("--workers", "2"), **stores
     ) as proxy:
-        yield Workers(proxy, directory / "proxy.log", sandbox)
+        yield Workers(proxy, directory / "proxy.log", sandbox, stores["LEDGER_URL"])
 
 
 @pytest.fixture(scope="module")
@@ -141,15 +173,46 @@ def test_a_killed_worker_loses_no_money_and_the_others_go_on(workers: Workers) -
     assert set(statuses) <= {200, 0}
     assert statuses.count(0) <= 4  # those that it was answering
     eventually(lambda: workers.metric("penstock_in_flight_requests") == 0, within_s=30)
-    eventually(lambda: workers.spent_nano_usd() == workers.sandbox.bill_nano_usd(), within_s=60)
-    assert workers.spent_nano_usd() == proxy.spend_nano_usd()
+    eventually(lambda: workers.books().agree, within_s=60)
+    eventually(
+        lambda: workers.spent_nano_usd() == workers.books().booked_nano_usd == proxy.spend_nano_usd(), within_s=10
+    )
     assert workers.metric("penstock_worker_restarts_total") == 1
     booked = json.loads(proxy.command("spend", "--by", "", "--json"))[0]["requests"]
     assert booked >= len([each for each in told for _ in each.requests])
 
 
+def test_what_a_killed_worker_asked_without_hearing_of_it_stays_booked_as_held(own_workers: Workers) -> None:
+    before = own_workers.books()  # other tests' workers use the same stores
+    stop = threading.Event()
+    with ThreadPoolExecutor(8) as threads:
+        own_workers.sandbox.process.send_signal(signal.SIGSTOP)
+        try:
+            asking = [threads.submit(ask, own_workers, stop) for _ in range(8)]
+            eventually(lambda: own_workers.metric("penstock_in_flight_requests") == 8, within_s=30)
+            stop.set()
+            first, _ = own_workers.pids()
+            os.kill(first, signal.SIGKILL)
+            eventually(lambda: own_workers.metric("penstock_worker_restarts_total") == 1, within_s=30)
+        finally:
+            own_workers.sandbox.process.send_signal(signal.SIGCONT)
+        statuses = [status for each in asking for status in each.result().statuses]
+
+    killed = statuses.count(0)
+    assert statuses.count(200) + killed == 8
+    eventually(lambda: own_workers.metric("penstock_in_flight_requests") == 0, within_s=30)
+    left = before.unnamed_calls + killed
+    eventually(lambda: (books := own_workers.books()).agree and books.unnamed_calls == left, within_s=60)
+    books = own_workers.books()
+    assert (books.unnamed_nano_usd > before.unnamed_nano_usd) == (killed > 0)
+    booked = books.booked_nano_usd - before.booked_nano_usd
+    eventually(lambda: own_workers.spent_nano_usd() == booked, within_s=10)
+    assert own_workers.proxy.spend_nano_usd() == books.booked_nano_usd
+
+
 def test_both_workers_serve_and_the_one_that_is_asked_tells_the_figures_of_both(workers: Workers) -> None:
     before = workers.metric("penstock_requests_total")
+    timed_before = workers.metric("penstock_request_duration_seconds_count")  # a killed one's last calls took no time
     stop = threading.Event()
     with ThreadPoolExecutor(2) as threads:
         asking = [threads.submit(ask, workers, stop) for _ in range(2)]
@@ -159,7 +222,8 @@ def test_both_workers_serve_and_the_one_that_is_asked_tells_the_figures_of_both(
 
     eventually(lambda: workers.metric("penstock_in_flight_requests") == 0, within_s=10)
     assert {workers.metric("penstock_requests_total") for _ in range(12)} == {before + answers}
-    assert {workers.metric("penstock_request_duration_seconds_count") for _ in range(12)} == {before + answers}
+    timed = {workers.metric("penstock_request_duration_seconds_count") for _ in range(12)}
+    assert timed == {timed_before + answers}
 
 
 def test_a_worker_that_is_told_to_stop_is_replaced_without_a_failed_request(workers: Workers) -> None:
@@ -194,7 +258,9 @@ def test_a_stop_is_passed_on_and_what_is_under_way_is_served_to_its_end(own_work
     log = own_workers.log.read_text()
     assert "another one is started" not in log
     assert "Traceback" not in log
-    assert proxy.spend_nano_usd() == own_workers.sandbox.bill_nano_usd()
+    books = own_workers.books()
+    assert books.agree
+    assert proxy.spend_nano_usd() == books.booked_nano_usd
 
 
 def test_workers_whose_parent_is_killed_stop_in_order_and_free_the_port(own_workers: Workers) -> None:
