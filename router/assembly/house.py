@@ -72,6 +72,7 @@ from router.server.listen import Stop
 from router.server.models import Models
 from router.server.replies import AS_OPENAI, Wording
 from router.server.shedding import Door, Room
+from router.server.starting import Starts
 from router.server.supervision import Supervisor, supervisor_of
 from router.storage.answer_shelves import MemoryShelf
 from router.storage.journal import Journal
@@ -169,8 +170,12 @@ def assemble(
     loop_lag = LoopLag(monotonic_s=time.monotonic, sleep=anyio.sleep, beat=metrics.publish)
     traces = make_traces(settings, metrics, version=VERSION, instance=name)
     requests_log = make_requests_log(settings, metrics)
+    starts = Starts(monotonic_s=time.monotonic)
     overload = make_overload(
-        settings.overload, weight_of=lambda team: _weight(in_force.current.snapshot, team), metrics=metrics
+        settings.overload,
+        weight_of=lambda team: _weight(in_force.current.snapshot, team),
+        waited_s=starts.waited_s,
+        metrics=metrics,
     )
     pepper = open_pepper(settings)
     keys = KeyRing(
@@ -508,6 +513,7 @@ def assemble(
         connection_refused=metrics.connection_refused,
         door=Door(
             overload,
+            starts=starts,
             keys=keys,
             paths=_worded_paths(endpoints),
             new_request_id=new_request_id,

@@ -21,8 +21,10 @@ _FILES_OF_OUR_OWN = 256
 _REQUESTS_PER_FILE = 0.465
 
 
-def make_overload(limits: OverloadLimits, *, weight_of: Callable[[str], float], metrics: Metrics) -> Overload:
-    """Who lets requests in. `weight_of` is what a team's share weighs."""
+def make_overload(
+    limits: OverloadLimits, *, weight_of: Callable[[str], float], waited_s: Callable[[], float], metrics: Metrics
+) -> Overload:
+    """Who lets requests in. `weight_of` is what a team's share weighs, `waited_s` as Overload takes it."""
     memory = MemoryUse(limit_bytes=limits.memory_bytes or memory_limit_bytes(), processes=metrics.workers)
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = limits.under_way or most_under_way(files)
@@ -30,6 +32,7 @@ def make_overload(limits: OverloadLimits, *, weight_of: Callable[[str], float], 
         Shares(most_under_way=most, weight_of=weight_of, monotonic_s=time.monotonic),
         monotonic_s=time.monotonic,
         sleep=anyio.sleep,
+        waited_s=waited_s,
         busy=busy,
         memory_share=memory.share,
         shed=metrics.shed,

@@ -2,12 +2,13 @@
 
 There are three signs of it, each with another answer:
 
-- The event loop is late, and stays so: the least delay of a tenth of a second is what counts (as in CoDel, RFC 8289),
-  so that one long step of it is no sign; nor is a delay of a process that has nothing to do in between, which is the
-  doing of others. From then on requests a second are limited, at first to half of what was worked off in the last
-  second, until what had come before is done. After that the limit is what keeps the loop nearly busy. For a delay,
-  however short, it gives way at once and for the moment, until that is worked off. It ends when nobody has been turned
-  away for a while. It limits a rate and no number of requests under way, since those may be streams that do nothing.
+- The event loop is late, or those that were let in wait for their turn (server/starting.py), and it stays so: the
+  least delay of a tenth of a second is what counts (as in CoDel, RFC 8289), so that one long step of it is no sign; nor
+  is a delay of a process that has nothing to do in between, which is the doing of others. From then on requests a
+  second are limited, at first to half of what was worked off in the last second, until what had come before is done.
+  After that the limit is what keeps the loop nearly busy. For a delay, however short, it gives way at once and for the
+  moment, until that is worked off. It ends when nobody has been turned away for a while. It limits a rate and no number
+  of requests under way, since those may be streams that do nothing.
 - Memory, as a share of what the process may have: from 85 % on connections are closed after their answer, from 92 % on
   no more requests are under way than there were at that moment, from 95 % on nothing is let in that costs money. Each
   step ends two points below where it began.
@@ -86,16 +87,18 @@ class Overload:
         *,
         monotonic_s: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
+        waited_s: Callable[[], float],
         busy: Callable[[], tuple[float, float]],
         memory_share: Callable[[], float],
         shed: Callable[[str, str, int], None],
     ) -> None:
-        """`busy` is for how many seconds the process has worked, or waited to, since it began, and its event loop alone
-        has worked; `memory_share` what is used of the memory that may be used; `shed` is told of requests that were not
-        let in: team, reason, how many."""
+        """`waited_s` is how long the next of those that are let in has waited to begin; `busy` for how many seconds the
+        process has worked, or waited to, since it began, and its event loop alone has worked; `memory_share` what is
+        used of the memory that may be used; `shed` is told of requests that were not let in: team, reason, how many."""
         self._shares = shares
         self._monotonic_s = monotonic_s
         self._sleep = sleep
+        self._waited_s = waited_s
         self._read_memory = memory_share
         self.memory_share = 0.0  # when it was last read
         self._shed = shed
@@ -120,6 +123,11 @@ class Overload:
     def is_guarded(self) -> bool:
         """Whether anybody may be turned away now."""
         return self.memory is Memory.SHORTEST or self._shares.is_limiting
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether no more than so many requests may begin in a second."""
+        return self._shares.per_s is not None
 
     @property
     def is_shedding(self) -> bool:
@@ -173,7 +181,7 @@ class Overload:
             due_s = self._monotonic_s() + tick_s
             await self._sleep(tick_s)
             now_s = self._monotonic_s()
-            self.tick(now_s - due_s, now_s)
+            self.tick(now_s - due_s + self._waited_s(), now_s)
 
     def _next_tick_s(self) -> float:
         if self._shares.per_s is not None:
@@ -181,7 +189,7 @@ class Overload:
         return TICK_S if self._ticks or self._shares.under_way >= _QUIET else _TICK_QUIET_S
 
     def tick(self, late_s: float, now_s: float) -> None:
-        """The loop was that late just now."""
+        """The loop, or a beginning that is due, was that late just now."""
         late_s = max(late_s, 0.0)
         self._least_late_s = min(self._least_late_s, late_s)
         self._ticks += 1

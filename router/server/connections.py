@@ -11,6 +11,7 @@ import asyncio
 import urllib.parse
 from collections import deque
 from collections.abc import Callable, Mapping, Sized
+from functools import partial
 from typing import Any, Protocol, cast
 
 import httptools
@@ -61,6 +62,10 @@ class TurnsAway(Protocol):
 
     def turned_away(self, scope: Scope, *, is_last: bool) -> bytes | None:
         """The whole answer to a request that is not let in; None if it may be."""
+        ...
+
+    def begin(self, scope: Scope, begin: Callable[[], None]) -> None:
+        """Have a request begin that was not turned away: at once, or when its turn has come."""
         ...
 
 
@@ -258,7 +263,9 @@ class GuardedConnection(HttpToolsProtocol):
             return  # it is read again
         before = cast("Answering | None", self.cycle)
         door = self.config.door
-        if door is not None and door.is_guarded and (before is None or before.response_complete):
+        is_next = before is None or before.response_complete
+        is_guarded = is_next and door is not None and door.is_guarded
+        if door is not None and is_guarded:
             is_last = version == "1.0" or not parser.should_keep_alive() or b"expect" in fields or not _is_small(fields)
             if self._is_turned_away(door, is_last=is_last):
                 return
@@ -279,7 +286,9 @@ class GuardedConnection(HttpToolsProtocol):
         self._unanswered.append(cycle)
         self._awaits = _BODY
         self._head_bytes = self._framing_bytes = 0
-        if before is None or before.response_complete:
+        if door is not None and is_guarded:
+            door.begin(scope, partial(self._start_asgi_task, cycle, self.app))
+        elif is_next:
             self._start_asgi_task(cycle, self.app)
         else:
             self.flow.pause_reading()

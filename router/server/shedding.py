@@ -18,6 +18,7 @@ from router.errors import Overloaded
 from router.limits.overload import Overload
 from router.limits.shares import Shed
 from router.server.replies import Wording
+from router.server.starting import Starts
 
 _WAIT_S = {Shed.LOOP_LAG: (1.0, 3.0), Shed.UNDER_WAY: (1.0, 3.0), Shed.MEMORY: (2.0, 10.0)}
 _WHAT = {
@@ -47,6 +48,7 @@ class Door:
         self,
         overload: Overload,
         *,
+        starts: Starts,
         keys: KnowsKeys,
         paths: Mapping[str, Wording],
         new_request_id: Callable[[], str],
@@ -54,6 +56,7 @@ class Door:
     ) -> None:
         """`paths` are those of work that is turned away, and how answers below them are worded."""
         self._overload = overload
+        self._starts = starts
         self._keys = keys
         self._answers = {(path, reason): _Answer(reason, wording) for path, wording in paths.items() for reason in Shed}
         self._paths = frozenset(paths)
@@ -83,6 +86,13 @@ class Door:
         wait_s = self._chance.uniform(*_WAIT_S[reason])
         is_last = is_last or self._overload.is_short_of_memory
         return self._answers[path, reason].written(self._new_request_id(), wait_s=wait_s, is_last=is_last)
+
+    def begin(self, scope: Scope, begin: Callable[[], None]) -> None:
+        """Have a request begin that was not turned away: at once, or in its turn where too much is asked for."""
+        if self._overload.is_limited and scope["path"] in self._paths:
+            self._starts.later(begin)
+        else:
+            begin()
 
 
 class _Answer:

@@ -16,7 +16,7 @@ class Process:
     """A process whose clock, load and memory a test sets."""
 
     def __init__(self) -> None:
-        self.now_s = self.busy_s = self.memory = 0.0
+        self.now_s = self.busy_s = self.memory = self.waited_s = 0.0
         self.others_per_s = 0.0  # what other threads than the loop's work
         self.shed: list[tuple[str, str, int]] = []
         self._slept_s: list[float] = []
@@ -26,6 +26,7 @@ class Process:
             self.shares,
             monotonic_s=self.clock,
             sleep=self.sleep,
+            waited_s=lambda: self.waited_s,
             busy=lambda: (self.busy_s + self.others_per_s * self.now_s, self.busy_s),
             memory_share=lambda: self.memory,
             shed=lambda team, reason, count: self.shed.append((team, reason, count)),
@@ -241,6 +242,21 @@ def test_for_a_delay_fewer_are_let_in_for_the_moment_and_as_many_as_before_once_
 
     assert let_in[1] < 0.5 * let_in[0]
     assert let_in[2] == pytest.approx(let_in[0], rel=0.1)
+
+
+@pytest.mark.anyio
+async def test_those_who_wait_to_begin_are_a_delay_like_that_of_the_loop() -> None:
+    """Else the loop, which has a few of them begin in each turn, would never be late, however many wait."""
+    left_per_s = []
+    for waited_s in (0.0, 0.1):
+        process = limited()
+        process.goes_on(2.0, busy=0.94, ended=100)
+        process.waited_s, process.others_per_s = waited_s, 1.0
+        with suppress(_Enough):
+            await process.pauses(30, late_s=0.0)
+        left_per_s.append(process.shares.pace)
+
+    assert left_per_s == [1.0, 0.1]
 
 
 def test_the_limit_ends_when_nobody_has_been_turned_away_for_a_while() -> None:

@@ -1,9 +1,11 @@
 """What a client gets that is turned away at the door, on real connections, and what becomes of the connection."""
 
 import asyncio
+import itertools
 import json
 import random
 import re
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
@@ -20,6 +22,7 @@ from router.server.connections import GuardedConnection, ServerConfig
 from router.server.deadlines import Deadlines
 from router.server.replies import AS_OPENAI, send_json
 from router.server.shedding import Door, Room, overloaded
+from router.server.starting import Starts
 
 pytestmark = pytest.mark.anyio
 
@@ -47,16 +50,22 @@ class Setup:
             self.shares,
             monotonic_s=lambda: 0.0,
             sleep=asyncio.sleep,
+            waited_s=lambda: 0.0,
             busy=lambda: (0.0, 0.0),
             memory_share=lambda: 0.0,
             shed=lambda *_: None,
         )
         self.deadlines = Deadlines(most=100)
-        self.reached = 0
+        self.reached: list[str] = []  # paths
+        self.state = ServerState()
         self.port = 0
 
+    @property
+    def connections(self) -> list[GuardedConnection]:
+        return [each for each in self.state.connections if isinstance(each, GuardedConnection)]
+
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.reached += 1
+        self.reached.append(scope["path"])
         while (await receive()).get("more_body"):
             pass
         await send_json(send, {"said": scope["path"]})
@@ -69,6 +78,7 @@ class Setup:
     async def serving(self) -> AsyncIterator[None]:
         door = Door(
             self.overload,
+            starts=Starts(monotonic_s=time.monotonic),
             keys=OneKey(),
             paths={PATH: AS_OPENAI},
             new_request_id=lambda: REQUEST_ID,
@@ -85,7 +95,7 @@ class Setup:
             log_config=None,
         )
         config.load()
-        loop, state = asyncio.get_running_loop(), ServerState()
+        loop, state = asyncio.get_running_loop(), self.state
         server = await loop.create_server(lambda: GuardedConnection(config, state, {}), "127.0.0.1", 0)
         self.port = server.sockets[0].getsockname()[1]
         async with server:
@@ -136,7 +146,7 @@ async def test_a_request_that_is_turned_away_never_reaches_the_application_and_i
     assert f"x-request-id: {REQUEST_ID}\r\n" in head
     assert 1 <= int(re.findall(r"retry-after: (\d+)", head)[0]) <= 4
     assert second.startswith("HTTP/1.1 200 ")
-    assert setup.reached == 1
+    assert len(setup.reached) == 1
 
 
 async def test_a_connection_is_idle_once_the_rest_of_what_was_turned_away_has_come_and_late_until_then() -> None:
@@ -168,7 +178,7 @@ async def test_what_comes_behind_a_request_that_ends_its_connection_is_not_asked
 
     assert "connection: close\r\n" in head
     assert rest == b""
-    assert setup.reached == 0
+    assert len(setup.reached) == 0
 
 
 async def test_a_long_request_is_turned_away_before_its_body_has_come() -> None:
@@ -181,7 +191,7 @@ async def test_a_long_request_is_turned_away_before_its_body_has_come() -> None:
 
     assert head.startswith("HTTP/1.1 503 ")
     assert "connection: close\r\n" in head
-    assert setup.reached == 0
+    assert len(setup.reached) == 0
 
 
 @pytest.mark.parametrize(
@@ -203,7 +213,7 @@ async def test_what_is_no_work_of_that_team_goes_its_way(other: bytes) -> None:
             head, _ = await answer(reader)
 
     assert head.startswith("HTTP/1.1 200 ")
-    assert setup.reached == 1
+    assert len(setup.reached) == 1
 
 
 async def test_of_those_who_come_together_only_as_many_pass_as_there_is_room_for() -> None:
@@ -218,6 +228,49 @@ async def test_of_those_who_come_together_only_as_many_pass_as_there_is_room_for
             heads = [(await answer(reader))[0] for reader, _ in connections]
 
     assert sorted(head[9:12] for head in heads) == ["200", *["503"] * 4]
+
+
+async def test_of_those_let_in_together_a_few_begin_in_each_turn_and_nobody_else_waits_for_them() -> None:
+    setup = Setup()
+    setup.shares.limit_rate(1_000.0)
+    setup.shares.limit_under_way(1_000)
+    async with setup.serving(), AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(connected(setup.port)) for _ in range(13)]
+        while len(setup.state.connections) < len(clients):  # noqa: ASYNC110 - uvicorn offers no event
+            await asyncio.sleep(0)
+        *working, asking = setup.connections
+        for each in working:  # all in one turn
+            each.data_received(request())
+        asking.data_received(request(path="/livez"))
+        reached, health = [], None
+        for turn in range(8):
+            await asyncio.sleep(0)
+            reached.append(setup.reached.count(PATH))
+            health = turn if health is None and "/livez" in setup.reached else health
+        answers = await asyncio.gather(*(answer(reader) for reader, _ in clients))
+
+    assert [after - before for before, after in itertools.pairwise([0, *reached])].count(4) == 3
+    assert max(reached) == 12
+    assert health == 0
+    assert {head.splitlines()[0] for head, _ in answers} == {"HTTP/1.1 200 OK"}
+
+
+async def test_where_no_limit_stands_all_begin_at_once() -> None:
+    setup = Setup()
+    setup.fill()  # but for the room for one, and the door is watched
+    for _ in range(4):
+        setup.overload.leave("noisy")
+    async with setup.serving(), AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(connected(setup.port)) for _ in range(4)]
+        while len(setup.state.connections) < len(clients):  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0)
+        for each in setup.connections:
+            each.data_received(request())
+        await asyncio.sleep(0)
+        reached = len(setup.reached)
+        await asyncio.gather(*(answer(reader) for reader, _ in clients))
+
+    assert reached == 4
 
 
 async def test_a_wrong_key_takes_nobodys_place() -> None:

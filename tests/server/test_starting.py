@@ -1,0 +1,84 @@
+"""Whose turn it is to begin, on a real event loop."""
+
+import asyncio
+
+import pytest
+
+from router.server.starting import Starts
+
+pytestmark = pytest.mark.anyio
+
+
+class Clock:
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+async def test_a_few_begin_in_each_turn_of_the_loop_in_the_order_in_which_they_came() -> None:
+    starts, begun, so_far = Starts(monotonic_s=Clock()), list[int](), list[int]()
+    for number in range(11):
+        starts.later(lambda number=number: begun.append(number))  # type: ignore[misc]
+    for _ in range(4):
+        so_far.append(len(begun))
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+    assert so_far == [0, 0, 4, 8]
+    assert begun == list(range(11))
+
+
+async def test_who_comes_while_others_wait_begins_behind_them_and_nobody_is_left() -> None:
+    starts, begun = Starts(monotonic_s=Clock()), list[str]()
+
+    def first() -> None:
+        begun.append("first")
+        starts.later(lambda: begun.append("last"))
+
+    starts.later(first)
+    for _ in range(4):
+        starts.later(lambda: begun.append("second"))
+    for _ in range(2):
+        await asyncio.sleep(0)
+    starts.later(lambda: begun.append("afterwards"))
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+    assert begun == ["first", *["second"] * 4, "last", "afterwards"]
+
+
+async def test_one_that_fails_to_begin_leaves_the_others_their_turn() -> None:
+    starts, begun, told = Starts(monotonic_s=Clock()), list[int](), list[str]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(str(context["exception"])))
+
+    def fails() -> None:
+        raise RuntimeError("it cannot")
+
+    starts.later(fails)
+    for number in range(5):
+        starts.later(lambda number=number: begun.append(number))  # type: ignore[misc]
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+    assert begun == list(range(5))
+    assert told == ["it cannot"]
+
+
+async def test_how_long_the_next_has_waited_is_told() -> None:
+    clock = Clock()
+    starts = Starts(monotonic_s=clock)
+    assert starts.waited_s() == 0
+
+    for _ in range(5):
+        starts.later(lambda: None)
+    clock.now_s = 0.25
+    starts.later(lambda: None)
+    assert starts.waited_s() == 0.25
+
+    await asyncio.sleep(0)
+    clock.now_s = 0.5
+    assert starts.waited_s() == 0.5  # the fifth came with the first four
+
+    await asyncio.sleep(0)
+    assert starts.waited_s() == 0
