@@ -62,7 +62,7 @@ def _values(columns: tuple[str, ...], count: int = 1) -> str:
 # PostgreSQL's. Returns the row's own id, or nothing if the entry is kept already.
 INSERT_ENTRY = f"INSERT INTO entries {_values(ENTRY_COLUMNS)} ON CONFLICT (request_id) DO NOTHING RETURNING id"
 # SQLite's: whoever writes knows the numbers that are free. By how many rows they insert, the most first.
-ROWS_AT_ONCE = (32, 8, 1)
+ROWS_AT_ONCE = (128, 32, 8, 1)
 INSERT_NUMBERED_ENTRIES = {
     count: f"INSERT INTO entries {_values(('id', *ENTRY_COLUMNS), count)} ON CONFLICT (request_id) DO NOTHING"
     for count in ROWS_AT_ONCE
