@@ -174,7 +174,7 @@ def assemble(
     overload = make_overload(
         settings.overload,
         weight_of=lambda team: _weight(in_force.current.snapshot, team),
-        waited_s=starts.waited_s,
+        starts=starts,
         metrics=metrics,
     )
     pepper = open_pepper(settings)

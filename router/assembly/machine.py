@@ -7,7 +7,7 @@ from collections.abc import Callable
 import anyio
 
 from router.config.snapshot import OverloadLimits
-from router.limits.overload import Overload
+from router.limits.overload import Overload, Starting
 from router.limits.shares import Shares
 from router.telemetry.cpu import busy
 from router.telemetry.memory import MemoryUse, memory_limit_bytes
@@ -22,9 +22,9 @@ _REQUESTS_PER_FILE = 0.465
 
 
 def make_overload(
-    limits: OverloadLimits, *, weight_of: Callable[[str], float], waited_s: Callable[[], float], metrics: Metrics
+    limits: OverloadLimits, *, weight_of: Callable[[str], float], starts: Starting, metrics: Metrics
 ) -> Overload:
-    """Who lets requests in. `weight_of` is what a team's share weighs, `waited_s` as Overload takes it."""
+    """Who lets requests in. `weight_of` is what a team's share weighs."""
     memory = MemoryUse(limit_bytes=limits.memory_bytes or memory_limit_bytes(), processes=metrics.workers)
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = limits.under_way or most_under_way(files)
@@ -32,7 +32,7 @@ def make_overload(
         Shares(most_under_way=most, weight_of=weight_of, monotonic_s=time.monotonic),
         monotonic_s=time.monotonic,
         sleep=anyio.sleep,
-        waited_s=waited_s,
+        starts=starts,
         busy=busy,
         memory_share=memory.share,
         shed=metrics.shed,

@@ -21,6 +21,7 @@ the books are not asked about here: what is turned away is work that has not beg
 import math
 from collections.abc import Awaitable, Callable
 from enum import IntEnum
+from typing import Protocol
 
 from router.limits.shares import Shares, Shed
 
@@ -78,6 +79,19 @@ _MEMORY_FROM = {Memory.SHORT: 0.85, Memory.SHORTER: 0.92, Memory.SHORTEST: 0.95}
 _MEMORY_BACK = 0.02
 
 
+class Starting(Protocol):
+    """Those who were let in and wait for their turn to begin."""
+
+    @property
+    def waiting(self) -> int:
+        """How many they are."""
+        ...
+
+    def waited_s(self) -> float:
+        """How long the next of them has waited."""
+        ...
+
+
 class Overload:
     """Lets requests in, or does not. To be run beside the requests."""
 
@@ -87,18 +101,18 @@ class Overload:
         *,
         monotonic_s: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
-        waited_s: Callable[[], float],
+        starts: Starting,
         busy: Callable[[], tuple[float, float]],
         memory_share: Callable[[], float],
         shed: Callable[[str, str, int], None],
     ) -> None:
-        """`waited_s` is how long the next of those that are let in has waited to begin; `busy` for how many seconds the
-        process has worked, or waited to, since it began, and its event loop alone has worked; `memory_share` what is
-        used of the memory that may be used; `shed` is told of requests that were not let in: team, reason, how many."""
+        """`busy` is for how many seconds the process has worked, or waited to, since it began, and its event loop alone
+        has worked; `memory_share` what is used of the memory that may be used; `shed` is told of requests that were not
+        let in: team, reason, how many."""
         self._shares = shares
         self._monotonic_s = monotonic_s
         self._sleep = sleep
-        self._waited_s = waited_s
+        self._starts = starts
         self._read_memory = memory_share
         self.memory_share = 0.0  # when it was last read
         self._shed = shed
@@ -109,7 +123,7 @@ class Overload:
         self._ticks = 0  # since then
         self._is_busy = False  # since the look before; a delay of a loop that is not is the doing of others
         self._ended = 0
-        self._before = 0  # requests under way then
+        self._before = 0  # requests that had come then and were not over
         self._worked_off_per_s = self._best_per_s = 0.0
         self._read_busy = busy
         self._busy_s, self._loop_s = busy()
@@ -123,11 +137,6 @@ class Overload:
     def is_guarded(self) -> bool:
         """Whether anybody may be turned away now."""
         return self.memory is Memory.SHORTEST or self._shares.is_limiting
-
-    @property
-    def is_limited(self) -> bool:
-        """Whether no more than so many requests may begin in a second."""
-        return self._shares.per_s is not None
 
     @property
     def is_shedding(self) -> bool:
@@ -181,7 +190,7 @@ class Overload:
             due_s = self._monotonic_s() + tick_s
             await self._sleep(tick_s)
             now_s = self._monotonic_s()
-            self.tick(now_s - due_s + self._waited_s(), now_s)
+            self.tick(now_s - due_s + self._starts.waited_s(), now_s)
 
     def _next_tick_s(self) -> float:
         if self._shares.per_s is not None:
@@ -206,7 +215,7 @@ class Overload:
         if now_s - self._weights_s >= _WEIGHTS_S:
             self._weights_s = now_s
             shares.renew_weights()
-        shares.look(since_s)
+        shares.look(since_s, are_waiting=self._starts.waiting > 0)
         ended, self._ended = shares.ended - self._ended, shares.ended
         self._worked_off_per_s += min(since_s / _RATE_S, 1.0) * (ended / since_s - self._worked_off_per_s)
         if shares.per_s is None:  # else it is the limit that says how much is worked off
@@ -225,7 +234,7 @@ class Overload:
             self.memory_share = self._read_memory()
             self._remember(self.memory_share)
         shares.limit_rate(self._next_rate(late_s, busy, loop_busy, shed / since_s, now_s))
-        self._before = shares.under_way
+        self._before = shares.under_way + self._starts.waiting
 
     def _reckon(self, loop_busy: float, ended_per_s: float, shed_per_s: float, since_s: float) -> None:
         done_per_s = ended_per_s + shed_per_s / _TURNED_AWAY_FOR_ONE
@@ -260,7 +269,7 @@ class Overload:
         return self._bearable_per_s
 
     def _is_too_late(self, late_s: float, busy: float, loop_busy: float) -> bool:
-        under_way = self._shares.under_way
+        under_way = self._shares.under_way + self._starts.waiting
         if under_way < _FEW:
             return late_s >= _BEGINS_OF_FEW_S and busy >= _FULL
         if under_way >= self._before + _GROWING:

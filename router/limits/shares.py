@@ -169,16 +169,22 @@ class Shares:
             least = per_s * team.weight / others
             team.per_s = per_s if level == float("inf") else max(level * team.weight, least)
 
-    def look(self, since_s: float) -> int:
-        """Take note of what every team has asked for in the last `since_s` seconds; how many were asked for in all."""
+    def look(self, since_s: float, *, are_waiting: bool = False) -> int:
+        """Take note of what every team has asked for in the last `since_s` seconds; how many were asked for in all.
+
+        `are_waiting`: some of those who were promised a place wait for their turn to come for it.
+        """
         asked = 0
         for team in self._teams.values():
             asked += team.asked
             team.wants_per_s += _SMOOTHING * (team.asked / since_s - team.wants_per_s)
             if team.wants_per_s < 0.01:
                 team.wants_per_s = 0.0
-            team.asked = team.promised = 0
-        self._promised = 0  # whoever has not come by now does not: he hung up
+            team.asked = 0
+            if not are_waiting:
+                team.promised = 0
+        if not are_waiting:
+            self._promised = 0  # whoever has not come by now does not: he hung up
         return asked
 
     def renew_weights(self) -> None:

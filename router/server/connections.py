@@ -57,7 +57,7 @@ class TurnsAway(Protocol):
 
     @property
     def is_guarded(self) -> bool:
-        """Whether anybody may be turned away now."""
+        """Whether requests are to be asked about before they begin."""
         ...
 
     def turned_away(self, scope: Scope, *, is_last: bool) -> bytes | None:
@@ -264,8 +264,7 @@ class GuardedConnection(HttpToolsProtocol):
         before = cast("Answering | None", self.cycle)
         door = self.config.door
         is_next = before is None or before.response_complete
-        is_guarded = is_next and door is not None and door.is_guarded
-        if door is not None and is_guarded:
+        if door is not None and is_next and door.is_guarded:
             is_last = version == "1.0" or not parser.should_keep_alive() or b"expect" in fields or not _is_small(fields)
             if self._is_turned_away(door, is_last=is_last):
                 return
@@ -286,13 +285,13 @@ class GuardedConnection(HttpToolsProtocol):
         self._unanswered.append(cycle)
         self._awaits = _BODY
         self._head_bytes = self._framing_bytes = 0
-        if door is not None and is_guarded:
-            door.begin(scope, partial(self._start_asgi_task, cycle, self.app))
-        elif is_next:
-            self._start_asgi_task(cycle, self.app)
-        else:
+        if not is_next:
             self.flow.pause_reading()
             self.pipeline.appendleft((cycle, self.app))
+        elif door is None:
+            self._start_asgi_task(cycle, self.app)
+        else:
+            door.begin(scope, partial(self._start_asgi_task, cycle, self.app))
 
     def _is_turned_away(self, door: TurnsAway, *, is_last: bool) -> bool:
         """Whether the request whose head has come is answered already. `is_last`: no other can come after it."""

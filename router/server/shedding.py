@@ -65,8 +65,8 @@ class Door:
 
     @property
     def is_guarded(self) -> bool:
-        """Whether anybody may be turned away now. False nearly always, and then nothing else is to be asked."""
-        return self._overload.is_guarded
+        """Whether anybody may be turned away now, or waits to begin. False nearly always, and then nobody need be."""
+        return self._overload.is_guarded or self._starts.waiting > 0
 
     def turned_away(self, scope: Scope, *, is_last: bool) -> bytes | None:
         """The whole answer to a request that is not let in; None if it may be.
@@ -88,9 +88,9 @@ class Door:
         return self._answers[path, reason].written(self._new_request_id(), wait_s=wait_s, is_last=is_last)
 
     def begin(self, scope: Scope, begin: Callable[[], None]) -> None:
-        """Have a request begin that was not turned away: at once, or in its turn where too much is asked for."""
-        if self._overload.is_limited and scope["path"] in self._paths:
-            self._starts.later(begin)
+        """Have a request begin that was not turned away: in its turn, if it is work."""
+        if scope["path"] in self._paths:
+            self._starts.begin(begin)
         else:
             begin()
 

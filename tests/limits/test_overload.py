@@ -12,11 +12,22 @@ class _Enough(Exception):
     """As many looks as were asked for."""
 
 
+class Waiting:
+    """So many wait to begin, the next of them for so long."""
+
+    waiting = 0
+    for_s = 0.0
+
+    def waited_s(self) -> float:
+        return self.for_s
+
+
 class Process:
     """A process whose clock, load and memory a test sets."""
 
     def __init__(self) -> None:
-        self.now_s = self.busy_s = self.memory = self.waited_s = 0.0
+        self.now_s = self.busy_s = self.memory = 0.0
+        self.starts = Waiting()
         self.others_per_s = 0.0  # what other threads than the loop's work
         self.shed: list[tuple[str, str, int]] = []
         self._slept_s: list[float] = []
@@ -26,7 +37,7 @@ class Process:
             self.shares,
             monotonic_s=self.clock,
             sleep=self.sleep,
-            waited_s=lambda: self.waited_s,
+            starts=self.starts,
             busy=lambda: (self.busy_s + self.others_per_s * self.now_s, self.busy_s),
             memory_share=lambda: self.memory,
             shed=lambda team, reason, count: self.shed.append((team, reason, count)),
@@ -111,6 +122,15 @@ def test_where_ever_more_are_under_way_a_shorter_delay_limits_at_the_first_look(
     for number in range(more):
         process.overload.enter(f"team{number}")
     process.goes_on(0.2, late_s=0.04, busy=0.85)
+
+    assert process.overload.is_guarded is is_limited
+
+
+@pytest.mark.parametrize(("waiting", "is_limited"), [(200, False), (256, True)])
+def test_those_who_wait_to_begin_are_counted_with_those_under_way(waiting: int, is_limited: bool) -> None:
+    process = Process()
+    process.starts.waiting = waiting
+    process.goes_on(1.0, late_s=0.25)
 
     assert process.overload.is_guarded is is_limited
 
@@ -251,7 +271,7 @@ async def test_those_who_wait_to_begin_are_a_delay_like_that_of_the_loop() -> No
     for waited_s in (0.0, 0.1):
         process = limited()
         process.goes_on(2.0, busy=0.94, ended=100)
-        process.waited_s, process.others_per_s = waited_s, 1.0
+        process.starts.for_s, process.others_per_s = waited_s, 1.0
         with suppress(_Enough):
             await process.pauses(30, late_s=0.0)
         left_per_s.append(process.shares.pace)

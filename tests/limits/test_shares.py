@@ -129,13 +129,15 @@ def test_who_has_been_promised_a_place_has_it_and_the_next_one_has_not() -> None
     assert some.under_way == 7
 
 
-def test_a_promise_to_one_who_never_comes_is_forgotten() -> None:
+def test_a_promise_to_one_who_never_comes_is_forgotten_once_nobody_waits_for_his_turn() -> None:
     some = shares(most=8)
     let_in(some, "noisy", 6)
     some.promise("noisy")
 
-    some.look(0.1)
+    some.look(0.1, are_waiting=True)
+    assert some.turns_away("noisy") is Shed.UNDER_WAY
 
+    some.look(0.1)
     assert some.turns_away("noisy") is None
 
 
