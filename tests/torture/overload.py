@@ -117,7 +117,8 @@ async def _short(plant: Plant, core: int) -> tuple[Figure, ...]:
 
 def _common(found: Mapping[str, Any], *, refused_ms: float | None) -> tuple[Figure, ...]:
     crowds = found["crowds"]
-    refused_s = _all(found, _TEAMS, "refused_s")
+    first_s = _all(found, _TEAMS, "refused_at_first_s")
+    refused_s = sorted((*_all(found, _TEAMS, "refused_s"), *first_s))
     asked = sum(crowds[team]["asked"] for team in _QUIET)
     let_in = sum(len(crowds[team]["answered_s"]) for team in _QUIET)
     noisy = crowds[_NOISY]
@@ -136,7 +137,7 @@ def _common(found: Mapping[str, Any], *, refused_ms: float | None) -> tuple[Figu
         at_least("of the quiet teams, let in", let_in / asked, 0.95),
         at_least("turned away", sum(each["statuses"].get("503 overloaded", 0) for each in crowds.values()), 100),
         told("turned away within, ms (median; p95; p99; all)", within),
-        told("  in the first three seconds", _within(_all(found, _TEAMS, "refused_at_first_s"))),
+        told("  in the first three seconds", _within(first_s)),
         *(() if refused_ms is None else (at_most("  p99, ms", part(refused_s, 0.99) * 1000, refused_ms),)),
         none(
             "turned away without Retry-After and x-should-retry",
