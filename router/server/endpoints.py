@@ -35,6 +35,7 @@ from router.server.replies import (
     send_json,
 )
 from router.server.shedding import Room
+from router.server.starting import CAME_S
 from router.server.streaming import Client
 from router.telemetry.tracing import RequestTrace
 from router.units import usd_text
@@ -132,7 +133,7 @@ class ModelEndpoint:
 
     async def _carry(self, scope: Scope, receive: Receive, send: Send) -> None:
         before = self._in_force.current
-        received_s = before.monotonic_s()
+        received_s: float = scope.get(CAME_S) or before.monotonic_s()
         trace = None if self._begin_trace is None else self._begin_trace(scope["headers"])
         request_id: str = scope[REQUEST_ID]
         caller: Caller = scope[CALLER]

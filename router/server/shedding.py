@@ -90,7 +90,7 @@ class Door:
     def begin(self, scope: Scope, begin: Callable[[], None]) -> None:
         """Have a request begin that was not turned away: in its turn, if it is work."""
         if scope["path"] in self._paths:
-            self._starts.begin(begin)
+            self._starts.begin(scope, begin)
         else:
             begin()
 

@@ -10,6 +10,10 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
+from starlette.types import Scope
+
+CAME_S = "penstock.came_s"  # where the time at which a request came that waited stands in its ASGI scope
+
 _AT_ONCE = 4  # in one turn of the loop, which then takes some 4 ms
 
 
@@ -22,13 +26,14 @@ class Starts:
         self._begun = 0  # in this turn
         self._is_turn_due = False
 
-    def begin(self, begin: Callable[[], None]) -> None:
+    def begin(self, scope: Scope, begin: Callable[[], None]) -> None:
         """Have a request begin: at once, or in a later turn if that many have begun in this one or others wait."""
         if self._begun < _AT_ONCE and not self._waiting:
             self._begun += 1
             begin()
         else:
-            self._waiting.append((self._monotonic_s(), begin))
+            now_s = scope[CAME_S] = self._monotonic_s()
+            self._waiting.append((now_s, begin))
         if not self._is_turn_due:
             self._is_turn_due = True
             asyncio.get_running_loop().call_soon(self._turn)

@@ -21,6 +21,7 @@ from router.wire import requests as chats
 from router.wire.completions import _Body as CompletionBody
 from router.wire.messages_api.reading import _Body as MessagesBody
 from router.wire.responses_api.requests import _Body as ResponsesBody
+from tests.server.configured import configured
 from tests.server.openapi import Answer, Operation, Port, operations, schema, schemas
 from tests.torture.lying_upstream import lying_upstream
 from tests.torture.raw_client import RawClient
@@ -220,24 +221,13 @@ async def _served(directory: Path, *, admin_token: str | None = None) -> AsyncIt
         environment = {**_environment(directory), "OPENROUTER_API_KEY": "sk-or-t"}
         if admin_token is not None:
             environment["PENSTOCK_ADMIN_TOKEN"] = admin_token
-        snapshot = load(_configured(directory, upstream.port), environment=environment)
+        snapshot = load(configured(directory, upstream.port), environment=environment)
         house = assemble(snapshot)
         data, admin = bound("127.0.0.1", 0), bound("127.0.0.1", 0)
         key = written(house.keys.lend(TeamName("search"), secrets.token_bytes))
         async with serving(house.admin, admin), serving(house.data, data):
             with closing(_Served({"data": port_of(data), "admin": port_of(admin)}, key)) as served:
                 yield served
-
-
-def _configured(directory: Path, port: int) -> Path:
-    config = directory / "config"
-    (config / "teams").mkdir(parents=True)
-    main = (CHECKOUT / "config" / "penstock.yaml").read_text()
-    main = main.replace("https://openrouter.ai/api/v1", f"http://127.0.0.1:{port}/api/v1")
-    (config / "penstock.yaml").write_text(main.replace("refresh_s: 300", "refresh_s: 0"))
-    for name in ("models.yaml", "teams/search.yaml"):
-        (config / name).write_text((CHECKOUT / "config" / name).read_text())
-    return config
 
 
 def _environment(directory: Path) -> dict[str, str]:
