@@ -39,6 +39,9 @@ _BEGINS_S, _BEGINS_OF_FEW_S, _FEW = 0.1, 1.0, 256
 # Where so many more are under way than a look before; the loop, without waiting for its core, need have been busy for
 # that part of the time only.
 _BEGINS_GROWING_S, _GROWING, _BUSY = 0.03, 32, 0.8
+# Fewer who wait to begin are no sign that more come than can be worked off: clients who open thousands of streams, 64
+# at a time, wait for each other.
+_LONG_LINE = 128
 _GOAL_S = 0.008
 _FIRST_PER_S = 100.0  # at least; a process that has just started has worked nothing off yet
 _LEAST_PER_S = 2.0
@@ -190,7 +193,12 @@ class Overload:
             due_s = self._monotonic_s() + tick_s
             await self._sleep(tick_s)
             now_s = self._monotonic_s()
-            self.tick(now_s - due_s + self._starts.waited_s(), now_s)
+            self.tick(now_s - due_s + self._waited_s(), now_s)
+
+    def _waited_s(self) -> float:
+        """How late those are who wait to begin, where that is a sign."""
+        is_sign = self._shares.per_s is not None or self._starts.waiting >= _LONG_LINE
+        return self._starts.waited_s() if is_sign else 0.0
 
     def _next_tick_s(self) -> float:
         if self._shares.per_s is not None:

@@ -264,6 +264,19 @@ def test_for_a_delay_fewer_are_let_in_for_the_moment_and_as_many_as_before_once_
     assert let_in[2] == pytest.approx(let_in[0], rel=0.1)
 
 
+@pytest.mark.parametrize(("waiting", "is_limited"), [(64, False), (127, False), (128, True)])
+@pytest.mark.anyio
+async def test_a_line_of_those_who_wait_to_begin_limits_once_it_is_long(waiting: int, is_limited: bool) -> None:
+    """Clients that open thousands of streams, so many at a time, are not more than can be worked off."""
+    process = crowded()
+    process.others_per_s = 1.0
+    process.starts.waiting, process.starts.for_s = waiting, 0.2
+    with suppress(_Enough):
+        await process.pauses(20, late_s=0.0)
+
+    assert process.overload.is_guarded is is_limited
+
+
 @pytest.mark.anyio
 async def test_those_who_wait_to_begin_are_a_delay_like_that_of_the_loop() -> None:
     """Else the loop, which has a few of them begin in each turn, would never be late, however many wait."""
