@@ -13,7 +13,7 @@ from router.telemetry.cpu import busy
 from router.telemetry.memory import MemoryUse, memory_limit_bytes
 from router.telemetry.metrics import Metrics
 
-# Measured: 8,000 streams that wait are 461 MB (docs/capacity.md). Who is alone may have an eighth less than all.
+# Measured: 8,000 streams that wait are 463 MB (docs/capacity.md). Who is alone may have an eighth less than all.
 # A request is two open files, of which the one to its client is counted among the connections (server/listen.py):
 # together with those, and with stores, journal and admin port, they are no more than there are.
 _MOST_UNDER_WAY = 10_000
