@@ -223,7 +223,9 @@ class Overload:
         if now_s - self._weights_s >= _WEIGHTS_S:
             self._weights_s = now_s
             shares.renew_weights()
-        shares.look(since_s, are_waiting=self._starts.waiting > 0)
+        shares.look(since_s)
+        if not self._starts.waiting:
+            shares.forget_promises()
         ended, self._ended = shares.ended - self._ended, shares.ended
         self._worked_off_per_s += min(since_s / _RATE_S, 1.0) * (ended / since_s - self._worked_off_per_s)
         if shares.per_s is None:  # else it is the limit that says how much is worked off
@@ -242,7 +244,7 @@ class Overload:
             self.memory_share = self._read_memory()
             self._remember(self.memory_share)
         shares.limit_rate(self._next_rate(late_s, busy, loop_busy, shed / since_s, now_s))
-        self._before = shares.under_way + self._starts.waiting
+        self._before = self._come
 
     def _reckon(self, loop_busy: float, ended_per_s: float, shed_per_s: float, since_s: float) -> None:
         done_per_s = ended_per_s + shed_per_s / _TURNED_AWAY_FOR_ONE
@@ -276,11 +278,15 @@ class Overload:
             self._bear(rise if is_too_low else min(max(_AIM / max(loop_busy, 0.1), _FALL), rise))
         return self._bearable_per_s
 
+    @property
+    def _come(self) -> int:
+        """Requests that are under way, or wait to begin."""
+        return self._shares.under_way + self._starts.waiting
+
     def _is_too_late(self, late_s: float, busy: float, loop_busy: float) -> bool:
-        under_way = self._shares.under_way + self._starts.waiting
-        if under_way < _FEW:
+        if self._come < _FEW:
             return late_s >= _BEGINS_OF_FEW_S and busy >= _FULL
-        if under_way >= self._before + _GROWING:
+        if self._come >= self._before + _GROWING:
             return late_s >= _BEGINS_GROWING_S and loop_busy >= _BUSY
         return late_s >= _BEGINS_S and busy >= _FULL
 

@@ -169,11 +169,8 @@ class Shares:
             least = per_s * team.weight / others
             team.per_s = per_s if level == float("inf") else max(level * team.weight, least)
 
-    def look(self, since_s: float, *, are_waiting: bool = False) -> int:
-        """Take note of what every team has asked for in the last `since_s` seconds; how many were asked for in all.
-
-        `are_waiting`: some of those who were promised a place wait for their turn to come for it.
-        """
+    def look(self, since_s: float) -> int:
+        """Take note of what every team has asked for in the last `since_s` seconds; how many were asked for in all."""
         asked = 0
         for team in self._teams.values():
             asked += team.asked
@@ -181,11 +178,13 @@ class Shares:
             if team.wants_per_s < 0.01:
                 team.wants_per_s = 0.0
             team.asked = 0
-            if not are_waiting:
-                team.promised = 0
-        if not are_waiting:
-            self._promised = 0  # whoever has not come by now does not: he hung up
         return asked
+
+    def forget_promises(self) -> None:
+        """Whoever has not come for his place by now, while nobody waits for his turn to come, does not: he hung up."""
+        for team in self._teams.values():
+            team.promised = 0
+        self._promised = 0
 
     def renew_weights(self) -> None:
         """Take the weights from the configuration anew, and forget teams that are idle: to be called now and then."""

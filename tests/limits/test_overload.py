@@ -135,6 +135,19 @@ def test_those_who_wait_to_begin_are_counted_with_those_under_way(waiting: int, 
     assert process.overload.is_guarded is is_limited
 
 
+def test_who_waits_to_begin_keeps_the_place_that_he_was_promised() -> None:
+    process = Process()
+    while process.overload.turns_away("noisy") is None:
+        process.overload.promise("noisy")
+    process.starts.waiting = 1
+    process.goes_on(0.5)
+    assert process.overload.turns_away("noisy") is Shed.UNDER_WAY
+
+    process.starts.waiting = 0
+    process.goes_on(0.5)
+    assert process.overload.turns_away("noisy") is None
+
+
 @pytest.mark.parametrize(("late_s", "is_limited"), [(0.9, False), (1.1, True)])
 def test_of_few_requests_a_longer_delay_is_borne(late_s: float, is_limited: bool) -> None:
     process = Process()

@@ -134,10 +134,10 @@ def test_a_promise_to_one_who_never_comes_is_forgotten_once_nobody_waits_for_his
     let_in(some, "noisy", 6)
     some.promise("noisy")
 
-    some.look(0.1, are_waiting=True)
+    some.look(0.1)
     assert some.turns_away("noisy") is Shed.UNDER_WAY
 
-    some.look(0.1)
+    some.forget_promises()
     assert some.turns_away("noisy") is None
 
 
